@@ -1,0 +1,72 @@
+//! The clock that leases run on: time since the machine booted.
+//!
+//! No step of the wall clock reaches it (H5), it goes on while the machine or the process sleeps, and two processes of
+//! one boot read the same. The pure parts of the crate are handed its readings and never look at it themselves.
+
+use core::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Where a [`Controller`](crate::Controller) takes its time from: the time since boot, unless a test sets it by hand.
+///
+/// ```
+/// use gateway_drain::Clock;
+/// use std::time::Duration;
+///
+/// let clock = Clock::manual();
+/// clock.advance(Duration::from_secs(90));
+/// assert_eq!(clock.now(), Duration::from_secs(90));
+/// ```
+#[derive(Clone, Default)]
+pub struct Clock {
+    /// Milliseconds, of a clock that only its owner moves.
+    manual: Option<Arc<AtomicU64>>,
+}
+
+impl Clock {
+    /// The time since boot, counted through suspends where the system can (`CLOCK_BOOTTIME`).
+    #[must_use]
+    pub fn boot() -> Self {
+        Self::default()
+    }
+
+    /// A clock that stands at zero until it is [advanced](Self::advance). For tests.
+    #[must_use]
+    pub fn manual() -> Self {
+        Self { manual: Some(Arc::default()) }
+    }
+
+    /// Moves a manual clock, and all its clones, forward. In whole milliseconds; on the clock of the machine it does
+    /// nothing.
+    pub fn advance(&self, by: Duration) {
+        if let Some(millis) = &self.manual {
+            millis.fetch_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        match &self.manual {
+            Some(millis) => Duration::from_millis(millis.load(Ordering::Relaxed)),
+            None => since_boot(),
+        }
+    }
+}
+
+fn since_boot() -> Duration {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let clock = rustix::time::ClockId::Boottime;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let clock = rustix::time::ClockId::Monotonic;
+    let now = rustix::time::clock_gettime(clock);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.manual.is_some() { "manual" } else { "boot" };
+        f.debug_struct("Clock").field("kind", &kind).field("now", &self.now()).finish()
+    }
+}

@@ -1,0 +1,108 @@
+//! The file channel: what stands in a gateway's home, read without trust and written without gaps.
+//!
+//! | File | Module |
+//! |---|---|
+//! | the home itself, its lock, where everything lies | [`home`] |
+//! | `.drain_request.json`, `.drain_holds/*.json`: how a file becomes a [`Request`](crate::Request), and back | [`request_file`] |
+//! | reading them: bounded, through no link | [`read`] |
+//! | writing them: whole or not at all | [`write`] |
+//! | which boot a file belongs to | [`epoch`] |
+//!
+//! [`Channel`] is the controller's side: any process that may write to the home can hold the gate. The gateway's side is
+//! the [`Reconciler`](crate::Reconciler).
+
+pub mod epoch;
+pub mod home;
+pub mod read;
+pub mod request_file;
+pub mod write;
+
+pub use epoch::Epoch;
+pub use home::{Home, HomeLock, LockError};
+pub use request_file::Found;
+
+use crate::hold::{Action, Request, RequestId};
+use std::io;
+
+/// The controller's side of the files in a home: to begin a hold, to look, to take it away.
+///
+/// ```
+/// use gateway_drain::control::Found;
+/// use gateway_drain::{Channel, Home, Request, RequestId};
+///
+/// let folder = tempfile::tempdir()?;
+/// let channel = Channel::new(Home::at(folder.path()));
+/// assert!(matches!(channel.find(&RequestId::marker()), Found::Absent));
+///
+/// channel.write(&Request::begin(RequestId::marker(), "ops").reason("upgrade to 1.4"))?;
+/// let Found::Valid(request) = channel.find(&RequestId::marker()) else { panic!("it was just written") };
+/// assert_eq!(request.owner, "ops");
+///
+/// assert!(channel.remove(&RequestId::marker())?);
+/// assert!(!channel.remove(&RequestId::marker())?, "a second time there is nothing to remove");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Channel {
+    home: Home,
+    epoch: Epoch,
+}
+
+impl Channel {
+    /// The channel in this home, of the boot that is running.
+    #[must_use]
+    pub fn new(home: Home) -> Self {
+        Self { home, epoch: Epoch::current() }
+    }
+
+    /// The same, as of another boot. For tests of what a reboot leaves behind.
+    #[must_use]
+    pub fn of_epoch(home: Home, epoch: Epoch) -> Self {
+        Self { home, epoch }
+    }
+
+    /// The home.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Writes a request into its file, whole or not at all (C1), readable by its owner alone.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] for anything but a `Begin` in the marker, which can say nothing else. Otherwise
+    /// what the file system says; what was there before is there still.
+    pub fn write(&self, request: &Request) -> io::Result<()> {
+        if request.id.is_marker() && request.action != Action::Begin {
+            let why = "the marker can only begin a hold; remove it to withdraw, and use a hold of its own to commit";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        let path = self.home.request_path(&request.id);
+        if !request.id.is_marker() {
+            write::own_folder(&self.home.holds_folder())?;
+        }
+        write::replace(&path, &request_file::to_bytes(request, &self.epoch))
+    }
+
+    /// Removes a request's file; tells whether there was one. For an uncommitted hold that is its withdrawal.
+    ///
+    /// # Errors
+    /// What the file system says. The file is there still.
+    pub fn remove(&self, id: &RequestId) -> io::Result<bool> {
+        match std::fs::remove_file(self.home.request_path(id)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What stands in a request's place. Never fails: whatever is there is one of the kinds of [`Found`] (C4).
+    #[must_use]
+    pub fn find(&self, id: &RequestId) -> Found {
+        match read::folder(&self.home.path_of_folder(id)) {
+            Ok(folder) => request_file::find(&folder, &Home::file_name(id), id, &self.epoch),
+            Err(read::Unreadable::Missing) => Found::Absent,
+            Err(why) => Found::Unreadable { why: why.to_string(), nonce: None },
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Reading without trust: bounded in size, through no link, and of regular files alone.
+//!
+//! What stands in the channel may have been put there by anybody, or by accident. A look at it never blocks on a pipe,
+//! never follows a link out of the home and never takes in more than [`MAX_BYTES`] (C4). That it is bounded in time as
+//! well, even where a file system hangs, is the [reconciler](crate::reconciler)'s part.
+
+use core::fmt;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// No file in the channel is taken in beyond this many bytes: 64 KiB.
+pub const MAX_BYTES: u64 = 64 * 1024;
+
+/// Why a look found no content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unreadable {
+    /// There is definitely nothing of that name.
+    Missing,
+    /// Something that isn't a regular file (or not a folder, where there should be one), and what it is.
+    Kind(&'static str),
+    /// More than [`MAX_BYTES`].
+    TooLarge(u64),
+    /// It was replaced in the middle of the look.
+    Replaced,
+    /// The system's error.
+    System(std::io::ErrorKind, String),
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("there is nothing"),
+            Self::Kind(kind) => write!(f, "it is {kind}"),
+            Self::TooLarge(bytes) => write!(f, "it has {bytes} bytes, more than can be taken in"),
+            Self::Replaced => f.write_str("it was replaced while it was being opened"),
+            Self::System(_, text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<Errno> for Unreadable {
+    fn from(errno: Errno) -> Self {
+        let error = std::io::Error::from(errno);
+        // ENOENT alone is a definite absence. ENOTDIR is not: something stands where the folder should be.
+        if errno == Errno::NOENT { Self::Missing } else { Self::System(error.kind(), error.to_string()) }
+    }
+}
+
+impl From<std::io::Error> for Unreadable {
+    fn from(error: std::io::Error) -> Self {
+        Self::System(error.kind(), error.to_string())
+    }
+}
+
+/// A file's content as it was found, and what tells this write from the next: when it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// The modification time, in nanoseconds since 1970. It is compared, and it dates a request that has no timestamp.
+    pub modified: i128,
+}
+
+/// Opens a folder. The folder itself may not be a link; what leads to it may.
+///
+/// # Errors
+/// [`Unreadable`]; [`Missing`](Unreadable::Missing) if it definitely isn't there.
+pub fn folder(path: &Path) -> Result<OwnedFd, Unreadable> {
+    let opened = rustix::fs::open(path, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    opened.map_err(|errno| match rustix::fs::lstat(path) {
+        Ok(stat) if file_type(&stat) != FileType::Directory => Unreadable::Kind(kind(file_type(&stat))),
+        _ => errno.into(),
+    })
+}
+
+/// Reads the regular file `name` in a folder.
+///
+/// # Errors
+/// [`Unreadable`]; [`Missing`](Unreadable::Missing) if it definitely isn't there.
+pub fn content(folder: &OwnedFd, name: &str) -> Result<Content, Unreadable> {
+    content_up_to(folder, name, MAX_BYTES)
+}
+
+/// As [`content`], with another bound.
+pub(crate) fn content_up_to(folder: &OwnedFd, name: &str, limit: u64) -> Result<Content, Unreadable> {
+    let seen = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if file_type(&seen) != FileType::RegularFile {
+        return Err(Unreadable::Kind(kind(file_type(&seen))));
+    }
+    // Looked at before it is opened, since opening a device can do something; and again after, since it may have been
+    // replaced in between. NONBLOCK, so that a pipe that slips in there can't hang the thread.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(folder, name, flags, Mode::empty())?;
+    let opened = rustix::fs::fstat(&file)?;
+    if file_type(&opened) != FileType::RegularFile {
+        return Err(Unreadable::Replaced);
+    }
+    let mut bytes = Vec::new();
+    let read = File::from(file).take(limit + 1).read_to_end(&mut bytes)? as u64;
+    if read > limit {
+        return Err(Unreadable::TooLarge(u64::try_from(opened.st_size).unwrap_or(read).max(read)));
+    }
+    Ok(Content { bytes, modified: i128::from(opened.st_mtime) * 1_000_000_000 + i128::from(opened.st_mtime_nsec) })
+}
+
+/// The names in a folder, at most `limit` of those that `wanted` picks, in order; and whether there are more.
+///
+/// # Errors
+/// [`Unreadable`], if the folder can't be listed to its end.
+pub fn names(
+    folder: &OwnedFd,
+    limit: usize,
+    wanted: impl Fn(&[u8]) -> bool,
+) -> Result<(Vec<Vec<u8>>, bool), Unreadable> {
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(folder)? {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if !wanted(&name) {
+            continue;
+        }
+        if names.len() == limit {
+            return Ok((names, true));
+        }
+        names.push(name);
+    }
+    names.sort_unstable();
+    Ok((names, false))
+}
+
+fn file_type(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+const fn kind(kind: FileType) -> &'static str {
+    match kind {
+        FileType::RegularFile => "a regular file",
+        FileType::Directory => "a folder",
+        FileType::Symlink => "a link",
+        FileType::Fifo => "a pipe",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        FileType::Unknown => "of no known kind",
+    }
+}

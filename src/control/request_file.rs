@@ -1,0 +1,279 @@
+//! How a file becomes a request, and a request a file. Pure but for [`find`] and [`scan`], which look.
+//!
+//! The format is the reference's marker with more fields, the same for the marker and for every other hold. Reading is as
+//! lenient as can be without ever opening the gate: a field that is missing or of the wrong type is as if it weren't
+//! there, and something that makes no sense at all is a hold without content.
+
+use super::epoch::Epoch;
+use super::home::Home;
+use super::read::{self, Content, Unreadable};
+use crate::gate::Generation;
+use crate::hold::{Action, Incarnation, Nonce, Request, RequestId, Source};
+use serde::Deserialize as _;
+use serde_json::{Map, Value, json};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, SystemTime};
+
+/// No more hold files than this are looked at: 4,096. More of them are one hold of their own.
+pub const MAX_HOLD_FILES: usize = 4096;
+
+/// What stands at a request's path (C4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Definitely nothing: the only finding that lets the gate open.
+    Absent,
+    /// A request.
+    Valid(Box<Request>),
+    /// A request of another boot: as good as absent (C3).
+    Stale {
+        /// The epoch that it was written in.
+        epoch: Epoch,
+    },
+    /// Something else: a hold without content.
+    Unreadable {
+        /// What it is.
+        why: String,
+        /// Which write it is, if it had content at all.
+        nonce: Option<Nonce>,
+    },
+}
+
+impl Found {
+    /// The request that this finding amounts to; `None` if it holds nothing.
+    fn into_request(self, id: &RequestId) -> Option<Request> {
+        match self {
+            Self::Absent | Self::Stale { .. } => None,
+            Self::Valid(request) => Some(*request),
+            Self::Unreadable { why, nonce } => Some(without_content(id.clone(), why, nonce)),
+        }
+    }
+}
+
+fn without_content(id: RequestId, why: impl Into<String>, nonce: Option<Nonce>) -> Request {
+    Request { nonce, source: Source::File, ..Request::begin(id, "").reason(why) }
+}
+
+/// Everything in a home's channel, at one look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// All that asks for something.
+    pub requests: Vec<Request>,
+    /// All that is there and not honoured: where, and why.
+    pub ignored: Vec<(String, String)>,
+    /// Whether a marker that isn't among the requests is definitely absent.
+    pub marker_known: bool,
+    /// Whether a hold file that isn't among the requests is definitely absent.
+    pub holds_known: bool,
+}
+
+impl Scan {
+    /// A look that couldn't be taken: nothing is known to be absent, and the gate is held closed by `what`.
+    #[must_use]
+    pub fn blind(what: &str, why: impl Into<String>) -> Self {
+        Self { requests: vec![without_content(RequestId::found(what), why, None)], ..Self::default() }
+    }
+
+    /// Whether the file of `id` is definitely not there. What a look puts in the place of files that it couldn't take
+    /// in (`!home`, `!holds`) is over as soon as a look succeeds.
+    #[must_use]
+    pub fn is_absent(&self, id: &RequestId) -> bool {
+        let known = if id.is_marker() { self.marker_known } else { self.holds_known };
+        known && !self.requests.iter().any(|request| request.id == *id)
+    }
+}
+
+/// Takes a look at everything in the channel. Never fails (C4).
+#[must_use]
+pub fn scan(home: &Home, epoch: &Epoch) -> Scan {
+    let folder = match read::folder(home.path()) {
+        Ok(folder) => folder,
+        Err(why) => return Scan::blind("home", format!("the home can't be read: {why}")),
+    };
+    let mut scan = Scan { marker_known: true, holds_known: true, ..Scan::default() };
+    let marker = RequestId::marker();
+    scan.take(&marker, find(&folder, &Home::file_name(&marker), &marker, epoch), epoch);
+    scan.take_holds(&folder, epoch);
+    scan
+}
+
+impl Scan {
+    fn take(&mut self, id: &RequestId, found: Found, ours: &Epoch) {
+        if let Found::Stale { epoch } = &found {
+            let why = format!("it was written in another epoch ({}); this one is {}", epoch.as_str(), ours.as_str());
+            self.ignored.push((id.to_string(), why));
+        }
+        self.requests.extend(found.into_request(id));
+    }
+
+    fn take_holds(&mut self, home: &OwnedFd, epoch: &Epoch) {
+        let listed = open_holds(home).and_then(|folder| {
+            let (names, more) = read::names(&folder, MAX_HOLD_FILES, is_hold_file)?;
+            Ok((folder, names, more))
+        });
+        match listed {
+            Err(Unreadable::Missing) => {}
+            Err(why) => {
+                self.holds_known = false;
+                let why = format!("{} can't be read: {why}", Home::HOLDS);
+                self.requests.push(without_content(RequestId::found("holds"), why, None));
+            }
+            Ok((folder, names, more)) => {
+                for name in names {
+                    self.take_hold(&folder, &name, epoch);
+                }
+                if more {
+                    self.holds_known = false;
+                    let why = format!("{} has more than {MAX_HOLD_FILES} files", Home::HOLDS);
+                    self.requests.push(without_content(RequestId::found("holds"), why, None));
+                }
+            }
+        }
+    }
+
+    fn take_hold(&mut self, folder: &OwnedFd, name: &[u8], epoch: &Epoch) {
+        let lossy = String::from_utf8_lossy(name);
+        let stem = lossy.trim_end_matches(".json");
+        match (str::from_utf8(name), RequestId::new(stem)) {
+            (Ok(name), Ok(id)) if name == Home::file_name(&id) => {
+                let found = find(folder, name, &id, epoch);
+                self.take(&id, found, epoch);
+            }
+            _ => {
+                let id = RequestId::found(&lossy.escape_default().to_string());
+                self.requests.push(without_content(id, "its name is no request id", None));
+            }
+        }
+    }
+}
+
+fn open_holds(home: &OwnedFd) -> Result<OwnedFd, Unreadable> {
+    use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+    let seen = rustix::fs::statat(home, Home::HOLDS, AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(seen.st_mode) != FileType::Directory {
+        return Err(Unreadable::Kind("not a folder"));
+    }
+    Ok(rustix::fs::openat(home, Home::HOLDS, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// A dot in front is a writer's temporary file, or an editor's; another ending is nobody's hold.
+fn is_hold_file(name: &[u8]) -> bool {
+    name.ends_with(b".json") && !name.starts_with(b".")
+}
+
+/// What stands at `name` in an open folder.
+#[must_use]
+pub fn find(folder: &OwnedFd, name: &str, id: &RequestId, epoch: &Epoch) -> Found {
+    match read::content(folder, name) {
+        Ok(content) => interpret(&content, id, epoch, SystemTime::now()),
+        Err(Unreadable::Missing) => Found::Absent,
+        Err(why) => Found::Unreadable { why: why.to_string(), nonce: None },
+    }
+}
+
+/// What a file's content means to a gateway of this `epoch`.
+///
+/// ```
+/// use gateway_drain::RequestId;
+/// use gateway_drain::control::{Epoch, Found, read::Content, request_file::interpret};
+/// use std::time::SystemTime;
+///
+/// let touched = Content { bytes: Vec::new(), modified: 0 };
+/// let found = interpret(&touched, &RequestId::marker(), &Epoch::default(), SystemTime::now());
+/// assert!(matches!(found, Found::Unreadable { .. }), "an empty marker holds the gate closed");
+/// ```
+#[must_use]
+pub fn interpret(content: &Content, id: &RequestId, ours: &Epoch, wall: SystemTime) -> Found {
+    let unreadable = |why: String| Found::Unreadable { why, nonce: Some(nonce_of(content)) };
+    if content.bytes.is_empty() {
+        return unreadable("it is empty".into());
+    }
+    let fields: Map<String, Value> = match serde_json::from_slice(&content.bytes) {
+        Ok(Value::Object(fields)) => fields,
+        Ok(_) => return unreadable("it is JSON but no object".into()),
+        Err(error) => return unreadable(format!("it is not JSON: {error}")),
+    };
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
+    let seconds = |name: &str| {
+        let seconds = fields.get(name).and_then(Value::as_f64)?;
+        Some(Duration::try_from_secs_f64(seconds).unwrap_or(if seconds > 0.0 { Duration::MAX } else { Duration::ZERO }))
+    };
+    let epoch = Epoch::from(text("epoch").unwrap_or_default());
+    if epoch.differs_from(ours) {
+        return Found::Stale { epoch };
+    }
+    // The marker's presence decides, whatever it says: it can only begin.
+    let action = match fields.get("action").and_then(|word| Action::deserialize(word).ok()) {
+        Some(action) if !id.is_marker() => action,
+        Some(_) => Action::Begin,
+        None if id.is_marker() => Action::Begin,
+        None => return unreadable("it has no known action".into()),
+    };
+    let written = text("requested_at").and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let written = written.map_or(content.modified, jiff::Timestamp::as_nanosecond);
+    Found::Valid(Box::new(Request {
+        reason: text("reason").unwrap_or_default(),
+        lease: seconds("lease_seconds"),
+        deadline: seconds("deadline_seconds"),
+        unready_delay: seconds("unready_delay_seconds").unwrap_or_default(),
+        suppress_notification: fields.get("suppress_notification") == Some(&Value::Bool(true)),
+        nonce: Some(text("nonce").map_or_else(|| nonce_of(content), Nonce::from)),
+        age: age(written, wall),
+        incarnation: text("incarnation").map(Incarnation::from),
+        generation: fields.get("generation").and_then(|value| Generation::deserialize(value).ok()),
+        token: text("token").map(Nonce::from),
+        source: Source::File,
+        action,
+        ..Request::begin(id.clone(), text("principal").unwrap_or_default())
+    }))
+}
+
+/// A write that bears no nonce is told from the next one by its content and its modification time.
+fn nonce_of(content: &Content) -> Nonce {
+    let mut hasher = DefaultHasher::new();
+    content.bytes.hash(&mut hasher);
+    Nonce::from(format!("{:016x}-{}", hasher.finish(), content.modified))
+}
+
+/// How long ago it was written; `None` if its writer's clock says in the future.
+fn age(written: i128, wall: SystemTime) -> Option<Duration> {
+    let now = wall.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos();
+    let nanos = i128::try_from(now).ok()?.checked_sub(written)?;
+    u64::try_from(nanos).ok().map(Duration::from_nanos)
+}
+
+/// The file of a request.
+#[must_use]
+pub fn to_bytes(request: &Request, epoch: &Epoch) -> Vec<u8> {
+    let mut fields = Map::new();
+    let mut put = |name: &str, value: Value| {
+        if !value.is_null() {
+            fields.insert(name.into(), value);
+        }
+    };
+    let seconds = |duration: Option<Duration>| duration.map_or(Value::Null, |d| json!(d.as_secs_f64()));
+    // The reference's fields, which are always there.
+    put("action", json!(request.action));
+    put("requested_at", json!(now()));
+    put("principal", json!(request.owner));
+    put("epoch", json!(epoch));
+    put("suppress_notification", json!(request.suppress_notification));
+    // Ours.
+    put("request_id", json!(request.id));
+    put("nonce", json!(request.nonce));
+    put("reason", if request.reason.is_empty() { Value::Null } else { json!(request.reason) });
+    put("lease_seconds", seconds(request.lease));
+    put("deadline_seconds", seconds(request.deadline));
+    put("unready_delay_seconds", seconds(Some(request.unready_delay).filter(|delay| !delay.is_zero())));
+    put("incarnation", json!(request.incarnation));
+    put("generation", json!(request.generation));
+    put("token", json!(request.token));
+    let mut bytes = serde_json::to_vec_pretty(&fields).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
+
+/// The wall clock in the reference's form: ISO 8601 with microseconds, UTC.
+pub(crate) fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
+}

@@ -1,0 +1,486 @@
+//! A shared, idempotent handle on one gateway: holds decide, the lifecycle moves, observers hear.
+//!
+//! Everything that can move a gateway's state goes through here, whoever asks: the [reconciler](crate::Reconciler) for
+//! the files, the application for a shutdown, a test by hand. The state is derived from the set of causes after each of
+//! them, never written by the last one (H1).
+
+use crate::clock::Clock;
+use crate::gate::{Gate, Reading, poll_event};
+use crate::hold::{Facts, Hold, HoldChange, HoldSet, Incarnation, LeasePolicy, Nonce, Outcome, Request, RequestId};
+use crate::lifecycle::{Abandoned, AnyLifecycle, Handled, Lifecycle};
+use crate::state::{Denial, DrainState, Event};
+use crate::sync::{Arc, EventListener, Listener, Mutex};
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// How a [`Controller`] behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long holds may last.
+    pub leases: LeasePolicy,
+    /// How long interrupted work is given to end before a shutdown is forced. Default: 5 seconds.
+    pub interrupt_grace: Duration,
+    /// How long a drain may go without anything ending before it is shown as stalled. Default: 60 seconds.
+    pub stall_after: Duration,
+    /// Where time comes from. Default: the time since boot.
+    pub clock: Clock,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            leases: LeasePolicy::default(),
+            interrupt_grace: Duration::from_secs(5),
+            stall_after: Duration::from_secs(60),
+            clock: Clock::boot(),
+        }
+    }
+}
+
+/// Something that happened to a gateway, as its observers are told it: each once, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// The state moved.
+    Moved {
+        /// From here.
+        from: DrainState,
+        /// By this.
+        event: Event,
+        /// The gate right after.
+        reading: Reading,
+    },
+    /// A hold came, went or changed.
+    Hold(HoldChange),
+    /// The shutdown's deadline passed, and the work in flight was asked to give up.
+    Interrupted(Reading),
+}
+
+/// How a shutdown ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShutdownReport {
+    /// How much work was in flight when the deadline passed and it was asked to give up.
+    pub interrupted: u64,
+    /// What was still in flight at the end (S5).
+    pub abandoned: Abandoned,
+}
+
+impl ShutdownReport {
+    /// Whether all work ended by itself.
+    #[must_use]
+    pub const fn finished(&self) -> bool {
+        self.interrupted == 0 && self.abandoned.in_flight == 0 && self.abandoned.internal == 0
+    }
+}
+
+/// What the gateway answers to one write: which request, which nonce, and what became of it (C6).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// Which hold.
+    pub request_id: RequestId,
+    /// Which write of it; none for something that could not be read.
+    pub nonce: Option<Nonce>,
+    /// What became of it, as of the status that says so.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// One moment of a gateway, with nothing in it contradicting anything else.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) now: Duration,
+    pub(crate) reading: Reading,
+    pub(crate) holds: Vec<Hold>,
+    pub(crate) acknowledged: Vec<Acknowledgement>,
+    pub(crate) pending: bool,
+    pub(crate) stalled: bool,
+    pub(crate) suppress_notification: bool,
+    pub(crate) next_change: Option<Duration>,
+}
+
+type Observer = dyn Fn(&Change) + Send + Sync;
+
+/// The handle. Clones share one gateway.
+///
+/// A gateway that is controlled by files gets its controller from the [reconciler](crate::Reconciler); one made by
+/// [`new`](Self::new) has no thread behind it, so leases and deadlines take effect only when [`settle`](Self::settle) is
+/// called.
+///
+/// ```
+/// use gateway_drain::{Controller, DrainState, Request, RequestId};
+/// use gateway_drain::hold::Outcome;
+///
+/// let controller = Controller::new();
+/// let id = RequestId::new("upgrade-42")?;
+///
+/// assert_eq!(controller.request(&Request::begin(id.clone(), "ops")), Outcome::Held);
+/// assert_eq!(controller.state(), DrainState::ExternalDraining);
+///
+/// controller.request(&Request::withdraw(id, "ops"));
+/// assert_eq!(controller.state(), DrainState::Running);
+/// # Ok::<(), gateway_drain::hold::InvalidRequestId>(())
+/// ```
+#[derive(Clone)]
+pub struct Controller {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    gate: Gate,
+    incarnation: Incarnation,
+    settings: Settings,
+    core: Mutex<Core>,
+    /// What observers have not been told yet, in the order in which it happened.
+    outbox: Mutex<VecDeque<Change>>,
+    observers: Mutex<Vec<Arc<Observer>>>,
+    /// Held by whoever is telling the observers.
+    telling: Mutex<()>,
+}
+
+struct Core {
+    lifecycle: AnyLifecycle,
+    holds: HoldSet,
+    shutdown_deadline: Option<Duration>,
+    interrupted: u64,
+    report: Option<ShutdownReport>,
+    /// The least that was in flight in this drain so far, and since when.
+    progress: (u64, Duration),
+    /// The answers to what was in the channel at the last look.
+    acknowledged: Vec<Acknowledgement>,
+}
+
+impl Controller {
+    /// A new gateway with the default settings.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "every controller is a gateway of its own")]
+    pub fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    /// A new gateway.
+    #[must_use]
+    pub fn with(settings: Settings) -> Self {
+        let holds = HoldSet::new(settings.leases);
+        Self::restored(settings, Incarnation::fresh(), holds)
+    }
+
+    /// A new gateway under the holds that an earlier process left.
+    pub(crate) fn restored(settings: Settings, incarnation: Incarnation, holds: HoldSet) -> Self {
+        let lifecycle = AnyLifecycle::from(Lifecycle::new());
+        let gate = lifecycle.gate().clone();
+        let progress = (0, Duration::ZERO);
+        let core = Core {
+            lifecycle,
+            holds,
+            shutdown_deadline: None,
+            interrupted: 0,
+            report: None,
+            progress,
+            acknowledged: Vec::new(),
+        };
+        let controller = Self {
+            shared: Arc::new(Shared {
+                gate,
+                incarnation,
+                settings,
+                core: Mutex::new(core),
+                outbox: Mutex::default(),
+                observers: Mutex::default(),
+                telling: Mutex::default(),
+            }),
+        };
+        controller.settle();
+        controller
+    }
+
+    /// The gate.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.shared.gate
+    }
+
+    /// Which process this is: random, made anew at every start.
+    #[must_use]
+    pub fn incarnation(&self) -> &Incarnation {
+        &self.shared.incarnation
+    }
+
+    /// Where the gateway stands.
+    #[must_use]
+    pub fn state(&self) -> DrainState {
+        self.gate().reading().state
+    }
+
+    /// The holds that keep the gate closed, or are about to, by name.
+    #[must_use]
+    pub fn holds(&self) -> Vec<Hold> {
+        self.shared.core.lock().holds.iter().cloned().collect()
+    }
+
+    /// Whether a shutdown now is to notify nobody: a live hold asks for that explicitly. Ask before
+    /// [`begin_shutdown`](Self::begin_shutdown), which takes in every hold.
+    #[must_use]
+    pub fn suppresses_notification(&self) -> bool {
+        self.shared.core.lock().holds.suppresses_notification()
+    }
+
+    /// Decides a request, and moves the gateway accordingly before it returns (H1 to H4, S2).
+    ///
+    /// Once a `Begin` has been answered with [`Outcome::Held`], nothing more is admitted (G1).
+    pub fn request(&self, request: &Request) -> Outcome {
+        self.change(|core, shared, now, tell| core.apply(request, shared, now, tell))
+    }
+
+    /// Decides all that is in the channel, as one step: what is there, and what is definitely not.
+    ///
+    /// The state follows once all is decided: a hold that takes over from another leaves no gap.
+    pub(crate) fn reconcile(&self, seen: &[Request], absent: impl Fn(&RequestId) -> bool) {
+        self.change(|core, shared, now, tell| {
+            let gone = core.holds.in_files().into_iter().filter(|id| !seen.iter().any(|r| r.id == *id) && absent(id));
+            for id in gone {
+                tell.extend(core.holds.absent(&id).map(Change::Hold));
+            }
+            let mut decide = |request: &Request| Acknowledgement {
+                request_id: request.id.clone(),
+                nonce: request.nonce.clone(),
+                outcome: core.apply(request, shared, now, tell),
+            };
+            core.acknowledged = seen.iter().map(&mut decide).collect();
+        });
+    }
+
+    /// Lets time take effect: leases that have run out, a shutdown that is drained or past its deadline.
+    ///
+    /// The reconciler does this; without one, call it regularly.
+    pub fn settle(&self) {
+        self.change(|_, _, _, _| ());
+    }
+
+    /// Begins the shutdown: nothing is admitted any more, every hold is taken in, and there is no way back (S3).
+    ///
+    /// Work in flight has until `deadline` from now to end. Then it is [interrupted](crate::Permit::interrupted), and
+    /// [`Settings::interrupt_grace`] later the shutdown is forced (L4). Calling it again can bring the deadline forward,
+    /// never put it off.
+    ///
+    /// # Errors
+    /// [`Denial::StoppedIsFinal`] once stopped.
+    pub fn begin_shutdown(&self, deadline: Duration) -> Result<(), Denial> {
+        self.change(|core, _, now, tell| {
+            if let Handled::Refused(why) = core.handle(Event::BeginShutdown, now, tell) {
+                return Err(why);
+            }
+            tell.extend(core.holds.absorb().into_iter().map(Change::Hold));
+            let deadline = now.saturating_add(deadline);
+            core.shutdown_deadline = Some(core.shutdown_deadline.map_or(deadline, |earlier| earlier.min(deadline)));
+            Ok(())
+        })
+    }
+
+    /// Ends the shutdown at once, whatever is in flight; begins it first if need be. Gives what was abandoned (S5).
+    pub fn force_stop(&self) -> ShutdownReport {
+        self.change(|core, _, now, tell| {
+            core.handle(Event::BeginShutdown, now, tell);
+            tell.extend(core.holds.absorb().into_iter().map(Change::Hold));
+            core.force_stop(tell)
+        })
+    }
+
+    /// How the shutdown ended; `None` until it has.
+    #[must_use]
+    pub fn report(&self) -> Option<ShutdownReport> {
+        self.shared.core.lock().report
+    }
+
+    /// Waits until the gateway has stopped (L1). Await it, or block with [`WaitStopped::wait`].
+    pub fn stopped(&self) -> WaitStopped {
+        WaitStopped { controller: self.clone(), listener: None }
+    }
+
+    /// Tells `observer` of every [`Change`] from now on. It runs on the thread that caused the change or on one that is
+    /// already telling, never under a lock that the gateway needs: it may call the controller.
+    pub fn observe(&self, observer: impl Fn(&Change) + Send + Sync + 'static) {
+        self.shared.observers.lock().push(Arc::new(observer));
+    }
+
+    pub(crate) fn view(&self) -> View {
+        let core = self.shared.core.lock();
+        let now = self.shared.settings.clock.now();
+        let reading = self.gate().reading();
+        let (_, since) = core.progress;
+        let waiting = reading.state.is_draining() && !reading.drained;
+        View {
+            now,
+            reading,
+            pending: core.holds.pending(now),
+            stalled: waiting && now.saturating_sub(since) >= self.shared.settings.stall_after,
+            suppress_notification: core.holds.suppresses_notification(),
+            next_change: core.next_change(now, self.shared.settings.interrupt_grace),
+            acknowledged: core.acknowledged(now),
+            holds: core.holds.iter().cloned().collect(),
+        }
+    }
+
+    /// Does something under the lock, derives the state anew, then tells the observers what came of it.
+    fn change<T>(&self, work: impl FnOnce(&mut Core, &Shared, Duration, &mut Vec<Change>) -> T) -> T {
+        let value = {
+            let mut core = self.shared.core.lock();
+            let now = self.shared.settings.clock.now();
+            let mut tell: Vec<Change> = core.holds.expire(now).into_iter().map(Change::Hold).collect();
+            let value = work(&mut core, &self.shared, now, &mut tell);
+            core.settle(&self.shared, now, &mut tell);
+            self.shared.outbox.lock().extend(tell);
+            value
+        };
+        self.tell_observers();
+        value
+    }
+
+    fn tell_observers(&self) {
+        let untold = || self.shared.outbox.lock().pop_front();
+        loop {
+            // Whoever is telling already tells this too, in order; it may be this very thread, further up its stack.
+            let Some(telling) = self.shared.telling.try_lock() else { return };
+            while let Some(change) = untold() {
+                let observers = self.shared.observers.lock().clone();
+                for observer in &observers {
+                    observer(&change);
+                }
+            }
+            drop(telling);
+            // Something may have come after the last look, by somebody whom the lock turned away.
+            if self.shared.outbox.lock().is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+impl Core {
+    fn apply(&mut self, request: &Request, shared: &Shared, now: Duration, tell: &mut Vec<Change>) -> Outcome {
+        let Reading { generation, drained, state, .. } = shared.gate.reading();
+        let shutting_down = matches!(state, DrainState::ShutdownDraining | DrainState::Stopped);
+        let facts = Facts { incarnation: &shared.incarnation, generation, drained, shutting_down };
+        let (outcome, change) = self.holds.apply(request, &facts, now);
+        tell.extend(change.map(Change::Hold));
+        outcome
+    }
+
+    /// The gate is closed exactly while a hold closes it, or a shutdown (H1).
+    fn follow_holds(&mut self, now: Duration, tell: &mut Vec<Change>) {
+        match (self.holds.closes(now), self.lifecycle.state()) {
+            (true, DrainState::Running) => self.handle(Event::BeginDrain, now, tell),
+            (false, DrainState::ExternalDraining) => self.handle(Event::EndDrain, now, tell),
+            _ => Handled::Stayed,
+        };
+    }
+
+    fn settle(&mut self, shared: &Shared, now: Duration, tell: &mut Vec<Change>) {
+        self.follow_holds(now, tell);
+        let total = shared.gate.reading().total();
+        if total < self.progress.0 {
+            self.progress = (total, now);
+        }
+        let Some(deadline) = self.shutdown_deadline.filter(|_| self.report.is_none()) else { return };
+        if deadline <= now
+            && let Some(reading) = self.lifecycle.interrupt()
+            && reading.total() > 0
+        {
+            self.interrupted = reading.total();
+            tell.push(Change::Interrupted(reading));
+        }
+        if let Handled::Moved(_) = self.handle(Event::Stop, now, tell) {
+            self.report = Some(ShutdownReport { interrupted: self.interrupted, abandoned: Abandoned::default() });
+        } else if deadline.saturating_add(shared.settings.interrupt_grace) <= now {
+            self.force_stop(tell);
+        }
+    }
+
+    fn handle(&mut self, event: Event, now: Duration, tell: &mut Vec<Change>) -> Handled {
+        let from = self.lifecycle.state();
+        let handled = self.lifecycle.on(event);
+        if let Handled::Moved(reading) = handled {
+            if from.admits() {
+                self.progress = (reading.total(), now);
+            }
+            tell.push(Change::Moved { from, event, reading });
+        }
+        handled
+    }
+
+    fn force_stop(&mut self, tell: &mut Vec<Change>) -> ShutdownReport {
+        let from = self.lifecycle.state();
+        if let Some(abandoned) = self.lifecycle.force_stop() {
+            let reading = self.lifecycle.gate().reading();
+            self.report = Some(ShutdownReport { interrupted: self.interrupted, abandoned });
+            tell.push(Change::Moved { from, event: Event::Stop, reading });
+        }
+        let abandoned = Abandoned::default();
+        self.report.unwrap_or(ShutdownReport { interrupted: self.interrupted, abandoned })
+    }
+
+    /// The answers as they stand now: one given earlier may have been overtaken, by time or by a shutdown.
+    fn acknowledged(&self, now: Duration) -> Vec<Acknowledgement> {
+        let current = |given: &Acknowledgement| {
+            let standing = self.holds.standing(&given.request_id, given.nonce.as_ref(), now);
+            Acknowledgement { outcome: standing.unwrap_or(given.outcome), ..given.clone() }
+        };
+        self.acknowledged.iter().map(current).collect()
+    }
+
+    /// When time alone changes something next.
+    fn next_change(&self, now: Duration, grace: Duration) -> Option<Duration> {
+        let deadline = self.shutdown_deadline.filter(|_| self.report.is_none());
+        let forced = deadline.map(|deadline| deadline.saturating_add(grace));
+        let deadline = deadline.filter(|deadline| *deadline > now);
+        self.holds.next_change(now).into_iter().chain(deadline).chain(forced).min()
+    }
+}
+
+/// The wait of [`Controller::stopped`].
+#[must_use = "waits only when awaited, or by `wait`"]
+pub struct WaitStopped {
+    controller: Controller,
+    listener: Option<EventListener>,
+}
+
+impl WaitStopped {
+    /// Blocks this thread until the gateway has stopped.
+    pub fn wait(self) -> ShutdownReport {
+        loop {
+            let listener = self.controller.gate().changed().listen();
+            if let Some(report) = self.controller.report() {
+                return report;
+            }
+            listener.wait();
+        }
+    }
+}
+
+impl Future for WaitStopped {
+    type Output = ShutdownReport;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ShutdownReport> {
+        let Self { controller, listener } = self.get_mut();
+        poll_event(controller.gate().changed(), listener, cx, || controller.report())
+    }
+}
+
+impl fmt::Debug for WaitStopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitStopped").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Controller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Controller")
+            .field("incarnation", &self.shared.incarnation.as_str())
+            .field("reading", &self.gate().reading())
+            .finish_non_exhaustive()
+    }
+}

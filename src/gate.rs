@@ -1,0 +1,324 @@
+//! Lock-free admission: permits, and the one atomic word that counts them.
+//!
+//! State, generation and counts live in a single 64-bit word (`gate/word.rs` has its layout and its rules), and whoever
+//! enters changes it by compare-and-swap. So the state that admits and the count that rises are read and changed in one
+//! step: nobody is counted and then turned away, and nobody gets in between a look at the count and the closing (G1, G2).
+//!
+//! Anyone may hold a [`Gate`] and ask it for a [`Permit`]. Only a [`Lifecycle`](crate::Lifecycle) can move its state,
+//! because only it owns the gate's `Mover`.
+
+mod labels;
+mod permit;
+mod wait;
+mod word;
+
+pub use labels::ActiveWork;
+pub use permit::{Interrupted, LabelledPermit, OwnedPermit, Permit};
+pub(crate) use wait::poll_event;
+pub use wait::{WaitDrained, WaitDrainedUntil, WaitError};
+use word::Unmoved;
+
+use crate::state::{DrainState, Event};
+use crate::sync::{Arc, AtomicU64, Event as Signal, Ordering};
+use core::fmt;
+use labels::Labels;
+use serde::{Deserialize, Serialize};
+use word::{MAX_INTERNAL, MAX_TURNS, Unit, Word};
+
+/// The entry point for work: admits it or refuses it, and counts what it admitted.
+///
+/// A `Gate` is a handle: clones share one gate. It comes from [`Controller::gate`](crate::Controller::gate) or
+/// [`Lifecycle::gate`](crate::Lifecycle::gate).
+///
+/// ```
+/// use gateway_drain::{Controller, Refusal};
+///
+/// let controller = Controller::new();
+/// let gate = controller.gate();
+///
+/// let permit = gate.admit().expect("a new gate admits");
+/// assert_eq!(gate.reading().in_flight, 1);
+/// drop(permit); // also on panic and on cancellation
+/// assert_eq!(gate.reading().in_flight, 0);
+/// ```
+#[derive(Clone)]
+pub struct Gate {
+    core: Arc<Core>,
+}
+
+struct Core {
+    word: AtomicU64,
+    /// The state moved, or the last permit left a closed gate.
+    changed: Signal,
+    /// The work in flight is asked to give up. A signal of its own: every permit may listen to it.
+    interrupt: Signal,
+    labels: Labels,
+}
+
+/// Which drain of this process: a count that rises whenever the gate closes.
+///
+/// A waiter carries the generation of the drain that it waits for, and never completes for another one (G4). 22 bits
+/// wide: a waiter would have to sleep through exactly 4,194,304 drains to take one for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Generation(pub(crate) u32);
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Everything a gate knows, read in one step: no field can contradict another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Where the gateway stands.
+    pub state: DrainState,
+    /// The drain under way or, while running, the last one.
+    pub generation: Generation,
+    /// Turns in flight. Only falls while draining (G2).
+    pub in_flight: u64,
+    /// Internal work in flight, counted apart.
+    pub internal: u64,
+    /// Closed and nothing in flight; stays true until the drain ends (G3).
+    pub drained: bool,
+    /// Work in flight has been asked to give up.
+    pub interrupted: bool,
+    /// The gateway was stopped by force with work in flight; what is counted above is abandoned (S5).
+    pub abandoned: bool,
+}
+
+impl Reading {
+    /// Turns and internal work together.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.in_flight + self.internal
+    }
+}
+
+/// Why a gate refused.
+///
+/// Nothing has begun when it is returned: the caller may retry elsewhere without fear of doing the work twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A drain that can be reversed is under way.
+    Draining,
+    /// The gateway is about to end.
+    ShuttingDown,
+    /// The gateway has ended.
+    Stopped,
+    /// As much is in flight as the gate can count: 16,777,215 turns, 16,383 pieces of internal work.
+    Saturated,
+}
+
+impl Refusal {
+    const fn of(state: DrainState) -> Option<Self> {
+        match state {
+            DrainState::Running => None,
+            DrainState::ExternalDraining => Some(Self::Draining),
+            DrainState::ShutdownDraining => Some(Self::ShuttingDown),
+            DrainState::Stopped => Some(Self::Stopped),
+        }
+    }
+
+    /// Whether this same gateway may admit the work later. If not, only another one (or its successor) will.
+    ///
+    /// ```
+    /// use gateway_drain::Refusal;
+    ///
+    /// assert!(Refusal::Draining.is_retryable());
+    /// assert!(!Refusal::ShuttingDown.is_retryable());
+    /// ```
+    #[must_use]
+    pub const fn is_retryable(self) -> bool {
+        matches!(self, Self::Draining | Self::Saturated)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Draining => "the gateway is draining and takes no new work at the moment; try again later",
+            Self::ShuttingDown => "the gateway is shutting down and takes no new work",
+            Self::Stopped => "the gateway has stopped",
+            Self::Saturated => "the gateway has as much work in flight as it can count; try again later",
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl Gate {
+    /// The most turns that one gate counts; the next one is refused as [`Refusal::Saturated`].
+    pub const MAX_IN_FLIGHT: u64 = MAX_TURNS;
+    /// The most pieces of internal work that one gate counts.
+    pub const MAX_INTERNAL: u64 = MAX_INTERNAL;
+
+    /// A new, open gate and the right to move it.
+    pub(crate) fn new() -> (Self, Mover) {
+        let gate = Self {
+            core: Arc::new(Core {
+                word: AtomicU64::new(Word::NEW.bits()),
+                changed: Signal::new(),
+                interrupt: Signal::new(),
+                labels: Labels::default(),
+            }),
+        };
+        (gate.clone(), Mover { gate })
+    }
+
+    /// Admits one turn, or says why not.
+    ///
+    /// Call it before the turn claims anything (a session slot, a worker), and keep the permit until the turn's last
+    /// byte is out. What a turn itself starts shares its permit; the next message of a busy session is a new turn and
+    /// asks again, since otherwise a chatting user keeps the gateway from ever draining.
+    ///
+    /// Lock-free, without a system call. Upholds G1 (nothing is admitted after a closing call has returned), G2 and G6.
+    ///
+    /// # Memory ordering
+    /// A success acquires what was written while the gate was closed (G5). A refusal acquires nothing.
+    ///
+    /// # Errors
+    /// [`Refusal`] says why, and [`Refusal::is_retryable`] whether to come back.
+    ///
+    /// ```
+    /// # use gateway_drain::Controller;
+    /// # let gate = Controller::new().gate().clone();
+    /// let permit = gate.admit()?;                 // for this scope
+    /// let owned = gate.admit()?.into_owned();     // for a spawned task
+    /// let named = gate.admit()?.into_owned().labelled("turn", "session 7");
+    /// # Ok::<(), gateway_drain::Refusal>(())
+    /// ```
+    pub fn admit(&self) -> Result<Permit<'_>, Refusal> {
+        self.enter(Word::admit)?;
+        Ok(Permit::new(self, Unit::TURN))
+    }
+
+    /// Admits system work that no turn in flight started: a replay after a restart, the completion of a background
+    /// process.
+    ///
+    /// While the gate drains it still passes, in a count of its own, but only as long as something is in flight. Once
+    /// drained, the gate is sealed to it too, so that drained stays true (G3), and the caller keeps the work for later.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit).
+    pub fn admit_internal(&self) -> Result<Permit<'_>, Refusal> {
+        self.enter(Word::admit_internal)?;
+        Ok(Permit::new(self, Unit::INTERNAL))
+    }
+
+    /// Everything the gate knows, in one atomic load.
+    ///
+    /// # Memory ordering
+    /// Acquires: whoever reads `drained` sees all that the finished work wrote (G5).
+    #[must_use]
+    pub fn reading(&self) -> Reading {
+        self.word().reading()
+    }
+
+    /// Waits until the drain of this `generation` is drained.
+    ///
+    /// The generation comes from whoever began the drain, or from [`reading`](Self::reading). Await the result, or call
+    /// [`wait`](WaitDrained::wait); either can have a deadline.
+    #[must_use = "waits only when awaited, or by `wait`"]
+    pub fn drained(&self, generation: Generation) -> WaitDrained {
+        WaitDrained::new(self.clone(), generation)
+    }
+
+    /// The oldest pieces of labelled work in flight, at most `limit`, oldest first.
+    #[must_use]
+    pub fn active_work(&self, limit: usize) -> Vec<ActiveWork> {
+        self.core.labels.oldest(limit)
+    }
+
+    fn word(&self) -> Word {
+        // Acquire: pairs with the Release in `leave`, so that the work which a drained word no longer counts is seen
+        // whole (G5); the word's releases are read-modify-writes, so the last of them carries all the earlier ones.
+        Word::from_bits(self.core.word.load(Ordering::Acquire))
+    }
+
+    fn enter(&self, rule: impl Fn(Word) -> Result<Word, Refusal>) -> Result<(), Refusal> {
+        // Relaxed: what is read here is only a guess that the exchange below confirms, or the reason for a refusal.
+        let mut seen = self.core.word.load(Ordering::Relaxed);
+        loop {
+            let entered = rule(Word::from_bits(seen))?;
+            // Acquire on success: pairs with the Release in `Mover::apply`, so that a turn sees what was written while
+            // the gate was closed (G5). Not Release: an entry publishes nothing. Relaxed on failure: as the load above.
+            match self.core.word.compare_exchange_weak(seen, entered.bits(), Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    fn leave(&self, unit: Unit) {
+        // Release: what the finished work wrote is published to whoever reads the word as drained (G5).
+        let before = Word::from_bits(self.core.word.fetch_sub(unit.bits(), Ordering::Release));
+        // The one slow path, for the last to leave a closed gate. `notify` looks for listeners behind a full fence and a
+        // waiter looks at the word behind its own, so one of the two sees the other (G4).
+        if before.without(unit).drained() {
+            self.core.changed.notify(usize::MAX);
+        }
+    }
+
+    /// Wakes everybody who listens for a change of the state or of the last permit.
+    pub(crate) fn changed(&self) -> &Signal {
+        &self.core.changed
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Gate").field(&self.reading()).finish()
+    }
+}
+
+/// The right to move a gate's state. There is exactly one for each gate, and it can't be cloned.
+pub(crate) struct Mover {
+    gate: Gate,
+}
+
+impl Mover {
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// The same right for the lifecycle's next typestate, whose owner overwrites this one with it.
+    pub(crate) fn hand_over(&mut self) -> Self {
+        Self { gate: self.gate.clone() }
+    }
+
+    pub(crate) fn fire(&mut self, event: Event) -> Result<Reading, Unmoved> {
+        self.apply(|word| word.on(event))
+    }
+
+    pub(crate) fn force_stop(&mut self) -> Result<Reading, Unmoved> {
+        let stopped = self.apply(Word::force_stop)?;
+        self.gate.core.interrupt.notify(usize::MAX);
+        Ok(stopped)
+    }
+
+    pub(crate) fn interrupt(&mut self) -> Result<Reading, Unmoved> {
+        let interrupted = self.apply(Word::interrupt)?;
+        self.gate.core.interrupt.notify(usize::MAX);
+        Ok(interrupted)
+    }
+
+    fn apply(&mut self, rule: impl Fn(Word) -> Result<Word, Unmoved>) -> Result<Reading, Unmoved> {
+        let word = &self.gate.core.word;
+        // Relaxed: a guess, as in `enter`.
+        let mut seen = word.load(Ordering::Relaxed);
+        let moved = loop {
+            let moved = rule(Word::from_bits(seen))?;
+            // Release: what was written while the gate was closed is seen by whom it admits next (G5).
+            // Acquire: a gate found drained as it closes or stops has shown its finished work to the mover (G5).
+            match word.compare_exchange_weak(seen, moved.bits(), Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => break moved,
+                Err(now) => seen = now,
+            }
+        };
+        self.gate.core.changed.notify(usize::MAX);
+        Ok(moved.reading())
+    }
+}

@@ -1,0 +1,40 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![warn(clippy::pedantic)]
+#![allow(clippy::module_name_repetitions, clippy::must_use_candidate)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod state;
+
+pub mod hold;
+
+pub mod gate;
+
+pub mod lifecycle;
+
+mod clock;
+
+pub mod control;
+
+pub mod controller;
+
+pub mod status;
+
+pub mod reconciler;
+
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub mod http;
+
+mod sync;
+
+pub use clock::Clock;
+pub use control::{Channel, Home};
+pub use controller::Controller;
+pub use gate::{Gate, LabelledPermit, OwnedPermit, Permit, Refusal, WaitError};
+pub use hold::{Hold, HoldSet, Request, RequestId};
+pub use lifecycle::{AnyLifecycle, Drained, ExternalDraining, Lifecycle, Running, ShutdownDraining, Stopped};
+pub use reconciler::Reconciler;
+pub use state::{DrainState, Event};
+pub use status::Snapshot;

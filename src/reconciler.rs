@@ -1,0 +1,376 @@
+//! The thread that makes the gate follow the files, and publishes what came of it.
+//!
+//! One dedicated thread, independent of the application's event loop: at once at start-up, before anybody can hold the
+//! gate; then at every tick; and whenever it is kicked or the state moves. It is never given up: a tick that panics is
+//! caught, counted, published and tried again after a pause. What it does to the disk runs on a second thread and is
+//! bounded in time, so that a file system that hangs can hold up neither a lease nor a shutdown's deadline (C4, L4).
+
+mod bounded;
+
+use crate::control::request_file::{self, Scan};
+use crate::control::{Epoch, Home, HomeLock, LockError};
+use crate::controller::{Controller, Settings};
+use crate::gate::Gate;
+use crate::hold::{Action, HoldSet, Incarnation, Request, RequestId, Source};
+use crate::state::DrainState;
+use crate::status::{ChannelState, Description, Ignored, Process, Snapshot, StatusWriter};
+use crate::sync::{Listener, Mutex};
+use bounded::Bounded;
+use core::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How a [`Reconciler`] behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How often the files are looked at. Default: 1 second.
+    pub tick: Duration,
+    /// How long a look or a publication may take before it counts as failed. Default: 5 seconds.
+    pub disk_timeout: Duration,
+    /// How often a status that says nothing new is published all the same while the gateway isn't running, so that its
+    /// ages and leases don't grow old. Default: 10 seconds.
+    pub refresh: Duration,
+    /// How many pieces of labelled work the status names. Default: 20.
+    pub active_work: usize,
+    /// What the application says of itself.
+    pub description: Description,
+    /// How the controller behaves.
+    pub settings: Settings,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            tick: Duration::from_secs(1),
+            disk_timeout: Duration::from_secs(5),
+            refresh: Duration::from_secs(10),
+            active_work: 20,
+            description: Description::default(),
+            settings: Settings::default(),
+        }
+    }
+}
+
+/// Why a gateway could not start in a home.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The home is in use, or can't be used.
+    Lock(LockError),
+    /// The status can't be written.
+    Status {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system gives no thread.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lock(error) => error.fmt(f),
+            Self::Status { path, source } => write!(f, "the status {} can't be written: {source}", path.display()),
+            Self::Thread(source) => write!(f, "the reconciler's thread can't be started: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Lock(error) => error.source(),
+            Self::Status { source, .. } | Self::Thread(source) => Some(source),
+        }
+    }
+}
+
+/// A gateway that is controlled by the files in its home.
+///
+/// The only way to its gate is through here, and by then the files have been looked at: a gateway that starts under a
+/// live hold admits nothing (C5). Dropping it ends its thread, publishes once more and frees the home.
+///
+/// ```
+/// use gateway_drain::{Home, Reconciler, reconciler::Options};
+///
+/// let home = tempfile::tempdir()?;
+/// std::fs::write(home.path().join(".drain_request.json"), "")?; // as `touch` does
+///
+/// let reconciler = Reconciler::start(Home::at(home.path()), Options::default())?;
+/// assert!(reconciler.gate().admit().is_err(), "the marker was there before the start");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping it ends the thread that follows the files"]
+pub struct Reconciler {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    home: Home,
+    process: Process,
+    options: Options,
+    controller: Controller,
+    channel: Mutex<ChannelState>,
+    /// Since when nothing has gone wrong, or what did; none before the first tick is over.
+    health: Mutex<Health>,
+    stop: AtomicBool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Health {
+    last_tick: Duration,
+    unpublished: Option<String>,
+    unseen: Option<String>,
+}
+
+impl Reconciler {
+    /// Locks the home, takes over what an earlier process of this boot left, looks at the files and publishes; then
+    /// starts the thread.
+    ///
+    /// # Errors
+    /// [`StartError`]: another gateway runs in this home, or it can't be used.
+    pub fn start(home: Home, mut options: Options) -> Result<Self, StartError> {
+        let incarnation = Incarnation::fresh();
+        let lock = home.lock(&incarnation).map_err(StartError::Lock)?;
+        let epoch = Epoch::current();
+        let mut disk = Bounded::new("gateway-drain-disk").map_err(StartError::Thread)?;
+
+        let inherited = inherit(&mut disk, &home, &epoch, &options);
+        let controller = Controller::restored(options.settings.clone(), incarnation.clone(), inherited);
+        let description = std::mem::take(&mut options.description);
+        let channel = ChannelState { description, ..ChannelState::default() };
+        let shared = Arc::new(Shared {
+            process: Process::current(incarnation, epoch),
+            controller,
+            channel: Mutex::new(channel),
+            health: Mutex::default(),
+            stop: AtomicBool::new(false),
+            home,
+            options,
+        });
+        let writer = Arc::new(StatusWriter::new(shared.home.clone(), &lock));
+        let mut ticker = Ticker { shared: Arc::clone(&shared), disk, writer, published: None, _lock: lock };
+        ticker.look();
+        ticker.publish().map_err(|source| StartError::Status { path: shared.home.status(), source })?;
+
+        let run = move || ticker.run();
+        let thread = std::thread::Builder::new().name("gateway-drain".into()).spawn(run).map_err(StartError::Thread)?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// The gate.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        self.shared.controller.gate()
+    }
+
+    /// The controller: for the shutdown, for observers.
+    #[must_use]
+    pub fn controller(&self) -> &Controller {
+        &self.shared.controller
+    }
+
+    /// The home.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        &self.shared.home
+    }
+
+    /// Has the files looked at now rather than at the next tick.
+    pub fn kick(&self) {
+        self.shared.kick();
+    }
+
+    /// Changes what the application says of itself in the status.
+    pub fn describe(&self, change: impl FnOnce(&mut Description)) {
+        change(&mut self.shared.channel.lock().description);
+        self.kick();
+    }
+
+    /// The status as of now. What is published may be older by as long as it takes to write.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.snapshot()
+    }
+
+    /// Why the gateway is not ready for traffic, for people; nothing if it is.
+    ///
+    /// A draining gateway isn't ready, nor one that a hold is about to close, nor one whose channel can't be seen, whose
+    /// status can't be published or whose reconciler is stuck.
+    #[must_use]
+    pub fn unready(&self) -> Vec<String> {
+        let view = self.shared.controller.view();
+        let health = self.shared.health.lock().clone();
+        let silent = view.now.saturating_sub(health.last_tick);
+        let patience = self.shared.options.tick * 3 + self.shared.options.disk_timeout * 2;
+        let state = (view.reading.state != DrainState::Running).then(|| format!("state: {}", view.reading.state));
+        let pending = view.pending.then(|| "a hold is about to close the gate".to_owned());
+        let stuck = (silent > patience).then(|| format!("the reconciler has been silent for {} s", silent.as_secs()));
+        [state, pending, health.unseen, health.unpublished, stuck].into_iter().flatten().collect()
+    }
+}
+
+impl Drop for Reconciler {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.kick();
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been caught and published already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What an earlier process of this boot left: its status, or, where that is lost, the committed holds' own files.
+fn inherit(disk: &mut Bounded, home: &Home, epoch: &Epoch, options: &Options) -> HoldSet {
+    let policy = options.settings.leases;
+    let now = options.settings.clock.now();
+    let (read, found, ours) = (home.clone(), home.clone(), epoch.clone());
+    if let Ok(Ok(status)) = disk.call(options.disk_timeout, move || Snapshot::read(&read)) {
+        return status.bequest(epoch, policy, now);
+    }
+    let mut holds = HoldSet::new(policy);
+    let scan = disk.call(options.disk_timeout, move || request_file::scan(&found, &ours));
+    let commits = |request: &&Request| request.action == Action::Commit;
+    scan.unwrap_or_default().requests.iter().filter(commits).for_each(|commit| holds.restore_committed(commit, now));
+    holds
+}
+
+impl Shared {
+    fn kick(&self) {
+        self.controller.gate().changed().notify(usize::MAX);
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let view = self.controller.view();
+        let work = self.controller.gate().active_work(self.options.active_work);
+        let mut channel = self.channel.lock().clone();
+        let forgotten = view.holds.iter().filter(|hold| {
+            let held_by_file = hold.source == Source::File && hold.commit.is_some();
+            held_by_file && !view.acknowledged.iter().any(|answer| answer.request_id == hold.id)
+        });
+        channel.ignored.extend(forgotten.map(|hold| Ignored {
+            request_id: hold.id.to_string(),
+            why: "its file is gone; the hold is committed, and only its token or an override ends it".into(),
+        }));
+        Snapshot::new(&view, work, &self.process, channel)
+    }
+}
+
+/// What the thread owns.
+struct Ticker {
+    shared: Arc<Shared>,
+    disk: Bounded,
+    writer: Arc<StatusWriter>,
+    published: Option<(Snapshot, Duration)>,
+    _lock: HomeLock,
+}
+
+impl Ticker {
+    fn run(mut self) {
+        let mut panics_in_a_row = 0_u32;
+        loop {
+            // Registered before the look: a kick in its middle makes another one.
+            let changed = self.shared.controller.gate().changed().listen();
+            let ending = self.shared.stop.load(Ordering::Acquire);
+            let ticked = catch_unwind(AssertUnwindSafe(|| {
+                self.look();
+                // An error is kept in `health`, and the next tick tries again.
+                let _ = self.publish();
+            }));
+            if ending {
+                return;
+            }
+            let tick = self.shared.options.tick;
+            let pause = match ticked {
+                Ok(()) => {
+                    panics_in_a_row = 0;
+                    self.until_next_change().min(tick)
+                }
+                Err(panic) => {
+                    panics_in_a_row += 1;
+                    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+                    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                    let mut channel = self.shared.channel.lock();
+                    channel.reconciler.panics += 1;
+                    channel.reconciler.last_error = Some(format!("a tick panicked: {text}"));
+                    tick.saturating_mul(1 << panics_in_a_row.min(5)).min(Duration::from_secs(30))
+                }
+            };
+            changed.wait_timeout(pause);
+        }
+    }
+
+    /// Looks at the files and lets the gateway follow.
+    fn look(&mut self) {
+        let (home, epoch) = (self.shared.home.clone(), self.shared.process.epoch.clone());
+        let looked = self.disk.call(self.shared.options.disk_timeout, move || request_file::scan(&home, &epoch));
+        let unseen = looked.as_ref().err().map(|why| format!("the home can't be looked at: {why}"));
+        let scan = looked.unwrap_or_else(|why| Scan::blind("home", format!("the home can't be looked at: {why}")));
+        let blind = scan.requests.iter().find(|request| request.id == RequestId::found("home"));
+        let unseen = unseen.or_else(|| blind.map(|request| request.reason.clone()));
+        self.shared.controller.reconcile(&scan.requests, |id| scan.is_absent(id));
+
+        let mut channel = self.shared.channel.lock();
+        if let Some(why) = &unseen {
+            channel.reconciler.errors += 1;
+            channel.reconciler.last_error = Some(why.clone());
+        }
+        channel.ignored = scan.ignored.into_iter().map(|(request_id, why)| Ignored { request_id, why }).collect();
+        channel.reconciler.alive = true;
+        drop(channel);
+        let mut health = self.shared.health.lock();
+        health.unseen = unseen;
+        health.last_tick = self.shared.options.settings.clock.now();
+    }
+
+    /// Publishes the status, if it says something new.
+    fn publish(&mut self) -> io::Result<()> {
+        let now = self.shared.options.settings.clock.now();
+        let mut snapshot = self.shared.snapshot();
+        if let Some((published, at)) = &self.published {
+            let fresh =
+                snapshot.drain.state == DrainState::Running || now.saturating_sub(*at) < self.shared.options.refresh;
+            if fresh && published.says_the_same(&snapshot) {
+                return Ok(());
+            }
+        }
+        snapshot.drain.revision = self.published.as_ref().map_or(0, |(last, _)| last.drain.revision) + 1;
+        let (writer, written) = (Arc::clone(&self.writer), snapshot.clone());
+        let outcome = self.disk.call(self.shared.options.disk_timeout, move || writer.publish(&written));
+        let outcome = outcome.unwrap_or_else(|why| Err(io::Error::other(why.to_string())));
+        let failed = outcome.as_ref().err().map(|error| format!("the status can't be published: {error}"));
+        if let Some(why) = &failed {
+            let mut channel = self.shared.channel.lock();
+            channel.reconciler.errors += 1;
+            channel.reconciler.last_error = Some(why.clone());
+        } else {
+            self.shared.channel.lock().revision = snapshot.drain.revision;
+            self.published = Some((snapshot, now));
+        }
+        self.shared.health.lock().unpublished = failed;
+        outcome
+    }
+
+    fn until_next_change(&self) -> Duration {
+        let view = self.shared.controller.view();
+        let next = view.next_change.map(|moment| moment.saturating_sub(view.now));
+        // A moment that has come is dealt with at the next tick: it was dealt with in this one, unless it came since.
+        next.filter(|wait| !wait.is_zero()).unwrap_or(Duration::MAX)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("home", &self.home).field("controller", &self.controller).finish_non_exhaustive()
+    }
+}

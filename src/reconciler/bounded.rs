@@ -1,0 +1,99 @@
+//! Work that may hang, bounded in time: it runs on a thread of its own, and its caller waits only so long.
+
+use core::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::time::Duration;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// One thread, one piece of work at a time. A piece that hangs is not waited for any longer, and until it comes back
+/// every further one fails at once: a disk that hangs costs one thread, never more.
+pub(super) struct Bounded {
+    jobs: Sender<Job>,
+    /// The end of the piece that was given up waiting for.
+    overdue: Option<Receiver<()>>,
+}
+
+/// Why a piece of work has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failed {
+    /// It takes longer than it may, or an earlier one does still.
+    TimedOut,
+    /// It panicked.
+    Panicked,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TimedOut => "the file system doesn't answer in time",
+            Self::Panicked => "the attempt panicked",
+        })
+    }
+}
+
+impl Bounded {
+    pub(super) fn new(name: &str) -> std::io::Result<Self> {
+        let (jobs, work) = channel::<Job>();
+        std::thread::Builder::new().name(name.into()).spawn(move || work.into_iter().for_each(|job| job()))?;
+        Ok(Self { jobs, overdue: None })
+    }
+
+    pub(super) fn call<T: Send + 'static>(
+        &mut self,
+        timeout: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Failed> {
+        if let Some(overdue) = &self.overdue {
+            if overdue.try_recv() == Err(TryRecvError::Empty) {
+                return Err(Failed::TimedOut);
+            }
+            self.overdue = None;
+        }
+        let (result, got) = channel();
+        let (over, overdue) = channel::<()>();
+        let job = move || {
+            let done = catch_unwind(AssertUnwindSafe(work));
+            // Nobody may be waiting any more.
+            let _ = result.send(done);
+            drop(over);
+        };
+        if self.jobs.send(Box::new(job)).is_err() {
+            return Err(Failed::Panicked);
+        }
+        match got.recv_timeout(timeout) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => Err(Failed::Panicked),
+            Err(RecvTimeoutError::Timeout) => {
+                self.overdue = Some(overdue);
+                Err(Failed::TimedOut)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_that_hangs_is_given_up_and_holds_up_no_more_than_itself() {
+        let mut bounded = Bounded::new("test").unwrap();
+        let (go, gate) = channel::<()>();
+        let hung = bounded.call(Duration::from_millis(10), move || gate.recv().is_ok());
+        assert_eq!(hung, Err(Failed::TimedOut));
+        assert_eq!(bounded.call(Duration::from_secs(60), || 1), Err(Failed::TimedOut), "the thread is still taken");
+
+        go.send(()).unwrap();
+        bounded.overdue.as_ref().unwrap().recv().unwrap_err();
+        assert_eq!(bounded.call(Duration::from_secs(60), || 2), Ok(2), "the thread has come back");
+    }
+
+    #[test]
+    fn work_that_panics_is_told_and_the_thread_goes_on() {
+        let mut bounded = Bounded::new("test").unwrap();
+        assert_eq!(bounded.call::<()>(Duration::from_secs(60), || panic!("as intended")), Err(Failed::Panicked));
+        assert_eq!(bounded.call(Duration::from_secs(60), || 3), Ok(3));
+    }
+}

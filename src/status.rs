@@ -1,0 +1,446 @@
+//! The published snapshot: `gateway_state.json`, its single writer, and the readouts that others derive from it.
+//!
+//! The reference's fields stand at the top, ours under `drain`. A snapshot is made of one moment of the gateway, so its
+//! `running` is said only of a gate that admits (S6), and it is only ever published whole (C1).
+
+use crate::control::{Epoch, Home, read, write};
+use crate::controller::{Acknowledgement, View};
+use crate::gate::{ActiveWork, Generation};
+use crate::hold::{Commit, Ending, Hold, HoldSet, Incarnation, LeasePolicy, Nonce, Outcome, RequestId, Source};
+use crate::state::DrainState;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::io;
+use std::time::Duration;
+
+/// The reference's word for where a gateway stands (`gateway_state`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GatewayState {
+    /// Not yet taking work. This crate never publishes it: it publishes nothing before it knows.
+    Starting,
+    /// Taking work.
+    Running,
+    /// Refusing work, for either reason; `drain.state` tells them apart.
+    Draining,
+    /// Ended.
+    Stopped,
+    /// Could not start.
+    StartupFailed,
+}
+
+impl From<DrainState> for GatewayState {
+    fn from(state: DrainState) -> Self {
+        match state {
+            DrainState::Running => Self::Running,
+            DrainState::ExternalDraining | DrainState::ShutdownDraining => Self::Draining,
+            DrainState::Stopped => Self::Stopped,
+        }
+    }
+}
+
+/// What the application says of itself in its status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// What sort of gateway it is.
+    pub kind: String,
+    /// Whether it ends in order to start again.
+    pub restart_requested: bool,
+    /// Why it ends.
+    pub exit_reason: Option<String>,
+    /// The application's own table of platforms (channels, connections).
+    pub platforms: Map<String, Value>,
+}
+
+impl Default for Description {
+    fn default() -> Self {
+        Self { kind: "gateway".into(), restart_requested: false, exit_reason: None, platforms: Map::new() }
+    }
+}
+
+/// A whole status, as it is published.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The reference's word for the state.
+    pub gateway_state: GatewayState,
+    /// All work in flight: turns and internal work. Never negative.
+    pub active_agents: u64,
+    /// The process.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot; absent where that can't be known.
+    pub start_time: Option<u64>,
+    /// The command line.
+    pub argv: Vec<String>,
+    /// What the application says of itself.
+    #[serde(flatten)]
+    pub description: Description,
+    /// When this snapshot was made (ISO 8601, UTC, of the wall clock).
+    pub updated_at: String,
+    /// Everything that the reference doesn't have.
+    pub drain: DrainStatus,
+}
+
+/// What a gateway says of its drain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field on the wire")]
+pub struct DrainStatus {
+    /// Which of the four states.
+    pub state: DrainState,
+    /// Which drain: the one under way or, while running, the last one.
+    pub generation: Generation,
+    /// Which process.
+    pub incarnation: Incarnation,
+    /// Which boot.
+    pub epoch: Epoch,
+    /// Turns in flight.
+    pub in_flight: u64,
+    /// Internal work in flight.
+    pub internal: u64,
+    /// Closed and nothing in flight: it stays so until the drain ends (G3).
+    pub drained: bool,
+    /// Work in flight has been asked to give up.
+    pub interrupted: bool,
+    /// Stopped by force with what is counted here still in flight (S5).
+    pub abandoned: bool,
+    /// A hold is about to close the gate.
+    pub pending: bool,
+    /// Nothing in flight has ended for a while.
+    pub stalled: bool,
+    /// A shutdown now is to notify nobody.
+    pub suppress_notification: bool,
+    /// Who keeps the gate closed.
+    pub holds: Vec<HoldStatus>,
+    /// What is being waited for: the oldest labelled work.
+    pub active_work: Vec<WorkStatus>,
+    /// The answer to each write that lies in the channel (C6).
+    pub acknowledged: Vec<Acknowledgement>,
+    /// What lies in the channel and is not honoured.
+    pub ignored: Vec<Ignored>,
+    /// How the thread that looks at the channel is.
+    pub reconciler: ReconcilerStatus,
+    /// Rises with each published snapshot of this process.
+    pub revision: u64,
+    /// The clock that leases run on when this was made: milliseconds since boot.
+    pub clock_millis: u64,
+}
+
+/// One hold in a status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field on the wire")]
+pub struct HoldStatus {
+    /// Its name.
+    pub request_id: RequestId,
+    /// To whom it belongs.
+    pub owner: String,
+    /// Why; where something in the channel couldn't be read, what was found.
+    pub reason: String,
+    /// Where it is kept.
+    pub source: Source,
+    /// How long the gateway has known it, in seconds.
+    pub age_seconds: f64,
+    /// What is left of its lease, in seconds; none once committed.
+    pub lease_left_seconds: Option<f64>,
+    /// It has not closed the gate yet.
+    pub pending: bool,
+    /// Its owner has the right to act.
+    pub committed: bool,
+    /// The act takes longer than its deadline.
+    pub overdue: bool,
+    /// Asks that a shutdown under this hold notifies nobody.
+    pub suppress_notification: bool,
+    /// The last write acted on.
+    pub nonce: Option<Nonce>,
+    /// The nonce of the commit, which its withdrawal has to bear.
+    pub token: Option<Nonce>,
+    /// How long the act may take, in seconds.
+    pub deadline_seconds: Option<f64>,
+    /// The moments behind the durations above, by which a restart takes the hold over.
+    pub since_boot_millis: Moments,
+}
+
+/// Moments of a hold, in milliseconds since boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Moments {
+    /// When the gateway first saw it.
+    pub first_seen: u64,
+    /// When it began, or begins, to close the gate.
+    pub closes_at: u64,
+    /// When its lease runs out.
+    pub expires_at: u64,
+    /// When it was committed.
+    pub committed_at: Option<u64>,
+}
+
+/// One piece of labelled work in a status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkStatus {
+    /// The sort of work.
+    pub kind: String,
+    /// Which one.
+    pub label: String,
+    /// How long it has been in flight, in seconds.
+    pub age_seconds: f64,
+}
+
+/// Something in the channel that is not honoured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ignored {
+    /// Which request.
+    pub request_id: String,
+    /// Why not.
+    pub why: String,
+}
+
+/// How the thread that looks at the channel is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReconcilerStatus {
+    /// Always true in a file, which only a live one writes; false in the readiness of a process whose thread is stuck.
+    pub alive: bool,
+    /// Looks that failed in some part, and statuses that couldn't be written.
+    pub errors: u64,
+    /// Looks that panicked and were taken up again.
+    pub panics: u64,
+    /// What the latest of them said.
+    pub last_error: Option<String>,
+}
+
+/// What the reference's public status says (`GET /api/status`), derived from a snapshot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Readout {
+    /// Whether the process lives: known from the lock it holds, never from a timestamp.
+    pub gateway_running: bool,
+    /// The state; none if there is no status to read.
+    pub gateway_state: Option<GatewayState>,
+    /// All work in flight.
+    pub active_agents: u64,
+    /// As in the reference: running, in the state `running`, with work in flight. To know whether it is safe to act, ask
+    /// for `drained`.
+    pub gateway_busy: bool,
+    /// Running, and in the state `running`: a drain could begin.
+    pub gateway_drainable: bool,
+    /// How long a shutdown waits for work in flight, in seconds.
+    pub restart_drain_timeout: Option<f64>,
+    /// When the status was made.
+    pub gateway_updated_at: Option<String>,
+}
+
+impl Readout {
+    /// What a status, if there is one, says of a gateway whose process lives or doesn't.
+    #[must_use]
+    pub fn of(snapshot: Option<&Snapshot>, live: bool, restart_drain_timeout: Option<Duration>) -> Self {
+        let running = live && snapshot.is_some_and(|s| s.gateway_state == GatewayState::Running);
+        let active_agents = snapshot.filter(|_| live).map_or(0, |s| s.active_agents);
+        Self {
+            gateway_running: live,
+            gateway_state: snapshot.map(|s| s.gateway_state),
+            active_agents,
+            gateway_busy: running && active_agents > 0,
+            gateway_drainable: running,
+            restart_drain_timeout: restart_drain_timeout.map(|timeout| timeout.as_secs_f64()),
+            gateway_updated_at: snapshot.map(|s| s.updated_at.clone()),
+        }
+    }
+}
+
+impl Snapshot {
+    /// Reads the published status of a home.
+    ///
+    /// Whether the process that wrote it lives is another question: see [`HomeLock`](crate::control::HomeLock).
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none, [`io::ErrorKind::InvalidData`] if it isn't one of this crate's.
+    pub fn read(home: &Home) -> io::Result<Self> {
+        let to_io = |why: read::Unreadable| match why {
+            read::Unreadable::Missing => io::Error::from(io::ErrorKind::NotFound),
+            read::Unreadable::System(kind, text) => io::Error::new(kind, text),
+            other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
+        };
+        let folder = read::folder(home.path()).map_err(to_io)?;
+        let content = read::content_up_to(&folder, "gateway_state.json", MAX_STATUS_BYTES).map_err(to_io)?;
+        serde_json::from_slice(&content.bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    /// What is needed beside one moment of the gateway to say everything.
+    pub(crate) fn new(view: &View, work: Vec<ActiveWork>, process: &Process, channel: ChannelState) -> Self {
+        let reading = view.reading;
+        Self {
+            gateway_state: reading.state.into(),
+            active_agents: reading.total(),
+            pid: process.pid,
+            start_time: process.start_time,
+            argv: process.argv.clone(),
+            description: channel.description,
+            updated_at: crate::control::request_file::now(),
+            drain: DrainStatus {
+                state: reading.state,
+                generation: reading.generation,
+                incarnation: process.incarnation.clone(),
+                epoch: process.epoch.clone(),
+                in_flight: reading.in_flight,
+                internal: reading.internal,
+                drained: reading.drained,
+                interrupted: reading.interrupted,
+                abandoned: reading.abandoned,
+                pending: view.pending,
+                stalled: view.stalled,
+                suppress_notification: view.suppress_notification,
+                holds: view.holds.iter().map(|hold| HoldStatus::new(hold, view.now)).collect(),
+                active_work: work.into_iter().map(WorkStatus::from).collect(),
+                acknowledged: view.acknowledged.clone(),
+                ignored: channel.ignored,
+                reconciler: channel.reconciler,
+                revision: channel.revision,
+                clock_millis: millis(view.now),
+            },
+        }
+    }
+
+    /// Whether the two say the same, but for what only time has changed. A status that says nothing new isn't written.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        let timeless = |snapshot: &Self| {
+            let mut same = snapshot.clone();
+            same.updated_at.clear();
+            same.drain.revision = 0;
+            same.drain.clock_millis = 0;
+            same.drain.active_work.clear();
+            for hold in &mut same.drain.holds {
+                hold.age_seconds = 0.0;
+                hold.lease_left_seconds = None;
+            }
+            same
+        };
+        timeless(self) == timeless(other)
+    }
+
+    /// The holds that this status left to its successor: those of the same boot, with their leases and commits.
+    ///
+    /// `now` is the successor's time since boot. An unknown epoch counts as the same one, unless the clock shows that
+    /// the machine has booted since.
+    pub(crate) fn bequest(&self, epoch: &Epoch, policy: LeasePolicy, now: Duration) -> HoldSet {
+        let mut holds = HoldSet::new(policy);
+        let rebooted = self.drain.epoch.differs_from(epoch) || millis(now) < self.drain.clock_millis;
+        if !rebooted {
+            let in_files = self.drain.holds.iter().filter(|hold| hold.source == Source::File);
+            in_files.for_each(|hold| holds.restore(hold.to_hold()));
+            for answer in &self.drain.acknowledged {
+                if answer.outcome == Outcome::Ended(Ending::Expired) {
+                    holds.restore_expired(answer.request_id.clone(), answer.nonce.clone());
+                }
+            }
+        }
+        holds
+    }
+}
+
+/// A status with thousands of holds is larger than any request: 16 MiB.
+const MAX_STATUS_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What a process knows of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) epoch: Epoch,
+    pid: u32,
+    start_time: Option<u64>,
+    argv: Vec<String>,
+}
+
+impl Process {
+    pub(crate) fn current(incarnation: Incarnation, epoch: Epoch) -> Self {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let argv = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let start_time = crate::control::epoch::start_time(&stat);
+        Self { incarnation, epoch, pid: std::process::id(), start_time, argv }
+    }
+}
+
+/// What the reconciler knows beside the gateway.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ChannelState {
+    pub(crate) description: Description,
+    pub(crate) ignored: Vec<Ignored>,
+    pub(crate) reconciler: ReconcilerStatus,
+    pub(crate) revision: u64,
+}
+
+/// The one who may publish in a home: it wants the home's lock, and there is one of it for each.
+#[derive(Debug)]
+pub(crate) struct StatusWriter {
+    home: Home,
+}
+
+impl StatusWriter {
+    pub(crate) fn new(home: Home, _locked: &crate::control::HomeLock) -> Self {
+        Self { home }
+    }
+
+    pub(crate) fn publish(&self, snapshot: &Snapshot) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec_pretty(snapshot)?;
+        bytes.push(b'\n');
+        write::replace(&self.home.status(), &bytes)
+    }
+}
+
+impl HoldStatus {
+    fn new(hold: &Hold, now: Duration) -> Self {
+        Self {
+            request_id: hold.id.clone(),
+            owner: hold.owner.clone(),
+            reason: hold.reason.clone(),
+            source: hold.source,
+            age_seconds: seconds(now.saturating_sub(hold.first_seen)),
+            lease_left_seconds: hold.lease_left(now).map(seconds),
+            pending: !hold.closes(now),
+            committed: hold.commit.is_some(),
+            overdue: hold.overdue(now),
+            suppress_notification: hold.suppress_notification,
+            nonce: hold.nonce.clone(),
+            token: hold.commit.as_ref().map(|commit| commit.token.clone()),
+            deadline_seconds: hold.deadline.map(|deadline| deadline.as_secs_f64()),
+            since_boot_millis: Moments {
+                first_seen: millis(hold.first_seen),
+                closes_at: millis(hold.closes_at),
+                expires_at: millis(hold.expires_at),
+                committed_at: hold.commit.as_ref().map(|commit| millis(commit.at)),
+            },
+        }
+    }
+
+    fn to_hold(&self) -> Hold {
+        let at = self.since_boot_millis;
+        let commit = self.token.clone().zip(at.committed_at);
+        Hold {
+            id: self.request_id.clone(),
+            owner: self.owner.clone(),
+            reason: self.reason.clone(),
+            source: self.source,
+            first_seen: Duration::from_millis(at.first_seen),
+            closes_at: Duration::from_millis(at.closes_at),
+            expires_at: Duration::from_millis(at.expires_at),
+            deadline: self.deadline_seconds.and_then(|s| Duration::try_from_secs_f64(s).ok()),
+            suppress_notification: self.suppress_notification,
+            nonce: self.nonce.clone(),
+            refused: None,
+            commit: commit.map(|(token, at)| Commit { token, at: Duration::from_millis(at) }),
+        }
+    }
+}
+
+impl From<ActiveWork> for WorkStatus {
+    fn from(work: ActiveWork) -> Self {
+        Self { kind: work.kind.into(), label: work.label.into(), age_seconds: seconds(work.age) }
+    }
+}
+
+/// Seconds to the millisecond: more would be noise.
+fn seconds(duration: Duration) -> f64 {
+    Duration::from_millis(millis(duration)).as_secs_f64()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

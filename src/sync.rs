@@ -1,0 +1,31 @@
+//! The synchronisation primitives that the concurrent core is written against.
+//!
+//! `gate` and `controller` take theirs from here and from nowhere else, so that a model checker can put its own in
+//! their place without a change to the code under test.
+
+pub(crate) use event_listener::{Event, EventListener, Listener};
+pub(crate) use std::sync::Arc;
+pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A mutex whose lock can't fail: what it guards is only ever changed by code that leaves it whole, so a panic
+/// elsewhere in its holder is no reason to refuse everybody after it.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(std::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<std::sync::MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(std::sync::TryLockError::WouldBlock) => None,
+        }
+    }
+}
