@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How a [`Reconciler`] behaves.
 #[derive(Clone, Debug)]
@@ -281,6 +281,7 @@ impl Ticker {
         loop {
             // Registered before the look: a kick in its middle makes another one.
             let changed = self.shared.controller.gate().changed().listen();
+            let began = Instant::now();
             let ending = self.shared.stop.load(Ordering::Acquire);
             let ticked = catch_unwind(AssertUnwindSafe(|| {
                 self.look();
@@ -294,7 +295,9 @@ impl Ticker {
             let pause = match ticked {
                 Ok(()) => {
                     panics_in_a_row = 0;
-                    self.until_next_change().min(tick)
+                    // A twentieth short of the tick: what appears right after a look is acted on and published within one.
+                    let rest = (tick - tick / 20).saturating_sub(began.elapsed());
+                    self.until_next_change().min(rest)
                 }
                 Err(panic) => {
                     panics_in_a_row += 1;

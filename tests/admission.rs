@@ -1,0 +1,144 @@
+//! Admission through the gate: who is let in, who is refused, and what is counted.
+
+use gateway_drain::{Controller, Gate, Refusal, Request, RequestId};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+fn drained_by_ops(controller: &Controller) {
+    controller.request(&Request::begin(RequestId::new("ops").unwrap(), "ops"));
+}
+
+fn reopened_by_ops(controller: &Controller) {
+    controller.request(&Request::withdraw(RequestId::new("ops").unwrap(), "ops"));
+}
+
+#[test]
+fn a_new_turn_is_refused_while_draining_with_a_message_that_says_so() {
+    let controller = Controller::new();
+    drained_by_ops(&controller);
+    let refusal = controller.gate().admit().unwrap_err();
+    assert_eq!(refusal, Refusal::Draining);
+    assert!(refusal.to_string().contains("draining"), "{refusal}");
+    assert!(refusal.is_retryable());
+}
+
+#[test]
+fn a_turn_in_flight_is_neither_interrupted_nor_dropped_by_a_drain() {
+    let controller = Controller::new();
+    let turn = controller.gate().admit().unwrap();
+    drained_by_ops(&controller);
+    assert!(!turn.is_interrupted());
+    assert_eq!(controller.gate().reading().in_flight, 1);
+    reopened_by_ops(&controller);
+    assert!(!turn.is_interrupted());
+    assert_eq!(controller.gate().reading().in_flight, 1);
+}
+
+#[test]
+fn a_permit_counts_until_it_is_dropped_even_by_a_panic() {
+    let controller = Controller::new();
+    let gate = controller.gate().clone();
+    let panicked = std::thread::spawn(move || {
+        let _permit = gate.admit().unwrap();
+        panic!("as intended");
+    });
+    assert!(panicked.join().is_err());
+    assert_eq!(controller.gate().reading().in_flight, 0);
+}
+
+#[test]
+fn an_owned_permit_is_the_same_admission() {
+    let controller = Controller::new();
+    let permit = controller.gate().admit().unwrap().into_owned();
+    assert_eq!(controller.gate().reading().in_flight, 1);
+    drop(permit);
+    assert_eq!(controller.gate().reading().in_flight, 0);
+}
+
+#[test]
+fn work_that_a_turn_starts_shares_its_permit_and_passes_the_closed_gate() {
+    let controller = Controller::new();
+    let turn = Arc::new(controller.gate().admit().unwrap().into_owned());
+    drained_by_ops(&controller);
+    let tool = Arc::clone(&turn);
+    drop(turn);
+    assert_eq!(controller.gate().reading().in_flight, 1, "the tool still runs");
+    drop(tool);
+    assert!(controller.gate().reading().drained);
+}
+
+#[test]
+fn internal_work_passes_while_something_is_in_flight_and_is_sealed_out_once_drained() {
+    let controller = Controller::new();
+    let turn = controller.gate().admit().unwrap();
+    drained_by_ops(&controller);
+    let internal = controller.gate().admit_internal().expect("a turn is in flight");
+    drop(turn);
+    let chained = controller.gate().admit_internal().expect("internal work is in flight");
+    let reading = controller.gate().reading();
+    assert_eq!((reading.in_flight, reading.internal, reading.drained), (0, 2, false));
+    drop((internal, chained));
+    assert_eq!(controller.gate().admit_internal().unwrap_err(), Refusal::Draining, "sealed");
+    reopened_by_ops(&controller);
+    drop(controller.gate().admit_internal().expect("open again"));
+}
+
+#[test]
+fn a_shutdown_and_a_stopped_gateway_refuse_for_good_and_say_which() {
+    let controller = Controller::new();
+    let turn = controller.gate().admit().unwrap();
+    controller.begin_shutdown(Duration::from_secs(60)).unwrap();
+    assert_eq!(controller.gate().admit().unwrap_err(), Refusal::ShuttingDown);
+    drop(turn);
+    controller.settle();
+    assert_eq!(controller.gate().admit().unwrap_err(), Refusal::Stopped);
+    assert_eq!(controller.gate().admit_internal().unwrap_err(), Refusal::Stopped);
+    assert!(!Refusal::Stopped.is_retryable() && !Refusal::ShuttingDown.is_retryable());
+}
+
+#[test]
+fn an_internal_count_that_is_full_refuses_and_nothing_else_changes() {
+    let controller = Controller::new();
+    let held: Vec<_> = (0..Gate::MAX_INTERNAL).map(|_| controller.gate().admit_internal().unwrap()).collect();
+    assert_eq!(controller.gate().admit_internal().unwrap_err(), Refusal::Saturated);
+    let reading = controller.gate().reading();
+    assert_eq!((reading.in_flight, reading.internal), (0, Gate::MAX_INTERNAL));
+    drop(controller.gate().admit().expect("turns have a count of their own"));
+    drop(held);
+    assert_eq!(controller.gate().reading().total(), 0);
+}
+
+#[test]
+fn labelled_work_is_named_oldest_first_for_as_long_as_it_is_in_flight() {
+    let controller = Controller::new();
+    let labelled = |kind, label: &'static str| controller.gate().admit().unwrap().into_owned().labelled(kind, label);
+    let first = labelled("turn", "s1");
+    let second = labelled("cron", "nightly");
+    let names = |limit| -> Vec<String> {
+        controller.gate().active_work(limit).iter().map(|work| format!("{} {}", work.kind, work.label)).collect()
+    };
+    assert_eq!(names(9), ["turn s1", "cron nightly"]);
+    assert_eq!(names(1), ["turn s1"]);
+    drop(first);
+    let _third = labelled("turn", "s3");
+    assert_eq!(names(9), ["cron nightly", "turn s3"], "a place that is used again does not change the order");
+    drop(second);
+}
+
+#[test]
+fn interruption_reaches_every_permit_once_a_shutdown_s_deadline_has_passed_and_not_before() {
+    let controller = Controller::new();
+    let turn = controller.gate().admit().unwrap();
+    let mut interrupted = pin!(turn.interrupted());
+    let mut context = Context::from_waker(Waker::noop());
+    drained_by_ops(&controller);
+    controller.begin_shutdown(Duration::from_secs(60)).unwrap();
+    assert_eq!(interrupted.as_mut().poll(&mut context), Poll::Pending);
+    assert!(!turn.is_interrupted());
+    controller.begin_shutdown(Duration::ZERO).expect("a second call brings the deadline forward");
+    assert_eq!(interrupted.as_mut().poll(&mut context), Poll::Ready(()));
+    assert!(turn.is_interrupted());
+}

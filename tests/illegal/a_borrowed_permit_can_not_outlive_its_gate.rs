@@ -1,0 +1,7 @@
+use gateway_drain::{Gate, Permit};
+
+fn illegal(gate: Gate) -> Permit<'static> {
+    gate.admit().unwrap()
+}
+
+fn main() {}

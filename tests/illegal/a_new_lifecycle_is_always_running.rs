@@ -1,0 +1,5 @@
+use gateway_drain::{Lifecycle, Stopped};
+
+fn main() {
+    let _ = Lifecycle::<Stopped>::new();
+}

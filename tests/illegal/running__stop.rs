@@ -1,0 +1,7 @@
+use gateway_drain::{Lifecycle, Running};
+
+fn illegal(lifecycle: Lifecycle<Running>) {
+    lifecycle.stop();
+}
+
+fn main() {}
