@@ -1,0 +1,180 @@
+//! A drain from its beginning to its end, and against a shutdown: through the controller, as its observers hear it.
+
+use gateway_drain::controller::{Change, Settings};
+use gateway_drain::hold::{Denied, Outcome};
+use gateway_drain::state::Denial;
+use gateway_drain::{Clock, Controller, DrainState, Event, Request, RequestId};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+fn ops() -> RequestId {
+    RequestId::new("ops").unwrap()
+}
+
+fn enter(controller: &Controller) -> Outcome {
+    controller.request(&Request::begin(ops(), "ops"))
+}
+
+fn exit(controller: &Controller) -> Outcome {
+    controller.request(&Request::withdraw(ops(), "ops"))
+}
+
+/// A controller under a clock of the test's own, and the moves that its observers have heard of.
+fn observed() -> (Controller, Clock, Arc<Mutex<Vec<Event>>>) {
+    let clock = Clock::manual();
+    let controller = Controller::with(Settings { clock: clock.clone(), ..Settings::default() });
+    let moves = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&moves);
+    controller.observe(move |change| {
+        if let Change::Moved { event, .. } = change {
+            heard.lock().unwrap().push(*event);
+        }
+    });
+    (controller, clock, moves)
+}
+
+#[test]
+fn entering_flips_the_state_and_tells_the_live_count() {
+    let controller = Controller::new();
+    let _turn = controller.gate().admit().unwrap();
+    let told = Arc::new(Mutex::new(None));
+    let heard = Arc::clone(&told);
+    controller.observe(move |change| {
+        if let Change::Moved { reading, .. } = change {
+            *heard.lock().unwrap() = Some((reading.state, reading.in_flight));
+        }
+    });
+    assert_eq!(enter(&controller), Outcome::Held);
+    assert_eq!(controller.state(), DrainState::ExternalDraining);
+    assert_eq!(*told.lock().unwrap(), Some((DrainState::ExternalDraining, 1)));
+}
+
+#[test]
+fn entering_twice_moves_once() {
+    let (controller, _, moves) = observed();
+    enter(&controller);
+    enter(&controller);
+    assert_eq!(*moves.lock().unwrap(), [Event::BeginDrain]);
+}
+
+#[test]
+fn exiting_runs_again_and_exiting_without_a_drain_does_nothing() {
+    let (controller, _, moves) = observed();
+    exit(&controller);
+    assert!(moves.lock().unwrap().is_empty());
+    enter(&controller);
+    exit(&controller);
+    assert_eq!(controller.state(), DrainState::Running);
+    assert_eq!(*moves.lock().unwrap(), [Event::BeginDrain, Event::EndDrain]);
+}
+
+#[test]
+fn exiting_during_a_shutdown_does_not_bring_back_running() {
+    let (controller, _, _) = observed();
+    let _turn = controller.gate().admit().unwrap();
+    enter(&controller);
+    controller.begin_shutdown(Duration::from_secs(60)).unwrap();
+    exit(&controller);
+    assert_eq!(controller.state(), DrainState::ShutdownDraining);
+    assert_eq!(enter(&controller), Outcome::Refused(Denied::ShuttingDown));
+}
+
+#[test]
+fn exiting_after_the_stop_does_not_bring_back_running() {
+    let (controller, _, _) = observed();
+    enter(&controller);
+    controller.begin_shutdown(Duration::from_secs(60)).unwrap();
+    exit(&controller);
+    controller.settle();
+    assert_eq!(controller.state(), DrainState::Stopped);
+    assert_eq!(controller.begin_shutdown(Duration::ZERO), Err(Denial::StoppedIsFinal));
+}
+
+#[test]
+fn a_hold_that_takes_over_from_another_leaves_the_gate_closed_throughout() {
+    let (controller, _, moves) = observed();
+    enter(&controller);
+    controller.request(&Request::begin(RequestId::new("next").unwrap(), "next"));
+    exit(&controller);
+    assert_eq!(controller.state(), DrainState::ExternalDraining);
+    assert_eq!(*moves.lock().unwrap(), [Event::BeginDrain]);
+}
+
+#[test]
+fn a_lease_that_runs_out_reopens_the_gate() {
+    let (controller, clock, moves) = observed();
+    enter(&controller);
+    clock.advance(Duration::from_secs(3600));
+    controller.settle();
+    assert_eq!(controller.state(), DrainState::Running);
+    assert_eq!(*moves.lock().unwrap(), [Event::BeginDrain, Event::EndDrain]);
+}
+
+#[test]
+fn a_shutdown_of_an_idle_gateway_has_stopped_when_the_call_returns() {
+    let (controller, _, moves) = observed();
+    controller.begin_shutdown(Duration::from_secs(60)).unwrap();
+    assert_eq!(*moves.lock().unwrap(), [Event::BeginShutdown, Event::Stop]);
+    assert!(controller.stopped().wait().finished());
+}
+
+#[test]
+fn a_stuck_turn_is_interrupted_at_the_deadline_and_abandoned_after_the_grace() {
+    let (controller, clock, _) = observed();
+    let turn = controller.gate().admit().unwrap();
+    controller.begin_shutdown(Duration::from_secs(30)).unwrap();
+    clock.advance(Duration::from_millis(29_999));
+    controller.settle();
+    assert!(!turn.is_interrupted());
+    clock.advance(Duration::from_millis(1));
+    controller.settle();
+    assert!(turn.is_interrupted());
+    assert_eq!(controller.state(), DrainState::ShutdownDraining, "interrupted work is given a moment to end");
+    clock.advance(Duration::from_secs(5));
+    controller.settle();
+    assert_eq!(controller.state(), DrainState::Stopped);
+    let report = controller.report().expect("it has stopped");
+    assert_eq!((report.interrupted, report.abandoned.in_flight, report.finished()), (1, 1, false));
+}
+
+#[test]
+fn work_that_ends_when_interrupted_is_reported_as_interrupted_and_not_abandoned() {
+    let (controller, clock, _) = observed();
+    let turn = controller.gate().admit().unwrap();
+    controller.begin_shutdown(Duration::from_secs(30)).unwrap();
+    clock.advance(Duration::from_secs(30));
+    controller.settle();
+    drop(turn);
+    controller.settle();
+    let report = controller.report().expect("it has stopped");
+    assert_eq!((report.interrupted, report.abandoned.in_flight, report.finished()), (1, 0, false));
+}
+
+#[test]
+fn a_second_shutdown_can_bring_the_deadline_forward_and_not_put_it_off() {
+    let (controller, clock, _) = observed();
+    let turn = controller.gate().admit().unwrap();
+    controller.begin_shutdown(Duration::from_secs(30)).unwrap();
+    controller.begin_shutdown(Duration::from_secs(10)).unwrap();
+    controller.begin_shutdown(Duration::from_secs(90)).unwrap();
+    clock.advance(Duration::from_secs(10));
+    controller.settle();
+    assert!(turn.is_interrupted());
+}
+
+#[test]
+fn an_observer_may_call_the_controller_and_everything_is_told_once_and_in_order() {
+    let controller = Controller::new();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let (handle, log) = (controller.clone(), Arc::clone(&heard));
+    controller.observe(move |change| {
+        if let Change::Moved { event, .. } = change {
+            log.lock().unwrap().push(*event);
+            if *event == Event::BeginDrain {
+                exit(&handle);
+            }
+        }
+    });
+    enter(&controller);
+    assert_eq!(*heard.lock().unwrap(), [Event::BeginDrain, Event::EndDrain]);
+}
