@@ -3,9 +3,9 @@
 //! | File | Module |
 //! |---|---|
 //! | the home itself, its lock, where everything lies | [`home`] |
-//! | `.drain_request.json`, `.drain_holds/*.json`: how a file becomes a [`Request`](crate::Request), and back | [`request_file`] |
+//! | `.drain_request.json`, `.drain_holds/*.json`: how a file becomes a [`Request`], and back | [`request_file`] |
 //! | reading them: bounded, through no link | [`read`] |
-//! | writing them: whole or not at all | [`write`] |
+//! | writing them: whole or not at all | [`mod@write`] |
 //! | which boot a file belongs to | [`epoch`] |
 //!
 //! [`Channel`] is the controller's side: any process that may write to the home can hold the gate. The gateway's side is

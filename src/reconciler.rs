@@ -8,10 +8,10 @@
 mod bounded;
 
 use crate::control::request_file::{self, Scan};
-use crate::control::{Epoch, Home, HomeLock, LockError};
+use crate::control::{Epoch, Home, LockError};
 use crate::controller::{Controller, Settings};
 use crate::gate::Gate;
-use crate::hold::{Action, HoldSet, Incarnation, Request, RequestId, Source};
+use crate::hold::{Action, HoldSet, Incarnation, Request, Source};
 use crate::state::DrainState;
 use crate::status::{ChannelState, Description, Ignored, Process, Snapshot, StatusWriter};
 use crate::sync::{Listener, Mutex};
@@ -157,8 +157,8 @@ impl Reconciler {
             home,
             options,
         });
-        let writer = Arc::new(StatusWriter::new(shared.home.clone(), &lock));
-        let mut ticker = Ticker { shared: Arc::clone(&shared), disk, writer, published: None, _lock: lock };
+        let writer = Arc::new(StatusWriter::new(shared.home.clone(), lock));
+        let mut ticker = Ticker { shared: Arc::clone(&shared), disk, writer, published: None };
         ticker.look();
         ticker.publish().map_err(|source| StartError::Status { path: shared.home.status(), source })?;
 
@@ -272,7 +272,6 @@ struct Ticker {
     disk: Bounded,
     writer: Arc<StatusWriter>,
     published: Option<(Snapshot, Duration)>,
-    _lock: HomeLock,
 }
 
 impl Ticker {
@@ -295,8 +294,8 @@ impl Ticker {
             let pause = match ticked {
                 Ok(()) => {
                     panics_in_a_row = 0;
-                    // A twentieth short of the tick: what appears right after a look is acted on and published within one.
-                    let rest = (tick - tick / 20).saturating_sub(began.elapsed());
+                    // A fifth short of the tick: what appears right after a look is acted on and published within one.
+                    let rest = (tick * 4 / 5).saturating_sub(began.elapsed());
                     self.until_next_change().min(rest)
                 }
                 Err(panic) => {
@@ -316,11 +315,13 @@ impl Ticker {
     /// Looks at the files and lets the gateway follow.
     fn look(&mut self) {
         let (home, epoch) = (self.shared.home.clone(), self.shared.process.epoch.clone());
-        let looked = self.disk.call(self.shared.options.disk_timeout, move || request_file::scan(&home, &epoch));
-        let unseen = looked.as_ref().err().map(|why| format!("the home can't be looked at: {why}"));
-        let scan = looked.unwrap_or_else(|why| Scan::blind("home", format!("the home can't be looked at: {why}")));
-        let blind = scan.requests.iter().find(|request| request.id == RequestId::found("home"));
-        let unseen = unseen.or_else(|| blind.map(|request| request.reason.clone()));
+        let writer = Arc::clone(&self.writer);
+        let looked = self.disk.call(self.shared.options.disk_timeout, move || match writer.check() {
+            Ok(()) => request_file::scan(&home, &epoch),
+            Err(error) => Scan::blind(error.to_string()),
+        });
+        let scan = looked.unwrap_or_else(|why| Scan::blind(format!("the home can't be looked at: {why}")));
+        let unseen = scan.blind_to().map(str::to_owned);
         self.shared.controller.reconcile(&scan.requests, |id| scan.is_absent(id));
 
         let mut channel = self.shared.channel.lock();

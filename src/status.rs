@@ -3,7 +3,7 @@
 //! The reference's fields stand at the top, ours under `drain`. A snapshot is made of one moment of the gateway, so its
 //! `running` is said only of a gate that admits (S6), and it is only ever published whole (C1).
 
-use crate::control::{Epoch, Home, read, write};
+use crate::control::{Epoch, Home, HomeLock, read, write};
 use crate::controller::{Acknowledgement, View};
 use crate::gate::{ActiveWork, Generation};
 use crate::hold::{Commit, Ending, Hold, HoldSet, Incarnation, LeasePolicy, Nonce, Outcome, RequestId, Source};
@@ -249,7 +249,7 @@ impl Readout {
 impl Snapshot {
     /// Reads the published status of a home.
     ///
-    /// Whether the process that wrote it lives is another question: see [`HomeLock`](crate::control::HomeLock).
+    /// Whether the process that wrote it lives is another question: see [`Home::live`].
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`] if there is none, [`io::ErrorKind::InvalidData`] if it isn't one of this crate's.
@@ -367,18 +367,25 @@ pub(crate) struct ChannelState {
     pub(crate) revision: u64,
 }
 
-/// The one who may publish in a home: it wants the home's lock, and there is one of it for each.
+/// The one who may publish in a home: it holds the home's lock.
 #[derive(Debug)]
 pub(crate) struct StatusWriter {
     home: Home,
+    lock: HomeLock,
 }
 
 impl StatusWriter {
-    pub(crate) fn new(home: Home, _locked: &crate::control::HomeLock) -> Self {
-        Self { home }
+    pub(crate) fn new(home: Home, lock: HomeLock) -> Self {
+        Self { home, lock }
+    }
+
+    /// Whether the home is still this gateway's.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        self.lock.check().map_err(|error| io::Error::new(error.kind(), format!("the home is no longer ours: {error}")))
     }
 
     pub(crate) fn publish(&self, snapshot: &Snapshot) -> io::Result<()> {
+        self.check()?;
         let mut bytes = serde_json::to_vec_pretty(snapshot)?;
         bytes.push(b'\n');
         write::replace(&self.home.status(), &bytes)

@@ -4,7 +4,7 @@ use crate::hold::{Incarnation, RequestId};
 use core::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A gateway's home: the one place from which every path of its channel is derived.
@@ -117,7 +117,7 @@ impl Home {
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(unusable)?;
         writeln!(file, "{} {}", incarnation, std::process::id()).and_then(|()| file.sync_all()).map_err(unusable)?;
-        Ok(HomeLock { _file: file })
+        Ok(HomeLock { path: self.lock_path(), file })
     }
 
     /// Which gateway process lives in this home: known from the lock that it holds, never from a process id or a
@@ -181,7 +181,25 @@ pub(crate) fn flags(flags: rustix::fs::OFlags) -> i32 {
 #[derive(Debug)]
 #[must_use = "dropping it frees the home"]
 pub struct HomeLock {
-    _file: File,
+    path: PathBuf,
+    file: File,
+}
+
+impl HomeLock {
+    /// Whether the home's lock is still this one.
+    ///
+    /// If the home has been removed or replaced, or its lock has, then nothing in it is said to this gateway any more, and
+    /// another one may have moved in.
+    ///
+    /// # Errors
+    /// What the file system says, or that it is another's.
+    pub fn check(&self) -> io::Result<()> {
+        let (ours, there) = (self.file.metadata()?, std::fs::symlink_metadata(&self.path)?);
+        if (ours.dev(), ours.ino()) == (there.dev(), there.ino()) {
+            return Ok(());
+        }
+        Err(io::Error::other("gateway.lock is not the one this gateway holds"))
+    }
 }
 
 /// Nothing says where the home is.

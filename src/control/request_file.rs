@@ -68,10 +68,17 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// A look that couldn't be taken: nothing is known to be absent, and the gate is held closed by `what`.
+    /// A look that couldn't be taken: nothing is known to be absent, and the gate is held closed for that.
     #[must_use]
-    pub fn blind(what: &str, why: impl Into<String>) -> Self {
-        Self { requests: vec![without_content(RequestId::found(what), why, None)], ..Self::default() }
+    pub fn blind(why: impl Into<String>) -> Self {
+        Self { requests: vec![without_content(RequestId::found("home"), why, None)], ..Self::default() }
+    }
+
+    /// Why the look couldn't be taken, if it couldn't.
+    #[must_use]
+    pub fn blind_to(&self) -> Option<&str> {
+        let home = RequestId::found("home");
+        self.requests.iter().find(|request| request.id == home).map(|request| request.reason.as_str())
     }
 
     /// Whether the file of `id` is definitely not there. What a look puts in the place of files that it couldn't take
@@ -88,7 +95,7 @@ impl Scan {
 pub fn scan(home: &Home, epoch: &Epoch) -> Scan {
     let folder = match read::folder(home.path()) {
         Ok(folder) => folder,
-        Err(why) => return Scan::blind("home", format!("the home can't be read: {why}")),
+        Err(why) => return Scan::blind(format!("the home can't be read: {why}")),
     };
     let mut scan = Scan { marker_known: true, holds_known: true, ..Scan::default() };
     let marker = RequestId::marker();

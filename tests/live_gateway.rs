@@ -1,0 +1,267 @@
+//! The example gateway as a process, driven as an operator would: by `touch`, `rm`, HTTP and signals.
+
+mod published;
+
+use gateway_drain::status::GatewayState;
+use gateway_drain::{Home, Snapshot};
+use published::{comes_true, until};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The example, which `cargo test` builds next to this test.
+fn example() -> PathBuf {
+    let test = std::env::current_exe().expect("the path of this test");
+    let built = test.parent().and_then(Path::parent).expect("target/<profile>/deps").join("examples/gateway");
+    assert!(built.is_file(), "{} is not there: build it with the same features", built.display());
+    built
+}
+
+/// A running gateway. Dropping it ends the process.
+struct Gateway {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+    url: String,
+    home: Home,
+    _folder: TempDir,
+}
+
+impl Gateway {
+    fn start(args: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path().join("home"));
+        let mut process = Command::new(example())
+            .args(["--listen", "127.0.0.1:0", "--home"])
+            .arg(home.path())
+            .args(args)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("listening on ").expect("the address comes first").to_owned();
+        Self { process, stdout, url, home, _folder: folder }
+    }
+
+    fn post(&self, path: &str, body: &str) -> ureq::http::Response<ureq::Body> {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let request = agent.post(format!("{}{path}", self.url)).header("content-type", "application/json");
+        request.send(body).expect("the control routes are always answered")
+    }
+
+    fn get(&self, path: &str) -> (u16, String) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut response = agent.get(format!("{}{path}", self.url)).call().expect("always answered");
+        (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
+    }
+
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.get("/api/status").1).expect("the status is JSON")
+    }
+
+    /// Starts a turn whose response streams, and reads its first line.
+    fn turn(&self, millis: u64) -> Turn {
+        let body = json!({"session": "s1", "millis": millis}).to_string();
+        let response = self.post("/turns", &body);
+        assert_eq!(response.status(), 200);
+        let mut lines = BufReader::new(response.into_body().into_reader());
+        let mut first = String::new();
+        lines.read_line(&mut first).unwrap();
+        assert_eq!(first, "line 0\n");
+        Turn { rest: Box::new(lines) }
+    }
+
+    fn touch_marker(&self) {
+        assert!(Command::new("touch").arg(self.home.marker()).status().unwrap().success());
+    }
+
+    fn rm_marker(&self) {
+        assert!(Command::new("rm").arg(self.home.marker()).status().unwrap().success());
+    }
+
+    fn terminate(&self) {
+        let pid = i32::try_from(self.process.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// The exit code, and the rest of what it printed.
+    fn ends(mut self) -> (Option<i32>, String, Snapshot) {
+        let mut printed = String::new();
+        self.stdout.read_to_string(&mut printed).unwrap();
+        let code = self.process.wait().unwrap().code();
+        (code, printed, Snapshot::read(&self.home).unwrap())
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // It may have ended already, as it should.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+struct Turn {
+    rest: Box<dyn Read>,
+}
+
+impl Turn {
+    fn rest(mut self) -> String {
+        let mut text = String::new();
+        self.rest.read_to_string(&mut text).unwrap();
+        text
+    }
+}
+
+#[test]
+fn a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one() {
+    let gateway = Gateway::start(&["--tick-ms", "20"]);
+    assert_eq!(gateway.status()["gateway_state"], "running");
+
+    let turn = gateway.turn(1500);
+    gateway.touch_marker();
+    comes_true("the status is draining with 1", || {
+        let status = gateway.status();
+        status["gateway_state"] == "draining" && status["active_agents"] == 1
+    });
+    assert_eq!(gateway.status()["drain"]["drained"], false);
+
+    let mut refused = gateway.post("/turns", r#"{"session": "s2", "millis": 100}"#);
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["content-type"], "application/problem+json");
+    assert!(refused.headers().contains_key("retry-after"));
+    let problem: Value = serde_json::from_str(&refused.body_mut().read_to_string().unwrap()).unwrap();
+    assert!(problem["detail"].as_str().unwrap().contains("draining"), "{problem}");
+
+    let streamed = turn.rest();
+    let lines = streamed.lines().count() - 1;
+    let whole: String = (1..=lines).map(|line| format!("line {line}\n")).collect();
+    assert_eq!(streamed, whole + "done\n", "the turn streams to its end, with no line lost");
+    comes_true("the status is drained", || {
+        let status = gateway.status();
+        status["active_agents"] == 0 && status["drain"]["drained"] == true
+    });
+
+    gateway.rm_marker();
+    comes_true("the status is running", || gateway.status()["gateway_state"] == "running");
+    assert!(gateway.turn(150).rest().ends_with("done\n"));
+}
+
+#[test]
+fn the_marker_is_observed_and_published_within_a_second_at_the_default_tick() {
+    let gateway = Gateway::start(&[]);
+    // Right after a look, when the next one is farthest away.
+    until(&gateway.home, "the first status", |s| s.gateway_state == GatewayState::Running);
+    gateway.touch_marker();
+    let touched = Instant::now();
+    until(&gateway.home, "draining", |s| s.gateway_state == GatewayState::Draining);
+    let took = touched.elapsed();
+    assert!(took <= Duration::from_secs(1), "it took {took:?}");
+}
+
+#[test]
+fn a_drain_over_http_is_answered_with_what_the_gateway_acknowledged() {
+    let gateway = Gateway::start(&[]);
+    let ask = |body: &str| -> (u16, Value) {
+        let mut response = gateway.post("/api/gateway/drain", body);
+        let text = response.body_mut().read_to_string().unwrap();
+        (response.status().as_u16(), serde_json::from_str(&text).unwrap())
+    };
+    let (code, answer) = ask(r#"{"action": "drain", "suppress_notification": true}"#);
+    assert_eq!(
+        (code, &answer["ok"], &answer["action"], &answer["draining"]),
+        (200, &json!(true), &json!("drain"), &json!(true))
+    );
+    assert_eq!(answer["suppress_notification"], true);
+    assert!(answer["requested_at"].is_string());
+    assert_eq!(Snapshot::read(&gateway.home).unwrap().gateway_state, GatewayState::Draining);
+    assert_eq!(gateway.get("/livez").0, 200, "a draining gateway lives");
+    assert_eq!(gateway.get("/readyz"), (503, "state: external_draining\n".to_owned()));
+
+    assert_eq!(ask(r#"{"action": "cancel"}"#), (200, json!({"ok": true, "action": "cancel", "was_draining": true})));
+    assert_eq!(ask(r#"{"action": "cancel"}"#), (200, json!({"ok": true, "action": "cancel", "was_draining": false})));
+    assert_eq!(gateway.get("/readyz").0, 200);
+
+    for body in ["{", "[]", "7", "{}", r#"{"action": "dain"}"#, r#"{"action": 1}"#, "\u{0}"] {
+        assert_eq!(ask(body).0, 400, "{body:?} begins nothing");
+    }
+    assert_eq!(gateway.status()["gateway_state"], "running");
+    assert_eq!(ask("").0, 200, "an empty body begins, as in the reference");
+    assert_eq!(gateway.status()["gateway_state"], "draining");
+}
+
+#[test]
+fn a_client_that_goes_away_gives_its_permit_back() {
+    let gateway = Gateway::start(&[]);
+    let turn = gateway.turn(60_000);
+    assert_eq!(gateway.status()["active_agents"], 1);
+    drop(turn);
+    comes_true("the turn has ended with its response", || gateway.status()["active_agents"] == 0);
+}
+
+#[test]
+fn a_shutdown_waits_for_the_turn_in_flight_and_says_that_it_finished() {
+    let gateway = Gateway::start(&[]);
+    let turn = gateway.turn(800);
+    gateway.terminate();
+    assert!(turn.rest().ends_with("done\n"));
+    let (code, printed, last) = gateway.ends();
+    assert_eq!(code, Some(0), "{printed}");
+    assert_eq!(last.gateway_state, GatewayState::Stopped);
+}
+
+#[test]
+fn a_shutdown_past_its_deadline_interrupts_the_turn_and_says_that_it_did_not_finish() {
+    let gateway = Gateway::start(&["--deadline-ms", "300"]);
+    let turn = gateway.turn(60_000);
+    gateway.terminate();
+    assert!(turn.rest().ends_with("interrupted\n"));
+    let (code, printed, last) = gateway.ends();
+    assert_eq!(code, Some(3), "{printed}");
+    assert!(printed.contains("1 interrupted, 0 abandoned"), "{printed}");
+    assert_eq!(last.gateway_state, GatewayState::Stopped);
+}
+
+#[test]
+fn a_second_sigterm_forces() {
+    let mut gateway = Gateway::start(&[]);
+    let _turn = gateway.turn(60_000);
+    gateway.terminate();
+    let mut line = String::new();
+    while !line.contains("shutting down") {
+        line.clear();
+        assert_ne!(gateway.stdout.read_line(&mut line).unwrap(), 0, "it ended without a word");
+    }
+    gateway.terminate();
+    let (code, printed, last) = gateway.ends();
+    assert_eq!(code, Some(3), "{printed}");
+    assert!(last.drain.abandoned, "{last:#?}");
+}
+
+#[test]
+fn a_shutdown_during_a_drain_wins_over_it() {
+    let gateway = Gateway::start(&["--tick-ms", "20"]);
+    let turn = gateway.turn(800);
+    gateway.touch_marker();
+    until(&gateway.home, "draining", |s| s.gateway_state == GatewayState::Draining);
+    gateway.terminate();
+    gateway.rm_marker();
+    assert!(turn.rest().ends_with("done\n"));
+    let (code, printed, last) = gateway.ends();
+    assert_eq!((code, last.gateway_state), (Some(0), GatewayState::Stopped), "{printed}");
+}
+
+#[test]
+fn a_second_gateway_on_the_same_home_stops_at_once_with_a_clear_error() {
+    let gateway = Gateway::start(&[]);
+    let second = Command::new(example()).args(["--listen", "127.0.0.1:0", "--home"]).arg(gateway.home.path()).output();
+    let second = second.unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(error.contains("another gateway runs in"), "{error}");
+    assert_eq!(gateway.status()["gateway_state"], "running", "the first one is not disturbed");
+}

@@ -1,0 +1,386 @@
+//! The reconciler: the gate follows the files, from before the first admission to the end of the process.
+
+mod published;
+
+use gateway_drain::control::{Epoch, LockError};
+use gateway_drain::controller::Settings;
+use gateway_drain::hold::{Denied, Ending, Incarnation, Outcome};
+use gateway_drain::reconciler::{Options, StartError};
+use gateway_drain::status::GatewayState;
+use gateway_drain::{Channel, Clock, DrainState, Home, Reconciler, Refusal, Request, RequestId, Snapshot};
+use published::{comes_true, until};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A home, its channel, and the clock of the gateways that are started in it.
+struct Place {
+    _folder: TempDir,
+    channel: Channel,
+    clock: Clock,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let channel = Channel::new(Home::at(folder.path().join("home")));
+        fs::create_dir(channel.home().path()).unwrap();
+        Self { _folder: folder, channel, clock: Clock::manual() }
+    }
+
+    fn home(&self) -> &Home {
+        self.channel.home()
+    }
+
+    fn start(&self) -> Reconciler {
+        self.try_start().expect("a gateway in a home of its own")
+    }
+
+    fn try_start(&self) -> Result<Reconciler, StartError> {
+        let settings = Settings { clock: self.clock.clone(), ..Settings::default() };
+        // A tick that a test never waits for: whatever happens in it was kicked.
+        let tick = Duration::from_secs(3600);
+        Reconciler::start(self.home().clone(), Options { tick, settings, ..Options::default() })
+    }
+
+    /// Writes a request, and waits for the gateway's answer to this very write.
+    fn ask(&self, gateway: &Reconciler, request: &Request) -> Outcome {
+        self.channel.write(request).unwrap();
+        gateway.kick();
+        let answer = |s: &Snapshot| s.drain.acknowledged.iter().find(|a| a.nonce == request.nonce).map(|a| a.outcome);
+        answer(&until(self.home(), "an answer", |snapshot| answer(snapshot).is_some())).unwrap()
+    }
+
+    fn pass(&self, gateway: &Reconciler, time: Duration) {
+        self.clock.advance(time);
+        gateway.kick();
+    }
+}
+
+fn marker() -> Request {
+    Request::begin(RequestId::marker(), "ops")
+}
+
+fn id(name: &str) -> RequestId {
+    RequestId::new(name).unwrap()
+}
+
+fn state(gateway: &Reconciler) -> DrainState {
+    gateway.controller().state()
+}
+
+#[test]
+fn it_enters_and_exits_a_drain_with_the_marker() {
+    let place = Place::new();
+    let gateway = place.start();
+    assert_eq!(place.ask(&gateway, &marker()), Outcome::Held);
+    assert_eq!(gateway.gate().admit().unwrap_err(), Refusal::Draining);
+    place.channel.remove(&RequestId::marker()).unwrap();
+    gateway.kick();
+    until(place.home(), "running", |s| s.gateway_state == GatewayState::Running);
+    assert!(gateway.gate().admit().is_ok());
+}
+
+#[test]
+fn it_sees_a_touched_marker_without_being_kicked() {
+    let place = Place::new();
+    let options = Options { tick: Duration::from_millis(10), ..Options::default() };
+    let gateway = Reconciler::start(place.home().clone(), options).unwrap();
+    fs::write(place.home().marker(), "").unwrap();
+    let status = until(place.home(), "draining", |s| s.gateway_state == GatewayState::Draining);
+    assert_eq!(status.drain.holds[0].reason, "it is empty");
+    fs::remove_file(place.home().marker()).unwrap();
+    until(place.home(), "running", |s| s.gateway_state == GatewayState::Running);
+    drop(gateway);
+}
+
+#[test]
+fn a_marker_that_was_there_before_the_start_is_honoured_before_the_first_admission() {
+    let place = Place::new();
+    place.channel.write(&marker()).unwrap();
+    let gateway = place.start();
+    assert_eq!(gateway.gate().admit().unwrap_err(), Refusal::Draining);
+    assert_eq!(gateway.gate().admit_internal().unwrap_err(), Refusal::Draining);
+    let published = Snapshot::read(place.home()).unwrap();
+    assert_eq!(published.gateway_state, GatewayState::Draining, "and nothing else was ever published");
+}
+
+#[test]
+fn removing_one_file_never_frees_another_hold() {
+    let place = Place::new();
+    let gateway = place.start();
+    place.ask(&gateway, &marker());
+    place.ask(&gateway, &Request::begin(id("a"), "ann"));
+    place.ask(&gateway, &Request::begin(id("b"), "bob"));
+    for removed in [RequestId::marker(), id("a")] {
+        place.channel.remove(&removed).unwrap();
+        gateway.kick();
+        until(place.home(), "one hold less", |s| !s.drain.holds.iter().any(|hold| hold.request_id == removed));
+        assert_eq!(state(&gateway), DrainState::ExternalDraining, "after {removed} is gone");
+    }
+    place.channel.remove(&id("b")).unwrap();
+    gateway.kick();
+    until(place.home(), "running", |s| s.gateway_state == GatewayState::Running);
+}
+
+#[test]
+fn a_marker_of_an_earlier_boot_is_ignored_and_said_to_be() {
+    let place = Place::new();
+    Channel::of_epoch(place.home().clone(), Epoch::from("earlier:1".to_owned())).write(&marker()).unwrap();
+    let gateway = place.start();
+    assert!(gateway.gate().admit().is_ok());
+    let ignored = Snapshot::read(place.home()).unwrap().drain.ignored;
+    assert_eq!(ignored[0].request_id, "marker");
+    assert!(ignored[0].why.contains("earlier:1"), "{ignored:?}");
+}
+
+#[test]
+fn an_orphaned_marker_reopens_the_gate_when_its_lease_is_over_and_stays_expired_across_a_restart() {
+    let place = Place::new();
+    place.channel.write(&marker()).unwrap();
+    let gateway = place.start();
+    place.pass(&gateway, Duration::from_secs(3600));
+    until(place.home(), "running", |s| s.gateway_state == GatewayState::Running);
+    let answer = Snapshot::read(place.home()).unwrap().drain.acknowledged[0].outcome;
+    assert_eq!(answer, Outcome::Ended(Ending::Expired));
+    drop(gateway);
+    let successor = place.start();
+    assert!(successor.gate().admit().is_ok(), "an expired marker is no reason to refuse for another hour");
+}
+
+#[test]
+fn a_restart_does_not_give_a_hold_a_new_lease() {
+    let place = Place::new();
+    place.channel.write(&marker()).unwrap();
+    let gateway = place.start();
+    place.clock.advance(Duration::from_secs(1800));
+    drop(gateway);
+    let successor = place.start();
+    place.pass(&successor, Duration::from_secs(1799));
+    assert_eq!(state(&successor), DrainState::ExternalDraining);
+    place.pass(&successor, Duration::from_secs(1));
+    until(place.home(), "running", |s| s.gateway_state == GatewayState::Running);
+}
+
+/// A hold that has been committed, and the commit's request.
+fn committed(place: &Place, gateway: &Reconciler) -> Request {
+    place.ask(gateway, &Request::begin(id("a"), "ann"));
+    let seen = Snapshot::read(place.home()).unwrap().drain;
+    assert!(seen.drained);
+    let commit = Request::commit(id("a"), "ann", seen.incarnation, seen.generation);
+    assert_eq!(place.ask(gateway, &commit), Outcome::Committed);
+    commit
+}
+
+#[test]
+fn a_committed_hold_outlives_its_file_and_the_status_says_so() {
+    let place = Place::new();
+    let gateway = place.start();
+    committed(&place, &gateway);
+    place.channel.remove(&id("a")).unwrap();
+    gateway.kick();
+    let status = until(place.home(), "that the file is gone", |s| !s.drain.ignored.is_empty());
+    assert_eq!(status.drain.ignored[0].request_id, "a");
+    assert!(status.drain.holds[0].committed);
+    assert_eq!(gateway.gate().admit().unwrap_err(), Refusal::Draining);
+}
+
+#[test]
+fn a_committed_hold_outlives_a_restart_from_its_file_from_the_status_or_from_either_alone() {
+    for (file, status) in [(true, true), (false, true), (true, false)] {
+        let place = Place::new();
+        let gateway = place.start();
+        let commit = committed(&place, &gateway);
+        drop(gateway);
+        if !file {
+            place.channel.remove(&id("a")).unwrap();
+        }
+        if !status {
+            fs::remove_file(place.home().status()).unwrap();
+        }
+        let successor = place.start();
+        let story = format!("file kept: {file}, status kept: {status}");
+        assert!(successor.gate().admit().is_err(), "{story}");
+        place.pass(&successor, Duration::from_secs(48 * 3600));
+        until(place.home(), "no lease", |s| s.drain.clock_millis > 0 && s.drain.holds[0].committed);
+        assert!(successor.gate().admit().is_err(), "no lease runs any more; {story}");
+        let withdraw = Request::withdraw(id("a"), "ann").token(commit.nonce.unwrap());
+        assert_eq!(place.ask(&successor, &withdraw), Outcome::Ended(Ending::Withdrawn), "{story}");
+        assert!(successor.gate().admit().is_ok(), "{story}");
+    }
+}
+
+#[test]
+fn a_commit_for_the_process_before_is_refused_and_its_hold_stays() {
+    let place = Place::new();
+    let gateway = place.start();
+    place.ask(&gateway, &Request::begin(id("a"), "ann"));
+    let seen = Snapshot::read(place.home()).unwrap().drain;
+    drop(gateway);
+    let successor = place.start();
+    let commit = Request::commit(id("a"), "ann", seen.incarnation, seen.generation);
+    assert_eq!(place.ask(&successor, &commit), Outcome::Refused(Denied::OtherIncarnation));
+    assert!(successor.gate().admit().is_err());
+}
+
+#[test]
+fn a_removed_home_opens_nothing_and_readiness_says_why() {
+    let place = Place::new();
+    let gateway = place.start();
+    place.ask(&gateway, &Request::begin(id("a"), "ann"));
+    assert_eq!(gateway.unready(), ["state: external_draining"]);
+    fs::remove_dir_all(place.home().path()).unwrap();
+    gateway.kick();
+    comes_true("readiness says why", || gateway.unready().iter().any(|why| why.contains("the home is no longer ours")));
+    assert!(gateway.gate().admit().is_err());
+}
+
+#[test]
+fn a_home_that_was_replaced_is_another_s_and_is_neither_obeyed_nor_written_to() {
+    let place = Place::new();
+    let gateway = place.start();
+    place.ask(&gateway, &Request::begin(id("a"), "ann"));
+    fs::rename(place.home().path(), place.home().path().with_extension("old")).unwrap();
+    fs::create_dir(place.home().path()).unwrap();
+    let successor = place.start();
+    gateway.describe(|description| description.kind = "the old one".into());
+    comes_true("readiness says so", || gateway.unready().iter().any(|why| why.contains("no longer ours")));
+    assert!(gateway.gate().admit().is_err(), "the hold it knew is not withdrawn by another home");
+    drop(gateway);
+    let status = Snapshot::read(place.home()).unwrap();
+    assert_eq!(&status.drain.incarnation, successor.controller().incarnation());
+}
+
+#[test]
+fn a_status_that_can_not_be_written_is_retried_and_reported_by_readiness() {
+    let place = Place::new();
+    let gateway = place.start();
+    fs::remove_file(place.home().status()).unwrap();
+    fs::create_dir(place.home().status()).unwrap();
+    fs::write(place.home().status().join("in the way"), "").unwrap();
+    gateway.describe(|description| description.kind = "blocked".into());
+    comes_true("readiness says so", || gateway.unready().iter().any(|why| why.contains("can't be published")));
+    assert!(gateway.gate().admit().is_ok(), "a status nobody can read is no reason to refuse work");
+    fs::remove_dir_all(place.home().status()).unwrap();
+    gateway.kick();
+    let status = until(place.home(), "the status at last", |s| s.description.kind == "blocked");
+    assert_eq!(gateway.unready(), [""; 0]);
+    assert!(status.drain.reconciler.errors >= 1 || gateway.snapshot().drain.reconciler.errors >= 1);
+}
+
+#[test]
+fn a_tick_that_panics_is_counted_published_and_taken_up_again() {
+    let place = Place::new();
+    let gateway = place.start();
+    let armed = std::sync::atomic::AtomicBool::new(true);
+    gateway.controller().observe(move |_| {
+        assert!(!armed.swap(false, std::sync::atomic::Ordering::SeqCst), "as intended");
+    });
+    place.channel.write(&marker()).unwrap();
+    gateway.kick();
+    comes_true("the panic is counted", || gateway.snapshot().drain.reconciler.panics == 1);
+    gateway.kick();
+    let status = until(place.home(), "the panic", |s| s.drain.reconciler.panics == 1);
+    assert_eq!(status.drain.reconciler.last_error.as_deref(), Some("a tick panicked: as intended"));
+    assert_eq!(status.gateway_state, GatewayState::Draining);
+    assert_eq!(place.ask(&gateway, &Request::begin(id("a"), "ann")), Outcome::Held, "the thread goes on");
+}
+
+#[test]
+fn a_second_gateway_in_a_home_that_is_in_use_stops_at_once_and_says_whose_it_is() {
+    let place = Place::new();
+    let gateway = place.start();
+    let error = place.try_start().unwrap_err();
+    let StartError::Lock(LockError::InUse { by, .. }) = &error else { panic!("{error}") };
+    assert!(by.starts_with(gateway.controller().incarnation().as_str()), "{by}");
+    assert!(error.to_string().contains("one gateway for each home"), "{error}");
+    drop(gateway);
+    assert!(place.try_start().is_ok(), "a home is free once its gateway is gone");
+}
+
+#[test]
+fn an_unusable_home_is_a_clear_error_at_the_start() {
+    let place = Place::new();
+    let file = place.home().path().join("file");
+    fs::write(&file, "").unwrap();
+    for (unusable, why) in [(file.clone(), "can't be used"), (file.join("below"), "can't be used")] {
+        let error = Reconciler::start(Home::at(&unusable), Options::default()).unwrap_err().to_string();
+        assert!(error.contains(why) && error.contains(unusable.to_str().unwrap()), "{error}");
+    }
+    fs::create_dir(place.home().status()).unwrap();
+    let error = place.try_start().unwrap_err().to_string();
+    assert!(error.contains("gateway_state.json can't be written"), "{error}");
+}
+
+#[test]
+fn whoever_is_alive_is_known_from_the_lock_and_from_nothing_else() {
+    let place = Place::new();
+    let gateway = place.start();
+    let incarnation: Incarnation = gateway.controller().incarnation().clone();
+    assert_eq!(place.home().live().unwrap(), Some(incarnation));
+    drop(gateway);
+    assert_eq!(place.home().live().unwrap(), None, "although its status still says running");
+    assert_eq!(Snapshot::read(place.home()).unwrap().gateway_state, GatewayState::Running);
+}
+
+#[test]
+fn temporary_and_foreign_files_in_the_holds_folder_hold_nothing() {
+    let place = Place::new();
+    fs::create_dir(place.home().holds_folder()).unwrap();
+    for name in [".write-abc", ".hidden.json", "notes.txt", "a.json~", "a.json.swp"] {
+        fs::write(place.home().holds_folder().join(name), "{}").unwrap();
+    }
+    assert!(place.start().gate().admit().is_ok());
+}
+
+#[test]
+fn whatever_stands_in_the_channel_closes_the_gate_and_is_named() {
+    type Put = fn(&PathBuf);
+    let table: [(&str, Put, &str); 6] = [
+        ("an empty file", |path| fs::write(path, "").unwrap(), "it is empty"),
+        ("garbage", |path| fs::write(path, [0xff; 9]).unwrap(), "it is not JSON"),
+        ("a huge file", |path| fs::File::create(path).unwrap().set_len(10 << 30).unwrap(), "bytes"),
+        ("a folder", |path| fs::create_dir(path).unwrap(), "it is a folder"),
+        ("a link to nowhere", |path| std::os::unix::fs::symlink("nowhere", path).unwrap(), "it is a link"),
+        (
+            "a pipe",
+            |path| rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap(),
+            "it is a pipe",
+        ),
+    ];
+    for (what, put, found) in table {
+        for hold_file in [false, true] {
+            let place = Place::new();
+            let path = if hold_file {
+                fs::create_dir(place.home().holds_folder()).unwrap();
+                place.home().request_path(&id("a"))
+            } else {
+                place.home().marker()
+            };
+            put(&path);
+            let gateway = place.start();
+            assert!(gateway.gate().admit().is_err(), "{what} at {}", path.display());
+            let reason = &Snapshot::read(place.home()).unwrap().drain.holds[0].reason;
+            assert!(reason.contains(found), "{what} at {} is said to be: {reason}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_holds_folder_that_is_none_and_a_name_that_is_no_request_id_close_the_gate() {
+    let place = Place::new();
+    fs::write(place.home().holds_folder(), "").unwrap();
+    let gateway = place.start();
+    assert!(gateway.gate().admit().is_err());
+    assert!(gateway.controller().holds()[0].reason.contains(".drain_holds can't be read"));
+    fs::remove_file(place.home().holds_folder()).unwrap();
+    fs::create_dir(place.home().holds_folder()).unwrap();
+    for name in ["no id at all.json", "marker.json", ".json.json", "\u{fc}.json"] {
+        fs::write(place.home().holds_folder().join(name), "{\"action\": \"drain\"}").unwrap();
+    }
+    gateway.kick();
+    let status = until(place.home(), "the three of them", |s| s.drain.holds.len() == 3);
+    let reasons: Vec<_> = status.drain.holds.iter().map(|hold| hold.reason.as_str()).collect();
+    assert_eq!(reasons, ["its name is no request id"; 3]);
+}
