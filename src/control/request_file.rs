@@ -140,7 +140,7 @@ impl Scan {
 
     fn take_hold(&mut self, folder: &OwnedFd, name: &[u8], epoch: &Epoch) {
         let lossy = String::from_utf8_lossy(name);
-        let stem = lossy.trim_end_matches(".json");
+        let stem = lossy.strip_suffix(".json").unwrap_or(&lossy);
         match (str::from_utf8(name), RequestId::new(stem)) {
             (Ok(name), Ok(id)) if name == Home::file_name(&id) => {
                 let found = find(folder, name, &id, epoch);
@@ -283,4 +283,24 @@ pub fn to_bytes(request: &Request, epoch: &Epoch) -> Vec<u8> {
 /// The wall clock in the reference's form: ISO 8601 with microseconds, UTC.
 pub(crate) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_that_can_be_given_to_a_hold_is_found_again_under_that_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let channel = crate::Channel::new(home.clone());
+        for name in ["a", "a.json", "a.json.json", "json", "A_b-c.1", &"x".repeat(RequestId::MAX_LEN)] {
+            let id = RequestId::new(name).unwrap();
+            channel.write(&Request::begin(id.clone(), "ops")).unwrap();
+            let scan = scan(&home, &Epoch::current());
+            let ids: Vec<_> = scan.requests.iter().map(|request| &request.id).collect();
+            assert_eq!(ids, [&id]);
+            assert!(channel.remove(&id).unwrap());
+        }
+    }
 }
