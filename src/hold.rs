@@ -252,6 +252,10 @@ impl HoldSet {
         }
         let lease = self.policy.lease(request.lease);
         if let Some(hold) = self.holds.get_mut(&request.id) {
+            if hold.owner.is_empty() {
+                // It was found without content, by a touch or in a look that failed: it is whoever's it is that says so.
+                hold.owner.clone_from(&request.owner);
+            }
             if hold.owner != request.owner {
                 // Nothing is renewed, and nothing is freed: the hold lives out its own lease (H2).
                 return (Outcome::Refused(Denied::NotYours), None);
