@@ -90,6 +90,38 @@ pub struct Acknowledgement {
     pub outcome: Outcome,
 }
 
+impl Acknowledgement {
+    /// The answer as it stands now: one given earlier may have been overtaken, by time or by a shutdown.
+    #[must_use]
+    pub fn as_of(&self, holds: &HoldSet, now: Duration) -> Self {
+        let standing = holds.standing(&self.request_id, self.nonce.as_ref(), now);
+        Self { outcome: standing.unwrap_or(self.outcome), ..self.clone() }
+    }
+}
+
+/// What a shutdown that isn't drained yet does by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Urgency {
+    /// It waits.
+    Wait,
+    /// Its deadline has passed: the work in flight is asked to give up.
+    Interrupt,
+    /// The work has had its time to give up: the shutdown is forced (L4).
+    Force,
+}
+
+impl Urgency {
+    /// Of a shutdown with this `deadline` (time since boot) that gives interrupted work this `grace`.
+    #[must_use]
+    pub fn at(now: Duration, deadline: Duration, grace: Duration) -> Self {
+        match (deadline <= now, deadline.saturating_add(grace) <= now) {
+            (_, true) => Self::Force,
+            (true, false) => Self::Interrupt,
+            (false, false) => Self::Wait,
+        }
+    }
+}
+
 /// One moment of a gateway, with nothing in it contradicting anything else.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
@@ -233,7 +265,11 @@ impl Controller {
     ///
     /// Once a `Begin` has been answered with [`Outcome::Held`], nothing more is admitted (G1).
     pub fn request(&self, request: &Request) -> Outcome {
-        self.change(|core, shared, now, tell| core.apply(request, shared, now, tell))
+        self.change(|core, shared, now, tell| {
+            let (outcome, change) = core.holds.apply(request, &shared.facts(), now);
+            tell.extend(change.map(Change::Hold));
+            outcome
+        })
     }
 
     /// Decides all that is in the channel, as one step: what is there, and what is definitely not.
@@ -241,16 +277,14 @@ impl Controller {
     /// The state follows once all is decided: a hold that takes over from another leaves no gap.
     pub(crate) fn reconcile(&self, seen: &[Request], absent: impl Fn(&RequestId) -> bool) {
         self.change(|core, shared, now, tell| {
-            let gone = core.holds.in_files().into_iter().filter(|id| !seen.iter().any(|r| r.id == *id) && absent(id));
-            for id in gone {
-                tell.extend(core.holds.absent(&id).map(Change::Hold));
-            }
-            let mut decide = |request: &Request| Acknowledgement {
+            let (outcomes, changes) = core.holds.reconcile(seen, absent, &shared.facts(), now);
+            tell.extend(changes.into_iter().map(Change::Hold));
+            let answer = |(request, outcome): (&Request, Outcome)| Acknowledgement {
                 request_id: request.id.clone(),
                 nonce: request.nonce.clone(),
-                outcome: core.apply(request, shared, now, tell),
+                outcome,
             };
-            core.acknowledged = seen.iter().map(&mut decide).collect();
+            core.acknowledged = seen.iter().zip(outcomes).map(answer).collect();
         });
     }
 
@@ -320,7 +354,7 @@ impl Controller {
             stalled: waiting && now.saturating_sub(since) >= self.shared.settings.stall_after,
             suppress_notification: core.holds.suppresses_notification(),
             next_change: core.next_change(now, self.shared.settings.interrupt_grace),
-            acknowledged: core.acknowledged(now),
+            acknowledged: core.acknowledged.iter().map(|answer| answer.as_of(&core.holds, now)).collect(),
             holds: core.holds.iter().cloned().collect(),
         }
     }
@@ -360,33 +394,24 @@ impl Controller {
     }
 }
 
+impl Shared {
+    fn facts(&self) -> Facts<'_> {
+        Facts::of(&self.incarnation, self.gate.reading())
+    }
+}
+
 impl Core {
-    fn apply(&mut self, request: &Request, shared: &Shared, now: Duration, tell: &mut Vec<Change>) -> Outcome {
-        let Reading { generation, drained, state, .. } = shared.gate.reading();
-        let shutting_down = matches!(state, DrainState::ShutdownDraining | DrainState::Stopped);
-        let facts = Facts { incarnation: &shared.incarnation, generation, drained, shutting_down };
-        let (outcome, change) = self.holds.apply(request, &facts, now);
-        tell.extend(change.map(Change::Hold));
-        outcome
-    }
-
-    /// The gate is closed exactly while a hold closes it, or a shutdown (H1).
-    fn follow_holds(&mut self, now: Duration, tell: &mut Vec<Change>) {
-        match (self.holds.closes(now), self.lifecycle.state()) {
-            (true, DrainState::Running) => self.handle(Event::BeginDrain, now, tell),
-            (false, DrainState::ExternalDraining) => self.handle(Event::EndDrain, now, tell),
-            _ => Handled::Stayed,
-        };
-    }
-
     fn settle(&mut self, shared: &Shared, now: Duration, tell: &mut Vec<Change>) {
-        self.follow_holds(now, tell);
+        if let Some(event) = self.holds.moves(self.lifecycle.state(), now) {
+            self.handle(event, now, tell);
+        }
         let total = shared.gate.reading().total();
         if total < self.progress.0 {
             self.progress = (total, now);
         }
         let Some(deadline) = self.shutdown_deadline.filter(|_| self.report.is_none()) else { return };
-        if deadline <= now
+        let urgency = Urgency::at(now, deadline, shared.settings.interrupt_grace);
+        if urgency != Urgency::Wait
             && let Some(reading) = self.lifecycle.interrupt()
             && reading.total() > 0
         {
@@ -395,7 +420,7 @@ impl Core {
         }
         if let Handled::Moved(_) = self.handle(Event::Stop, now, tell) {
             self.report = Some(ShutdownReport { interrupted: self.interrupted, abandoned: Abandoned::default() });
-        } else if deadline.saturating_add(shared.settings.interrupt_grace) <= now {
+        } else if urgency == Urgency::Force {
             self.force_stop(tell);
         }
     }
@@ -421,15 +446,6 @@ impl Core {
         }
         let abandoned = Abandoned::default();
         self.report.unwrap_or(ShutdownReport { interrupted: self.interrupted, abandoned })
-    }
-
-    /// The answers as they stand now: one given earlier may have been overtaken, by time or by a shutdown.
-    fn acknowledged(&self, now: Duration) -> Vec<Acknowledgement> {
-        let current = |given: &Acknowledgement| {
-            let standing = self.holds.standing(&given.request_id, given.nonce.as_ref(), now);
-            Acknowledgement { outcome: standing.unwrap_or(given.outcome), ..given.clone() }
-        };
-        self.acknowledged.iter().map(current).collect()
     }
 
     /// When time alone changes something next.

@@ -10,7 +10,8 @@ mod request;
 pub use id::{Incarnation, InvalidRequestId, Nonce, RequestId};
 pub use request::{Action, Denied, Ending, Outcome, Request, Source};
 
-use crate::gate::Generation;
+use crate::gate::{Generation, Reading};
+use crate::state::{DrainState, Event};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -130,6 +131,16 @@ pub struct Facts<'a> {
     pub shutting_down: bool,
 }
 
+impl<'a> Facts<'a> {
+    /// Those of a process whose gate reads so.
+    #[must_use]
+    pub fn of(incarnation: &'a Incarnation, reading: Reading) -> Self {
+        let Reading { generation, drained, state, .. } = reading;
+        let shutting_down = matches!(state, DrainState::ShutdownDraining | DrainState::Stopped);
+        Self { incarnation, generation, drained, shutting_down }
+    }
+}
+
 /// What happened to a hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -197,6 +208,17 @@ impl HoldSet {
         self.iter().any(|hold| hold.closes(now))
     }
 
+    /// What has to happen to a gate in this state for it to be closed exactly while a hold closes it (H1). A shutdown
+    /// follows no hold.
+    #[must_use]
+    pub fn moves(&self, state: DrainState, now: Duration) -> Option<Event> {
+        match (self.closes(now), state) {
+            (true, DrainState::Running) => Some(Event::BeginDrain),
+            (false, DrainState::ExternalDraining) => Some(Event::EndDrain),
+            _ => None,
+        }
+    }
+
     /// Whether a hold is about to close the gate, so that readiness fails already.
     #[must_use]
     pub fn pending(&self, now: Duration) -> bool {
@@ -230,6 +252,26 @@ impl HoldSet {
             Action::Withdraw => self.withdraw(request),
             Action::Override => self.end(request, Ending::Overridden),
         }
+    }
+
+    /// Decides all that is in the channel, as one step: what is `seen`, in order, and what is definitely `absent`.
+    ///
+    /// Call [`expire`](Self::expire) with the same `now` first.
+    pub fn reconcile(
+        &mut self,
+        seen: &[Request],
+        absent: impl Fn(&RequestId) -> bool,
+        facts: &Facts<'_>,
+        now: Duration,
+    ) -> (Vec<Outcome>, Vec<HoldChange>) {
+        let gone = self.in_files().into_iter().filter(|id| !seen.iter().any(|r| r.id == *id) && absent(id));
+        let mut changes: Vec<HoldChange> = gone.filter_map(|id| self.absent(&id)).collect();
+        let mut decide = |request: &Request| {
+            let (outcome, change) = self.apply(request, facts, now);
+            changes.extend(change);
+            outcome
+        };
+        (seen.iter().map(&mut decide).collect(), changes)
     }
 
     /// What has become of a write that was decided before, as of now.

@@ -11,9 +11,9 @@ use crate::control::request_file::{self, Scan};
 use crate::control::{Epoch, Home, LockError};
 use crate::controller::{Controller, Settings};
 use crate::gate::Gate;
-use crate::hold::{Action, HoldSet, Incarnation, Request, Source};
+use crate::hold::{HoldSet, Incarnation, Source};
 use crate::state::DrainState;
-use crate::status::{ChannelState, Description, Ignored, Process, Snapshot, StatusWriter};
+use crate::status::{self, ChannelState, Description, Ignored, Process, Snapshot, StatusWriter};
 use crate::sync::{Listener, Mutex};
 use bounded::Bounded;
 use core::fmt;
@@ -230,19 +230,17 @@ impl Drop for Reconciler {
     }
 }
 
-/// What an earlier process of this boot left: its status, or, where that is lost, the committed holds' own files.
+/// What an earlier process of this boot left, read within the disk's timeout.
 fn inherit(disk: &mut Bounded, home: &Home, epoch: &Epoch, options: &Options) -> HoldSet {
     let policy = options.settings.leases;
     let now = options.settings.clock.now();
     let (read, found, ours) = (home.clone(), home.clone(), epoch.clone());
-    if let Ok(Ok(status)) = disk.call(options.disk_timeout, move || Snapshot::read(&read)) {
-        return status.bequest(epoch, policy, now);
-    }
-    let mut holds = HoldSet::new(policy);
-    let scan = disk.call(options.disk_timeout, move || request_file::scan(&found, &ours));
-    let commits = |request: &&Request| request.action == Action::Commit;
-    scan.unwrap_or_default().requests.iter().filter(commits).for_each(|commit| holds.restore_committed(commit, now));
-    holds
+    let status = disk.call(options.disk_timeout, move || Snapshot::read(&read)).ok().and_then(Result::ok);
+    let files = || {
+        let scan = disk.call(options.disk_timeout, move || request_file::scan(&found, &ours));
+        scan.unwrap_or_default().requests
+    };
+    status::inherited(status.as_ref(), files, epoch, policy, now)
 }
 
 impl Shared {

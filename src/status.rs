@@ -6,7 +6,9 @@
 use crate::control::{Epoch, Home, HomeLock, read, write};
 use crate::controller::{Acknowledgement, View};
 use crate::gate::{ActiveWork, Generation};
-use crate::hold::{Commit, Ending, Hold, HoldSet, Incarnation, LeasePolicy, Nonce, Outcome, RequestId, Source};
+use crate::hold::{
+    Action, Commit, Ending, Hold, HoldSet, Incarnation, LeasePolicy, Nonce, Outcome, Request, RequestId, Source,
+};
 use crate::state::DrainState;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -288,7 +290,7 @@ impl Snapshot {
                 pending: view.pending,
                 stalled: view.stalled,
                 suppress_notification: view.suppress_notification,
-                holds: view.holds.iter().map(|hold| HoldStatus::new(hold, view.now)).collect(),
+                holds: view.holds.iter().map(|hold| HoldStatus::of(hold, view.now)).collect(),
                 active_work: work.into_iter().map(WorkStatus::from).collect(),
                 acknowledged: view.acknowledged.clone(),
                 ignored: channel.ignored,
@@ -320,7 +322,8 @@ impl Snapshot {
     ///
     /// `now` is the successor's time since boot. An unknown epoch counts as the same one, unless the clock shows that
     /// the machine has booted since.
-    pub(crate) fn bequest(&self, epoch: &Epoch, policy: LeasePolicy, now: Duration) -> HoldSet {
+    #[must_use]
+    pub fn bequest(&self, epoch: &Epoch, policy: LeasePolicy, now: Duration) -> HoldSet {
         let mut holds = HoldSet::new(policy);
         let rebooted = self.drain.epoch.differs_from(epoch) || millis(now) < self.drain.clock_millis;
         if !rebooted {
@@ -334,6 +337,25 @@ impl Snapshot {
         }
         holds
     }
+}
+
+/// What a gateway takes over from an earlier process of its boot: what that one's status left or, where that is lost, the
+/// committed holds among the requests in the `files`.
+#[must_use]
+pub fn inherited(
+    status: Option<&Snapshot>,
+    files: impl FnOnce() -> Vec<Request>,
+    epoch: &Epoch,
+    policy: LeasePolicy,
+    now: Duration,
+) -> HoldSet {
+    if let Some(status) = status {
+        return status.bequest(epoch, policy, now);
+    }
+    let mut holds = HoldSet::new(policy);
+    let commits = |request: &&Request| request.action == Action::Commit;
+    files().iter().filter(commits).for_each(|commit| holds.restore_committed(commit, now));
+    holds
 }
 
 /// A status with thousands of holds is larger than any request: 16 MiB.
@@ -393,7 +415,9 @@ impl StatusWriter {
 }
 
 impl HoldStatus {
-    fn new(hold: &Hold, now: Duration) -> Self {
+    /// What a status says of `hold`, `now` being the time since boot.
+    #[must_use]
+    pub fn of(hold: &Hold, now: Duration) -> Self {
         Self {
             request_id: hold.id.clone(),
             owner: hold.owner.clone(),

@@ -68,6 +68,12 @@ pub struct Scan {
 }
 
 impl Scan {
+    /// A look that found nothing: all that it is not given by [`take`](Self::take) is definitely absent.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { marker_known: true, holds_known: true, ..Self::default() }
+    }
+
     /// A look that couldn't be taken: nothing is known to be absent, and the gate is held closed for that.
     #[must_use]
     pub fn blind(why: impl Into<String>) -> Self {
@@ -97,7 +103,7 @@ pub fn scan(home: &Home, epoch: &Epoch) -> Scan {
         Ok(folder) => folder,
         Err(why) => return Scan::blind(format!("the home can't be read: {why}")),
     };
-    let mut scan = Scan { marker_known: true, holds_known: true, ..Scan::default() };
+    let mut scan = Scan::empty();
     let marker = RequestId::marker();
     scan.take(&marker, find(&folder, &Home::file_name(&marker), &marker, epoch), epoch);
     scan.take_holds(&folder, epoch);
@@ -105,7 +111,8 @@ pub fn scan(home: &Home, epoch: &Epoch) -> Scan {
 }
 
 impl Scan {
-    fn take(&mut self, id: &RequestId, found: Found, ours: &Epoch) {
+    /// Takes in what was found in the place of `id` by a gateway of the epoch `ours`.
+    pub fn take(&mut self, id: &RequestId, found: Found, ours: &Epoch) {
         if let Found::Stale { epoch } = &found {
             let why = format!("it was written in another epoch ({}); this one is {}", epoch.as_str(), ours.as_str());
             self.ignored.push((id.to_string(), why));
