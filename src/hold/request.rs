@@ -203,6 +203,26 @@ pub enum Denied {
     ShuttingDown,
 }
 
+impl Ending {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Withdrawn, Self::Expired, Self::Overridden, Self::Absorbed];
+}
+
+impl Denied {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::NotYours,
+        Self::NotHeld,
+        Self::LeaseExpired,
+        Self::Committed,
+        Self::NotDrained,
+        Self::NotClosedYet,
+        Self::OtherIncarnation,
+        Self::OtherGeneration,
+        Self::ShuttingDown,
+    ];
+}
+
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
