@@ -8,7 +8,7 @@
 mod bounded;
 
 use crate::control::request_file::{self, Scan};
-use crate::control::{Epoch, Home, LockError};
+use crate::control::{Epoch, Home, HomeLock, LockError};
 use crate::controller::{Controller, Settings};
 use crate::gate::Gate;
 use crate::hold::{HoldSet, Incarnation, Source};
@@ -138,12 +138,21 @@ impl Reconciler {
     ///
     /// # Errors
     /// [`StartError`]: another gateway runs in this home, or it can't be used.
-    pub fn start(home: Home, mut options: Options) -> Result<Self, StartError> {
+    pub fn start(home: Home, options: Options) -> Result<Self, StartError> {
         let incarnation = Incarnation::fresh();
         let lock = home.lock(&incarnation).map_err(StartError::Lock)?;
-        let epoch = Epoch::current();
-        let mut disk = Bounded::new("gateway-drain-disk").map_err(StartError::Thread)?;
+        let disk = Bounded::new("gateway-drain-disk").map_err(StartError::Thread)?;
+        Self::start_on(disk, home, lock, incarnation, options)
+    }
 
+    fn start_on(
+        mut disk: Bounded,
+        home: Home,
+        lock: HomeLock,
+        incarnation: Incarnation,
+        mut options: Options,
+    ) -> Result<Self, StartError> {
+        let epoch = Epoch::current();
         let inherited = inherit(&mut disk, &home, &epoch, &options);
         let controller = Controller::restored(options.settings.clone(), incarnation.clone(), inherited);
         let description = std::mem::take(&mut options.description);
@@ -158,7 +167,7 @@ impl Reconciler {
             options,
         });
         let writer = Arc::new(StatusWriter::new(shared.home.clone(), lock));
-        let mut ticker = Ticker { shared: Arc::clone(&shared), disk, writer, published: None };
+        let mut ticker = Ticker { shared: Arc::clone(&shared), disk, writer, published: None, revision: 0 };
         ticker.look();
         ticker.publish().map_err(|source| StartError::Status { path: shared.home.status(), source })?;
 
@@ -235,9 +244,9 @@ fn inherit(disk: &mut Bounded, home: &Home, epoch: &Epoch, options: &Options) ->
     let policy = options.settings.leases;
     let now = options.settings.clock.now();
     let (read, found, ours) = (home.clone(), home.clone(), epoch.clone());
-    let status = disk.call(options.disk_timeout, move || Snapshot::read(&read)).ok().and_then(Result::ok);
+    let status = disk.call(options.disk_timeout, || (), move || Snapshot::read(&read)).ok().and_then(Result::ok);
     let files = || {
-        let scan = disk.call(options.disk_timeout, move || request_file::scan(&found, &ours));
+        let scan = disk.call(options.disk_timeout, || (), move || request_file::scan(&found, &ours));
         scan.unwrap_or_default().requests
     };
     status::inherited(status.as_ref(), files, epoch, policy, now)
@@ -270,6 +279,8 @@ struct Ticker {
     disk: Bounded,
     writer: Arc<StatusWriter>,
     published: Option<(Snapshot, Duration)>,
+    /// Of the last attempt: one that timed out may still succeed.
+    revision: u64,
 }
 
 impl Ticker {
@@ -310,11 +321,17 @@ impl Ticker {
         }
     }
 
+    /// Does something to the disk. If that takes long, leases and a shutdown's deadline take effect meanwhile (L4).
+    fn on_disk<T: Send + 'static>(&mut self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, bounded::Failed> {
+        let shared = &self.shared;
+        self.disk.call(shared.options.disk_timeout, || shared.controller.settle(), work)
+    }
+
     /// Looks at the files and lets the gateway follow.
     fn look(&mut self) {
         let (home, epoch) = (self.shared.home.clone(), self.shared.process.epoch.clone());
         let writer = Arc::clone(&self.writer);
-        let looked = self.disk.call(self.shared.options.disk_timeout, move || match writer.check() {
+        let looked = self.on_disk(move || match writer.check() {
             Ok(()) => request_file::scan(&home, &epoch),
             Err(error) => Scan::blind(error.to_string()),
         });
@@ -322,12 +339,22 @@ impl Ticker {
         let unseen = scan.blind_to().map(str::to_owned);
         self.shared.controller.reconcile(&scan.requests, |id| scan.is_absent(id));
 
+        let holds = self.shared.controller.holds();
+        let overwritten = scan.requests.iter().filter_map(|request| {
+            let hold = holds.iter().find(|hold| hold.id == request.id && hold.owner != request.owner)?;
+            let found = if request.owner.is_empty() { &request.reason } else { &request.owner };
+            let why = format!("its file was overwritten ({found}); the hold is {}'s, and stays", hold.owner);
+            Some(Ignored { request_id: hold.id.to_string(), why })
+        });
+        let overwritten: Vec<Ignored> = overwritten.collect();
+
         let mut channel = self.shared.channel.lock();
         if let Some(why) = &unseen {
             channel.reconciler.errors += 1;
             channel.reconciler.last_error = Some(why.clone());
         }
         channel.ignored = scan.ignored.into_iter().map(|(request_id, why)| Ignored { request_id, why }).collect();
+        channel.ignored.extend(overwritten);
         channel.reconciler.alive = true;
         drop(channel);
         let mut health = self.shared.health.lock();
@@ -346,9 +373,10 @@ impl Ticker {
                 return Ok(());
             }
         }
-        snapshot.drain.revision = self.published.as_ref().map_or(0, |(last, _)| last.drain.revision) + 1;
+        self.revision += 1;
+        snapshot.drain.revision = self.revision;
         let (writer, written) = (Arc::clone(&self.writer), snapshot.clone());
-        let outcome = self.disk.call(self.shared.options.disk_timeout, move || writer.publish(&written));
+        let outcome = self.on_disk(move || writer.publish(&written));
         let outcome = outcome.unwrap_or_else(|why| Err(io::Error::other(why.to_string())));
         let failed = outcome.as_ref().err().map(|error| format!("the status can't be published: {error}"));
         if let Some(why) = &failed {
@@ -356,7 +384,7 @@ impl Ticker {
             channel.reconciler.errors += 1;
             channel.reconciler.last_error = Some(why.clone());
         } else {
-            self.shared.channel.lock().revision = snapshot.drain.revision;
+            self.shared.channel.lock().revision = self.revision;
             self.published = Some((snapshot, now));
         }
         self.shared.health.lock().unpublished = failed;
@@ -374,5 +402,34 @@ impl Ticker {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("home", &self.home).field("controller", &self.controller).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_disk_that_hangs_holds_up_neither_the_deadline_of_a_shutdown_nor_its_grace() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let incarnation = Incarnation::fresh();
+        let lock = home.lock(&incarnation).unwrap();
+        let settings = Settings { interrupt_grace: Duration::from_millis(50), ..Settings::default() };
+        let disk_timeout = Duration::from_secs(3600);
+        let options = Options { disk_timeout, settings, ..Options::default() };
+        let disk = Bounded::new("test").unwrap();
+        let jobs = disk.jobs.clone();
+        let gateway = Reconciler::start_on(disk, home, lock, incarnation, options).unwrap();
+
+        let (answer, hung) = channel::<()>();
+        jobs.send(Box::new(move || _ = hung.recv())).unwrap();
+        let turn = gateway.gate().admit().unwrap();
+        gateway.controller().begin_shutdown(Duration::from_millis(50)).unwrap();
+        let report = gateway.controller().stopped().wait();
+        assert_eq!((report.interrupted, report.abandoned.in_flight), (1, 1), "the stuck turn was given up");
+        drop(turn);
+        drop(answer);
     }
 }

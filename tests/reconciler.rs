@@ -212,6 +212,22 @@ fn a_committed_hold_outlives_a_restart_from_its_file_from_the_status_or_from_eit
 }
 
 #[test]
+fn a_file_that_is_overwritten_by_another_or_by_garbage_leaves_the_hold_and_the_status_says_what_is_there_now() {
+    let place = Place::new();
+    let gateway = place.start();
+    place.ask(&gateway, &Request::begin(id("a"), "ann"));
+    assert_eq!(place.ask(&gateway, &Request::begin(id("a"), "bob")), Outcome::Refused(Denied::NotYours));
+    let ignored = |s: &Snapshot| s.drain.ignored.first().map(|ignored| ignored.why.clone()).unwrap_or_default();
+    let status = until(place.home(), "what was found", |s| ignored(s).contains("bob"));
+    assert_eq!(ignored(&status), "its file was overwritten (bob); the hold is ann's, and stays");
+    fs::write(place.home().request_path(&id("a")), "").unwrap();
+    gateway.kick();
+    let status = until(place.home(), "what was found", |s| ignored(s).contains("empty"));
+    assert_eq!(status.drain.holds[0].owner, "ann");
+    assert!(gateway.gate().admit().is_err());
+}
+
+#[test]
 fn a_commit_for_the_process_before_is_refused_and_its_hold_stays() {
     let place = Place::new();
     let gateway = place.start();

@@ -208,9 +208,10 @@ pub fn interpret(content: &Content, id: &RequestId, ours: &Epoch, wall: SystemTi
         Err(error) => return unreadable(format!("it is not JSON: {error}")),
     };
     let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
+    // What is no duration is as if it weren't there: a lease of no time at all would open the gate.
     let seconds = |name: &str| {
-        let seconds = fields.get(name).and_then(Value::as_f64)?;
-        Some(Duration::try_from_secs_f64(seconds).unwrap_or(if seconds > 0.0 { Duration::MAX } else { Duration::ZERO }))
+        let seconds = fields.get(name).and_then(Value::as_f64).filter(|seconds| *seconds > 0.0)?;
+        Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
     };
     let epoch = Epoch::from(text("epoch").unwrap_or_default());
     if epoch.differs_from(ours) {

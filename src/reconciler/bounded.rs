@@ -5,15 +5,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::Duration;
 
-type Job = Box<dyn FnOnce() + Send>;
+pub(super) type Job = Box<dyn FnOnce() + Send>;
 
 /// One thread, one piece of work at a time. A piece that hangs is not waited for any longer, and until it comes back
 /// every further one fails at once: a disk that hangs costs one thread, never more.
 pub(super) struct Bounded {
-    jobs: Sender<Job>,
+    pub(super) jobs: Sender<Job>,
     /// The end of the piece that was given up waiting for.
     overdue: Option<Receiver<()>>,
 }
+
+/// How long the caller waits before it sees to other things.
+const SLICE: Duration = Duration::from_millis(20);
 
 /// Why a piece of work has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +43,11 @@ impl Bounded {
         Ok(Self { jobs, overdue: None })
     }
 
+    /// Does `work` within `timeout`; does `meanwhile` again and again on the caller's thread if it takes long.
     pub(super) fn call<T: Send + 'static>(
         &mut self,
         timeout: Duration,
+        meanwhile: impl Fn(),
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failed> {
         if let Some(overdue) = &self.overdue {
@@ -62,12 +67,18 @@ impl Bounded {
         if self.jobs.send(Box::new(job)).is_err() {
             return Err(Failed::Panicked);
         }
-        match got.recv_timeout(timeout) {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => Err(Failed::Panicked),
-            Err(RecvTimeoutError::Timeout) => {
-                self.overdue = Some(overdue);
-                Err(Failed::TimedOut)
+        let mut left = timeout;
+        loop {
+            let slice = left.min(SLICE);
+            left -= slice;
+            match got.recv_timeout(slice) {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => return Err(Failed::Panicked),
+                Err(RecvTimeoutError::Timeout) if left.is_zero() => {
+                    self.overdue = Some(overdue);
+                    return Err(Failed::TimedOut);
+                }
+                Err(RecvTimeoutError::Timeout) => meanwhile(),
             }
         }
     }
@@ -81,19 +92,23 @@ mod tests {
     fn work_that_hangs_is_given_up_and_holds_up_no_more_than_itself() {
         let mut bounded = Bounded::new("test").unwrap();
         let (go, gate) = channel::<()>();
-        let hung = bounded.call(Duration::from_millis(10), move || gate.recv().is_ok());
+        let hung = bounded.call(Duration::from_millis(10), || (), move || gate.recv().is_ok());
         assert_eq!(hung, Err(Failed::TimedOut));
-        assert_eq!(bounded.call(Duration::from_secs(60), || 1), Err(Failed::TimedOut), "the thread is still taken");
+        assert_eq!(
+            bounded.call(Duration::from_secs(60), || (), || 1),
+            Err(Failed::TimedOut),
+            "the thread is still taken"
+        );
 
         go.send(()).unwrap();
         bounded.overdue.as_ref().unwrap().recv().unwrap_err();
-        assert_eq!(bounded.call(Duration::from_secs(60), || 2), Ok(2), "the thread has come back");
+        assert_eq!(bounded.call(Duration::from_secs(60), || (), || 2), Ok(2), "the thread has come back");
     }
 
     #[test]
     fn work_that_panics_is_told_and_the_thread_goes_on() {
         let mut bounded = Bounded::new("test").unwrap();
-        assert_eq!(bounded.call::<()>(Duration::from_secs(60), || panic!("as intended")), Err(Failed::Panicked));
-        assert_eq!(bounded.call(Duration::from_secs(60), || 3), Ok(3));
+        assert_eq!(bounded.call::<()>(Duration::from_secs(60), || (), || panic!("as intended")), Err(Failed::Panicked));
+        assert_eq!(bounded.call(Duration::from_secs(60), || (), || 3), Ok(3));
     }
 }
