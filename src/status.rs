@@ -7,7 +7,7 @@ use crate::control::{Epoch, Home, HomeLock, read, write};
 use crate::controller::{Acknowledgement, View};
 use crate::gate::{ActiveWork, Generation};
 use crate::hold::{
-    Action, Commit, Ending, Hold, HoldSet, Incarnation, LeasePolicy, Nonce, Outcome, Request, RequestId, Source,
+    Action, Commit, Denied, Ending, Hold, HoldSet, Incarnation, LeasePolicy, Nonce, Outcome, Request, RequestId, Source,
 };
 use crate::state::DrainState;
 use serde::{Deserialize, Serialize};
@@ -328,7 +328,7 @@ impl Snapshot {
         let rebooted = self.drain.epoch.differs_from(epoch) || millis(now) < self.drain.clock_millis;
         if !rebooted {
             let in_files = self.drain.holds.iter().filter(|hold| hold.source == Source::File);
-            in_files.for_each(|hold| holds.restore(hold.to_hold()));
+            in_files.for_each(|hold| holds.restore(Hold { refused: self.refused(hold), ..hold.to_hold() }));
             for answer in &self.drain.acknowledged {
                 if answer.outcome == Outcome::Ended(Ending::Expired) {
                     holds.restore_expired(answer.request_id.clone(), answer.nonce.clone());
@@ -336,6 +336,15 @@ impl Snapshot {
             }
         }
         holds
+    }
+
+    /// What the last write of a hold was refused for. It must not be granted to its owner by a restart (S2).
+    fn refused(&self, hold: &HoldStatus) -> Option<Denied> {
+        let last_write = |answer: &&Acknowledgement| answer.request_id == hold.request_id && answer.nonce == hold.nonce;
+        match self.drain.acknowledged.iter().find(last_write)?.outcome {
+            Outcome::Refused(why) => Some(why),
+            _ => None,
+        }
     }
 }
 
