@@ -154,8 +154,13 @@ impl Home {
     fn open_lock(&self, options: &mut OpenOptions) -> io::Result<File> {
         let unfollowed = flags(rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK);
         let file = options.read(true).custom_flags(unfollowed).open(self.lock_path())?;
-        if !file.metadata()?.is_file() {
+        let opened = file.metadata()?;
+        if !opened.is_file() {
             return Err(io::Error::other("gateway.lock is not a regular file"));
+        }
+        // The holder writes into it: under another name that could be anybody's file.
+        if opened.nlink() > 1 {
+            return Err(io::Error::other("gateway.lock has a second name: remove it"));
         }
         Ok(file)
     }
