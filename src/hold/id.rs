@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// assert!(RequestId::new("marker").is_err(), "the marker file is that hold's only way in");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct RequestId(String);
 
 /// A text that can't be a [`RequestId`].
@@ -39,6 +39,7 @@ impl RequestId {
     pub const MAX_LEN: usize = 64;
 
     const MARKER: &str = "marker";
+    const FOUND: char = '!';
 
     /// Checks a name given from outside.
     ///
@@ -69,7 +70,7 @@ impl RequestId {
     /// The hold that stands for something found in the channel that has no name of its own. The exclamation mark keeps
     /// it apart from every name that [`new`](Self::new) accepts.
     pub(crate) fn found(what: &str) -> Self {
-        Self(format!("!{what}"))
+        Self(format!("{}{what}", Self::FOUND))
     }
 
     /// The name.
@@ -82,6 +83,22 @@ impl RequestId {
     #[must_use]
     pub fn is_marker(&self) -> bool {
         self.0 == Self::MARKER
+    }
+}
+
+/// What a status may name: what [`RequestId::new`] accepts, the marker, and what was found without a name of its own.
+impl TryFrom<String> for RequestId {
+    type Error = InvalidRequestId;
+
+    fn try_from(text: String) -> Result<Self, InvalidRequestId> {
+        let found = text.starts_with(Self::FOUND) && !text.contains('/');
+        if text == Self::MARKER || found { Ok(Self(text)) } else { Self::new(text) }
+    }
+}
+
+impl From<RequestId> for String {
+    fn from(id: RequestId) -> Self {
+        id.0
     }
 }
 
