@@ -249,6 +249,10 @@ impl Readout {
 }
 
 impl Snapshot {
+    /// No status is read beyond this many bytes: 64 MiB. As many holds as there can be, each saying as much as it can
+    /// ([`request_file`](crate::control::request_file) bounds both), fit into it.
+    pub const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
     /// Reads the published status of a home.
     ///
     /// Whether the process that wrote it lives is another question: see [`Home::live`].
@@ -262,7 +266,7 @@ impl Snapshot {
             other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
         };
         let folder = read::folder(home.path()).map_err(to_io)?;
-        let content = read::content_up_to(&folder, "gateway_state.json", MAX_STATUS_BYTES).map_err(to_io)?;
+        let content = read::content_up_to(&folder, "gateway_state.json", Self::MAX_BYTES).map_err(to_io)?;
         serde_json::from_slice(&content.bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
@@ -366,9 +370,6 @@ pub fn inherited(
     files().iter().filter(commits).for_each(|commit| holds.restore_committed(commit, now));
     holds
 }
-
-/// A status with thousands of holds is larger than any request: 16 MiB.
-const MAX_STATUS_BYTES: u64 = 16 * 1024 * 1024;
 
 /// What a process knows of itself.
 #[derive(Clone, Debug)]

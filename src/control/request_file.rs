@@ -18,6 +18,12 @@ use std::time::{Duration, SystemTime};
 /// No more hold files than this are looked at: 4,096. More of them are one hold of their own.
 pub const MAX_HOLD_FILES: usize = 4096;
 
+/// No name in a file (principal, nonce, token, incarnation, epoch) is longer: 256 characters.
+pub const MAX_NAME: usize = 256;
+
+/// No reason is longer: 512 characters. What is beyond them is left out.
+pub const MAX_REASON: usize = 512;
+
 /// What stands at a request's path (C4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -213,6 +219,12 @@ pub fn interpret(content: &Content, id: &RequestId, ours: &Epoch, wall: SystemTi
         let seconds = fields.get(name).and_then(Value::as_f64).filter(|seconds| *seconds > 0.0)?;
         Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
     };
+    // What is taken in comes out again in the status, which has to stay readable however many files say too much.
+    let names = ["principal", "nonce", "token", "incarnation", "epoch"];
+    let too_long = |name: &&str| text(name).is_some_and(|text| text.chars().nth(MAX_NAME).is_some());
+    if let Some(name) = names.into_iter().find(too_long) {
+        return unreadable(format!("its {name} has more than {MAX_NAME} characters"));
+    }
     let epoch = Epoch::from(text("epoch").unwrap_or_default());
     if epoch.differs_from(ours) {
         return Found::Stale { epoch };
@@ -227,7 +239,7 @@ pub fn interpret(content: &Content, id: &RequestId, ours: &Epoch, wall: SystemTi
     let written = text("requested_at").and_then(|text| text.parse::<jiff::Timestamp>().ok());
     let written = written.map_or(content.modified, jiff::Timestamp::as_nanosecond);
     Found::Valid(Box::new(Request {
-        reason: text("reason").unwrap_or_default(),
+        reason: text("reason").unwrap_or_default().chars().take(MAX_REASON).collect(),
         lease: seconds("lease_seconds"),
         deadline: seconds("deadline_seconds"),
         unready_delay: seconds("unready_delay_seconds").unwrap_or_default(),
