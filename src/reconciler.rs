@@ -362,16 +362,17 @@ impl Ticker {
         health.last_tick = self.shared.options.settings.clock.now();
     }
 
-    /// Publishes the status, if it says something new.
+    /// Publishes the status, if it says something new or isn't there as it was published any more.
     fn publish(&mut self) -> io::Result<()> {
         let now = self.shared.options.settings.clock.now();
         let mut snapshot = self.shared.snapshot();
-        if let Some((published, at)) = &self.published {
+        let says_nothing_new = self.published.as_ref().is_some_and(|(published, at)| {
             let fresh =
                 snapshot.drain.state == DrainState::Running || now.saturating_sub(*at) < self.shared.options.refresh;
-            if fresh && published.says_the_same(&snapshot) {
-                return Ok(());
-            }
+            fresh && published.says_the_same(&snapshot)
+        });
+        if says_nothing_new && self.stands() {
+            return Ok(());
         }
         self.revision += 1;
         snapshot.drain.revision = self.revision;
@@ -389,6 +390,12 @@ impl Ticker {
         }
         self.shared.health.lock().unpublished = failed;
         outcome
+    }
+
+    /// Whether what was published last is there still. A look that fails is none.
+    fn stands(&mut self) -> bool {
+        let writer = Arc::clone(&self.writer);
+        self.on_disk(move || writer.stands()).unwrap_or(false)
     }
 
     fn until_next_change(&self) -> Duration {

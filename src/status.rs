@@ -10,9 +10,11 @@ use crate::hold::{
     Action, Commit, Denied, Ending, Hold, HoldSet, Incarnation, LeasePolicy, Nonce, Outcome, Request, RequestId, Source,
 };
 use crate::state::DrainState;
+use crate::sync::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 /// The reference's word for where a gateway stands (`gateway_state`).
@@ -404,11 +406,15 @@ pub(crate) struct ChannelState {
 pub(crate) struct StatusWriter {
     home: Home,
     lock: HomeLock,
+    /// What tells the file that was written last from every other: device, inode, length, modification time.
+    written: Mutex<Option<Identity>>,
 }
+
+type Identity = (u64, u64, u64, i64, i64);
 
 impl StatusWriter {
     pub(crate) fn new(home: Home, lock: HomeLock) -> Self {
-        Self { home, lock }
+        Self { home, lock, written: Mutex::default() }
     }
 
     /// Whether the home is still this gateway's.
@@ -416,11 +422,24 @@ impl StatusWriter {
         self.lock.check().map_err(|error| io::Error::new(error.kind(), format!("the home is no longer ours: {error}")))
     }
 
+    /// Whether the status is still the file that was published last: not removed, not replaced, not written over.
+    pub(crate) fn stands(&self) -> bool {
+        let written = *self.written.lock();
+        written.is_some() && self.identity() == written
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        let there = std::fs::symlink_metadata(self.home.status()).ok()?;
+        Some((there.dev(), there.ino(), there.len(), there.mtime(), there.mtime_nsec()))
+    }
+
     pub(crate) fn publish(&self, snapshot: &Snapshot) -> io::Result<()> {
         self.check()?;
         let mut bytes = serde_json::to_vec_pretty(snapshot)?;
         bytes.push(b'\n');
-        write::replace(&self.home.status(), &bytes)
+        write::replace(&self.home.status(), &bytes)?;
+        *self.written.lock() = self.identity();
+        Ok(())
     }
 }
 
