@@ -81,7 +81,7 @@ impl Channel {
         if !request.id.is_marker() {
             write::own_folder(&self.home.holds_folder())?;
         }
-        write::replace(&path, &request_file::to_bytes(request, &self.epoch))
+        write::replace(&path, &request_file::to_bytes(request, &self.epoch)).map(drop)
     }
 
     /// Removes a request's file; tells whether there was one. For an uncommitted hold that is its withdrawal.

@@ -13,6 +13,7 @@ use crate::state::DrainState;
 use crate::sync::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
@@ -412,6 +413,10 @@ pub(crate) struct StatusWriter {
 
 type Identity = (u64, u64, u64, i64, i64);
 
+fn identity(file: &Metadata) -> Identity {
+    (file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec())
+}
+
 impl StatusWriter {
     pub(crate) fn new(home: Home, lock: HomeLock) -> Self {
         Self { home, lock, written: Mutex::default() }
@@ -425,20 +430,20 @@ impl StatusWriter {
     /// Whether the status is still the file that was published last: not removed, not replaced, not written over.
     pub(crate) fn stands(&self) -> bool {
         let written = *self.written.lock();
-        written.is_some() && self.identity() == written
+        written.is_some() && self.there() == written
     }
 
-    fn identity(&self) -> Option<Identity> {
-        let there = std::fs::symlink_metadata(self.home.status()).ok()?;
-        Some((there.dev(), there.ino(), there.len(), there.mtime(), there.mtime_nsec()))
+    fn there(&self) -> Option<Identity> {
+        std::fs::symlink_metadata(self.home.status()).ok().map(|there| identity(&there))
     }
 
     pub(crate) fn publish(&self, snapshot: &Snapshot) -> io::Result<()> {
         self.check()?;
         let mut bytes = serde_json::to_vec_pretty(snapshot)?;
         bytes.push(b'\n');
-        write::replace(&self.home.status(), &bytes)?;
-        *self.written.lock() = self.identity();
+        *self.written.lock() = None;
+        let written = write::replace(&self.home.status(), &bytes)?;
+        *self.written.lock() = Some(identity(&written));
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //! of the two, with at most a temporary file beside it that nobody reads (C2).
 
 use rustix::fs::OFlags;
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -53,6 +53,7 @@ struct Replacing<'a> {
     folder: &'a Path,
     bytes: &'a [u8],
     temporary: Option<NamedTempFile>,
+    written: Option<Metadata>,
 }
 
 impl Disk for Replacing<'_> {
@@ -66,7 +67,12 @@ impl Disk for Replacing<'_> {
                 Ok(())
             }
             Step::Write => self.temporary.as_mut().ok_or_else(out_of_order)?.write_all(self.bytes),
-            Step::SyncFile => self.temporary.as_ref().ok_or_else(out_of_order)?.as_file().sync_all(),
+            Step::SyncFile => {
+                let file = self.temporary.as_ref().ok_or_else(out_of_order)?.as_file();
+                file.sync_all()?;
+                self.written = Some(file.metadata()?);
+                Ok(())
+            }
             // A rename puts the file in the place of a link, and doesn't go through it.
             Step::Rename => {
                 self.temporary.take().ok_or_else(out_of_order)?.persist(self.path)?;
@@ -77,13 +83,16 @@ impl Disk for Replacing<'_> {
     }
 }
 
-/// Replaces the file at `path`.
+/// Replaces the file at `path`; gives what tells the new file from any other, as it was before it had its name and anybody
+/// could change it.
 ///
 /// # Errors
 /// What the file system says. The old file is there still, unless it was the very last step that failed.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<Metadata> {
     let folder = path.parent().ok_or_else(|| io::Error::other("the path has no folder"))?;
-    take_steps(&mut Replacing { path, folder, bytes, temporary: None })
+    let mut replacing = Replacing { path, folder, bytes, temporary: None, written: None };
+    take_steps(&mut replacing)?;
+    replacing.written.ok_or_else(|| io::Error::other("the steps have left out the sync"))
 }
 
 /// Makes a folder of one's own if it isn't there, and makes sure that it is one: nothing is ever written through a link.
