@@ -1,27 +1,41 @@
 //! The synchronisation primitives that the concurrent core is written against.
 //!
 //! `gate` and `controller` take theirs from here and from nowhere else, so that a model checker can put its own in
-//! their place without a change to the code under test.
+//! their place without a change to the code under test: loom under `--cfg loom` with the feature `loom`, shuttle under
+//! `--cfg shuttle` with the feature `shuttle`. A feature alone changes nothing, since features of one dependency graph
+//! are united. `Arc` is std's everywhere: nothing is published through its count.
 
-pub(crate) use event_listener::{Event, EventListener, Listener};
+#[cfg(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle")))]
+mod model;
+
+#[cfg(not(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle"))))]
+mod real {
+    pub(crate) use event_listener::{Event, EventListener, Listener};
+    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+    pub(super) use std::sync::{Mutex, MutexGuard};
+}
+
+#[cfg(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle")))]
+use model as real;
+
+pub(crate) use real::{AtomicU64, Event, EventListener, Listener, Ordering};
 pub(crate) use std::sync::Arc;
-pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A mutex whose lock can't fail: what it guards is only ever changed by code that leaves it whole, so a panic
 /// elsewhere in its holder is no reason to refuse everybody after it.
 #[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+pub(crate) struct Mutex<T>(real::Mutex<T>);
 
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self(std::sync::Mutex::new(value))
+        Self(real::Mutex::new(value))
     }
 
-    pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, T> {
+    pub(crate) fn lock(&self) -> real::MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    pub(crate) fn try_lock(&self) -> Option<std::sync::MutexGuard<'_, T>> {
+    pub(crate) fn try_lock(&self) -> Option<real::MutexGuard<'_, T>> {
         match self.0.try_lock() {
             Ok(guard) => Some(guard),
             Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),

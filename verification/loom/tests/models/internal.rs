@@ -1,0 +1,76 @@
+//! System work that no turn started: it passes while the gate drains, and never through a drained one (G2, G3).
+
+use super::explore::{Seen, explore};
+use gateway_drain::Refusal;
+use gateway_drain::lifecycle::{Lifecycle, Running};
+use loom::thread;
+
+fn internal_work_racing_the_last_release(workers: usize, seen: &Seen) {
+    let running = Lifecycle::<Running>::new();
+    let gate = running.gate().clone();
+    let turn = gate.admit().expect("open").into_owned();
+    let draining = running.begin_drain();
+    let pieces: Vec<_> = (1..workers)
+        .map(|_| {
+            let (gate, seen) = (gate.clone(), seen.clone());
+            thread::spawn(move || match gate.admit_internal() {
+                Ok(permit) => {
+                    assert!(!gate.reading().drained, "G3: drained with internal work in flight");
+                    drop(permit);
+                    seen.note("admitted");
+                }
+                Err(refusal) => {
+                    assert_eq!(refusal, Refusal::Draining);
+                    assert!(gate.reading().drained, "refused as sealed, and so drained for good");
+                    seen.note("sealed out");
+                }
+            })
+        })
+        .collect();
+    drop(turn);
+    let first = gate.reading();
+    let second = gate.reading();
+    assert_eq!((first.in_flight, second.in_flight), (0, 0), "G2: internal work is no turn");
+    assert!(!first.drained || second.drained, "G3: drained became false while draining: {first:?}, then {second:?}");
+    if first.drained {
+        assert_eq!(gate.admit_internal().map(drop), Err(Refusal::Draining), "G3: a drained gate is sealed");
+    }
+    seen.note(if first.drained { "drained" } else { "internal work left" });
+    pieces.into_iter().for_each(|piece| piece.join().expect("the work ends"));
+    assert!(draining.drained().is_some(), "G6: everything has left the count");
+}
+
+#[test]
+fn internal_work_racing_the_last_release_is_counted_or_sealed_out() {
+    let name = "internal::internal_work_racing_the_last_release_is_counted_or_sealed_out";
+    explore(name, |seen| internal_work_racing_the_last_release(2, seen));
+}
+
+#[test]
+fn two_pieces_of_internal_work_racing_the_last_release_are_counted_or_sealed_out() {
+    let name = "internal::two_pieces_of_internal_work_racing_the_last_release_are_counted_or_sealed_out";
+    explore(name, |seen| internal_work_racing_the_last_release(3, seen));
+}
+
+#[test]
+fn three_pieces_of_internal_work_racing_the_last_release_are_counted_or_sealed_out() {
+    let name = "internal::three_pieces_of_internal_work_racing_the_last_release_are_counted_or_sealed_out";
+    explore(name, |seen| internal_work_racing_the_last_release(4, seen));
+}
+
+/// The work that passes a draining gate is waited for.
+#[test]
+fn a_waiter_waits_for_internal_work_too() {
+    explore("internal::a_waiter_waits_for_internal_work_too", |seen| {
+        let running = Lifecycle::<Running>::new();
+        let gate = running.gate().clone();
+        let internal = gate.admit_internal().expect("open").into_owned();
+        let draining = running.begin_drain();
+        let work = thread::spawn(move || drop(internal));
+        let reading = gate.reading();
+        seen.note(if reading.internal == 0 { "ended early" } else { "waited" });
+        assert_eq!(gate.drained(reading.generation).wait(), Ok(()), "G4: nobody ends this drain");
+        assert!(draining.drained().is_some(), "G3: what the waiter was told stays true");
+        work.join().expect("the work ends");
+    });
+}

@@ -1,0 +1,206 @@
+//! What every model shows, how far it was explored, and the exact number of its executions.
+
+/// One model.
+pub struct Check {
+    /// Its test: file and function.
+    pub name: &'static str,
+    /// The numbered properties it asserts.
+    pub properties: &'static [&'static str],
+    /// Threads that act, the model's own one included.
+    pub workers: usize,
+    /// The most preemptions of an execution; `None` where nothing is bounded away.
+    pub preemptions: Option<usize>,
+    /// How many executions there are.
+    pub executions: usize,
+    /// What some execution has to show to be possible.
+    pub witnesses: &'static [&'static str],
+}
+
+const fn check(
+    name: &'static str,
+    properties: &'static [&'static str],
+    workers: usize,
+    executions: usize,
+    witnesses: &'static [&'static str],
+) -> Check {
+    let preemptions = match workers {
+        0..=2 => None,
+        3 => Some(3),
+        _ => Some(2),
+    };
+    Check { name, properties, workers, preemptions, executions, witnesses }
+}
+
+/// The same model with a bound of its own, where it can't be explored without.
+const fn bounded(check: Check, preemptions: usize) -> Check {
+    Check { preemptions: Some(preemptions), ..check }
+}
+
+/// Every model: two workers are explored without any bound but where one is given, three with 3 preemptions, four with 2.
+pub const CHECKS: &[Check] = &[
+    check(
+        "admission::a_turn_racing_a_close_is_counted_or_refused",
+        &["G1", "G2", "G3", "G6"],
+        2,
+        4_114,
+        &["admitted", "refused", "drained at once", "closed with work in flight", "drained while looking"],
+    ),
+    check(
+        "admission::two_turns_racing_a_close_are_each_counted_or_refused",
+        &["G1", "G2", "G3", "G6"],
+        3,
+        10_382,
+        &["admitted", "refused", "drained at once", "closed with work in flight", "drained while looking"],
+    ),
+    check(
+        "admission::three_turns_racing_a_close_are_each_counted_or_refused",
+        &["G1", "G2", "G3", "G6"],
+        4,
+        28_298,
+        &["admitted", "refused", "drained at once", "closed with work in flight"],
+    ),
+    check("admission::a_refused_turn_is_never_counted_even_for_an_instant", &["G2"], 2, 4, &["refused"]),
+    check(
+        "admission::permits_in_every_form_leave_the_count_once",
+        &["G6"],
+        3,
+        2_911,
+        &["none left", "one left", "two left"],
+    ),
+    check(
+        "visibility::whoever_reads_drained_sees_what_the_last_turn_wrote",
+        &["G5"],
+        2,
+        303,
+        &["drained", "not drained yet"],
+    ),
+    check(
+        "visibility::whoever_reads_drained_sees_what_every_turn_wrote",
+        &["G5"],
+        3,
+        2_242,
+        &["drained", "not drained yet"],
+    ),
+    check(
+        "visibility::whoever_reads_drained_sees_what_each_of_three_turns_wrote",
+        &["G5"],
+        4,
+        2_879,
+        &["drained", "not drained yet"],
+    ),
+    check(
+        "visibility::whoever_stops_the_gateway_sees_what_the_last_turn_wrote",
+        &["G5", "S5"],
+        2,
+        847,
+        &["stopped", "not drained yet"],
+    ),
+    check("visibility::a_waiter_sees_what_the_last_turn_wrote", &["G4", "G5"], 2, 17_354, &["drained"]),
+    check(
+        "visibility::a_turn_sees_what_was_written_while_the_gate_was_drained",
+        &["G5"],
+        2,
+        48,
+        &["admitted", "refused"],
+    ),
+    check("waiters::the_last_release_wakes_a_blocked_waiter", &["G3", "G4"], 2, 17_354, &["drained early", "waited"]),
+    check("waiters::the_last_release_wakes_a_polled_waiter", &["G3", "G4"], 2, 20_100, &["drained early", "waited"]),
+    check(
+        "waiters::a_wait_that_runs_out_says_what_was_left",
+        &["G4"],
+        2,
+        31_466,
+        &["drained in time", "one turn left"],
+    ),
+    check("waiters::the_last_release_wakes_every_waiter", &["G4"], 3, 26_997, &["drained early", "waited"]),
+    check("waiters::the_last_of_two_releases_wakes_every_waiter", &["G4"], 4, 21_902, &["drained early", "waited"]),
+    // Three notifications race one waiter: still unfinished after minutes without a bound.
+    bounded(
+        check(
+            "waiters::a_waiter_of_an_ended_drain_never_takes_a_later_one_for_its_own",
+            &["G4"],
+            2,
+            45_522,
+            &["ran out before", "told between", "told in the next"],
+        ),
+        5,
+    ),
+    check("waiters::reopening_wakes_the_waiters", &["G4"], 2, 2_157, &["reopened"]),
+    check(
+        "waiters::a_release_racing_a_reopening_gives_the_waiter_one_of_both",
+        &["G4"],
+        3,
+        26_365,
+        &["drained", "drained before it reopened", "reopened"],
+    ),
+    check("waiters::a_forced_stop_wakes_the_waiters_and_says_abandoned", &["G4", "S5"], 2, 1_828, &["abandoned"]),
+    check("waiters::an_interrupt_reaches_the_work_in_flight", &["G4", "L4"], 2, 26_707, &["gave up"]),
+    check("waiters::a_forced_stop_reaches_the_work_in_flight", &["G4", "L4"], 2, 15_145, &["gave up"]),
+    check(
+        "internal::internal_work_racing_the_last_release_is_counted_or_sealed_out",
+        &["G2", "G3", "G6"],
+        2,
+        3_505,
+        &["admitted", "drained", "internal work left", "sealed out"],
+    ),
+    check(
+        "internal::two_pieces_of_internal_work_racing_the_last_release_are_counted_or_sealed_out",
+        &["G2", "G3", "G6"],
+        3,
+        12_390,
+        &["admitted", "drained", "internal work left", "sealed out"],
+    ),
+    check(
+        "internal::three_pieces_of_internal_work_racing_the_last_release_are_counted_or_sealed_out",
+        &["G2", "G3", "G6"],
+        4,
+        20_946,
+        &["admitted", "drained", "internal work left", "sealed out"],
+    ),
+    check("internal::a_waiter_waits_for_internal_work_too", &["G3", "G4"], 2, 3_272, &["ended early", "waited"]),
+    check(
+        "shutdown::a_cancel_racing_a_shutdown_never_reopens_for_good",
+        &["S3"],
+        2,
+        9_192,
+        &["cancelled first", "shut down first"],
+    ),
+    check("shutdown::two_shutdowns_racing_are_one", &["S2", "L1"], 2, 219, &["stopped"]),
+    check(
+        "shutdown::a_forced_stop_racing_the_last_release_says_what_was_abandoned",
+        &["S4", "S5", "G6"],
+        2,
+        4_161,
+        &["abandoned", "finished"],
+    ),
+    check("shutdown::whoever_waits_for_the_stop_hears_of_it", &["G4", "L1"], 2, 227, &["stopped"]),
+    check("controller::two_begins_racing_make_one_drain", &["G1", "S2", "H1", "H2"], 2, 3_504, &["one drain"]),
+    check(
+        "controller::a_cancel_racing_another_begin_leaves_the_gate_closed",
+        &["G1", "H1", "H2"],
+        2,
+        1_942,
+        &["never open", "reopened between"],
+    ),
+    check(
+        "controller::a_commit_racing_internal_work_is_refused_or_final",
+        &["G3", "H4", "E1"],
+        2,
+        1_695,
+        &["committed", "refused"],
+    ),
+    check(
+        "controller::observers_are_told_everything_once_and_in_order",
+        &["S1"],
+        2,
+        589,
+        &["begun, then cancelled", "cancelled too early"],
+    ),
+];
+
+#[test]
+fn every_property_of_the_gate_has_a_model() {
+    for property in ["G1", "G2", "G3", "G4", "G5", "G6", "S2", "S3", "S4", "S5"] {
+        assert!(CHECKS.iter().any(|check| check.properties.contains(&property)), "no model asserts {property}");
+    }
+}
