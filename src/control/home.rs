@@ -3,7 +3,7 @@
 use crate::hold::{Incarnation, RequestId};
 use core::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -101,21 +101,20 @@ impl Home {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(unusable)?;
         let mut file = self.open_lock(OpenOptions::new().write(true).create(true).mode(0o600)).map_err(unusable)?;
         let mut tries = 0;
-        while let Err(error) = file.try_lock() {
+        while let Err(error) = take(&file) {
             tries += 1;
-            match error {
+            match error.kind() {
                 // Whoever asks `live` holds the lock for an instant: that is no gateway.
                 #[expect(clippy::disallowed_methods, reason = "no event tells that a lock is free")]
-                TryLockError::WouldBlock if tries < LOCK_TRIES => std::thread::sleep(LOCK_PAUSE),
-                TryLockError::WouldBlock => {
+                io::ErrorKind::WouldBlock if tries < LOCK_TRIES => std::thread::sleep(LOCK_PAUSE),
+                io::ErrorKind::WouldBlock => {
                     // For the message alone; an empty text is said as "another process".
                     let by = holder(&mut file).unwrap_or_default();
                     return Err(LockError::InUse { home: self.path.clone(), by });
                 }
-                TryLockError::Error(source) => return Err(unusable(source)),
+                _ => return Err(unusable(error)),
             }
         }
-        file.set_len(0).and_then(|()| file.rewind()).map_err(unusable)?;
         writeln!(file, "{} {}", incarnation, std::process::id()).and_then(|()| file.sync_all()).map_err(unusable)?;
         Ok(HomeLock { path: self.lock_path(), file })
     }
@@ -169,6 +168,18 @@ impl Home {
 /// A start takes half a second to be sure that the home is another gateway's.
 const LOCK_TRIES: u32 = 50;
 const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+
+/// Takes the lock, with nothing in it.
+///
+/// The name of whoever had it before is taken out under a shared lock, which no gateway has: until the lock is
+/// exclusive, nobody is said to live here, and from then on the name in it is its holder's or none. The other way round
+/// a dead gateway would live again until its successor has written its own name (E2).
+fn take(file: &File) -> io::Result<()> {
+    use rustix::fs::{FlockOperation, flock};
+    flock(file, FlockOperation::NonBlockingLockShared)?;
+    file.set_len(0)?;
+    Ok(flock(file, FlockOperation::NonBlockingLockExclusive)?)
+}
 
 /// What the holder wrote into the lock: its incarnation and its process id.
 fn holder(file: &mut File) -> io::Result<String> {
