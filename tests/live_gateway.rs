@@ -1,121 +1,16 @@
 //! The example gateway as a process, driven as an operator would: by `touch`, `rm`, HTTP and signals.
 
+mod gateway_process;
 mod published;
 
+use gateway_drain::Snapshot;
 use gateway_drain::status::GatewayState;
-use gateway_drain::{Home, Snapshot};
+use gateway_process::{Gateway, example};
 use published::{comes_true, until};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::BufRead;
+use std::process::Command;
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
-
-/// The example, which `cargo test` builds next to this test.
-fn example() -> PathBuf {
-    let test = std::env::current_exe().expect("the path of this test");
-    let built = test.parent().and_then(Path::parent).expect("target/<profile>/deps").join("examples/gateway");
-    assert!(built.is_file(), "{} is not there: build it with the same features", built.display());
-    built
-}
-
-/// A running gateway. Dropping it ends the process.
-struct Gateway {
-    process: Child,
-    stdout: BufReader<ChildStdout>,
-    url: String,
-    home: Home,
-    _folder: TempDir,
-}
-
-impl Gateway {
-    fn start(args: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let home = Home::at(folder.path().join("home"));
-        let mut process = Command::new(example())
-            .args(["--listen", "127.0.0.1:0", "--home"])
-            .arg(home.path())
-            .args(args)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(process.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").expect("the address comes first").to_owned();
-        Self { process, stdout, url, home, _folder: folder }
-    }
-
-    fn post(&self, path: &str, body: &str) -> ureq::http::Response<ureq::Body> {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let request = agent.post(format!("{}{path}", self.url)).header("content-type", "application/json");
-        request.send(body).expect("the control routes are always answered")
-    }
-
-    fn get(&self, path: &str) -> (u16, String) {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let mut response = agent.get(format!("{}{path}", self.url)).call().expect("always answered");
-        (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
-    }
-
-    fn status(&self) -> Value {
-        serde_json::from_str(&self.get("/api/status").1).expect("the status is JSON")
-    }
-
-    /// Starts a turn whose response streams, and reads its first line.
-    fn turn(&self, millis: u64) -> Turn {
-        let body = json!({"session": "s1", "millis": millis}).to_string();
-        let response = self.post("/turns", &body);
-        assert_eq!(response.status(), 200);
-        let mut lines = BufReader::new(response.into_body().into_reader());
-        let mut first = String::new();
-        lines.read_line(&mut first).unwrap();
-        assert_eq!(first, "line 0\n");
-        Turn { rest: Box::new(lines) }
-    }
-
-    fn touch_marker(&self) {
-        assert!(Command::new("touch").arg(self.home.marker()).status().unwrap().success());
-    }
-
-    fn rm_marker(&self) {
-        assert!(Command::new("rm").arg(self.home.marker()).status().unwrap().success());
-    }
-
-    fn terminate(&self) {
-        let pid = i32::try_from(self.process.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    }
-
-    /// The exit code, and the rest of what it printed.
-    fn ends(mut self) -> (Option<i32>, String, Snapshot) {
-        let mut printed = String::new();
-        self.stdout.read_to_string(&mut printed).unwrap();
-        let code = self.process.wait().unwrap().code();
-        (code, printed, Snapshot::read(&self.home).unwrap())
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        // It may have ended already, as it should.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-struct Turn {
-    rest: Box<dyn Read>,
-}
-
-impl Turn {
-    fn rest(mut self) -> String {
-        let mut text = String::new();
-        self.rest.read_to_string(&mut text).unwrap();
-        text
-    }
-}
 
 #[test]
 fn a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one() {
@@ -137,10 +32,7 @@ fn a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one() {
     let problem: Value = serde_json::from_str(&refused.body_mut().read_to_string().unwrap()).unwrap();
     assert!(problem["detail"].as_str().unwrap().contains("draining"), "{problem}");
 
-    let streamed = turn.rest();
-    let lines = streamed.lines().count() - 1;
-    let whole: String = (1..=lines).map(|line| format!("line {line}\n")).collect();
-    assert_eq!(streamed, whole + "done\n", "the turn streams to its end, with no line lost");
+    turn.ends_whole();
     comes_true("the status is drained", || {
         let status = gateway.status();
         status["active_agents"] == 0 && status["drain"]["drained"] == true
