@@ -11,9 +11,12 @@ use axum::routing::post;
 use clap::Parser;
 use futures_util::stream;
 use gateway_drain::gate::LabelledPermit;
+use gateway_drain::http::Endpoint;
+use gateway_drain::http::auth::{Settings, SharedSecret};
 use gateway_drain::reconciler::Options;
 use gateway_drain::{Home, Reconciler, http};
 use std::error::Error;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -85,6 +88,19 @@ async fn listen(address: Option<&str>) -> std::io::Result<TcpListener> {
     TcpListener::bind("127.0.0.1:0").await
 }
 
+/// The control routes: with the secret in the environment if there is one, else open to everybody on this machine.
+fn endpoint(reconciler: Arc<Reconciler>, address: SocketAddr) -> Result<Endpoint, Box<dyn Error>> {
+    let endpoint = Endpoint::of_gateway(reconciler);
+    match SharedSecret::from_env(&Settings::default())? {
+        Some(secret) => Ok(endpoint.verifier(secret)),
+        None if address.ip().is_loopback() => Ok(endpoint.unauthenticated(SharedSecret::PRINCIPAL)),
+        None => {
+            println!("the drain endpoint is closed: set {} to open it", SharedSecret::VARIABLE);
+            Ok(endpoint)
+        }
+    }
+}
+
 /// The first SIGTERM (or Ctrl-C) begins the shutdown, the second forces it.
 async fn shut_down_on_signal(reconciler: Arc<Reconciler>, deadline: Duration) -> std::io::Result<()> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -107,24 +123,28 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let args = Args::parse();
     let temporary = tempfile::tempdir()?;
     let home = Home::at(args.home.unwrap_or_else(|| temporary.path().into()));
-    let tick = Duration::from_millis(args.tick_ms);
+    let (tick, deadline) = (Duration::from_millis(args.tick_ms), Duration::from_millis(args.deadline_ms));
 
     let listener = listen(args.listen.as_deref()).await?;
     let reconciler = Reconciler::start(home, Options { tick, ..Options::default() }).map_err(|e| e.to_string())?;
     let reconciler = Arc::new(reconciler);
-    let signals = tokio::spawn(shut_down_on_signal(reconciler.clone(), Duration::from_millis(args.deadline_ms)));
+    let signals = tokio::spawn(shut_down_on_signal(reconciler.clone(), deadline));
 
     let (address, marker) = (listener.local_addr()?, reconciler.home().marker());
     println!("listening on http://{address}\nhome: {}\n", reconciler.home().path().display());
     println!("a turn:  curl -N http://{address}/turns --json '{{\"session\": \"s1\", \"millis\": 5000}}'");
-    println!("status:  curl http://{address}/api/status");
+    println!("status:  curl http://{address}/api/status    or, in a browser, http://{address}/drain");
     println!("drain:   touch {0}    cancel:  rm {0}", marker.display());
     println!(
         "     or  curl -X POST http://{address}/api/gateway/drain --json '{{\"action\": \"drain\"}}'    (\"cancel\")"
     );
 
     let turns = axum::Router::new().route("/turns", post(start_turn)).with_state(reconciler.clone());
-    let app = turns.merge(http::routes(reconciler.clone()));
+    let app = turns.merge(
+        endpoint(reconciler.clone(), address)?
+            .on_restart(deadline, |restart| println!("restart, asked for by {}", restart.by))
+            .routes(),
+    );
     let stopped = reconciler.controller().stopped();
     let closing = async move { _ = stopped.await };
     let server = tokio::spawn(axum::serve(listener, app).with_graceful_shutdown(closing).into_future());

@@ -73,6 +73,11 @@ impl Channel {
     /// [`io::ErrorKind::InvalidInput`] for anything but a `Begin` in the marker, which can say nothing else. Otherwise
     /// what the file system says; what was there before is there still.
     pub fn write(&self, request: &Request) -> io::Result<()> {
+        self.write_dated(request).map(drop)
+    }
+
+    /// As [`write`](Self::write); gives the moment that the file bears.
+    pub(crate) fn write_dated(&self, request: &Request) -> io::Result<String> {
         if request.id.is_marker() && request.action != Action::Begin {
             let why = "the marker can only begin a hold; remove it to withdraw, and use a hold of its own to commit";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
@@ -81,7 +86,9 @@ impl Channel {
         if !request.id.is_marker() {
             write::own_folder(&self.home.holds_folder())?;
         }
-        write::replace(&path, &request_file::to_bytes(request, &self.epoch)).map(drop)
+        let requested_at = request_file::now();
+        write::replace(&path, &request_file::to_bytes_dated(request, &self.epoch, &requested_at))?;
+        Ok(requested_at)
     }
 
     /// Removes a request's file; tells whether there was one. For an uncommitted hold that is its withdrawal.

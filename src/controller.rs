@@ -61,6 +61,17 @@ pub enum Change {
     Interrupted(Reading),
 }
 
+impl Change {
+    /// The gate right after, if the change says.
+    #[must_use]
+    pub fn reading(&self) -> Option<Reading> {
+        match self {
+            Self::Moved { reading, .. } | Self::Interrupted(reading) => Some(*reading),
+            Self::Hold(_) => None,
+        }
+    }
+}
+
 /// How a shutdown ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShutdownReport {

@@ -23,6 +23,9 @@ pub mod status;
 
 pub mod reconciler;
 
+#[cfg(any(feature = "axum", feature = "tower"))]
+mod refusal;
+
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod http;

@@ -272,6 +272,11 @@ fn age(written: i128, wall: SystemTime) -> Option<Duration> {
 /// The file of a request.
 #[must_use]
 pub fn to_bytes(request: &Request, epoch: &Epoch) -> Vec<u8> {
+    to_bytes_dated(request, epoch, &now())
+}
+
+/// As [`to_bytes`], of a moment given.
+pub(crate) fn to_bytes_dated(request: &Request, epoch: &Epoch, requested_at: &str) -> Vec<u8> {
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| {
         if !value.is_null() {
@@ -281,7 +286,7 @@ pub fn to_bytes(request: &Request, epoch: &Epoch) -> Vec<u8> {
     let seconds = |duration: Option<Duration>| duration.map_or(Value::Null, |d| json!(d.as_secs_f64()));
     // The reference's fields, which are always there.
     put("action", json!(request.action));
-    put("requested_at", json!(now()));
+    put("requested_at", json!(requested_at));
     put("principal", json!(request.owner));
     put("epoch", json!(epoch));
     put("suppress_notification", json!(request.suppress_notification));

@@ -1,0 +1,204 @@
+//! The shared secret: one token for one principal, strong enough or not at all.
+
+use super::{Principal, Secret, Settings, Token, TokenVerifier, Verdict, Verifying};
+use core::fmt;
+use subtle::{ConstantTimeEq, ConstantTimeGreater};
+
+/// The longest secret, in bytes. Every comparison takes as long as for this one.
+const MAX_BYTES: usize = 1024;
+const MIN_CHARS: usize = 43;
+const MIN_DISTINCT: usize = 16;
+const MIN_BITS: f64 = 128.0;
+
+/// The verifier for the secret that an operator and a gateway share.
+///
+/// Its bearer is the principal `drain-control`. A secret that could be guessed is refused, and the endpoint stays closed.
+///
+/// ```
+/// use gateway_drain::http::auth::{Settings, SharedSecret};
+///
+/// let weak = SharedSecret::new("a".repeat(64).into(), &Settings::default());
+/// assert_eq!(weak.unwrap_err().to_string(), "the secret has 1 distinct character(s), and needs 16: make one with \
+///     `openssl rand -base64 48`");
+/// ```
+pub struct SharedSecret {
+    secret: Padded,
+    principal: Principal,
+}
+
+/// Why a secret can't be used. It doesn't say what the secret is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum WeakSecret {
+    /// Too short.
+    Short {
+        /// Its characters.
+        chars: usize,
+        /// The least there must be.
+        needed: usize,
+    },
+    /// Too long to be compared: more than 1,024 bytes.
+    Long,
+    /// Too few different characters.
+    Uniform {
+        /// How many there are.
+        distinct: usize,
+    },
+    /// Too little Shannon entropy, in bits.
+    Predictable {
+        /// How much there is.
+        bits: f64,
+    },
+    /// Not UTF-8, or with a character that can't travel in a header: only visible ASCII can.
+    NotText,
+}
+
+impl fmt::Display for WeakSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Short { chars, needed } => write!(f, "the secret has {chars} character(s), and needs {needed}"),
+            Self::Long => write!(f, "the secret is longer than {MAX_BYTES} bytes"),
+            Self::Uniform { distinct } => {
+                write!(f, "the secret has {distinct} distinct character(s), and needs {MIN_DISTINCT}")
+            }
+            Self::Predictable { bits } => {
+                write!(f, "the secret has {bits:.0} bits of Shannon entropy, and needs {MIN_BITS}")
+            }
+            Self::NotText => write!(f, "the secret has a character that is not visible ASCII"),
+        }?;
+        f.write_str(": make one with `openssl rand -base64 48`")
+    }
+}
+
+impl std::error::Error for WeakSecret {}
+
+impl SharedSecret {
+    /// The environment variable that holds the secret.
+    pub const VARIABLE: &str = "HERMES_DASHBOARD_DRAIN_SECRET";
+    /// Who its bearer is.
+    pub const PRINCIPAL: &str = "drain-control";
+
+    /// A verifier for this secret.
+    ///
+    /// # Errors
+    /// [`WeakSecret`] unless it has at least [`Settings::min_secret_chars`] (and 43) characters, 16 different ones, and
+    /// 128 bits of Shannon entropy, all of it visible ASCII.
+    #[expect(clippy::needless_pass_by_value, reason = "nobody is to keep it")]
+    pub fn new(secret: Secret, settings: &Settings) -> Result<Self, WeakSecret> {
+        let text = secret.0.as_str();
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(WeakSecret::NotText);
+        }
+        let needed = settings.min_secret_chars.max(MIN_CHARS);
+        if text.len() < needed {
+            return Err(WeakSecret::Short { chars: text.len(), needed });
+        }
+        let padded = Padded::new(text.as_bytes()).ok_or(WeakSecret::Long)?;
+        let mut counts = [0_u32; 256];
+        text.bytes().for_each(|byte| counts[usize::from(byte)] += 1);
+        let distinct = counts.iter().filter(|count| **count > 0).count();
+        if distinct < MIN_DISTINCT {
+            return Err(WeakSecret::Uniform { distinct });
+        }
+        let bits = entropy(&counts);
+        if bits < MIN_BITS {
+            return Err(WeakSecret::Predictable { bits });
+        }
+        Ok(Self { secret: padded, principal: Principal::new(Self::PRINCIPAL, settings.scope) })
+    }
+
+    /// A verifier for the secret in `HERMES_DASHBOARD_DRAIN_SECRET`; `None` if that is unset or empty.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn from_env(settings: &Settings) -> Result<Option<Self>, WeakSecret> {
+        match std::env::var(Self::VARIABLE) {
+            Ok(text) if text.is_empty() => Ok(None),
+            Ok(text) => Self::new(text.into(), settings).map(Some),
+            Err(std::env::VarError::NotPresent) => Ok(None),
+            Err(std::env::VarError::NotUnicode(_)) => Err(WeakSecret::NotText),
+        }
+    }
+}
+
+/// The Shannon entropy of a text with these character counts, in bits: of one character, times their number.
+fn entropy(counts: &[u32; 256]) -> f64 {
+    let total: f64 = counts.iter().map(|count| f64::from(*count)).sum();
+    let bits = |count: &u32| -f64::from(*count) * (f64::from(*count) / total).log2();
+    counts.iter().filter(|count| **count > 0).map(bits).sum()
+}
+
+impl TokenVerifier for SharedSecret {
+    fn verify<'a>(&'a self, token: &'a Token<'a>) -> Verifying<'a> {
+        let accepted = Padded::new(token.as_bytes()).is_some_and(|token| token.same_as(&self.secret));
+        let verdict = if accepted { Verdict::Accepted(self.principal.clone()) } else { Verdict::Rejected };
+        Box::pin(core::future::ready(verdict))
+    }
+}
+
+impl fmt::Debug for SharedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedSecret").field("principal", &self.principal).finish_non_exhaustive()
+    }
+}
+
+/// Bytes at a length of their own in a room of one size, so that comparing two takes the same time whatever they are.
+struct Padded {
+    bytes: [u8; MAX_BYTES],
+    len: u64,
+}
+
+impl Padded {
+    fn new(text: &[u8]) -> Option<Self> {
+        let mut bytes = [0; MAX_BYTES];
+        bytes.get_mut(..text.len())?.copy_from_slice(text);
+        Some(Self { bytes, len: text.len() as u64 })
+    }
+
+    fn same_as(&self, other: &Self) -> bool {
+        (self.bytes.ct_eq(&other.bytes) & !self.len.ct_gt(&other.len) & !other.len.ct_gt(&self.len)).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "q7F-mZ3xV0cR8tJ2bW5nK9pL1sD4gH6yUeAiOoTrQwE";
+
+    fn check(text: &str) -> Result<(), WeakSecret> {
+        SharedSecret::new(text.to_owned().into(), &Settings::default()).map(drop)
+    }
+
+    #[test]
+    fn a_secret_passes_only_if_it_is_long_varied_and_unpredictable() {
+        assert_eq!(check(GOOD), Ok(()), "43 characters of base64url");
+        assert_eq!(check(&GOOD[1..]), Err(WeakSecret::Short { chars: 42, needed: 43 }));
+        let fifteen = "abcdefghijklmno".repeat(4);
+        assert_eq!(check(&fifteen), Err(WeakSecret::Uniform { distinct: 15 }));
+        let skewed = format!("abcdefghijklmnop{}", "q".repeat(40));
+        assert!(matches!(check(&skewed), Err(WeakSecret::Predictable { .. })), "{:?}", check(&skewed));
+        assert_eq!(check(&format!("{GOOD}\u{e9}")), Err(WeakSecret::NotText));
+        assert_eq!(check(&format!("{GOOD} x")), Err(WeakSecret::NotText), "a space can't be part of a token");
+        assert_eq!(check(&GOOD.repeat(24)), Err(WeakSecret::Long));
+    }
+
+    #[test]
+    fn settings_can_ask_for_a_longer_secret_and_never_for_a_shorter_one() {
+        let with = |min_secret_chars| {
+            let settings = Settings { min_secret_chars, ..Settings::default() };
+            SharedSecret::new(GOOD[..43].to_owned().into(), &settings).is_ok()
+        };
+        assert!(with(43) && !with(44));
+        let settings = Settings { min_secret_chars: 1, ..Settings::default() };
+        let short = SharedSecret::new(GOOD[..42].to_owned().into(), &settings);
+        assert_eq!(short.map(drop), Err(WeakSecret::Short { chars: 42, needed: 43 }));
+    }
+
+    #[test]
+    fn nothing_that_is_said_of_a_secret_shows_it() {
+        let verifier = SharedSecret::new(GOOD.to_owned().into(), &Settings::default()).unwrap();
+        let said = format!("{verifier:?} {:?} {:?}", Secret::from(GOOD.to_owned()), Token::new(GOOD.as_bytes()));
+        assert!(!said.contains(&GOOD[..4]), "{said}");
+    }
+}

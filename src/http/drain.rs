@@ -1,0 +1,286 @@
+//! The drain endpoint: whether a request may be written, the write, and the wait for the gateway's answer.
+//!
+//! A write replaces the file that lies in the hold's place, whoever wrote that. So what is somebody else's, committed or
+//! gone is told from the published status, and nothing is written ([`plan`]). What changes between that look and the
+//! write is for the gateway to refuse, which it does (H2, H4): a refused write leaves the hold standing. And such a file
+//! is left lying, since to remove it would withdraw the hold whose file it replaced.
+
+use super::asked::{Asked, Verb};
+use super::problem::{Fault, Problem};
+use super::published::{Published, answer, hold};
+use super::respond::{HoldAnswer, MarkerAnswer, RemovedAnswer, json};
+use crate::control::Found;
+use crate::hold::{Denied, Ending, Nonce, Outcome, Request, RequestId};
+use crate::state::DrainState;
+use crate::status::Snapshot;
+use axum::http::StatusCode;
+use axum::response::Response;
+use std::io;
+use std::time::Duration;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::Instant;
+
+/// How long an answer waits for the acknowledgement if the request doesn't say.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What was seen before anything was written.
+struct Seen {
+    status: Option<Snapshot>,
+    found: Found,
+}
+
+/// What is to be done to the hold's file.
+#[derive(Debug, PartialEq, Eq)]
+enum Plan {
+    Write,
+    Remove,
+}
+
+/// Does what was asked, on behalf of `who`.
+pub(super) async fn act(
+    published: &Published,
+    turn: &Mutex<()>,
+    asked: &Asked,
+    who: &str,
+    wait: Option<Duration>,
+) -> Result<Response, Problem> {
+    // One at a time from the look to the write, so that two requests to this process can't overwrite each other unseen.
+    let writing = turn.lock().await;
+    let status = published.status().await.map_err(unusable(Some(false)))?;
+    let found = published.found(&asked.id).await.map_err(unusable(Some(false)))?;
+    let seen = Seen { status, found };
+    let planned = plan(asked, who, &seen);
+    if matches!(&planned, Err(problem) if problem.fault == Fault::Denied(Denied::LeaseExpired))
+        && asked.verb == Verb::Cancel
+    {
+        // It holds nothing any more, and would only lie there.
+        if let Found::Valid(lying) = &seen.found
+            && let Some(nonce) = &lying.nonce
+        {
+            published.clear(&asked.id, nonce).await;
+        }
+    }
+    let planned = planned?;
+    let patience = match wait {
+        Some(wait) => wait,
+        None if seen.status.is_none() && !published.is_live().await => Duration::ZERO,
+        None => PATIENCE,
+    };
+    match (planned, asked.request(who)) {
+        (Plan::Write, Some(request)) => write(published, writing, asked, &seen, request, wait, patience).await,
+        _ => remove(published, writing, asked, &seen, patience).await,
+    }
+}
+
+/// What may be done, from what the gateway has published; the file that lies there matters only to spare it.
+fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
+    let (id, verb, status) = (&asked.id, asked.verb, seen.status.as_ref());
+    if let (Some(meant_for), Some(status)) = (&asked.incarnation, status)
+        && *meant_for != status.drain.incarnation
+    {
+        return Err(Denied::OtherIncarnation.into());
+    }
+    let held = status.and_then(|status| hold(status, id));
+    let answered = status.and_then(|status| answer(status, id));
+    // Over and done with, but for what a shutdown took in: that would still hold the next process.
+    let over = |outcome| {
+        matches!(outcome, Outcome::Ended(e) if e != Ending::Absorbed) || matches!(outcome, Outcome::Refused(_))
+    };
+    let ended = |nonce: &Option<Nonce>| answered.is_some_and(|(write, outcome)| write == nonce && over(outcome));
+    // Whose it is: the gateway's word, or, of a write that it hasn't answered yet, the file's.
+    let owner = match (held, &seen.found) {
+        (Some(held), _) => Some(held.owner.as_str()),
+        (None, Found::Valid(lying)) if !ended(&lying.nonce) => Some(lying.owner.as_str()),
+        _ => None,
+    };
+    // What belongs to nobody is there for the taking; and the marker, for the cancelling, as in the reference.
+    let unowned = matches!(verb, Verb::Drain | Verb::Renew) || (verb == Verb::Cancel && id.is_marker());
+    let mine = owner.is_none_or(|owner| owner == who || (owner.is_empty() && unowned));
+    if verb != Verb::Override && !mine {
+        return Err(Denied::NotYours.into());
+    }
+    let shuts_down = status.is_some_and(shuts_down);
+    if shuts_down && verb != Verb::Cancel {
+        return Err(Denied::ShuttingDown.into());
+    }
+    match verb {
+        Verb::Drain if status.is_none() && asked.incarnation.is_some() => Err(no_gateway(Some(false))),
+        Verb::Drain => Ok(Plan::Write),
+        Verb::Cancel if id.is_marker() => Ok(Plan::Remove),
+        _ if status.is_none() => Err(no_gateway(Some(false))),
+        // The shutdown has taken in the hold; its file would still hold the next process.
+        Verb::Cancel if shuts_down && owner.is_some() => Ok(Plan::Remove),
+        _ => match held {
+            Some(held) if verb == Verb::Cancel && held.committed && asked.token != held.token => {
+                Err(Denied::Committed.into())
+            }
+            Some(_) if verb == Verb::Override && id.is_marker() => Ok(Plan::Remove),
+            Some(_) => Ok(Plan::Write),
+            None if owner.is_some() && matches!(verb, Verb::Cancel | Verb::Renew) => Ok(Plan::Write),
+            None if answered.is_some_and(|(_, outcome)| outcome == Outcome::Ended(Ending::Expired)) => {
+                Err(Denied::LeaseExpired.into())
+            }
+            None => Err(Denied::NotHeld.into()),
+        },
+    }
+}
+
+async fn write(
+    published: &Published,
+    writing: MutexGuard<'_, ()>,
+    asked: &Asked,
+    seen: &Seen,
+    request: Request,
+    wait: Option<Duration>,
+    patience: Duration,
+) -> Result<Response, Problem> {
+    let id = &asked.id;
+    let deadline = Instant::now() + patience;
+    let requested_at = published.write(request.clone()).await.map_err(unusable(Some(false)))?;
+    drop(writing);
+
+    let acknowledged = |status: Option<&Snapshot>| {
+        let status = status?;
+        let (write, outcome) = answer(status, id)?;
+        (*write == request.nonce).then(|| (outcome, status.clone()))
+    };
+    let Some((outcome, mut status)) = published.wait(patience, acknowledged).await.map_err(unusable(Some(true)))?
+    else {
+        let status = published.status().await.map_err(unusable(Some(true)))?;
+        return Ok(if id.is_marker() {
+            json(StatusCode::ACCEPTED, &MarkerAnswer::new(asked, requested_at, false))
+        } else {
+            json(StatusCode::ACCEPTED, &HoldAnswer::unacknowledged(asked, &request, status.as_ref()))
+        });
+    };
+    // Over and done with: it would only lie there. Not so if a hold still stands: its file is what was replaced.
+    if let (Outcome::Ended(_) | Outcome::Refused(_), None, Some(nonce)) = (outcome, hold(&status, id), &request.nonce) {
+        published.clear(id, nonce).await;
+    }
+    judge(asked.verb, outcome)?;
+    if asked.verb == Verb::Renew && was_begun_anew(id, seen, &status) {
+        // The lease ran out just before the write, which so became a hold of its own: that isn't what was asked for.
+        if let Some(nonce) = &request.nonce {
+            published.clear(id, nonce).await;
+        }
+        return Err(Denied::LeaseExpired.into());
+    }
+    if wait.is_some() && matches!(asked.verb, Verb::Drain | Verb::Renew) {
+        status = until_drained(published, id, status, deadline.saturating_duration_since(Instant::now())).await?;
+    }
+    Ok(if id.is_marker() {
+        json(StatusCode::OK, &MarkerAnswer::new(asked, requested_at, outcome == Outcome::Held))
+    } else {
+        json(StatusCode::OK, &HoldAnswer::acknowledged(asked, &request, outcome, &status))
+    })
+}
+
+/// Removes the file, and with it the hold.
+async fn remove(
+    published: &Published,
+    writing: MutexGuard<'_, ()>,
+    asked: &Asked,
+    seen: &Seen,
+    patience: Duration,
+) -> Result<Response, Problem> {
+    let removed = published.remove(&asked.id).await.map_err(unusable(Some(false)))?;
+    drop(writing);
+    let gone = |status: Option<&Snapshot>| status.filter(|status| hold(status, &asked.id).is_none()).cloned();
+    let status = published.wait(patience, gone).await.map_err(unusable(Some(true)))?;
+    let code = if status.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok(if asked.id.is_marker() {
+        let was_draining = removed && !matches!(seen.found, Found::Stale { .. });
+        json(code, &RemovedAnswer { ok: true, action: asked.verb.word(), was_draining })
+    } else {
+        json(code, &HoldAnswer::withdrawn(asked, status.as_ref()))
+    })
+}
+
+fn was_begun_anew(id: &RequestId, seen: &Seen, status: &Snapshot) -> bool {
+    let first_seen = |status: &Snapshot| hold(status, id).map(|hold| hold.since_boot_millis.first_seen);
+    let before = seen.status.as_ref().and_then(first_seen);
+    before.is_some() && before != first_seen(status)
+}
+
+/// How one hold stands, for whoever asks with `GET`.
+pub(super) async fn stand(published: &Published, id: &RequestId, wait: Option<Duration>) -> Result<Response, Problem> {
+    let status = published.status().await.map_err(unusable(None))?.ok_or_else(|| no_gateway(None))?;
+    standing(id, &status)?;
+    let status = match wait {
+        Some(wait) => until_drained(published, id, status, wait).await?,
+        None => status,
+    };
+    let held = hold(&status, id).ok_or(Denied::NotHeld)?;
+    Ok(json(StatusCode::OK, &HoldAnswer::of(held, &status)))
+}
+
+/// Waits until drained, while the hold lasts, in the process that acknowledged it; gives the last status seen.
+async fn until_drained(
+    published: &Published,
+    id: &RequestId,
+    begun: Snapshot,
+    patience: Duration,
+) -> Result<Snapshot, Problem> {
+    let mut last = begun;
+    let ended = published
+        .wait(patience, |status| {
+            let Some(status) = status else { return Some(Err(no_gateway(None))) };
+            if status.drain.incarnation != last.drain.incarnation {
+                return Some(Err(Denied::OtherIncarnation.into()));
+            }
+            last.clone_from(status);
+            match standing(id, status) {
+                Err(problem) => Some(Err(problem)),
+                Ok(()) => status.drain.drained.then_some(Ok(())),
+            }
+        })
+        .await
+        .map_err(unusable(Some(true)))?;
+    match ended {
+        Some(Err(problem)) => Err(problem),
+        Some(Ok(())) | None => Ok(last),
+    }
+}
+
+/// Whether the hold lasts, and if not, why.
+fn standing(id: &RequestId, status: &Snapshot) -> Result<(), Problem> {
+    if hold(status, id).is_some() {
+        return Ok(());
+    }
+    if shuts_down(status) {
+        return Err(Denied::ShuttingDown.into());
+    }
+    match answer(status, id) {
+        Some((_, Outcome::Ended(Ending::Expired))) => Err(Denied::LeaseExpired.into()),
+        _ => Err(Denied::NotHeld.into()),
+    }
+}
+
+/// What the gateway's answer means to whoever asked.
+fn judge(verb: Verb, outcome: Outcome) -> Result<(), Problem> {
+    match (outcome, verb) {
+        (Outcome::Refused(why), _) => Err(why.into()),
+        (Outcome::Ended(Ending::Withdrawn), Verb::Cancel) | (Outcome::Ended(Ending::Overridden), Verb::Override) => {
+            Ok(())
+        }
+        (Outcome::Ended(Ending::Expired), _) => Err(Denied::LeaseExpired.into()),
+        (Outcome::Ended(Ending::Absorbed), _) => Err(Denied::ShuttingDown.into()),
+        (Outcome::Ended(_), _) => Err(Denied::NotHeld.into()),
+        (Outcome::Held | Outcome::Pending | Outcome::Committed, _) => Ok(()),
+    }
+}
+
+fn shuts_down(status: &Snapshot) -> bool {
+    matches!(status.drain.state, DrainState::ShutdownDraining | DrainState::Stopped)
+}
+
+pub(super) const NO_GATEWAY: &str = "no gateway runs in this home, or it has published no status yet";
+
+fn no_gateway(written: Option<bool>) -> Problem {
+    Problem::unavailable(NO_GATEWAY, written)
+}
+
+/// The home failed: before the write, after it, or with none intended.
+fn unusable(written: Option<bool>) -> impl FnOnce(io::Error) -> Problem {
+    move |error| Problem::unavailable(format!("the home can't be used: {error}"), written)
+}

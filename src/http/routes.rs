@@ -1,0 +1,223 @@
+//! The routes: one table, from which the router and the description at `/api/openapi.json` are both made.
+
+use super::asked::{FIELDS, Verb};
+use super::auth::Scope;
+use serde_json::{Map, Value, json};
+
+/// What a route does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    Drain,
+    Hold,
+    Status,
+    Restart,
+    Live,
+    Ready,
+    Page,
+    PageStyle,
+    PageScript,
+    Description,
+}
+
+/// One route.
+pub(super) struct Route {
+    pub(super) operation: Operation,
+    pub(super) method: &'static str,
+    /// As it is described; a name in braces stands for one part of the path.
+    pub(super) path: &'static str,
+    /// What a token must allow; none is wanted otherwise. An override wants more, which only its body tells.
+    pub(super) scope: Option<Scope>,
+    summary: &'static str,
+    kind: &'static str,
+    /// Every code that it answers with, beside those of [`ANYWHERE`] and, where a token is wanted, of [`GUARDED`].
+    codes: &'static [u16],
+}
+
+/// What any route may answer.
+const ANYWHERE: &[u16] = &[405, 431];
+/// What any route that wants a token may answer.
+const GUARDED: &[u16] = &[401, 403, 429, 503];
+
+const JSON: &str = "application/json";
+
+pub(super) const ROUTES: [Route; 10] = [
+    Route {
+        operation: Operation::Drain,
+        method: "post",
+        path: "/api/gateway/drain",
+        scope: Some(Scope::Drain),
+        summary: "Drain, cancel, renew, commit or override",
+        kind: JSON,
+        codes: &[200, 202, 400, 404, 408, 409, 410, 412, 413],
+    },
+    Route {
+        operation: Operation::Hold,
+        method: "get",
+        path: "/api/gateway/drain/{request_id}",
+        scope: Some(Scope::Read),
+        summary: "How one hold stands",
+        kind: JSON,
+        codes: &[200, 400, 404, 409, 410, 412],
+    },
+    Route {
+        operation: Operation::Status,
+        method: "get",
+        path: "/api/status",
+        scope: None,
+        summary: "The gateway's state and its work in flight",
+        kind: JSON,
+        codes: &[200],
+    },
+    Route {
+        operation: Operation::Restart,
+        method: "post",
+        path: "/api/gateway/restart",
+        scope: Some(Scope::Restart),
+        summary: "Begin the shutdown at once, superseding every drain",
+        kind: JSON,
+        codes: &[200, 202, 400, 408, 409, 413],
+    },
+    Route {
+        operation: Operation::Live,
+        method: "get",
+        path: "/livez",
+        scope: None,
+        summary: "Whether the process answers",
+        kind: "text/plain",
+        codes: &[200],
+    },
+    Route {
+        operation: Operation::Ready,
+        method: "get",
+        path: "/readyz",
+        scope: None,
+        summary: "Whether the gateway takes work, and if not, why",
+        kind: "text/plain",
+        codes: &[200, 503],
+    },
+    Route {
+        operation: Operation::Page,
+        method: "get",
+        path: "/drain",
+        scope: None,
+        summary: "A page for people",
+        kind: "text/html",
+        codes: &[200],
+    },
+    Route {
+        operation: Operation::PageStyle,
+        method: "get",
+        path: "/drain/page.css",
+        scope: None,
+        summary: "The page's style",
+        kind: "text/css",
+        codes: &[200],
+    },
+    Route {
+        operation: Operation::PageScript,
+        method: "get",
+        path: "/drain/page.js",
+        scope: None,
+        summary: "What keeps the page up to date",
+        kind: "text/javascript",
+        codes: &[200],
+    },
+    Route {
+        operation: Operation::Description,
+        method: "get",
+        path: "/api/openapi.json",
+        scope: None,
+        summary: "This description",
+        kind: JSON,
+        codes: &[200],
+    },
+];
+
+impl Route {
+    /// Its path for the router: the last part takes in everything, so that whatever is asked there is answered here.
+    pub(super) fn pattern(&self) -> String {
+        self.path.replace("{request_id}", "{*request_id}")
+    }
+
+    fn codes(&self) -> impl Iterator<Item = u16> {
+        let guarded = if self.scope.is_some() { GUARDED } else { &[] };
+        let mut codes = [self.codes, guarded, ANYWHERE].concat();
+        codes.sort_unstable();
+        codes.dedup();
+        codes.into_iter()
+    }
+
+    fn describe(&self) -> Value {
+        let response = |code: u16| {
+            let kind = match code {
+                200 | 202 => self.kind,
+                401 => JSON,
+                503 if self.operation == Operation::Ready => self.kind,
+                _ => "application/problem+json",
+            };
+            let meaning = axum::http::StatusCode::from_u16(code).ok().and_then(|code| code.canonical_reason());
+            (code.to_string(), json!({"description": meaning.unwrap_or_default(), "content": {kind: {}}}))
+        };
+        let mut described = json!({
+            "operationId": format!("{:?}", self.operation).to_lowercase(),
+            "summary": self.summary,
+            "responses": self.codes().map(response).collect::<Map<_, _>>(),
+        });
+        if let Some(scope) = self.scope {
+            described["security"] = json!([{"token": [scope.as_str()]}]);
+        }
+        let mut parameters = Vec::new();
+        if self.path.contains("{request_id}") {
+            let name = json!({"type": "string", "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"});
+            parameters.push(json!({"name": "request_id", "in": "path", "required": true, "schema": name}));
+        }
+        if matches!(self.operation, Operation::Drain | Operation::Hold | Operation::Restart) {
+            let wait = json!({"type": "string", "example": "wait=30"});
+            parameters.push(json!({"name": "Prefer", "in": "header", "schema": wait}));
+        }
+        if !parameters.is_empty() {
+            described["parameters"] = parameters.into();
+        }
+        match self.operation {
+            Operation::Drain => described["requestBody"] = json!({"content": {JSON: {"schema": body()}}}),
+            Operation::Restart => {
+                let empty = json!({"type": "object", "maxProperties": 0});
+                described["requestBody"] = json!({"content": {JSON: {"schema": empty}}});
+            }
+            _ => {}
+        }
+        described
+    }
+}
+
+/// The body of the drain endpoint, from the table that the parser reads.
+fn body() -> Value {
+    let property = |field: &super::asked::Field| {
+        let verbs: Vec<&str> = field.verbs.iter().map(|verb| verb.word()).collect();
+        let mut schema = json!({"description": format!("{} ({})", field.what, verbs.join(", "))});
+        if !field.kind.is_empty() {
+            schema["type"] = field.kind.into();
+        }
+        if field.name == "action" {
+            schema["enum"] = json!(Verb::ALL.map(Verb::word));
+        }
+        (field.name.to_owned(), schema)
+    };
+    let properties: Map<_, _> = FIELDS.iter().map(property).collect();
+    json!({"type": "object", "required": ["action"], "additionalProperties": false, "properties": properties})
+}
+
+/// The description, of the routes that are there.
+pub(super) fn description(there: impl Fn(Operation) -> bool) -> Value {
+    let mut paths = Map::new();
+    for route in ROUTES.iter().filter(|route| there(route.operation)) {
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        path[route.method] = route.describe();
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {"title": "gateway-drain", "version": env!("CARGO_PKG_VERSION")},
+        "paths": paths,
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+    })
+}

@@ -1,0 +1,44 @@
+//! How a refusal looks over HTTP, whoever answers with it: the axum routes or the tower layer.
+//!
+//! It names neither the owner of a hold nor a reason, and comes before any side effect: what is refused hasn't begun.
+
+use crate::Refusal;
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use std::hash::{BuildHasher, RandomState};
+
+/// After how long to come back, in seconds: spread out, so that those refused together don't come back together.
+fn retry_after() -> u64 {
+    3 + RandomState::new().hash_one(()) % 5
+}
+
+/// The headers and the body (`application/problem+json`) of a refusal.
+pub(crate) fn problem(refusal: Refusal, status: StatusCode, version: Version) -> (HeaderMap, String) {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::RETRY_AFTER, retry_after().into());
+    if version <= Version::HTTP_11 {
+        // A load balancer that keeps the connection would send the next request here too. HTTP/2 has no such header.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let body = serde_json::json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": refusal.to_string(),
+        "error": refusal.word(),
+    });
+    (headers, body.to_string())
+}
+
+impl Refusal {
+    /// Its word for programs: `draining`, `shutting_down`, `stopped` or `saturated`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::ShuttingDown => "shutting_down",
+            Self::Stopped => "stopped",
+            Self::Saturated => "saturated",
+        }
+    }
+}
