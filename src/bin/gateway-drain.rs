@@ -1,0 +1,5 @@
+//! The command line: see `gateway_drain::cli`.
+
+fn main() -> std::process::ExitCode {
+    gateway_drain::cli::main()
+}

@@ -1,0 +1,320 @@
+//! What can be typed, and what the help says of it.
+//!
+//! Pure. The help, the completions, the manual and `docs/cli.md` all come from here, and the table of exit codes in them
+//! comes from [`ExitCode`].
+
+use crate::client::{Drain, ExitCode};
+use crate::hold::{Incarnation, InvalidRequestId, Nonce, RequestId};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Stop a gateway from taking new work, wait until nothing is in flight, act, and let it take work again.
+///
+/// A hold keeps the gateway's gate closed. It has a name, an owner and a lease: if whoever began it dies, it ends with its
+/// lease. A commit trades "drained" for the right to act: from then on only its owner's token, an override or a shutdown
+/// opens the gate again.
+///
+/// For most purposes `gateway-drain run -- COMMAND` is all it takes.
+#[derive(Debug, Parser)]
+#[command(name = "gateway-drain", bin_name = "gateway-drain", version, propagate_version = true, max_term_width = 100)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// The gateway's home, on this machine. [default: `$HERMES_HOME`, else `~/.hermes`]
+    #[arg(long, global = true, value_name = "FOLDER", conflicts_with = "url", help_heading = "Gateway")]
+    pub home: Option<PathBuf>,
+
+    /// The address of the gateway or its dashboard, such as `http://127.0.0.1:8080`.
+    ///
+    /// The bearer token is taken from `HERMES_DASHBOARD_DRAIN_SECRET`, and from nowhere else: an argument would show it to
+    /// everybody on the machine.
+    #[arg(long, global = true, value_name = "URL", help_heading = "Gateway")]
+    pub url: Option<String>,
+
+    /// In whose name. Over HTTP it is whom the token proves. [default: the user's name]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Gateway")]
+    pub owner: Option<String>,
+
+    /// How long nothing may be heard of the gateway before it counts as unreachable.
+    #[arg(long, global = true, value_name = "TIME", value_parser = time, default_value = "10s", help_heading = "Gateway")]
+    pub patience: Duration,
+
+    /// Print the result as one JSON object on stdout.
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Drain, run a command once nothing is in flight, and reopen.
+    ///
+    /// Begins a hold, waits until the gateway is drained, commits, runs COMMAND and gives up the hold. While it waits it
+    /// renews the lease. The hold is given up on every path: when the command fails, when the wait ends in any other way,
+    /// and on Ctrl-C before the command runs. While the command runs, Ctrl-C reaches it as it always does, and a SIGTERM or
+    /// SIGHUP is handed on to it.
+    ///
+    /// At the end of --timeout the command is not run, unless --force says so: then it runs with the gate closed and work
+    /// still in flight.
+    ///
+    /// COMMAND finds the hold's name in `GATEWAY_DRAIN_REQUEST_ID`, and `GATEWAY_DRAIN_FORCED` is `1` or `0`.
+    ///
+    /// Exit code: once COMMAND has run, its own (128 + N if signal N ended it; 126 or 127 if it could not be run). If it
+    /// was 0 and the gateway lives and did not take the withdrawal, the code below that says why. If COMMAND was not run,
+    /// the code below that says why. With --json, `command_exit` tells the two apart: it is null if COMMAND was not run.
+    #[command(after_long_help = "Examples:
+  gateway-drain run --reason 'upgrade to 1.4' --timeout 10m -- ./upgrade.sh
+  gateway-drain run --timeout 2m --force -- systemctl restart gateway")]
+    Run(Run),
+
+    /// Begin a hold: the gateway takes no new work from then on.
+    ///
+    /// Returns once the gateway has acknowledged it, and prints the hold's name. Nobody renews it: it lasts for its lease,
+    /// unless `wait` or `renew` is used. To begin a hold that is yours already renews it.
+    #[command(after_long_help = "Examples:
+  gateway-drain begin upgrade-42 --reason 'upgrade to 1.4' --lease 30m
+  id=$(gateway-drain begin) && gateway-drain wait \"$id\" --timeout 10m")]
+    Begin(Begin),
+
+    /// Wait until the gateway is drained, under a hold that `begin` began.
+    ///
+    /// Renews the lease while it waits. Exits with 0 only if the gateway itself has said, since this wait began, that the
+    /// gate is closed and nothing is in flight; never for a gateway that is dead, was restarted or can't be reached.
+    ///
+    /// However it ends, the hold stays. Ctrl-C detaches: run the same command again to attach again.
+    #[command(after_long_help = "Example:
+  gateway-drain wait upgrade-42 --timeout 10m")]
+    Wait(Wait),
+
+    /// Trade "drained" for the right to act, and print the token that ends the hold.
+    ///
+    /// Granted only if the gateway is drained at that moment. From then on no lease runs: the gate stays closed until
+    /// `cancel` with the token, an override or a shutdown.
+    #[command(after_long_help = "Example:
+  token=$(gateway-drain commit upgrade-42) && ./upgrade.sh; gateway-drain cancel upgrade-42 --token \"$token\"")]
+    Commit(Commit),
+
+    /// Give up a hold. The gateway takes work again once the last hold is gone.
+    ///
+    /// Only one's own hold, and a committed one only with its token. To give up what isn't there is no failure.
+    #[command(after_long_help = "Example:
+  gateway-drain cancel upgrade-42")]
+    Cancel(Cancel),
+
+    /// Renew a hold's lease.
+    #[command(after_long_help = "Example:
+  gateway-drain renew upgrade-42 --lease 1h")]
+    Renew(Renew),
+
+    /// Show what the gateway says of itself: its state, what is in flight, who holds it closed.
+    ///
+    /// Exits with 0 if a gateway lives there, whatever its state, and with 7 if none does.
+    Status,
+
+    /// Make a secret for the HTTP endpoint.
+    #[command(subcommand)]
+    Secret(Secret),
+
+    /// Print the completions for a shell.
+    #[command(after_long_help = "Example:
+  gateway-drain completions bash > ~/.local/share/bash-completion/completions/gateway-drain")]
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
+
+    /// Print the manual page, or write one for each command.
+    #[command(after_long_help = "Example:
+  gateway-drain man --dir ~/.local/share/man/man1")]
+    Man {
+        /// Write all pages into this folder.
+        #[arg(long, value_name = "FOLDER")]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// What is said of a new hold.
+#[derive(Debug, Args)]
+pub struct Hold {
+    /// Why, for people.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub reason: String,
+
+    /// How long the act may take after the commit before the status shows it as overdue.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub act_within: Option<Duration>,
+
+    /// How long readiness fails before the gate closes, for load balancers to notice.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub unready_delay: Option<Duration>,
+
+    /// Ask that a shutdown under this hold notifies nobody.
+    #[arg(long)]
+    pub suppress_notification: bool,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The hold's name. [default: a random one]
+    #[arg(long, value_name = "ID", value_parser = request_id)]
+    pub id: Option<RequestId>,
+
+    #[expect(missing_docs, reason = "a comment here would be shown as the command's help")]
+    #[command(flatten)]
+    pub hold: Hold,
+
+    /// How long the hold outlives this command, should it be killed.
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "60s")]
+    pub lease: Duration,
+
+    /// How long to wait for work in flight. [default: as long as it takes]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub timeout: Option<Duration>,
+
+    /// At the end of --timeout, run the command all the same.
+    #[arg(long, requires = "timeout")]
+    pub force: bool,
+
+    /// The command and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// `begin`.
+#[derive(Debug, Args)]
+pub struct Begin {
+    /// The hold's name. [default: a random one]
+    #[arg(value_parser = request_id)]
+    pub id: Option<RequestId>,
+
+    #[expect(missing_docs, reason = "a comment here would be shown as the command's help")]
+    #[command(flatten)]
+    pub hold: Hold,
+
+    /// How long the hold lasts without a renewal.
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "1h")]
+    pub lease: Duration,
+}
+
+/// `wait`.
+#[derive(Debug, Args)]
+pub struct Wait {
+    /// The hold's name.
+    #[arg(value_parser = request_id)]
+    pub id: RequestId,
+
+    /// How long to wait. [default: as long as it takes]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub timeout: Option<Duration>,
+
+    /// The only process to wait for, as `begin --json` names it.
+    #[arg(long, value_name = "NAME")]
+    pub incarnation: Option<String>,
+}
+
+/// `commit`.
+#[derive(Debug, Args)]
+pub struct Commit {
+    /// The hold's name.
+    #[arg(value_parser = request_id)]
+    pub id: RequestId,
+
+    /// The only process to commit in, as `wait --json` names it.
+    #[arg(long, value_name = "NAME")]
+    pub incarnation: Option<String>,
+}
+
+/// `cancel`.
+#[derive(Debug, Args)]
+pub struct Cancel {
+    /// The hold's name.
+    #[arg(value_parser = request_id)]
+    pub id: RequestId,
+
+    /// What `commit` printed.
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<String>,
+}
+
+/// `renew`.
+#[derive(Debug, Args)]
+pub struct Renew {
+    /// The hold's name.
+    #[arg(value_parser = request_id)]
+    pub id: RequestId,
+
+    /// How long the hold lasts from now. [default: as long as it was begun with]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub lease: Option<Duration>,
+}
+
+/// `secret`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Secret {
+    /// Print a new random secret, strong enough for the endpoint. It is kept nowhere.
+    #[command(after_long_help = "Example:
+  export HERMES_DASHBOARD_DRAIN_SECRET=\"$(gateway-drain secret new)\"")]
+    New,
+}
+
+impl Wait {
+    pub(super) fn only_for(&self) -> Option<Incarnation> {
+        self.incarnation.clone().map(Incarnation::from)
+    }
+}
+
+impl Commit {
+    pub(super) fn only_for(&self) -> Option<Incarnation> {
+        self.incarnation.clone().map(Incarnation::from)
+    }
+}
+
+impl Cancel {
+    pub(super) fn token(&self) -> Option<Nonce> {
+        self.token.clone().map(Nonce::from)
+    }
+}
+
+impl Hold {
+    pub(super) fn apply(&self, drain: Drain) -> Drain {
+        let drain = drain.reason(self.reason.clone()).suppress_notification(self.suppress_notification);
+        let drain = self.act_within.into_iter().fold(drain, Drain::act_within);
+        self.unready_delay.into_iter().fold(drain, Drain::unready_delay)
+    }
+}
+
+fn request_id(text: &str) -> Result<RequestId, InvalidRequestId> {
+    RequestId::new(text)
+}
+
+/// A time as people write it: `90` and `90s`, `10m`, `1h30m`, `500ms`.
+fn time(text: &str) -> Result<Duration, String> {
+    let unclear = || format!("{text:?} is no time: write it as 90, 90s, 10m, 1h30m or 500ms");
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let friendly = || text.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());
+    seconds.or_else(friendly).ok_or_else(unclear)
+}
+
+/// The whole command line, as clap knows it.
+#[must_use]
+pub fn command() -> clap::Command {
+    Arguments::command().after_long_help(exit_codes()).after_help("`--help` says more, with the exit codes.")
+}
+
+/// The table of exit codes, from their one definition.
+fn exit_codes() -> String {
+    let mut text = "Exit codes:".to_owned();
+    for code in ExitCode::ALL {
+        // Writing to a string can't fail.
+        let _ = write!(text, "\n  {:>3}  {}", code.code(), code.meaning());
+    }
+    text
+}

@@ -1,0 +1,233 @@
+//! How a controller's work ends: every ending told apart, and the one place where each is given its exit code.
+//!
+//! Pure. It relies on the gateway's own words for its answers ([`hold`](crate::hold)); the rest of the client and the
+//! command line rely on it.
+
+use crate::hold::{Denied, Ending, Outcome};
+use crate::status::WorkStatus;
+use core::fmt;
+
+/// Every way in which a controller's work ends other than well.
+///
+/// "Drained" is not among them: it is an `Ok`, so nobody who uses `?` can take another ending for it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The time given was over, and the gateway lives and was still not drained.
+    Deadline {
+        /// Turns and internal work in flight at the last look.
+        in_flight: u64,
+        /// What is being waited for: the oldest labelled work.
+        active_work: Vec<WorkStatus>,
+    },
+    /// The hold ended by somebody's will: its owner elsewhere, whoever removed its file, or an override.
+    Withdrawn(String),
+    /// The hold's lease ran out, or the drain that it was part of is over.
+    LeaseLost(String),
+    /// The gateway that the wait began with has been replaced by another process.
+    IncarnationChanged(String),
+    /// No gateway lives there, or it answers nothing.
+    Unreachable(String),
+    /// The gateway, or the system, does not let this owner do it.
+    Denied(String),
+    /// The gateway is shutting down, and that wins over every hold.
+    ShuttingDown,
+    /// The request is of another boot, and the gateway does not honour it.
+    Ignored(String),
+    /// Whoever waits asked to stop waiting.
+    Interrupted,
+    /// What was asked for makes no sense.
+    Usage(String),
+    /// What should not happen.
+    Internal(String),
+}
+
+impl Failure {
+    /// What an acknowledged outcome means to whoever waits; `None` while the hold stands.
+    pub(super) fn of(outcome: Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Held | Outcome::Pending | Outcome::Committed => None,
+            Outcome::Ended(ending) => Some(ending.into()),
+            Outcome::Refused(why) => Some(why.into()),
+        }
+    }
+
+    /// Whether the next try may do better.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self, Self::Unreachable(_))
+    }
+}
+
+impl From<Ending> for Failure {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Withdrawn => Self::Withdrawn("the hold was withdrawn".into()),
+            Ending::Overridden => Self::Withdrawn("somebody else ended the hold on purpose".into()),
+            Ending::Expired => Self::LeaseLost("the hold's lease has run out".into()),
+            Ending::Absorbed => Self::ShuttingDown,
+        }
+    }
+}
+
+impl From<Denied> for Failure {
+    fn from(why: Denied) -> Self {
+        match why {
+            Denied::NotHeld => Self::Withdrawn(why.to_string()),
+            Denied::LeaseExpired | Denied::OtherGeneration => Self::LeaseLost(why.to_string()),
+            Denied::ShuttingDown => Self::ShuttingDown,
+            Denied::OtherIncarnation => Self::IncarnationChanged(why.to_string()),
+            Denied::NotYours | Denied::Committed | Denied::NotDrained | Denied::NotClosedYet => {
+                Self::Denied(why.to_string())
+            }
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::PermissionDenied => Self::Denied(error.to_string()),
+            std::io::ErrorKind::InvalidInput => Self::Usage(error.to_string()),
+            _ => Self::Unreachable(error.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deadline { in_flight, active_work } => {
+                write!(f, "the time is over with {in_flight} still in flight")?;
+                active_work.first().map_or(Ok(()), |work| {
+                    write!(f, "; the oldest is {} {:?} ({:.0} s)", work.kind, work.label, work.age_seconds)
+                })
+            }
+            Self::IncarnationChanged(why) => write!(f, "the gateway was replaced by another process: {why}"),
+            Self::Unreachable(why) => write!(f, "the gateway can't be reached: {why}"),
+            Self::Denied(why) => write!(f, "denied: {why}"),
+            Self::ShuttingDown => f.write_str("the gateway is shutting down, which wins over every hold"),
+            Self::Ignored(why) => write!(f, "the request is ignored: {why}"),
+            Self::Interrupted => f.write_str("interrupted"),
+            Self::Internal(why) => write!(f, "internal error: {why}"),
+            Self::Withdrawn(why) | Self::LeaseLost(why) | Self::Usage(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The exit codes of the command line. Scripts rely on them: a number is never given another meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Drained; for what doesn't wait: done.
+    Drained = 0,
+    /// What should not happen.
+    Internal = 1,
+    /// The command line or the settings make no sense.
+    Usage = 2,
+    /// See [`Failure::Deadline`].
+    Deadline = 3,
+    /// See [`Failure::Withdrawn`].
+    Withdrawn = 4,
+    /// See [`Failure::LeaseLost`].
+    LeaseLost = 5,
+    /// See [`Failure::IncarnationChanged`].
+    IncarnationChanged = 6,
+    /// See [`Failure::Unreachable`].
+    Unreachable = 7,
+    /// See [`Failure::Denied`].
+    Denied = 8,
+    /// See [`Failure::ShuttingDown`].
+    ShuttingDown = 9,
+    /// See [`Failure::Ignored`].
+    Ignored = 10,
+    /// See [`Failure::Interrupted`].
+    Interrupted = 130,
+}
+
+impl ExitCode {
+    /// All of them, in their order.
+    pub const ALL: [Self; 12] = [
+        Self::Drained,
+        Self::Internal,
+        Self::Usage,
+        Self::Deadline,
+        Self::Withdrawn,
+        Self::LeaseLost,
+        Self::IncarnationChanged,
+        Self::Unreachable,
+        Self::Denied,
+        Self::ShuttingDown,
+        Self::Ignored,
+        Self::Interrupted,
+    ];
+
+    /// The number.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// One word for scripts that read JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Drained => "drained",
+            Self::Internal => "internal",
+            Self::Usage => "usage",
+            Self::Deadline => "deadline",
+            Self::Withdrawn => "withdrawn",
+            Self::LeaseLost => "lease_lost",
+            Self::IncarnationChanged => "incarnation_changed",
+            Self::Unreachable => "unreachable",
+            Self::Denied => "denied",
+            Self::ShuttingDown => "shutting_down",
+            Self::Ignored => "ignored",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// What it means, for the help and the manual.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Drained => "drained; for a command that does not wait: done",
+            Self::Internal => "internal error",
+            Self::Usage => "the command line or the settings make no sense",
+            Self::Deadline => "the time is over and work is left",
+            Self::Withdrawn => "the hold was withdrawn by somebody",
+            Self::LeaseLost => "the hold's lease ran out",
+            Self::IncarnationChanged => "the gateway was replaced by another process",
+            Self::Unreachable => "no gateway lives there, or it does not answer",
+            Self::Denied => "not allowed: not your hold, a missing token, no permission",
+            Self::ShuttingDown => "the gateway is shutting down, which wins",
+            Self::Ignored => "the request is of another boot and is ignored",
+            Self::Interrupted => "interrupted; the hold stays, except under `run`",
+        }
+    }
+}
+
+impl From<&Failure> for ExitCode {
+    fn from(failure: &Failure) -> Self {
+        match failure {
+            Failure::Internal(_) => Self::Internal,
+            Failure::Usage(_) => Self::Usage,
+            Failure::Deadline { .. } => Self::Deadline,
+            Failure::Withdrawn(_) => Self::Withdrawn,
+            Failure::LeaseLost(_) => Self::LeaseLost,
+            Failure::IncarnationChanged(_) => Self::IncarnationChanged,
+            Failure::Unreachable(_) => Self::Unreachable,
+            Failure::Denied(_) => Self::Denied,
+            Failure::ShuttingDown => Self::ShuttingDown,
+            Failure::Ignored(_) => Self::Ignored,
+            Failure::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code.code())
+    }
+}

@@ -1,0 +1,287 @@
+//! The controller's side over the HTTP endpoint of a gateway, or of a dashboard process beside it.
+//!
+//! It relies on the endpoint's promise that every answer is the gateway's own acknowledgement, by the process that holds
+//! the home's lock (`docs/http.md`). The bearer token is in no message and no debug output.
+
+use super::transport::{Sent, Withdrawal};
+use super::watch::{Look, SeenHold, Sight};
+use super::{Failure, Status};
+use crate::gate::Generation;
+use crate::hold::{Incarnation, Nonce, Outcome, Request, RequestId};
+use crate::state::DrainState;
+use crate::status::WorkStatus;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+use ureq::Agent;
+
+/// No answer is waited for longer: the endpoint itself answers within 3 seconds.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// No answer is larger: 4 MiB.
+const MAX_ANSWER: u64 = 4 * 1024 * 1024;
+
+#[derive(Clone)]
+pub(super) struct Http {
+    agent: Agent,
+    url: String,
+    secret: Option<String>,
+}
+
+/// How the endpoint says that one hold stands.
+#[derive(Deserialize)]
+struct Standing {
+    nonce: Option<Nonce>,
+    #[serde(default)]
+    acknowledged: bool,
+    outcome: Option<String>,
+    #[serde(default)]
+    owner: String,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    age_seconds: f64,
+    lease_left_seconds: Option<f64>,
+    deadline_seconds: Option<f64>,
+    #[serde(default)]
+    committed: bool,
+    #[serde(default)]
+    suppress_notification: bool,
+    gateway: Option<SeenGateway>,
+}
+
+#[derive(Deserialize)]
+struct SeenGateway {
+    state: DrainState,
+    incarnation: Incarnation,
+    generation: Generation,
+    in_flight: u64,
+    internal: u64,
+    drained: bool,
+    stalled: bool,
+    active_work: Vec<WorkStatus>,
+}
+
+/// What came back: a code and a body.
+struct Answer {
+    code: u16,
+    body: Value,
+}
+
+impl Http {
+    pub(super) fn new(url: &str, secret: Option<String>) -> Result<Self, Failure> {
+        let unusable = |why: &str| Failure::Usage(format!("{url:?} is no address of a gateway: {why}"));
+        let parsed: ureq::http::Uri = url.parse().map_err(|error| unusable(&format!("{error}")))?;
+        match parsed.scheme_str() {
+            Some("http") => {}
+            Some("https") if cfg!(feature = "tls") => {}
+            Some("https") => return Err(unusable("this build has no TLS (feature `tls`)")),
+            _ => return Err(unusable("it has to begin with http:// or https://")),
+        }
+        if secret.as_ref().is_some_and(|secret| !secret.bytes().all(|byte| byte.is_ascii_graphic())) {
+            return Err(Failure::Usage("the secret has characters that no bearer token has".into()));
+        }
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .timeout_global(Some(TIMEOUT));
+        Ok(Self { agent: config.build().new_agent(), url: url.trim_end_matches('/').to_owned(), secret })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn look(&self, id: &RequestId) -> Look {
+        match self.standing(id) {
+            Ok(Some(standing)) => standing.into_look(),
+            Ok(None) => Look::NoHold,
+            Err(Failure::Unreachable(why)) => Look::Silent(why),
+            Err(failure) => Look::Over(failure),
+        }
+    }
+
+    pub(super) fn find(&self, id: &RequestId, owner: &str) -> Result<Option<Request>, Failure> {
+        let Some(standing) = self.standing(id)? else { return Ok(None) };
+        if standing.committed {
+            return Err(crate::hold::Denied::Committed.into());
+        }
+        let deadline = standing.deadline_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let owner = if standing.owner.is_empty() { owner.to_owned() } else { standing.owner };
+        let begun = Request::begin(id.clone(), owner);
+        Ok(Some(Request {
+            deadline,
+            reason: standing.reason,
+            suppress_notification: standing.suppress_notification,
+            ..begun
+        }))
+    }
+
+    fn standing(&self, id: &RequestId) -> Result<Option<Standing>, Failure> {
+        match self.call(&format!("/api/gateway/drain/{id}"), None)?.sound() {
+            Ok(body) => read(body).map(Some),
+            Err(NotSound::NotHeld) => Ok(None),
+            Err(NotSound::Failed(failure)) => Err(failure),
+        }
+    }
+
+    /// Sends one action about one hold.
+    pub(super) fn send(&self, action: &str, request: &Request) -> Result<Sent, Failure> {
+        let answer = self.call("/api/gateway/drain", Some(&body(action, request)))?;
+        let standing: Standing = match answer.sound() {
+            Ok(body) => read(body)?,
+            Err(NotSound::NotHeld) => return Err(Failure::Withdrawn("there is no such hold, or no more".into())),
+            Err(NotSound::Failed(failure)) => return Err(failure),
+        };
+        let nonce = standing.nonce.ok_or_else(|| Failure::Unreachable("the answer names no nonce".into()))?;
+        if standing.gateway.is_none() {
+            return Err(Failure::Unreachable("no gateway runs there".into()));
+        }
+        Ok(Sent { nonce, answered: standing.acknowledged, repeat: !standing.acknowledged })
+    }
+
+    pub(super) fn withdraw(&self, request: &Request) -> Result<Withdrawal, Failure> {
+        let answer = self.call("/api/gateway/drain", Some(&body("cancel", request)))?;
+        let code = answer.code;
+        match answer.sound() {
+            Ok(_) if code == 202 => Ok(Withdrawal::Written),
+            Ok(_) | Err(NotSound::Failed(Failure::ShuttingDown)) => Ok(Withdrawal::Done),
+            Err(NotSound::NotHeld | NotSound::Failed(Failure::LeaseLost(_))) => Ok(Withdrawal::Nothing),
+            Err(NotSound::Failed(failure)) => Err(failure),
+        }
+    }
+
+    pub(super) fn is_withdrawn(&self, request: &Request) -> Result<bool, Failure> {
+        match self.standing(&request.id) {
+            Ok(standing) => Ok(standing.is_none()),
+            Err(Failure::LeaseLost(_) | Failure::ShuttingDown) => Ok(true),
+            Err(Failure::Unreachable(_)) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    pub(super) fn status(&self) -> Result<Status, Failure> {
+        let answer = self.call("/api/status", None)?;
+        if answer.code != 200 {
+            return Err(Failure::Unreachable(format!("{}/api/status answers {}", self.url, answer.code)));
+        }
+        read(answer.body)
+    }
+
+    fn call(&self, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+        let url = format!("{}{path}", self.url);
+        let bearer = self.secret.as_ref().map(|secret| format!("Bearer {secret}"));
+        let asked = match body {
+            None => {
+                let get = self.agent.get(&url);
+                bearer.iter().fold(get, |get, bearer| get.header("authorization", bearer)).call()
+            }
+            Some(body) => {
+                let post = self.agent.post(&url).header("content-type", "application/json");
+                bearer.iter().fold(post, |post, bearer| post.header("authorization", bearer)).send(body.to_string())
+            }
+        };
+        let mut response = asked.map_err(|error| Failure::Unreachable(format!("{}: {error}", self.url)))?;
+        let code = response.status().as_u16();
+        let bytes = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
+        let bytes = bytes.map_err(|error| Failure::Unreachable(format!("{}: {error}", self.url)))?;
+        Ok(Answer { code, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) })
+    }
+}
+
+/// An answer that says no.
+enum NotSound {
+    NotHeld,
+    Failed(Failure),
+}
+
+impl Answer {
+    /// The body of an answer that says yes; of any other, what it says instead.
+    fn sound(self) -> Result<Value, NotSound> {
+        if matches!(self.code, 200 | 202) {
+            return Ok(self.body);
+        }
+        let text = |name: &str| self.body.get(name).and_then(Value::as_str).map(str::to_owned);
+        let error = text("error").unwrap_or_default();
+        let detail = text("detail").unwrap_or_else(|| format!("the answer is {}", self.code));
+        Err(NotSound::Failed(match (self.code, error.as_str()) {
+            (404, "not_held") => return Err(NotSound::NotHeld),
+            (401, _) => {
+                let variable = super::Gateway::SECRET_VARIABLE;
+                Failure::Denied(format!("the endpoint takes no token from us (401): {variable} is not set or is wrong"))
+            }
+            (400 | 413 | 431, _) => Failure::Usage(detail),
+            (404 | 405, _) => Failure::Usage(format!("there is no drain endpoint at this address: {detail}")),
+            (409, "shutting_down") => Failure::ShuttingDown,
+            (410, _) | (412, "other_generation") => Failure::LeaseLost(detail),
+            (412, _) => Failure::IncarnationChanged(detail),
+            (403 | 409 | 429, _) => Failure::Denied(detail),
+            _ => Failure::Unreachable(detail),
+        }))
+    }
+}
+
+impl Standing {
+    fn into_look(self) -> Look {
+        let outcome = match self.outcome.as_deref() {
+            Some("held") => Some(Outcome::Held),
+            Some("pending") => Some(Outcome::Pending),
+            Some("committed") => Some(Outcome::Committed),
+            _ => None,
+        };
+        let Some(gateway) = self.gateway else { return Look::Silent("no gateway runs there".into()) };
+        let hold = outcome.map(|outcome| SeenHold {
+            age: self.age_seconds,
+            lease_left: self.lease_left_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            pending: outcome == Outcome::Pending,
+            committed: self.committed,
+        });
+        Look::Seen(Box::new(Sight {
+            incarnation: gateway.incarnation,
+            state: gateway.state,
+            generation: gateway.generation,
+            in_flight: gateway.in_flight,
+            internal: gateway.internal,
+            drained: gateway.drained,
+            stalled: gateway.stalled,
+            active_work: gateway.active_work,
+            revision: None,
+            hold,
+            answers: outcome.map(|outcome| (self.nonce, outcome)).into_iter().collect(),
+        }))
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(body: Value) -> Result<T, Failure> {
+    serde_json::from_value(body).map_err(|error| Failure::Unreachable(format!("the answer makes no sense: {error}")))
+}
+
+/// The body of one action: exactly the fields that the endpoint knows for it.
+fn body(action: &str, request: &Request) -> Value {
+    let mut fields = Map::new();
+    let mut put = |name: &str, value: Value| {
+        if !value.is_null() {
+            fields.insert(name.into(), value);
+        }
+    };
+    let seconds = |duration: Option<Duration>| duration.map_or(Value::Null, |d| json!(d.as_secs_f64()));
+    put("action", json!(action));
+    put("request_id", json!(request.id));
+    if matches!(action, "drain" | "renew") {
+        put("reason", if request.reason.is_empty() { Value::Null } else { json!(request.reason) });
+        put("lease_seconds", seconds(request.lease));
+        put("deadline_seconds", seconds(request.deadline));
+        put("suppress_notification", if request.suppress_notification { json!(true) } else { Value::Null });
+    }
+    if action == "drain" {
+        put("unready_delay_seconds", seconds(Some(request.unready_delay).filter(|delay| !delay.is_zero())));
+    }
+    if action == "commit" {
+        put("incarnation", json!(request.incarnation));
+        put("generation", json!(request.generation));
+    }
+    put("token", json!(request.token));
+    Value::Object(fields)
+}

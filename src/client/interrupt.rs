@@ -1,0 +1,54 @@
+//! How a wait is told to stop: a flag that also wakes whoever pauses.
+
+use crate::sync::{Arc, Event, Listener};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Tells a wait to stop. Clones share one flag; a signal handler raises it, and the wait ends with
+/// [`Failure::Interrupted`](super::Failure::Interrupted).
+#[derive(Clone, Debug, Default)]
+pub struct Interrupt {
+    own: Arc<Flag>,
+    parent: Option<Arc<Flag>>,
+}
+
+#[derive(Debug, Default)]
+struct Flag {
+    raised: AtomicBool,
+    changed: Event,
+}
+
+impl Interrupt {
+    /// One that nobody has raised.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Raises it, for good.
+    pub fn raise(&self) {
+        self.own.raised.store(true, Ordering::Release);
+        self.own.changed.notify(usize::MAX);
+    }
+
+    /// Whether it has been raised.
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        let raised = |flag: &Arc<Flag>| flag.raised.load(Ordering::Acquire);
+        raised(&self.own) || self.parent.as_ref().is_some_and(raised)
+    }
+
+    /// One that is raised with this one, and also by itself. Raising this one wakes no pause of the other.
+    pub(super) fn child(&self) -> Self {
+        Self { own: Arc::default(), parent: Some(Arc::clone(&self.own)) }
+    }
+
+    /// Pauses until the time is over or it is raised; tells which.
+    pub(super) fn pause(&self, time: Duration) -> bool {
+        let listener = self.own.changed.listen();
+        if !self.is_raised() {
+            listener.wait_timeout(time);
+        }
+        self.is_raised()
+    }
+}

@@ -1,0 +1,267 @@
+//! What a waiter may conclude from what it sees: the rules of E2 and C6, pure.
+//!
+//! It is handed one [`Look`] after another and says what each means. It relies on no file and no clock of its own; the
+//! wait in [`held`](super::held) looks, pauses and renews.
+//!
+//! A waiter concludes "drained" only from a status that
+//!
+//! 1. comes from the process that lives there now: the one that holds the home's lock;
+//! 2. is of the very process that the wait began with;
+//! 3. acknowledges a nonce that was written after the wait began, or is later than one that did;
+//! 4. shows the same hold closing the gate, in the same drain, without a break;
+//! 5. says drained.
+
+use super::{Failure, SeenDrained};
+use crate::gate::Generation;
+use crate::hold::{Incarnation, Nonce, Outcome, RequestId};
+use crate::state::DrainState;
+use crate::status::{DrainStatus, HoldStatus, WorkStatus};
+use std::time::Duration;
+
+/// One look at a gateway.
+#[derive(Clone, Debug)]
+pub(super) enum Look {
+    /// Nobody lives there, or nothing could be seen; and why.
+    Silent(String),
+    /// This process lives there and has published nothing yet.
+    Starting(Incarnation),
+    /// Nobody lives there, and this process's last word was that it was shutting down.
+    ShutDown(Incarnation),
+    /// A live gateway that knows no such hold, or not yet.
+    NoHold,
+    /// The file of the hold is definitely not there, and the gateway knows no such hold.
+    Removed,
+    /// What has ended the hold, in the gateway's own words.
+    Over(Failure),
+    /// The living process's own status.
+    Seen(Box<Sight>),
+}
+
+/// What the status of a living gateway shows to one waiter.
+#[derive(Clone, Debug)]
+pub(super) struct Sight {
+    pub(super) incarnation: Incarnation,
+    pub(super) state: DrainState,
+    pub(super) generation: Generation,
+    pub(super) in_flight: u64,
+    pub(super) internal: u64,
+    pub(super) drained: bool,
+    pub(super) stalled: bool,
+    pub(super) active_work: Vec<WorkStatus>,
+    /// Rises with each published status; none where that can't be seen.
+    pub(super) revision: Option<u64>,
+    /// How our hold stands, if it is there.
+    pub(super) hold: Option<SeenHold>,
+    /// The answers to what lies in the channel under our name.
+    pub(super) answers: Vec<(Option<Nonce>, Outcome)>,
+}
+
+/// How one hold stands.
+#[derive(Clone, Debug)]
+pub(super) struct SeenHold {
+    pub(super) age: f64,
+    pub(super) lease_left: Option<Duration>,
+    pub(super) pending: bool,
+    pub(super) committed: bool,
+}
+
+impl Sight {
+    /// What a published status shows of one hold.
+    pub(super) fn of(status: DrainStatus, id: &RequestId) -> Self {
+        let answers = status.acknowledged.into_iter().filter(|answer| answer.request_id == *id);
+        Self {
+            incarnation: status.incarnation,
+            state: status.state,
+            generation: status.generation,
+            in_flight: status.in_flight,
+            internal: status.internal,
+            drained: status.drained,
+            stalled: status.stalled,
+            active_work: status.active_work,
+            revision: Some(status.revision),
+            hold: status.holds.iter().find(|hold| hold.request_id == *id).map(SeenHold::from),
+            answers: answers.map(|answer| (answer.nonce, answer.outcome)).collect(),
+        }
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        matches!(self.state, DrainState::ShutdownDraining | DrainState::Stopped)
+    }
+}
+
+impl From<&HoldStatus> for SeenHold {
+    fn from(hold: &HoldStatus) -> Self {
+        Self {
+            age: hold.age_seconds,
+            lease_left: hold.lease_left_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            pending: hold.pending,
+            committed: hold.committed,
+        }
+    }
+}
+
+impl SeenHold {
+    fn standing(&self) -> Outcome {
+        match (self.committed, self.pending) {
+            (true, _) => Outcome::Committed,
+            (false, true) => Outcome::Pending,
+            (false, false) => Outcome::Held,
+        }
+    }
+}
+
+/// What a look means.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// Nothing is known of our request: nobody lives there, or it has not been acknowledged yet.
+    Silent(String),
+    /// The hold stands, and is not drained.
+    Standing,
+    /// Drained, by the rules above.
+    Drained(SeenDrained),
+    /// The gateway has acknowledged a commit.
+    Committed,
+    /// The wait is over.
+    Over(Failure),
+}
+
+/// What a waiter has written since its wait began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written<'a> {
+    /// In this order.
+    pub(super) nonces: &'a [Nonce],
+    /// The gateway acknowledged the newest as it was written.
+    pub(super) answered: bool,
+}
+
+/// What has been seen so far.
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    bound: Option<Incarnation>,
+    /// A write of this wait has been acknowledged: every look from then on is later than the wait's beginning.
+    answered: bool,
+    /// So has a write of this wait or of an earlier one of the same hold.
+    known: bool,
+    age: f64,
+    generation: Option<Generation>,
+    revision: Option<u64>,
+    heard_at: Duration,
+}
+
+impl Watch {
+    /// A wait that begins `now`, with this process or, if none is named, with the first that is seen.
+    pub(super) fn new(only_for: Option<Incarnation>, now: Duration) -> Self {
+        Self {
+            bound: only_for,
+            answered: false,
+            known: false,
+            age: 0.0,
+            generation: None,
+            revision: None,
+            heard_at: now,
+        }
+    }
+
+    /// How long nothing has been heard.
+    pub(super) fn silence(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.heard_at)
+    }
+
+    /// Another wait begins, with the same process and the same hold.
+    pub(super) fn begin_again(&mut self, now: Duration) {
+        self.answered = false;
+        self.heard_at = now;
+    }
+
+    /// The process that is waited for.
+    pub(super) fn process(&self) -> Option<&Incarnation> {
+        self.bound.as_ref()
+    }
+
+    /// What `look` means to whoever has `written` this since the wait began.
+    pub(super) fn judge(&mut self, look: &Look, written: Written<'_>, now: Duration) -> Verdict {
+        let sight = match look {
+            Look::Silent(why) => return Verdict::Silent(why.clone()),
+            // An ending that is older than our own writing says nothing about it.
+            Look::Over(Failure::LeaseLost(_)) if !self.answered => return Verdict::Silent(UNANSWERED.into()),
+            Look::Over(failure) => return Verdict::Over(failure.clone()),
+            Look::ShutDown(last) if self.bound.as_ref() == Some(last) => return Verdict::Over(Failure::ShuttingDown),
+            Look::ShutDown(_) => return Verdict::Silent("no gateway lives there: the last one was shut down".into()),
+            Look::Starting(live) => {
+                let silent = Verdict::Silent("it has just started and has published nothing yet".into());
+                return self.other_process(live).unwrap_or(silent);
+            }
+            Look::Removed if !written.nonces.is_empty() => return Verdict::Over(withdrawn()),
+            Look::NoHold if self.known => return Verdict::Over(withdrawn()),
+            Look::NoHold | Look::Removed => return Verdict::Silent(UNANSWERED.into()),
+            Look::Seen(sight) => sight,
+        };
+        if let Some(other) = self.other_process(&sight.incarnation) {
+            return other;
+        }
+        if sight.is_ending() {
+            return Verdict::Over(Failure::ShuttingDown);
+        }
+        let ours = |nonce: &Option<Nonce>| nonce.as_ref().is_some_and(|nonce| written.nonces.contains(nonce));
+        let answer = sight.answers.iter().find(|(nonce, _)| ours(nonce));
+        let newest = written.answered || answer.is_some_and(|(nonce, _)| nonce.as_ref() == written.nonces.last());
+        let advanced = sight.revision.is_some() && sight.revision != self.revision && self.answered;
+        if newest || advanced {
+            self.heard_at = now;
+        }
+        self.revision = sight.revision;
+        self.answered |= answer.is_some() || (written.answered && !written.nonces.is_empty());
+        self.known |= self.answered;
+        let outcome = match (answer, &sight.hold) {
+            (Some((_, outcome)), _) => *outcome,
+            // The hold of an earlier wait is gone, whether or not this wait's own write has been looked at.
+            (None, hold) if !self.answered && (hold.is_some() || !self.known) => {
+                return Verdict::Silent(UNANSWERED.into());
+            }
+            // Acknowledged before, and overwritten since by another who renews the same hold; or gone.
+            (None, Some(hold)) => hold.standing(),
+            (None, None) => {
+                let other = sight.answers.iter().find_map(|(_, outcome)| Failure::of(*outcome));
+                return Verdict::Over(other.unwrap_or_else(withdrawn));
+            }
+        };
+        if let Some(failure) = Failure::of(outcome) {
+            return Verdict::Over(failure);
+        }
+        let Some(hold) = &sight.hold else {
+            return Verdict::Over(Failure::Internal("the status acknowledges a hold that it doesn't show".into()));
+        };
+        if self.is_broken(hold, sight.generation) {
+            let why = "the hold ended and began again; the drain that was waited for is over";
+            return Verdict::Over(Failure::LeaseLost(why.into()));
+        }
+        match outcome {
+            Outcome::Committed => Verdict::Committed,
+            Outcome::Held if sight.drained && sight.state == DrainState::ExternalDraining && !hold.pending => {
+                Verdict::Drained(SeenDrained::new(sight.incarnation.clone(), sight.generation))
+            }
+            _ => Verdict::Standing,
+        }
+    }
+
+    fn other_process(&mut self, live: &Incarnation) -> Option<Verdict> {
+        let bound = self.bound.get_or_insert_with(|| live.clone());
+        let changed = || Failure::IncarnationChanged(format!("{bound} is gone, {live} is there"));
+        (bound != live).then(|| Verdict::Over(changed()))
+    }
+
+    /// Whether the hold or its drain is another one than before (failure 6: begin, cancel, begin again). A drain has one
+    /// generation from its closing to its end, and a hold grows older.
+    fn is_broken(&mut self, hold: &SeenHold, generation: Generation) -> bool {
+        let younger = hold.age < self.age;
+        self.age = hold.age;
+        let reopened = !hold.pending && *self.generation.get_or_insert(generation) != generation;
+        younger || reopened
+    }
+}
+
+const UNANSWERED: &str = "it lives and has not acknowledged the request yet";
+
+fn withdrawn() -> Failure {
+    Failure::Withdrawn("the hold was withdrawn".into())
+}

@@ -1,0 +1,76 @@
+//! Two controllers on one gateway: neither frees what the other holds, and a commit outlasts everybody else (H2, H4).
+
+mod controlled_gateway;
+
+use gateway_drain::client::ExitCode;
+use controlled_gateway::{GatewayProcess, drain, home};
+
+const A: &[&str] = &["--owner", "a"];
+const B: &[&str] = &["--owner", "b"];
+
+#[test]
+fn the_cancel_of_one_controller_does_not_free_the_drain_of_another() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    drain(home.path(), &[A, &["begin", "of-a"]].concat()).expect(ExitCode::Drained);
+    drain(home.path(), &[B, &["begin", "of-b"]].concat()).expect(ExitCode::Drained);
+    drain(home.path(), &[A, &["cancel", "of-a"]].concat()).expect(ExitCode::Drained);
+    assert!(!gateway.admits(), "b's hold was freed by a's cancel");
+    drain(home.path(), &[B, &["wait", "of-b"]].concat()).expect(ExitCode::Drained);
+    drain(home.path(), &[B, &["cancel", "of-b"]].concat()).expect(ExitCode::Drained);
+    assert!(gateway.admits(), "the last hold is gone and the gate is still closed");
+}
+
+#[test]
+fn a_lease_that_runs_out_frees_its_own_hold_alone() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    drain(home.path(), &[A, &["begin", "of-a", "--lease", "1s"]].concat()).expect(ExitCode::Drained);
+    drain(home.path(), &[B, &["begin", "of-b"]].concat()).expect(ExitCode::Drained);
+    gateway.until("that a's lease ran out", |status| status.drain.holds.len() == 1);
+    assert!(!gateway.admits(), "b's hold ended with a's lease");
+    drain(home.path(), &[A, &["wait", "of-a"]].concat()).expect(ExitCode::LeaseLost);
+}
+
+#[test]
+fn after_a_commit_neither_anothers_cancel_nor_ones_own_lease_reopens_the_gate() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    drain(home.path(), &[A, &["begin", "of-a", "--lease", "1s"]].concat()).expect(ExitCode::Drained);
+    let token = drain(home.path(), &[A, &["commit", "of-a"]].concat()).expect(ExitCode::Drained).stdout;
+    drain(home.path(), &[B, &["begin", "of-b", "--lease", "2s"]].concat()).expect(ExitCode::Drained);
+
+    drain(home.path(), &[B, &["cancel", "of-a"]].concat()).expect(ExitCode::Denied);
+    drain(home.path(), &[A, &["cancel", "of-a"]].concat()).expect(ExitCode::Denied);
+    drain(home.path(), &[A, &["cancel", "of-a", "--token", "not-it"]].concat()).expect(ExitCode::Denied);
+    // B's lease began after A's and is longer: once it is over, so would A's be.
+    gateway.until("that b's lease ran out", |status| status.drain.holds.len() == 1);
+    assert!(!gateway.admits(), "the committed hold did not outlast them");
+
+    drain(home.path(), &[A, &["cancel", "of-a", "--token", token.trim()]].concat()).expect(ExitCode::Drained);
+    assert!(gateway.admits(), "the owner's token did not end the commit");
+}
+
+#[test]
+fn a_commit_while_a_turn_is_in_flight_is_refused_with_3() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    let turn = gateway.turn(600_000);
+    drain(home.path(), &["begin", "upgrade"]).expect(ExitCode::Drained);
+    drain(home.path(), &["commit", "upgrade"]).expect(ExitCode::Deadline);
+    drop(turn);
+}
+
+#[test]
+fn a_committed_hold_outlasts_a_restart_and_still_ends_with_its_token() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    drain(home.path(), &["begin", "upgrade"]).expect(ExitCode::Drained);
+    let token = drain(home.path(), &["commit", "upgrade"]).expect(ExitCode::Drained).stdout;
+    gateway.kill();
+    let gateway = GatewayProcess::start(home.path());
+    assert!(!gateway.admits(), "the restart reopened the gate under whoever acts");
+    drain(home.path(), &["cancel", "upgrade", "--token", token.trim()]).expect(ExitCode::Drained);
+    assert!(gateway.admits(), "the token no longer ends the commit");
+    assert!(!home.path().join(".drain_holds/upgrade.json").exists(), "the withdrawal was left lying");
+}
