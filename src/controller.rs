@@ -148,6 +148,13 @@ pub(crate) struct View {
 
 type Observer = dyn Fn(&Change) + Send + Sync;
 
+/// What is still to be told, or who is to be told from here on.
+enum Untold {
+    Change(Change),
+    /// Joins with a look at the gateway as it was between the change before and the change after.
+    Joins(Box<View>, Box<dyn FnOnce(&View) + Send>, Arc<Observer>),
+}
+
 /// The handle. Clones share one gateway.
 ///
 /// A gateway that is controlled by files gets its controller from the [reconciler](crate::Reconciler); one made by
@@ -179,7 +186,7 @@ struct Shared {
     settings: Settings,
     core: Mutex<Core>,
     /// What observers have not been told yet, in the order in which it happened.
-    outbox: Mutex<VecDeque<Change>>,
+    outbox: Mutex<VecDeque<Untold>>,
     observers: Mutex<Vec<Arc<Observer>>>,
     /// Held by whoever is telling the observers.
     telling: Mutex<()>,
@@ -352,8 +359,27 @@ impl Controller {
         self.shared.observers.lock().push(Arc::new(observer));
     }
 
+    /// As [`observe`](Self::observe), from a known beginning: `first` is told how the gateway stands, and `then` of every
+    /// change since that very moment, none missed and none told twice.
+    pub(crate) fn observe_from(
+        &self,
+        first: impl FnOnce(&View) + Send + 'static,
+        then: impl Fn(&Change) + Send + Sync + 'static,
+    ) {
+        {
+            let core = self.shared.core.lock();
+            let view = Box::new(self.view_of(&core));
+            // Under the lock, as every change is: its place in the queue is the moment of the view.
+            self.shared.outbox.lock().push_back(Untold::Joins(view, Box::new(first), Arc::new(then)));
+        }
+        self.tell_observers();
+    }
+
     pub(crate) fn view(&self) -> View {
-        let core = self.shared.core.lock();
+        self.view_of(&self.shared.core.lock())
+    }
+
+    fn view_of(&self, core: &Core) -> View {
         let now = self.shared.settings.clock.now();
         let reading = self.gate().reading();
         let (_, since) = core.progress;
@@ -378,7 +404,7 @@ impl Controller {
             let mut tell: Vec<Change> = core.holds.expire(now).into_iter().map(Change::Hold).collect();
             let value = work(&mut core, &self.shared, now, &mut tell);
             core.settle(&self.shared, now, &mut tell);
-            self.shared.outbox.lock().extend(tell);
+            self.shared.outbox.lock().extend(tell.into_iter().map(Untold::Change));
             value
         };
         self.tell_observers();
@@ -390,10 +416,18 @@ impl Controller {
         loop {
             // Whoever is telling already tells this too, in order; it may be this very thread, further up its stack.
             let Some(telling) = self.shared.telling.try_lock() else { return };
-            while let Some(change) = untold() {
-                let observers = self.shared.observers.lock().clone();
-                for observer in &observers {
-                    observer(&change);
+            while let Some(untold) = untold() {
+                match untold {
+                    Untold::Change(change) => {
+                        let observers = self.shared.observers.lock().clone();
+                        for observer in &observers {
+                            observer(&change);
+                        }
+                    }
+                    Untold::Joins(view, first, observer) => {
+                        first(&view);
+                        self.shared.observers.lock().push(observer);
+                    }
                 }
             }
             drop(telling);

@@ -63,6 +63,11 @@ struct Core {
 #[serde(transparent)]
 pub struct Generation(pub(crate) u32);
 
+impl Generation {
+    /// The last one; after it comes 0 again.
+    pub const MAX: u32 = word::MAX_GENERATION;
+}
+
 impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -151,6 +151,10 @@ pub struct HoldChange {
     pub owner: String,
     /// Who did it: the owner, another who overrides, or the gateway itself (empty).
     pub by: String,
+    /// Where it is kept.
+    pub source: Source,
+    /// How long after it appeared it closes the gate.
+    pub unready_delay: Duration,
     /// What happened.
     pub what: HoldEvent,
 }
@@ -170,7 +174,14 @@ pub enum HoldEvent {
 
 impl HoldChange {
     fn new(hold: &Hold, by: &str, what: HoldEvent) -> Self {
-        Self { id: hold.id.clone(), owner: hold.owner.clone(), by: by.into(), what }
+        Self {
+            id: hold.id.clone(),
+            owner: hold.owner.clone(),
+            by: by.into(),
+            source: hold.source,
+            unready_delay: hold.closes_at.saturating_sub(hold.first_seen),
+            what,
+        }
     }
 }
 

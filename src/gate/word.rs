@@ -34,6 +34,9 @@ pub(crate) const MAX_TURNS: u64 = TURNS;
 /// The most pieces of internal work that can be in flight at once.
 pub(crate) const MAX_INTERNAL: u64 = INTERNALS >> INTERNAL_SHIFT;
 
+/// The last generation before 0 comes again.
+pub(crate) const MAX_GENERATION: u32 = (1 << GENERATION_BITS) - 1;
+
 /// What one permit adds to the word, and takes away again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unit(u64);
