@@ -2,9 +2,9 @@
 
 mod controlled_gateway;
 
+use controlled_gateway::{GatewayProcess, gateway, home, until_published};
 use gateway_drain::client::{Drain, Failure, Interrupt};
 use gateway_drain::{Channel, DrainState, Home, Request, RequestId, Snapshot};
-use controlled_gateway::{GatewayProcess, gateway, home, until_published};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};

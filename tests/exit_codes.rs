@@ -2,10 +2,10 @@
 
 mod controlled_gateway;
 
+use controlled_gateway::{GatewayProcess, Tool, drain, home};
 use gateway_drain::client::ExitCode;
 use gateway_drain::control::Epoch;
 use gateway_drain::{Channel, Home, Request, RequestId};
-use controlled_gateway::{GatewayProcess, Tool, drain, home};
 use rustix::process::Signal;
 use std::path::Path;
 

@@ -2,8 +2,8 @@
 
 mod controlled_gateway;
 
-use gateway_drain::client::ExitCode;
 use controlled_gateway::{GatewayProcess, Tool, drain, home};
+use gateway_drain::client::ExitCode;
 use rustix::process::Signal;
 use std::path::Path;
 

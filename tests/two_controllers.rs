@@ -2,8 +2,8 @@
 
 mod controlled_gateway;
 
-use gateway_drain::client::ExitCode;
 use controlled_gateway::{GatewayProcess, drain, home};
+use gateway_drain::client::ExitCode;
 
 const A: &[&str] = &["--owner", "a"];
 const B: &[&str] = &["--owner", "b"];
