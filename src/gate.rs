@@ -127,6 +127,17 @@ impl Refusal {
         }
     }
 
+    /// Its word on the wire and in metrics: `draining`, `shutting_down`, `stopped` or `saturated`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::ShuttingDown => "shutting_down",
+            Self::Stopped => "stopped",
+            Self::Saturated => "saturated",
+        }
+    }
+
     /// Whether this same gateway may admit the work later. If not, only another one (or its successor) will.
     ///
     /// ```

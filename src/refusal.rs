@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use std::hash::{BuildHasher, RandomState};
 
 /// After how long to come back, in seconds: spread out, so that those refused together don't come back together.
-fn retry_after() -> u64 {
+pub(crate) fn retry_after() -> u64 {
     3 + RandomState::new().hash_one(()) % 5
 }
 
@@ -28,17 +28,4 @@ pub(crate) fn problem(refusal: Refusal, status: StatusCode, version: Version) ->
         "error": refusal.word(),
     });
     (headers, body.to_string())
-}
-
-impl Refusal {
-    /// Its word for programs: `draining`, `shutting_down`, `stopped` or `saturated`.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Draining => "draining",
-            Self::ShuttingDown => "shutting_down",
-            Self::Stopped => "stopped",
-            Self::Saturated => "saturated",
-        }
-    }
 }

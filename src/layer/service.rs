@@ -1,0 +1,104 @@
+//! The service: asks the gate as a request comes in, and hands it on or refuses it.
+
+use super::admitted::{Admitted, Held, Kept};
+use super::body::DrainBody;
+use super::future::ResponseFuture;
+use super::{Head, Policy};
+use crate::{Gate, Refusal};
+use bytes::Bytes;
+use core::fmt;
+use core::task::{Context, Poll};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
+use std::sync::Arc;
+use tower_service::Service;
+
+/// The service of [`DrainLayer`](super::DrainLayer).
+#[derive(Clone)]
+pub struct DrainService<S> {
+    inner: S,
+    gate: Gate,
+    policy: Policy,
+}
+
+impl<S> DrainService<S> {
+    pub(super) fn new(inner: S, gate: Gate, policy: Policy) -> Self {
+        Self { inner, gate, policy }
+    }
+
+    /// A permit for this request, with its name if it has one.
+    fn admit(&self, head: &Head<'_>) -> Result<Held, Refusal> {
+        let admitted = self.gate.admit();
+        #[cfg(feature = "metrics")]
+        crate::metrics::admission(admitted.as_ref().err().copied());
+        let permit = admitted?.into_owned();
+        // Named only once admitted: a refusal costs no more than a look at the gate.
+        Ok(match self.policy.label.as_ref().and_then(|label| label(head)) {
+            Some((kind, label)) => Held::Labelled(permit.labelled(kind, label)),
+            None => Held::Plain(permit),
+        })
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for DrainService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: Body<Data = Bytes>,
+{
+    type Response = Response<DrainBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    /// The inner service's readiness, and nothing else: who is ready may wait for its request for hours.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let head = Head::of(&request);
+        if self.policy.bypass.as_ref().is_some_and(|bypass| bypass(&head)) {
+            return ResponseFuture::bypassing(self.inner.call(request));
+        }
+        let (upgrades, connects) = (head.asks_to_upgrade(), head.method == Method::CONNECT);
+        let permit = match self.admit(&head) {
+            Ok(permit) => permit,
+            Err(refusal) => {
+                #[cfg(feature = "tracing")]
+                crate::events::refused(refusal, head.method.as_str());
+                let (status, headers, text) = refuse(refusal, &head, self.policy.status);
+                return ResponseFuture::refused(status, headers, text);
+            }
+        };
+        let kept = if upgrades || self.policy.shared {
+            let admitted = Admitted(Arc::new(permit));
+            request.extensions_mut().insert(admitted.clone());
+            Kept::Shared(admitted)
+        } else {
+            Kept::Alone(permit)
+        };
+        ResponseFuture::admitted(self.inner.call(request), kept, connects)
+    }
+}
+
+fn refuse(refusal: Refusal, head: &Head<'_>, status: StatusCode) -> (StatusCode, HeaderMap, Bytes) {
+    if !head.is_grpc() {
+        let (headers, text) = crate::refusal::problem(refusal, status, head.version);
+        return (status, headers, text.into());
+    }
+    // A response that is all trailers: they stand where the headers would, and there is no body.
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert("grpc-status", HeaderValue::from_static("14"));
+    if let Ok(message) = HeaderValue::try_from(refusal.to_string()) {
+        headers.insert("grpc-message", message);
+    }
+    headers.insert("grpc-retry-pushback-ms", (crate::refusal::retry_after() * 1000).into());
+    (StatusCode::OK, headers, Bytes::new())
+}
+
+impl<S: fmt::Debug> fmt::Debug for DrainService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DrainService").field("inner", &self.inner).field("gate", &self.gate).finish_non_exhaustive()
+    }
+}

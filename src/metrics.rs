@@ -1,0 +1,153 @@
+//! Metrics through the `metrics` facade: counters as things happen, gauges when they are asked for.
+//!
+//! It observes the controller and relies on nothing else; the exporter is the application's. No owner, reason or request
+//! id is a label: names from outside must not multiply the series.
+
+use crate::Reconciler;
+use crate::controller::Change;
+use crate::gate::Refusal;
+use crate::hold::{Ending, HoldEvent};
+use crate::state::{DrainState, Event};
+use crate::sync::Mutex;
+use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The metrics of one gateway.
+///
+/// ```
+/// use gateway_drain::{Home, Reconciler, metrics::Metrics, reconciler::Options};
+/// use std::sync::Arc;
+///
+/// let home = tempfile::tempdir()?;
+/// let reconciler = Arc::new(Reconciler::start(Home::at(home.path()), Options::default())?);
+/// let metrics = Metrics::observe(&reconciler);
+///
+/// // Before each scrape, or every few seconds:
+/// metrics.record();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "the gauges stand still unless `record` is called"]
+pub struct Metrics {
+    reconciler: Arc<Reconciler>,
+}
+
+/// What has to be remembered of a drain from its begin to its end.
+#[derive(Default)]
+struct Drain {
+    since: Option<Instant>,
+}
+
+impl Metrics {
+    /// Counts from now on what happens to this gateway, and describes all metrics.
+    pub fn observe(reconciler: &Arc<Reconciler>) -> Self {
+        describe();
+        let drain = Mutex::new(Drain::default());
+        reconciler.controller().observe(move |change| count(change, &drain));
+        let metrics = Self { reconciler: Arc::clone(reconciler) };
+        metrics.record();
+        metrics
+    }
+
+    /// Sets the gauges to what is so now. Call it before each scrape.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    pub fn record(&self) {
+        let status = self.reconciler.snapshot();
+        let drain = &status.drain;
+        for state in DrainState::ALL {
+            gauge!("drain_state", "state" => state.as_str()).set(if drain.state == state { 1.0 } else { 0.0 });
+        }
+        gauge!("drain_in_flight", "kind" => "turn").set(drain.in_flight as f64);
+        gauge!("drain_in_flight", "kind" => "internal").set(drain.internal as f64);
+        gauge!("drain_holds").set(drain.holds.len() as f64);
+        gauge!("drain_holds_committed").set(drain.holds.iter().filter(|hold| hold.committed).count() as f64);
+        gauge!("drain_holds_overdue").set(drain.holds.iter().filter(|hold| hold.overdue).count() as f64);
+        gauge!("drain_drained").set(f64::from(u8::from(drain.drained)));
+        gauge!("drain_stalled").set(f64::from(u8::from(drain.stalled)));
+        let oldest = drain.active_work.first().map_or(0.0, |work| work.age_seconds);
+        gauge!("drain_oldest_permit_age_seconds").set(oldest);
+        let leases = drain.holds.iter().filter_map(|hold| hold.lease_left_seconds);
+        gauge!("drain_lease_left_seconds").set(leases.reduce(f64::min).unwrap_or(f64::INFINITY));
+    }
+}
+
+fn describe() {
+    describe_gauge!("drain_state", "1 for the state that the gateway is in");
+    describe_gauge!("drain_in_flight", "Work in flight");
+    describe_gauge!("drain_holds", "Holds that keep the gate closed, or are about to");
+    describe_gauge!("drain_holds_committed", "Holds whose owner has the right to act");
+    describe_gauge!("drain_holds_overdue", "Committed holds whose act takes longer than its deadline");
+    describe_gauge!("drain_drained", "1 while the gate is closed and nothing is in flight");
+    describe_gauge!("drain_stalled", "1 while nothing that is waited for ends");
+    describe_gauge!("drain_oldest_permit_age_seconds", Unit::Seconds, "Age of the oldest labelled work in flight");
+    describe_gauge!(
+        "drain_lease_left_seconds",
+        Unit::Seconds,
+        "The least that is left of a lease; infinite without one"
+    );
+    describe_counter!("drain_admissions_total", "Requests that asked the gate through the tower layer");
+    describe_counter!("drain_transitions_total", "Moves of the state");
+    describe_counter!("drain_hold_events_total", "What happened to holds");
+    describe_counter!("drain_forced_total", "Shutdowns that were forced");
+    describe_counter!("drain_abandoned_total", "Work that a forced shutdown left in flight");
+    describe_histogram!(
+        "drain_duration_seconds",
+        Unit::Seconds,
+        "From the closing of the gate to the end of the drain"
+    );
+}
+
+fn count(change: &Change, drain: &Mutex<Drain>) {
+    match change {
+        Change::Moved { from, event, reading } => {
+            let (from, to) = (from.as_str(), reading.state.as_str());
+            counter!("drain_transitions_total", "from" => from, "to" => to, "cause" => cause(*event)).increment(1);
+            if reading.abandoned {
+                counter!("drain_forced_total").increment(1);
+                counter!("drain_abandoned_total").increment(reading.total());
+            }
+            let mut drain = drain.lock();
+            if from == DrainState::Running.as_str() {
+                drain.since = Some(Instant::now());
+            }
+            let outcome = match (reading.state, reading.abandoned) {
+                (DrainState::Running, _) => "reopened",
+                (DrainState::Stopped, false) => "stopped",
+                (DrainState::Stopped, true) => "forced",
+                (DrainState::ExternalDraining | DrainState::ShutdownDraining, _) => return,
+            };
+            let lasted = drain.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+            histogram!("drain_duration_seconds", "outcome" => outcome).record(lasted);
+        }
+        Change::Hold(change) => counter!("drain_hold_events_total", "event" => word(change.what)).increment(1),
+        Change::Interrupted(_) => counter!("drain_interrupted_total").increment(1),
+    }
+}
+
+const fn cause(event: Event) -> &'static str {
+    match event {
+        Event::BeginDrain => "begin_drain",
+        Event::EndDrain => "end_drain",
+        Event::BeginShutdown => "begin_shutdown",
+        Event::Stop => "stop",
+    }
+}
+
+const fn word(event: HoldEvent) -> &'static str {
+    match event {
+        HoldEvent::Begun => "begun",
+        HoldEvent::Renewed => "renewed",
+        HoldEvent::Committed => "committed",
+        HoldEvent::Ended(Ending::Withdrawn) => "withdrawn",
+        HoldEvent::Ended(Ending::Expired) => "expired",
+        HoldEvent::Ended(Ending::Overridden) => "overridden",
+        HoldEvent::Ended(Ending::Absorbed) => "absorbed",
+    }
+}
+
+/// One request that asked the gate.
+#[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "the tower layer counts"))]
+pub(crate) fn admission(refused: Option<Refusal>) {
+    counter!("drain_admissions_total", "outcome" => refused.map_or("admitted", Refusal::word)).increment(1);
+}
