@@ -147,6 +147,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     );
     let stopped = reconciler.controller().stopped();
     let closing = async move { _ = stopped.await };
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let server = tokio::spawn(axum::serve(listener, app).with_graceful_shutdown(closing).into_future());
 
     // The control routes answer to the very end: only once the gateway has stopped is the server asked to close.

@@ -135,7 +135,8 @@ impl Endpoint {
     }
 
     /// Lets everybody in, as the principal `name` with every scope, token or not. For a demonstration on loopback, or
-    /// behind something that authenticates by itself.
+    /// behind something that authenticates by itself. What a web page sends (it has an `Origin`) is refused all the same:
+    /// a page that is open in a browser on the same machine isn't everybody.
     pub fn unauthenticated(self, name: impl Into<String>) -> Self {
         Self { everybody: Some(Principal::new(name, Scopes::ALL)), ..self }
     }
@@ -355,6 +356,9 @@ impl Serving {
     /// Whose token it is. Without a token, with a wrong one and without a verifier the answer is the same.
     async fn authenticate(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Principal, Problem> {
         if let Some(everybody) = &self.endpoint.everybody {
+            if headers.contains_key(header::ORIGIN) {
+                return Err(Problem::new(Fault::Forbidden, "without authentication no web page is let in"));
+            }
             return Ok(everybody.clone());
         }
         let Some(token) = bearer(headers) else { return Err(Problem::unauthenticated()) };

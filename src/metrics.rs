@@ -89,6 +89,7 @@ fn describe() {
     describe_counter!("drain_admissions_total", "Requests that asked the gate through the tower layer");
     describe_counter!("drain_transitions_total", "Moves of the state");
     describe_counter!("drain_hold_events_total", "What happened to holds");
+    describe_counter!("drain_interrupted_total", "Shutdowns whose deadline passed with work in flight");
     describe_counter!("drain_forced_total", "Shutdowns that were forced");
     describe_counter!("drain_abandoned_total", "Work that a forced shutdown left in flight");
     describe_histogram!(

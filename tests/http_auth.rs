@@ -89,6 +89,15 @@ fn without_a_verifier_the_endpoint_is_closed_and_looks_like_a_wrong_token() {
 }
 
 #[test]
+fn where_everybody_is_let_in_a_web_page_is_not() {
+    let (gateway, server) = serve(|endpoint| endpoint.unauthenticated("demo"));
+    let origin = [("origin".to_owned(), format!("http://{}", server.address))];
+    assert_eq!(server.send("POST", "/api/gateway/drain", &origin, b"").error(), (403, "forbidden".into()));
+    assert_eq!(gateway.reconciler.controller().state(), DrainState::Running);
+    assert_eq!(server.drain("", "").json()["draining"], true);
+}
+
+#[test]
 fn each_scope_allows_its_own_and_no_more() {
     let gateway = Gateway::start();
     let endpoint = gateway.endpoint(Place::Gateway).on_restart(std::time::Duration::from_secs(3600), |_| ());

@@ -1,0 +1,189 @@
+//! The metrics of a gateway, as an exporter gets them.
+
+#![cfg(feature = "metrics")]
+
+use gateway_drain::metrics::Metrics;
+use gateway_drain::reconciler::Options;
+use gateway_drain::{Home, Reconciler, Request, RequestId};
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+type Values = Arc<Mutex<BTreeMap<String, f64>>>;
+
+/// An exporter that keeps the last value of everything.
+#[derive(Clone, Default)]
+struct Kept {
+    values: Values,
+    described: Arc<Mutex<BTreeSet<String>>>,
+}
+
+struct Cell {
+    values: Values,
+    name: String,
+}
+
+impl Cell {
+    fn change(&self, change: impl Fn(f64) -> f64) {
+        let mut values = self.values.lock().unwrap();
+        let value = values.entry(self.name.clone()).or_default();
+        *value = change(*value);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+impl CounterFn for Cell {
+    fn increment(&self, by: u64) {
+        self.change(|value| value + by as f64);
+    }
+
+    fn absolute(&self, to: u64) {
+        self.change(|_| to as f64);
+    }
+}
+
+impl GaugeFn for Cell {
+    fn increment(&self, by: f64) {
+        self.change(|value| value + by);
+    }
+
+    fn decrement(&self, by: f64) {
+        self.change(|value| value - by);
+    }
+
+    fn set(&self, to: f64) {
+        self.change(|_| to);
+    }
+}
+
+impl HistogramFn for Cell {
+    fn record(&self, _: f64) {
+        self.change(|count| count + 1.0);
+    }
+}
+
+impl Kept {
+    fn cell(&self, key: &Key) -> Arc<Cell> {
+        let mut labels: Vec<_> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+        labels.sort();
+        Arc::new(Cell { values: self.values.clone(), name: format!("{}{{{}}}", key.name(), labels.join(",")) })
+    }
+
+    fn describe(&self, name: &KeyName) {
+        self.described.lock().unwrap().insert(name.as_str().to_owned());
+    }
+
+    fn value(&self, name: &str) -> Option<f64> {
+        self.values.lock().unwrap().get(name).copied()
+    }
+}
+
+impl Recorder for Kept {
+    fn describe_counter(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+        self.describe(&name);
+    }
+
+    fn describe_gauge(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+        self.describe(&name);
+    }
+
+    fn describe_histogram(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+        self.describe(&name);
+    }
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        self.cell(key).into()
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        self.cell(key).into()
+    }
+
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+        self.cell(key).into()
+    }
+}
+
+#[test]
+fn a_drain_is_counted_from_its_begin_to_its_forced_end_and_no_name_from_outside_is_a_label() {
+    let kept = Kept::default();
+    let home = tempfile::tempdir().unwrap();
+    metrics::with_local_recorder(&kept, || {
+        let reconciler = Arc::new(Reconciler::start(Home::at(home.path()), Options::default()).unwrap());
+        let metrics = Metrics::observe(&reconciler);
+        assert_eq!(kept.value("drain_state{state=running}"), Some(1.0));
+        assert_eq!(kept.value("drain_lease_left_seconds{}"), Some(f64::INFINITY));
+
+        let controller = reconciler.controller();
+        let turn = controller.gate().admit().unwrap().into_owned().labelled("turn", "private-label");
+        let id = RequestId::new("private-id").unwrap();
+        controller.request(&Request::begin(id.clone(), "private-owner").reason("private-reason"));
+        metrics.record();
+        assert_eq!(kept.value("drain_state{state=external_draining}"), Some(1.0));
+        assert_eq!(kept.value("drain_state{state=running}"), Some(0.0));
+        assert_eq!(kept.value("drain_in_flight{kind=turn}"), Some(1.0));
+        assert_eq!(kept.value("drain_holds{}"), Some(1.0));
+        assert!(kept.value("drain_lease_left_seconds{}").is_some_and(|left| (3500.0..=3600.0).contains(&left)));
+        controller.request(&Request::withdraw(id, "private-owner"));
+        assert_eq!(kept.value("drain_hold_events_total{event=withdrawn}"), Some(1.0));
+        assert_eq!(kept.value("drain_duration_seconds{outcome=reopened}"), Some(1.0));
+
+        controller.begin_shutdown(Duration::from_secs(3600)).unwrap();
+        controller.force_stop();
+        assert_eq!(kept.value("drain_forced_total{}"), Some(1.0));
+        assert_eq!(kept.value("drain_abandoned_total{}"), Some(1.0));
+        let moved = "drain_transitions_total{cause=stop,from=shutdown_draining,to=stopped}";
+        assert_eq!(kept.value(moved), Some(1.0));
+        drop(turn);
+    });
+    let values = kept.values.lock().unwrap();
+    let described = kept.described.lock().unwrap();
+    for name in values.keys() {
+        assert!(!name.contains("private"), "{name}");
+        let bare = name.split('{').next().unwrap_or_default();
+        assert!(described.contains(bare), "{bare} is not described");
+        let counted = bare.ends_with("_total");
+        assert!(!counted || bare.starts_with("drain_"), "{bare}");
+    }
+}
+
+#[cfg(feature = "tower")]
+#[test]
+fn the_tower_layer_counts_who_asked_the_gate_and_what_came_of_it() {
+    use gateway_drain::Controller;
+    use gateway_drain::layer::DrainLayer;
+    use tower_layer::Layer;
+    use tower_service::Service;
+
+    #[derive(Clone)]
+    struct Done;
+
+    impl Service<axum::http::Request<()>> for Done {
+        type Response = axum::http::Response<axum::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+        fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: axum::http::Request<()>) -> Self::Future {
+            std::future::ready(Ok(axum::http::Response::default()))
+        }
+    }
+
+    let kept = Kept::default();
+    metrics::with_local_recorder(&kept, || {
+        let controller = Controller::new();
+        let mut service = DrainLayer::new(controller.gate().clone()).layer(Done);
+        drop(service.call(axum::http::Request::new(())));
+        controller.request(&Request::begin(RequestId::new("upgrade").unwrap(), "ops"));
+        drop(service.call(axum::http::Request::new(())));
+        drop(service.call(axum::http::Request::new(())));
+    });
+    assert_eq!(kept.value("drain_admissions_total{outcome=admitted}"), Some(1.0));
+    assert_eq!(kept.value("drain_admissions_total{outcome=draining}"), Some(2.0));
+}
