@@ -7,6 +7,8 @@
 
 pub mod state;
 
+pub mod properties;
+
 pub mod hold;
 
 pub mod gate;
@@ -49,6 +51,10 @@ pub mod metrics;
 #[cfg(feature = "tracing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub mod events;
+
+#[cfg(feature = "conformance")]
+#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
+pub mod conformance;
 
 mod sync;
 

@@ -1,0 +1,437 @@
+//! A suite that tells the author of any gateway in Rust which properties it keeps.
+//!
+//! Implement [`Gateway`] for a small adapter, and call [`conformance!`](crate::conformance!): each property becomes a
+//! test of its own, named by its number and sentence. `docs/conformance.md` walks through it with a whole gateway.
+//!
+//! Each property is also a plain function here that gives a [`Verdict`]; [`report`] runs them all. Sequential properties
+//! are searched by proptest, which shrinks what it finds; it draws the same sequences each time, and `PROPTEST_CASES` sets
+//! how many (256 unless told). Concurrent ones run on real threads, in a bounded number of rounds. A verdict of kept
+//! therefore means "not found broken within these bounds", and each function says what else it does not show.
+//!
+//! It relies on the [table](crate::state::TABLE) and the list of [properties](crate::properties), and on nothing of the
+//! gate or the holds: the crate's own gateway is judged by it like any other.
+
+mod gate;
+mod holds;
+mod liveness;
+mod race;
+mod session;
+mod state;
+
+pub use gate::*;
+pub use holds::*;
+pub use liveness::*;
+pub use state::*;
+
+use crate::properties::PropertyId;
+use crate::state::DrainState;
+use core::fmt;
+use std::io::Write;
+use std::mem::discriminant;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+/// The version of the suite. It rises when a property is added or asks more than before, so that a verdict can say by
+/// which suite it was reached.
+pub const VERSION: u32 = 1;
+
+/// A gateway as the suite sees it: implement this for an adapter of yours.
+///
+/// Each call returns when it has had its effect or has been refused, and none waits for work to finish: `begin` closes
+/// and returns at once, `stop` stops only if nothing is in flight. All of them may be called from several threads.
+pub trait Gateway: Sized + Sync {
+    /// One admitted piece of work. If it counts for as long as it lives, that is all; else see [`finish`](Self::finish).
+    type Permit: Send;
+
+    /// What the gateway needs to live: a temporary folder, a runtime. Dropped after the gateway. `()` if nothing.
+    type Guard;
+
+    /// What the gateway can do. A property that needs more is skipped, and the reason is printed.
+    const ABILITIES: &'static [Ability] = &[Ability::Drain, Ability::ShutDown, Ability::Count];
+
+    /// A gateway that runs, with nothing in flight and nothing left of any other.
+    fn fresh() -> (Self, Self::Guard);
+
+    /// Why a property is not meant to be kept, if so. It is then not run, and the reason is printed.
+    fn skip(_: PropertyId) -> Option<&'static str> {
+        None
+    }
+
+    /// Asks to admit one piece of work.
+    fn admit(&self) -> Option<Self::Permit>;
+
+    /// The work has finished.
+    fn finish(&self, permit: Self::Permit) {
+        drop(permit);
+    }
+
+    /// What the gateway tells of itself, to controllers and to people.
+    fn snapshot(&self) -> Snapshot;
+
+    /// Closes the gate, reversibly, for `holder`. Only the first of two is used for a gateway without
+    /// [`Ability::Holders`].
+    fn begin(&self, holder: Holder);
+
+    /// Withdraws what `holder` began.
+    fn end(&self, holder: Holder);
+
+    /// Begins the shutdown.
+    fn shut_down(&self);
+
+    /// Ends the shutdown if nothing is in flight. A gateway that stops by itself then has nothing to do here.
+    fn stop(&self);
+
+    /// Ends the shutdown whatever is in flight ([`Ability::Force`]).
+    fn force_stop(&self) {}
+
+    /// A waiter for the drain that is under way now ([`Ability::Wait`]). The suite runs it later, on any thread.
+    fn waiter(&self) -> Waiter<'_> {
+        Box::new(|_| Waited::TimedOut)
+    }
+
+    /// Trades "drained" for the right to act, and says whether that was granted ([`Ability::Commit`]).
+    fn commit(&self, _: Holder) -> bool {
+        false
+    }
+
+    /// Lets time pass, as the gateway measures it ([`Ability::Lease`], [`Ability::ShutdownLimit`]).
+    fn pass(&self, _: Duration) {}
+
+    /// Sets the wall clock forward by so many seconds, or back ([`Ability::WallClock`]). No time passes.
+    fn step_wall_clock(&self, _seconds: i64) {}
+}
+
+/// Something that not every gateway can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ability {
+    /// It can be closed and opened again: `begin`, `end`.
+    Drain,
+    /// It can be shut down: `shut_down`, `stop`.
+    ShutDown,
+    /// Its snapshot tells how much is in flight.
+    Count,
+    /// It can be stopped with work in flight: `force_stop`.
+    Force,
+    /// It tells who holds it closed: the second holder of `begin` and `end` is not the first.
+    Holders,
+    /// It can be waited for: `waiter`.
+    Wait,
+    /// A hold ends by itself after this time, which `pass` lets pass.
+    Lease(Duration),
+    /// A hold can be committed: `commit`.
+    Commit,
+    /// It reads a wall clock that `step_wall_clock` can set.
+    WallClock,
+    /// A shutdown ends after this time whatever is in flight; `pass` lets it pass.
+    ShutdownLimit(Duration),
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// The first.
+    A,
+    /// The second.
+    B,
+}
+
+impl Holder {
+    /// A name for it: `a` or `b`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::B => "b",
+        }
+    }
+}
+
+/// What a gateway tells of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Where it says that it stands.
+    pub state: DrainState,
+    /// How much is in flight. Looked at only with [`Ability::Count`].
+    pub in_flight: u64,
+    /// Closed, and nothing in flight.
+    pub drained: bool,
+    /// How much was left when it was stopped by force. From then on that is no longer in flight.
+    pub abandoned: u64,
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} in flight", self.state, self.in_flight)?;
+        if self.drained {
+            f.write_str(", drained")?;
+        }
+        if self.abandoned > 0 {
+            write!(f, ", {} abandoned", self.abandoned)?;
+        }
+        Ok(())
+    }
+}
+
+/// Blocks until the drain it was made for is drained or over, at most for the time it is given.
+pub type Waiter<'g> = Box<dyn FnOnce(Duration) -> Waited + Send + 'g>;
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// Its drain is drained.
+    Drained,
+    /// Its drain is over.
+    Over,
+    /// The time passed first.
+    TimedOut,
+}
+
+/// What came of judging a gateway by one property.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing against it was found.
+    Kept,
+    /// It does not hold.
+    Broken {
+        /// What is wrong, in one sentence on the first line; then the shortest way there that was found.
+        evidence: String,
+    },
+    /// It was not run.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The verdicts of all properties of the suite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// In the order of the suite.
+    pub verdicts: Vec<(PropertyId, Verdict)>,
+}
+
+impl Report {
+    /// The properties that were kept.
+    #[must_use]
+    pub fn kept(&self) -> Vec<PropertyId> {
+        self.those(|verdict| matches!(verdict, Verdict::Kept))
+    }
+
+    /// The properties that were broken.
+    #[must_use]
+    pub fn broken(&self) -> Vec<PropertyId> {
+        self.those(|verdict| matches!(verdict, Verdict::Broken { .. }))
+    }
+
+    /// The properties that were not run.
+    #[must_use]
+    pub fn skipped(&self) -> Vec<PropertyId> {
+        self.those(|verdict| matches!(verdict, Verdict::Skipped { .. }))
+    }
+
+    fn those(&self, are: impl Fn(&Verdict) -> bool) -> Vec<PropertyId> {
+        self.verdicts.iter().filter(|(_, verdict)| are(verdict)).map(|(id, _)| *id).collect()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "gateway-drain conformance suite, version {VERSION}")?;
+        for (id, verdict) in &self.verdicts {
+            match verdict {
+                Verdict::Kept => writeln!(f, "kept     {}", id.property())?,
+                Verdict::Broken { evidence } => {
+                    writeln!(f, "broken   {}", id.property())?;
+                    for line in evidence.lines() {
+                        writeln!(f, "           {line}")?;
+                    }
+                }
+                Verdict::Skipped { reason } => writeln!(f, "skipped  {} ({reason})", id.property())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Judges a gateway by every property of the suite.
+#[must_use]
+pub fn report<G: Gateway>() -> Report {
+    Report { verdicts: checks::<G>().into_iter().map(|check| (check.id, (check.run)())).collect() }
+}
+
+/// One property of the suite, for one gateway.
+struct Check {
+    id: PropertyId,
+    #[cfg_attr(not(test), expect(dead_code, reason = "compared with the list of properties"))]
+    name: &'static str,
+    run: fn() -> Verdict,
+}
+
+fn checks<G: Gateway>() -> Vec<Check> {
+    crate::conformance!(@each list G)
+}
+
+/// One `#[test]` for each property of the suite, for a type that implements
+/// [`conformance::Gateway`](crate::conformance::Gateway).
+///
+/// A property that is skipped says so on the standard error, past the capture of the test harness.
+///
+/// ```
+/// # mod example {
+/// # use gateway_drain::conformance::{Gateway, Holder, Snapshot};
+/// # struct MyGateway;
+/// # impl Gateway for MyGateway {
+/// #     type Permit = ();
+/// #     type Guard = ();
+/// #     fn fresh() -> (Self, ()) { (Self, ()) }
+/// #     fn admit(&self) -> Option<()> { None }
+/// #     fn snapshot(&self) -> Snapshot { unimplemented!() }
+/// #     fn begin(&self, _: Holder) {}
+/// #     fn end(&self, _: Holder) {}
+/// #     fn shut_down(&self) {}
+/// #     fn stop(&self) {}
+/// # }
+/// gateway_drain::conformance!(MyGateway);
+/// # }
+/// ```
+#[macro_export]
+macro_rules! conformance {
+    (@each $rule:tt $gateway:ty) => {
+        $crate::conformance! { @$rule $gateway;
+            S1 s1_only_the_tables_transitions_exist,
+            S2 s2_every_event_is_idempotent,
+            S3 s3_a_shutdown_wins_nothing_leads_from_it_to_running_or_to_an_external_drain,
+            S4 s4_stopped_is_final,
+            S5 s5_stopped_with_work_left_only_if_forced_and_then_the_number_abandoned_is_recorded,
+            S6 s6_the_status_shows_running_only_if_the_gate_admits,
+            G1 g1_no_admission_after_a_closing_call_has_returned,
+            G2 g2_active_work_never_rises_while_draining,
+            G3 g3_drained_stays_true_until_the_drain_ends,
+            G4 g4_no_wake_up_is_lost_and_a_waiter_completes_only_for_its_own_generation,
+            G5 g5_who_saw_drained_sees_what_finished_work_wrote_and_who_enters_next_what_was_written_meanwhile,
+            G6 g6_admitted_is_finished_plus_abandoned_plus_in_flight_without_under_or_overflow,
+            H1 h1_closed_if_and_only_if_a_live_hold_or_a_shutdown_exists,
+            H2 h2_withdrawing_one_hold_never_frees_another,
+            H3 h3_before_commit_a_dead_controllers_hold_ends_with_its_lease,
+            H4 h4_after_commit_nobody_elses_act_reopens,
+            H5 h5_a_clock_step_changes_no_lease,
+            L1 l1_a_shutdown_ends_in_stopped,
+            L2 l2_when_the_last_hold_ends_the_gateway_runs_again_unless_it_is_shutting_down,
+            L3 l3_from_every_state_stopped_can_be_reached,
+            L4 l4_a_stuck_turn_cant_hold_a_shutdown_past_its_deadline,
+        }
+    };
+    (@tests $gateway:ty; $($id:ident $name:ident,)*) => {
+        $(#[test]
+        fn $name() {
+            $crate::conformance::assert_not_broken(
+                $crate::properties::PropertyId::$id,
+                &$crate::conformance::$name::<$gateway>(),
+            );
+        })*
+    };
+    (@list $gateway:ty; $($id:ident $name:ident,)*) => {
+        vec![$(Check { id: PropertyId::$id, name: stringify!($name), run: $name::<$gateway> },)*]
+    };
+    ($gateway:ty) => { $crate::conformance! { @each tests $gateway } };
+}
+
+/// What each test of [`conformance!`](crate::conformance!) makes of its verdict.
+///
+/// # Panics
+/// With the evidence, if the property is broken.
+pub fn assert_not_broken(id: PropertyId, verdict: &Verdict) {
+    match verdict {
+        Verdict::Kept => {}
+        Verdict::Broken { evidence } => panic!("{evidence}"),
+        // Written straight to the stream: what `eprintln!` prints is kept from sight while a test passes.
+        Verdict::Skipped { reason } => {
+            let _ = writeln!(std::io::stderr(), "conformance {VERSION}: skipped {}: {reason}", id.property());
+        }
+    }
+}
+
+fn lease<G: Gateway>() -> Duration {
+    let lease = |ability: &Ability| if let Ability::Lease(lease) = ability { Some(*lease) } else { None };
+    G::ABILITIES.iter().find_map(lease).unwrap_or_default()
+}
+
+fn shutdown_limit<G: Gateway>() -> Duration {
+    let limit = |ability: &Ability| if let Ability::ShutdownLimit(limit) = ability { Some(*limit) } else { None };
+    G::ABILITIES.iter().find_map(limit).unwrap_or_default()
+}
+
+/// Whether the gateway has the ability; the time that comes with it may be any.
+fn can<G: Gateway>(ability: Ability) -> bool {
+    G::ABILITIES.iter().any(|has| discriminant(has) == discriminant(&ability))
+}
+
+/// Runs one property, unless it is skipped or needs what the gateway can't do.
+///
+/// An error of `search` is what is wrong, in one sentence, and then how it was found.
+fn judge<G: Gateway>(id: PropertyId, needs: &[Ability], search: impl FnOnce() -> Result<(), String>) -> Verdict {
+    if let Some(reason) = G::skip(id) {
+        return Verdict::Skipped { reason: reason.into() };
+    }
+    if let Some(lacking) = needs.iter().find(|need| !can::<G>(**need)) {
+        let name = format!("{lacking:?}");
+        let name = name.split('(').next().unwrap_or_default();
+        return Verdict::Skipped { reason: format!("the gateway is not said to have the ability {name}") };
+    }
+    match caught(search) {
+        Ok(()) => Verdict::Kept,
+        Err(found) => Verdict::Broken { evidence: format!("{id} is broken: {found}") },
+    }
+}
+
+/// A panic of the gateway under test is a finding like any other.
+fn caught(search: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(search)).unwrap_or_else(|panic| {
+        let told = panic.downcast_ref::<String>().cloned();
+        let told = told.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
+        Err(format!("a call panicked: {}.", told.lines().next().unwrap_or_default()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Gateway for Nothing {
+        type Permit = ();
+        type Guard = ();
+        fn fresh() -> (Self, ()) {
+            (Self, ())
+        }
+        fn admit(&self) -> Option<()> {
+            None
+        }
+        fn snapshot(&self) -> Snapshot {
+            Snapshot { state: DrainState::Stopped, in_flight: 0, drained: false, abandoned: 0 }
+        }
+        fn begin(&self, _: Holder) {}
+        fn end(&self, _: Holder) {}
+        fn shut_down(&self) {}
+        fn stop(&self) {}
+    }
+
+    #[test]
+    fn each_test_is_named_by_its_property_s_number_and_sentence() {
+        for check in checks::<Nothing>() {
+            let sentence = check.id.property().to_string().to_lowercase().replace('\'', "");
+            let words: Vec<&str> = sentence.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect();
+            assert_eq!(check.name, words.join("_"));
+        }
+    }
+
+    #[test]
+    fn every_property_of_state_gate_holds_and_liveness_is_in_the_suite_once() {
+        use crate::properties::{Kind, PROPERTIES};
+        let seen = |kind| !matches!(kind, Kind::Channel | Kind::EndToEnd);
+        let expected: Vec<_> = PROPERTIES.iter().filter(|p| seen(p.kind)).map(|p| p.id).collect();
+        assert_eq!(checks::<Nothing>().iter().map(|check| check.id).collect::<Vec<_>>(), expected);
+    }
+}
