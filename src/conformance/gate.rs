@@ -184,7 +184,7 @@ pub fn g5_who_saw_drained_sees_what_finished_work_wrote_and_who_enters_next_what
 fn handed_over<G: Gateway>(round: u64) -> Found {
     // Relaxed throughout: only the gateway may put these in an order.
     let (by_work, meanwhile) = (AtomicU64::new(0), AtomicU64::new(0));
-    let over = AtomicBool::new(false);
+    let (ended, over) = (AtomicBool::new(false), AtomicBool::new(false));
     let (gateway, _guard) = G::fresh();
     let Some(permit) = gateway.admit() else { return Err("a fresh gateway refused work.".into()) };
     close(&gateway);
@@ -194,7 +194,10 @@ fn handed_over<G: Gateway>(round: u64) -> Found {
             by_work.store(round, Ordering::Relaxed);
             gateway.finish(permit);
             while can::<G>(Ability::Drain) && !over.load(Ordering::Relaxed) {
-                if let Some(permit) = gateway.admit() {
+                // Not before the end: a gateway that admits while closed is G1's to catch.
+                if ended.load(Ordering::Relaxed)
+                    && let Some(permit) = gateway.admit()
+                {
                     let seen = meanwhile.load(Ordering::Relaxed);
                     gateway.finish(permit);
                     return Some(seen);
@@ -214,6 +217,7 @@ fn handed_over<G: Gateway>(round: u64) -> Found {
         }
         meanwhile.store(round, Ordering::Relaxed);
         gateway.end(Holder::A);
+        ended.store(true, Ordering::Relaxed);
         comes_true(|| next.is_finished());
         over.store(true, Ordering::Relaxed);
         match next.join() {
