@@ -278,22 +278,60 @@ fn checks<G: Gateway>() -> Vec<Check> {
 /// A property that is skipped says so on the standard error, past the capture of the test harness.
 ///
 /// ```
-/// # mod example {
-/// # use gateway_drain::conformance::{Gateway, Holder, Snapshot};
-/// # struct MyGateway;
-/// # impl Gateway for MyGateway {
-/// #     type Permit = ();
-/// #     type Guard = ();
-/// #     fn fresh() -> (Self, ()) { (Self, ()) }
-/// #     fn admit(&self) -> Option<()> { None }
-/// #     fn snapshot(&self) -> Snapshot { unimplemented!() }
-/// #     fn begin(&self, _: Holder) {}
-/// #     fn end(&self, _: Holder) {}
-/// #     fn shut_down(&self) {}
-/// #     fn stop(&self) {}
-/// # }
-/// gateway_drain::conformance!(MyGateway);
-/// # }
+/// use gateway_drain::conformance::{Gateway, Holder, Snapshot};
+/// use gateway_drain::{Event, Gate, Lifecycle, OwnedPermit, Permit, lifecycle::AnyLifecycle};
+/// use std::sync::Mutex;
+///
+/// struct Adapter(Mutex<AnyLifecycle>);
+///
+/// impl Adapter {
+///     fn on(&self, event: Event) {
+///         self.0.lock().unwrap().on(event);
+///     }
+///
+///     fn gate(&self) -> Gate {
+///         self.0.lock().unwrap().gate().clone()
+///     }
+/// }
+///
+/// impl Gateway for Adapter {
+///     type Permit = OwnedPermit;
+///     type Guard = ();
+///
+///     fn fresh() -> (Self, ()) {
+///         (Self(Mutex::new(Lifecycle::new().into())), ())
+///     }
+///
+///     fn admit(&self) -> Option<OwnedPermit> {
+///         self.gate().admit().ok().map(Permit::into_owned)
+///     }
+///
+///     fn snapshot(&self) -> Snapshot {
+///         let now = self.gate().reading();
+///         Snapshot { state: now.state, in_flight: now.in_flight, drained: now.drained, abandoned: 0 }
+///     }
+///
+///     fn begin(&self, _: Holder) {
+///         self.on(Event::BeginDrain);
+///     }
+///
+///     fn end(&self, _: Holder) {
+///         self.on(Event::EndDrain);
+///     }
+///
+///     fn shut_down(&self) {
+///         self.on(Event::BeginShutdown);
+///     }
+///
+///     fn stop(&self) {
+///         self.on(Event::Stop);
+///     }
+/// }
+///
+/// gateway_drain::conformance!(Adapter); // the tests
+///
+/// let report = gateway_drain::conformance::report::<Adapter>(); // or all at once
+/// assert_eq!(report.broken(), [], "{report}");
 /// ```
 #[macro_export]
 macro_rules! conformance {

@@ -3,13 +3,9 @@
 //! Both do well what they are for. TaskTracker knows when the tasks it was handed have ended; drain lets a process end
 //! without cutting its connections off. Neither is an admission gate, and the verdicts say so property by property.
 
-#[path = "peers/drain.rs"]
-mod drain;
-#[path = "peers/task_tracker.rs"]
-mod task_tracker;
-
 use gateway_drain::conformance::{Gateway, Verdict, report};
 use gateway_drain::properties::PropertyId::{self, *};
+use gateway_drain_peers::{Draining, Tracker};
 use std::fmt::Write;
 
 /// What a verdict means for somebody else's crate.
@@ -67,12 +63,12 @@ fn assert_found<G: Gateway>(of: impl Fn(&(PropertyId, Finding, Finding)) -> Find
 
 #[test]
 fn task_tracker_keeps_what_it_is_for_and_refuses_nothing() {
-    assert_found::<task_tracker::Tracker>(|row| row.1);
+    assert_found::<Tracker>(|row| row.1);
 }
 
 #[test]
 fn drain_keeps_what_it_is_for_and_leaves_admission_to_the_accept_loop() {
-    assert_found::<drain::Draining>(|row| row.2);
+    assert_found::<Draining>(|row| row.2);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+/// A tracker whose tokens stand for the work.
 pub struct Tracker(TaskTracker);
 
 impl Gateway for Tracker {

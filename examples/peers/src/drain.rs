@@ -1,10 +1,10 @@
-//! [`drain`]: a channel that ends a process. Its use as its authors mean it: the accept loop keeps a `Watch` and clones it
+//! [`drain`](::drain): a channel that ends a process. Its use as its authors mean it: the accept loop keeps a `Watch` and clones it
 //! for each connection; when the signal comes, the loop drops its own and accepts no more.
 //!
 //! So whether anything is admitted after the signal is up to the loop, which here is the adapter, and the suite is not
-//! asked to judge that. How much is in flight drain doesn't tell.
+//! asked to judge that. How much is in flight, drain doesn't tell.
 
-use drain::{ReleaseShutdown, Signal, Watch};
+use ::drain::{ReleaseShutdown, Signal, Watch, channel};
 use gateway_drain::DrainState;
 use gateway_drain::conformance::{Ability, Gateway, Holder, Snapshot, Waited, Waiter};
 use gateway_drain::properties::PropertyId;
@@ -41,6 +41,7 @@ enum Phase {
     Between,
 }
 
+/// An accept loop that ends by a drain channel.
 pub struct Draining {
     phase: Mutex<Phase>,
     bell: Arc<Bell>,
@@ -71,7 +72,7 @@ impl Gateway for Draining {
     const ABILITIES: &'static [Ability] = &[Ability::ShutDown, Ability::Wait];
 
     fn fresh() -> (Self, ()) {
-        let (signal, watch) = drain::channel();
+        let (signal, watch) = channel();
         (Self { phase: Mutex::new(Phase::Accepting(signal, watch)), bell: Arc::default() }, ())
     }
 
