@@ -56,6 +56,10 @@ pub mod events;
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
 
+pub mod trace;
+
+pub mod property;
+
 mod sync;
 
 pub use clock::Clock;

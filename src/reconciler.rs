@@ -15,6 +15,7 @@ use crate::hold::{HoldSet, Incarnation, Source};
 use crate::state::DrainState;
 use crate::status::{self, ChannelState, Description, Ignored, Process, Snapshot, StatusWriter};
 use crate::sync::{Listener, Mutex};
+use crate::trace::Trace;
 use bounded::Bounded;
 use core::fmt;
 use std::io;
@@ -41,6 +42,8 @@ pub struct Options {
     pub description: Description,
     /// How the controller behaves.
     pub settings: Settings,
+    /// Where everything that happens to the gateway is written down, if it is.
+    pub trace: Option<Trace>,
 }
 
 impl Default for Options {
@@ -52,6 +55,7 @@ impl Default for Options {
             active_work: 20,
             description: Description::default(),
             settings: Settings::default(),
+            trace: None,
         }
     }
 }
@@ -155,6 +159,9 @@ impl Reconciler {
         let epoch = Epoch::current();
         let inherited = inherit(&mut disk, &home, &epoch, &options);
         let controller = Controller::restored(options.settings.clone(), incarnation.clone(), inherited);
+        if let Some(trace) = &options.trace {
+            trace.attach(&controller);
+        }
         let description = std::mem::take(&mut options.description);
         let channel = ChannelState { description, ..ChannelState::default() };
         let shared = Arc::new(Shared {

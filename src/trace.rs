@@ -1,0 +1,304 @@
+//! A gateway's trace: a line of JSON for everything that happens to its gate and its holds, for others to check.
+//!
+//! [`Trace::attach`] has a [`Controller`] written down, and [`Options::trace`](crate::reconciler::Options::trace) a
+//! whole gateway from before its first look at the files. The format is documented in `docs/trace.md` and fixed in [`line`];
+//! any gateway, in any language, can write it. With the feature `trace-check`, [`check`] tells whether a correct gateway
+//! could have written a trace.
+//!
+//! Admissions don't pass here: they are a compare-and-swap, and a line for each would undo that. Every move carries the
+//! counts instead, and an application that wants more logs its turns with [`Trace::follow`].
+
+pub mod line;
+
+#[cfg(feature = "trace-check")]
+#[cfg_attr(docsrs, doc(cfg(feature = "trace-check")))]
+pub mod check;
+#[cfg(feature = "trace-check")]
+mod process;
+
+use crate::control::Epoch;
+use crate::controller::{Change, Controller, View};
+use crate::gate::{Gate, Generation, Reading};
+use crate::hold::{HoldChange, HoldEvent, Incarnation};
+use crate::state::DrainState;
+use crate::status::Snapshot;
+use crate::sync::{Arc, Mutex};
+use core::fmt;
+use line::{FORMAT, Line, LineEvent, StartHold, Work};
+use std::fs::OpenOptions;
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Where a gateway's trace is written. Clones write to the same place.
+///
+/// A line is written whole, at once, by the thread that caused what it tells of: put it on a local disk or into a pipe
+/// that is read. What can't be written is given up and [told](Self::error); it never troubles the gateway.
+///
+/// ```
+/// use gateway_drain::{Controller, Request, RequestId, trace::Trace};
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("trace.jsonl");
+/// let controller = Controller::new();
+/// Trace::append(&path)?.attach(&controller);
+///
+/// controller.request(&Request::begin(RequestId::new("upgrade")?, "ops"));
+/// let written = std::fs::read_to_string(&path)?;
+/// let events = ["start", "hold_begun", "begin_drain"];
+/// assert_eq!(written.lines().count(), 3);
+/// assert!(written.lines().zip(events).all(|(line, event)| line.contains(event)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Trace {
+    inner: Arc<Mutex<Inner>>,
+}
+
+struct Inner {
+    out: Box<dyn Write + Send>,
+    /// The process that wrote here before.
+    after: Option<Incarnation>,
+    /// None before the first line.
+    incarnation: Option<Incarnation>,
+    sequence: u64,
+    /// Where the lines written so far have left the gateway.
+    state: DrainState,
+    generation: Generation,
+    error: Option<io::Error>,
+}
+
+impl Trace {
+    /// Writes to `out`: a file, a pipe, a socket. `after` is the process that ran in the same home before, if known.
+    pub fn to(out: impl Write + Send + 'static, after: Option<Incarnation>) -> Self {
+        let inner = Inner {
+            out: Box::new(out),
+            after,
+            incarnation: None,
+            sequence: 0,
+            state: DrainState::Running,
+            generation: Generation(0),
+            error: None,
+        };
+        Self { inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    /// Goes on with the file at `path`, or begins it, readable by its owner alone. Whoever wrote its last line is the
+    /// process that ran before; a line that a crash has torn is taken away.
+    ///
+    /// # Errors
+    /// What the file system says, or that the last line is no line of a trace.
+    pub fn append(path: &Path) -> io::Result<Self> {
+        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+        let (whole, last) = last_line(&mut file)?;
+        let last = last.map(|line| serde_json::from_slice::<Line>(&line)).transpose();
+        let last = last.map_err(|error| {
+            let what = format!("{} does not end with a line of a trace: {error}", path.display());
+            io::Error::new(io::ErrorKind::InvalidData, what)
+        })?;
+        file.set_len(whole)?;
+        Ok(Self::to(file, last.map(|line| line.incarnation)))
+    }
+
+    /// Has everything that happens to this gateway written down, from this moment on. A trace is for one gateway: a second
+    /// call does nothing.
+    pub fn attach(&self, controller: &Controller) {
+        {
+            let mut inner = self.inner.lock();
+            if inner.incarnation.is_some() {
+                return;
+            }
+            inner.incarnation = Some(controller.incarnation().clone());
+        }
+        let (first, then) = (self.clone(), self.clone());
+        controller
+            .observe_from(move |view| first.inner.lock().start(view), move |change| then.inner.lock().tell(change));
+    }
+
+    /// Logs a piece of work: that it was admitted and, when what is returned is dropped, that it ends. Call it right after
+    /// the admission.
+    pub fn follow<P>(&self, gate: &Gate, work: Work, permit: P) -> Followed<P> {
+        self.inner.lock().read(LineEvent::Admit, Some(work), gate);
+        Followed { trace: self.clone(), gate: gate.clone(), work, permit }
+    }
+
+    /// Logs a look at the gate.
+    pub fn reading(&self, gate: &Gate) {
+        self.inner.lock().read(LineEvent::Reading, None, gate);
+    }
+
+    /// Logs a status that was published.
+    pub fn status(&self, snapshot: &Snapshot) {
+        let drain = &snapshot.drain;
+        let reading = Reading {
+            state: drain.state,
+            generation: drain.generation,
+            in_flight: drain.in_flight,
+            internal: drain.internal,
+            drained: drain.drained,
+            interrupted: drain.interrupted,
+            abandoned: drain.abandoned,
+        };
+        let mut inner = self.inner.lock();
+        let mut line = inner.counted(LineEvent::Status, &reading);
+        line.published = Some(snapshot.gateway_state);
+        inner.write(line);
+    }
+
+    /// What kept the trace from being written, if something did; nothing more is written after it.
+    #[must_use]
+    pub fn error(&self) -> Option<String> {
+        self.inner.lock().error.as_ref().map(ToString::to_string)
+    }
+}
+
+impl Inner {
+    fn start(&mut self, view: &View) {
+        let reading = view.reading;
+        (self.state, self.generation) = (reading.state, reading.generation);
+        let mut line = self.counted(LineEvent::Start, &reading);
+        line.format = Some(FORMAT);
+        line.epoch = Some(Epoch::current());
+        line.after = self.after.take();
+        line.holds = Some(
+            view.holds
+                .iter()
+                .map(|hold| StartHold {
+                    request: hold.id.clone(),
+                    owner: hold.owner.clone(),
+                    source: hold.source,
+                    pending: !hold.closes(view.now),
+                    committed: hold.commit.is_some(),
+                })
+                .collect(),
+        );
+        self.write(line);
+    }
+
+    fn tell(&mut self, change: &Change) {
+        let line = match change {
+            Change::Moved { event, reading, .. } => {
+                (self.state, self.generation) = (reading.state, reading.generation);
+                self.counted((*event).into(), reading)
+            }
+            Change::Interrupted(reading) => self.counted(LineEvent::Interrupted, reading),
+            Change::Hold(change) => self.hold(change),
+        };
+        self.write(line);
+    }
+
+    fn hold(&self, change: &HoldChange) -> Line {
+        let (event, ending) = match change.what {
+            HoldEvent::Begun => (LineEvent::HoldBegun, None),
+            HoldEvent::Renewed => (LineEvent::HoldRenewed, None),
+            HoldEvent::Committed => (LineEvent::HoldCommitted, None),
+            HoldEvent::Ended(ending) => (LineEvent::HoldEnded, Some(ending)),
+        };
+        let begun = event == LineEvent::HoldBegun;
+        let delay = u64::try_from(change.unready_delay.as_millis()).unwrap_or(u64::MAX);
+        Line {
+            request: Some(change.id.clone()),
+            owner: Some(change.owner.clone()),
+            by: Some(change.by.clone()),
+            source: begun.then_some(change.source),
+            unready_delay_ms: (begun && delay > 0).then_some(delay),
+            ending,
+            ..self.line(event, self.state, self.generation)
+        }
+    }
+
+    /// The gate is read while nobody else can write a line: the order of such lines is the order of their readings.
+    fn read(&mut self, event: LineEvent, work: Option<Work>, gate: &Gate) {
+        let line = Line { work, ..self.counted(event, &gate.reading()) };
+        self.write(line);
+    }
+
+    fn counted(&self, event: LineEvent, reading: &Reading) -> Line {
+        Line {
+            in_flight: Some(reading.in_flight),
+            internal: Some(reading.internal),
+            drained: reading.drained.then_some(true),
+            abandoned: reading.abandoned.then_some(true),
+            ..self.line(event, reading.state, reading.generation)
+        }
+    }
+
+    fn line(&self, event: LineEvent, state: DrainState, generation: Generation) -> Line {
+        let incarnation = self.incarnation.clone().unwrap_or_else(|| Incarnation::from(String::new()));
+        Line::new(event, incarnation, state, generation)
+    }
+
+    fn write(&mut self, mut line: Line) {
+        // Before the start there is nothing to add to, and after an error a line would hide that others are missing.
+        let begun = self.sequence > 0 || line.event == LineEvent::Start;
+        if !begun || self.error.is_some() {
+            return;
+        }
+        line.sequence = self.sequence;
+        self.sequence += 1;
+        let written = serde_json::to_vec(&line).map_err(io::Error::other).and_then(|mut bytes| {
+            bytes.push(b'\n');
+            self.out.write_all(&bytes)?;
+            self.out.flush()
+        });
+        self.error = written.err();
+    }
+}
+
+/// How much of the file is whole lines, and the last of them.
+fn last_line(file: &mut std::fs::File) -> io::Result<(u64, Option<Vec<u8>>)> {
+    let length = file.seek(SeekFrom::End(0))?;
+    // A line is short; what is asked for here covers the last one and a torn one after it.
+    let from = length.saturating_sub(2 * MAX_LINE);
+    file.seek(SeekFrom::Start(from))?;
+    let mut reader = BufReader::new(&mut *file);
+    let (mut whole, mut last) = (from, None);
+    loop {
+        let mut line = Vec::new();
+        let read = reader.read_until(b'\n', &mut line)?;
+        if line.pop() != Some(b'\n') {
+            return Ok((whole, last));
+        }
+        whole += read as u64;
+        last = Some(line);
+    }
+}
+
+/// No line is longer: 1 MiB.
+pub(crate) const MAX_LINE: u64 = 1024 * 1024;
+
+/// A permit whose work is in the trace. See [`Trace::follow`].
+#[must_use = "dropping it ends the work"]
+pub struct Followed<P> {
+    trace: Trace,
+    gate: Gate,
+    work: Work,
+    permit: P,
+}
+
+impl<P> core::ops::Deref for Followed<P> {
+    type Target = P;
+
+    fn deref(&self) -> &P {
+        &self.permit
+    }
+}
+
+impl<P> Drop for Followed<P> {
+    fn drop(&mut self) {
+        // Runs before the permit's own drop: work that the trace has ended may still be counted, never the other way round.
+        self.trace.inner.lock().read(LineEvent::Finish, Some(self.work), &self.gate);
+    }
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trace").field("error", &self.error()).finish_non_exhaustive()
+    }
+}
+
+impl<P: fmt::Debug> fmt::Debug for Followed<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Followed").field(&self.permit).finish()
+    }
+}

@@ -1,0 +1,704 @@
+//! One process of a trace, replayed line by line against the rules that production runs on: [`next`] for its state and
+//! [`HoldSet`] for its holds.
+//!
+//! A trace is written by many threads, so its lines are of two kinds. A *history* line (a move, a hold) tells of something
+//! that had happened by then, in the order in which it happened. A *present* line (admit, finish, reading) is read as it
+//! is written, so it may be ahead of the history that is still to be written, and never behind it. What is not in a trace
+//! and need not be:
+//!
+//! - admissions and finishes that nobody logged: the counts of each line bound them;
+//! - an admission logged after the gate had closed, by a thread that was overtaken: at most as many as were counted when
+//!   it closed and not logged yet;
+//! - moves that a present line is ahead of the history: at most [`AHEAD`];
+//! - the end of a hold's unready delay.
+
+use super::line::{Line, LineEvent, StartHold, Work};
+use crate::control::Epoch;
+use crate::gate::Generation;
+use crate::hold::{
+    Denied, Ending, Facts, Hold, HoldEvent, HoldSet, Incarnation, LeasePolicy, Nonce, Outcome, Request, RequestId,
+    Source,
+};
+use crate::property::Property;
+use crate::state::{Denial, DrainState, Event, Step, next};
+use crate::status::GatewayState;
+use std::time::Duration;
+
+/// How many moves a present line may be ahead of the history.
+pub(super) const AHEAD: u32 = 64;
+
+/// Before the unready delay of any hold is over, and after those of all are.
+const EARLY: Duration = Duration::ZERO;
+const LATE: Duration = Duration::from_secs(60 * 60);
+
+/// What a line breaks, and how.
+#[derive(Debug)]
+pub(super) struct Breach {
+    pub(super) property: Property,
+    pub(super) what: String,
+}
+
+fn breach<T>(property: Property, what: impl Into<String>) -> Result<T, Breach> {
+    Err(Breach { property, what: what.into() })
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    turns: u64,
+    internal: u64,
+}
+
+impl Counts {
+    fn of(line: &Line) -> Option<Self> {
+        Some(Self { turns: line.in_flight?, internal: line.internal? })
+    }
+
+    fn is_zero(self) -> bool {
+        self == Self::default()
+    }
+
+    /// What the gate's rules allow behind a closed gate: turns only finish, and internal work only enters while
+    /// something is still in flight.
+    fn fall_to(self, later: Self) -> Result<(), Breach> {
+        if self.is_zero() && !later.is_zero() {
+            return breach(Property::G3, format!("the gate was drained, and {later} are in flight in the same drain"));
+        }
+        if later.turns > self.turns {
+            let Self { turns, .. } = self;
+            return breach(
+                Property::G2,
+                format!("the turns in flight rose from {turns} to {} while the gate was closed", later.turns),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl core::fmt::Display for Counts {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { turns, internal } = self;
+        write!(f, "{turns} turn(s) and {internal} piece(s) of internal work")
+    }
+}
+
+/// Where a kind of lines has got to.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    state: DrainState,
+    generation: Generation,
+    counts: Counts,
+    /// The counts at the first line behind this closed gate.
+    first: Counts,
+}
+
+impl Place {
+    fn of(line: &Line, counts: Counts) -> Self {
+        Self { state: line.state, generation: line.generation, counts, first: counts }
+    }
+
+    fn is_at(&self, state: DrainState, generation: Generation) -> bool {
+        self.state == state && self.generation == generation
+    }
+
+    /// In one and the same drain, whatever its kind.
+    fn shares_drain(&self, other: &Self) -> bool {
+        self.generation == other.generation && !self.state.admits() && !other.state.admits()
+    }
+
+    /// Rises along every path through the table.
+    fn rank(state: DrainState, generation: Generation) -> (u32, u8) {
+        let within = match state {
+            DrainState::ExternalDraining => 0,
+            DrainState::Running => 1,
+            DrainState::ShutdownDraining => 2,
+            DrainState::Stopped => 3,
+        };
+        // A shutdown out of Running opens a generation, one out of a drain doesn't: both come after all before them.
+        (generation.0, within)
+    }
+
+    fn move_to(&mut self, to: &Self) -> Result<(), Breach> {
+        if self.shares_drain(to) {
+            self.counts.fall_to(to.counts)?;
+            if self.state == DrainState::Stopped && to.counts.internal > self.counts.internal {
+                return breach(Property::S4, "internal work was admitted by a stopped gateway");
+            }
+            *self = Self { first: self.first, ..*to };
+        } else {
+            *self = *to;
+        }
+        Ok(())
+    }
+}
+
+/// A hold that a successor must not lose.
+pub(super) type Committed = (RequestId, String);
+
+#[derive(Debug)]
+pub(super) struct Process {
+    incarnation: Incarnation,
+    pub(super) epoch: Epoch,
+    sequence: u64,
+    history: Place,
+    present: Place,
+    published: Option<Place>,
+    holds: HoldSet,
+    /// A hold has ended in the drain under way.
+    hold_ended: bool,
+    /// Turns whose admission is logged and whose finish isn't.
+    logged: u64,
+    /// Turns that were in flight before the first line.
+    unlogged: u64,
+    /// The closing that the first line behind the gate showed: which, how many turns were logged as in flight then, and
+    /// how many admissions have been logged since.
+    late: (Option<Generation>, u64, u64),
+}
+
+impl Process {
+    pub(super) fn start(line: &Line) -> Result<Self, Breach> {
+        let counts = Counts::of(line).unwrap_or_default();
+        let place = Place::of(line, counts);
+        let mut holds = HoldSet::new(LeasePolicy::default());
+        for hold in line.holds.iter().flatten() {
+            holds.restore(restored(hold));
+        }
+        let at = EARLY;
+        match holds.moves(line.state, at) {
+            Some(Event::BeginDrain) => {
+                let by = holds.iter().filter(|h| h.closes(at)).map(|h| h.id.as_str()).collect::<Vec<_>>().join(", ");
+                return breach(Property::C5, format!("the gateway starts open under a live hold ({by})"));
+            }
+            Some(_) => return breach(Property::H1, "the gateway starts closed, and no hold closes it"),
+            None => {}
+        }
+        if line.state != DrainState::Running && !counts.is_zero() && holds.iter().any(|hold| hold.commit.is_some()) {
+            return breach(Property::E1, format!("{counts} are in flight under a committed hold"));
+        }
+        check_marks(line, counts)?;
+        Ok(Self {
+            incarnation: line.incarnation.clone(),
+            epoch: line.epoch.clone().unwrap_or_default(),
+            sequence: line.sequence,
+            history: place,
+            present: place,
+            published: None,
+            holds,
+            hold_ended: false,
+            logged: 0,
+            unlogged: counts.turns,
+            late: (None, 0, 0),
+        })
+    }
+
+    /// The sequence number that comes next.
+    pub(super) fn expects(&self) -> u64 {
+        self.sequence + 1
+    }
+
+    /// The holds that are committed and kept in files: a successor of the same epoch has them too (E1).
+    pub(super) fn bequest(&self) -> Vec<Committed> {
+        if matches!(self.history.state, DrainState::ShutdownDraining | DrainState::Stopped) {
+            return Vec::new();
+        }
+        let committed = self.holds.iter().filter(|hold| hold.commit.is_some() && hold.source == Source::File);
+        committed.map(|hold| (hold.id.clone(), hold.owner.clone())).collect()
+    }
+
+    pub(super) fn take(&mut self, line: &Line) -> Result<(), Breach> {
+        self.sequence = line.sequence;
+        let counts = Counts::of(line);
+        if let Some(counts) = counts {
+            check_marks(line, counts)?;
+        }
+        match (line.event, counts) {
+            (LineEvent::Start, _) => breach(Property::C6, "a process starts twice: its incarnation is not its own"),
+            (
+                LineEvent::HoldBegun | LineEvent::HoldRenewed | LineEvent::HoldCommitted | LineEvent::HoldEnded,
+                counts,
+            ) => self.take_hold(line, counts),
+            (LineEvent::Admit | LineEvent::Finish | LineEvent::Reading, Some(counts)) => {
+                self.take_present(line, counts)
+            }
+            (LineEvent::Status, Some(counts)) => self.take_status(line, counts),
+            (LineEvent::Interrupted, Some(counts)) => self.take_interrupt(line, counts),
+            (event, Some(counts)) => match event.moves() {
+                Some(moved) => self.take_move(line, moved, counts),
+                None => Ok(()),
+            },
+            // `Line::misfit` has turned this away.
+            (_, None) => Ok(()),
+        }
+    }
+
+    fn take_move(&mut self, line: &Line, event: Event, counts: Counts) -> Result<(), Breach> {
+        let from = self.history;
+        let to = match next(from.state, event) {
+            Step::Moves(to) => to,
+            Step::Stays => {
+                if !from.is_at(line.state, line.generation) {
+                    let what = format!("{} changes nothing in {}, and here it did", word(event), from.state);
+                    return breach(Property::S2, what);
+                }
+                from.state
+            }
+            Step::Refused(why) => {
+                let property = match why {
+                    Denial::NotShuttingDown => Property::S1,
+                    Denial::ShutdownWins => Property::S3,
+                    Denial::StoppedIsFinal => Property::S4,
+                };
+                return breach(property, format!("{} happened in {}: {why}", word(event), from.state));
+            }
+        };
+        if line.state != to {
+            let what = format!("{} leads from {} to {to}, and here it led to {}", word(event), from.state, line.state);
+            return breach(Property::S1, what);
+        }
+        let opens = from.state.admits() && !to.admits();
+        let generation = if opens { following(from.generation) } else { from.generation };
+        if line.generation != generation {
+            let what = format!("this is drain {generation}, and the line calls it {}", line.generation);
+            return breach(Property::G4, what);
+        }
+        self.check_cause(event, from.state)?;
+        let place = Place::of(line, counts);
+        self.check_order(&place)?;
+        self.history.move_to(&place).map_err(|found| self.under_commit(found))?;
+        if opens {
+            self.closed(generation)?;
+            self.hold_ended = false;
+        }
+        // What has happened is part of the present.
+        if Place::rank(self.present.state, self.present.generation) < Place::rank(to, generation) {
+            self.present.move_to(&place).map_err(|found| self.under_commit(found))?;
+        } else if opens && self.present.shares_drain(&place) && self.present.first.turns > counts.turns {
+            let (first, closing) = (self.present.first.turns, counts.turns);
+            let what = format!("{first} turn(s) were seen in flight behind a gate that closed on {closing}");
+            return breach(Property::G2, what);
+        }
+        Ok(())
+    }
+
+    /// Whether the holds give cause for this move (H1, H2, E1).
+    fn check_cause(&mut self, event: Event, from: DrainState) -> Result<(), Breach> {
+        let wanted = self.holds.moves(from, EARLY);
+        match event {
+            Event::BeginDrain if from == DrainState::Running && wanted.is_none() => {
+                if self.holds.moves(from, LATE).is_none() {
+                    return breach(Property::H1, "the gate closed, and no hold closes it");
+                }
+                // An unready delay is over: if it can only be that of one hold, that hold closes the gate from now on.
+                let pending: Vec<Hold> = self.holds.iter().filter(|hold| !hold.closes(EARLY)).cloned().collect();
+                if let [hold] = &pending[..] {
+                    self.holds.restore(Hold { closes_at: EARLY, ..hold.clone() });
+                }
+                Ok(())
+            }
+            Event::EndDrain if from == DrainState::ExternalDraining && wanted.is_none() => {
+                let closing: Vec<&Hold> = self.holds.iter().filter(|hold| hold.closes(EARLY)).collect();
+                let names = closing.iter().map(|hold| hold.id.as_str()).collect::<Vec<_>>().join(", ");
+                let property = if closing.iter().any(|hold| hold.commit.is_some()) {
+                    Property::E1
+                } else if self.hold_ended {
+                    Property::H2
+                } else {
+                    Property::H1
+                };
+                breach(property, format!("the gate reopened while a live hold closes it ({names})"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether history passes through where the gate has already been seen.
+    fn check_order(&self, to: &Place) -> Result<(), Breach> {
+        let seen = Place::rank(self.present.state, self.present.generation);
+        let (from, to) =
+            (Place::rank(self.history.state, self.history.generation), Place::rank(to.state, to.generation));
+        if from < seen && seen < to {
+            let what = format!(
+                "the gate was seen in {} in drain {}, and its moves never led there",
+                self.present.state, self.present.generation
+            );
+            return breach(Property::S1, what);
+        }
+        Ok(())
+    }
+
+    fn take_hold(&mut self, line: &Line, counts: Option<Counts>) -> Result<(), Breach> {
+        let (Some(id), Some(owner), Some(by)) = (&line.request, &line.owner, &line.by) else { return Ok(()) };
+        if !self.history.is_at(line.state, line.generation) {
+            let Place { state, generation, .. } = self.history;
+            let what = format!(
+                "the line is of {} in drain {}, and the gateway is in {state} in drain {generation}",
+                line.state, line.generation
+            );
+            return breach(Property::G4, what);
+        }
+        match line.event {
+            LineEvent::HoldEnded => self.end_hold(id, owner, by, line.ending.unwrap_or(Ending::Withdrawn)),
+            LineEvent::HoldCommitted => self.commit_hold(id, owner, counts),
+            event => {
+                let mut request = Request::begin(id.clone(), owner.clone());
+                request.nonce = Some(self.nonce());
+                request.source = line.source.unwrap_or(Source::Process);
+                // Any delay is as good as another: when it ends is not in the trace.
+                let delayed = line.unready_delay_ms.is_some_and(|millis| millis > 0);
+                request.unready_delay = if delayed { Duration::from_secs(1) } else { Duration::ZERO };
+                let renews = event == LineEvent::HoldRenewed;
+                let (outcome, change) = self.apply(&request, self.history.counts.is_zero());
+                match (outcome, change.map(|change| change.what)) {
+                    (Outcome::Refused(why), _) => breach(of(why), format!("{id} was begun by {owner:?}: {why}")),
+                    (_, Some(HoldEvent::Renewed)) if !renews => {
+                        breach(Property::S2, format!("{id} was begun although it is held: that is a renewal"))
+                    }
+                    (_, Some(HoldEvent::Begun)) if renews => {
+                        breach(Property::H3, format!("{id} was renewed, and nobody holds it"))
+                    }
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn commit_hold(&mut self, id: &RequestId, owner: &str, counts: Option<Counts>) -> Result<(), Breach> {
+        if counts.is_some_and(|counts| !counts.is_zero()) {
+            let counts = counts.unwrap_or_default();
+            return breach(Property::E1, format!("{id} was committed with {counts} in flight"));
+        }
+        let mut request = Request::commit(id.clone(), owner, self.incarnation.clone(), self.history.generation);
+        request.nonce = Some(self.nonce());
+        // What was in flight at the last line may have finished since: a later line that shows it in flight is the breach.
+        let (outcome, _) = self.apply(&request, !self.history.state.admits());
+        match outcome {
+            Outcome::Committed => {}
+            Outcome::Refused(Denied::NotDrained) => {
+                return breach(Property::E1, format!("{id} was committed while the gate is open"));
+            }
+            Outcome::Refused(why) => return breach(of(why), format!("{id} was committed by {owner:?}: {why}")),
+            _ => return breach(Property::E1, format!("{id} was committed, and can't have been")),
+        }
+        self.history.counts = Counts::default();
+        if self.present.shares_drain(&self.history) {
+            self.present.counts = Counts::default();
+        }
+        Ok(())
+    }
+
+    fn end_hold(&mut self, id: &RequestId, owner: &str, by: &str, ending: Ending) -> Result<(), Breach> {
+        let Some(hold) = self.holds.get(id).cloned() else {
+            return breach(Property::H1, format!("{id} ended, and nobody holds it"));
+        };
+        if hold.owner != owner {
+            let what = format!("{id} belongs to {:?}, and it ended as {owner:?}'s", hold.owner);
+            return breach(Property::H2, what);
+        }
+        let ended = match ending {
+            Ending::Expired => {
+                // Its lease may have run out by now. Whether that ends it is for production's rule to say.
+                self.holds.restore(Hold { expires_at: EARLY, ..hold.clone() });
+                !self.holds.expire(EARLY).is_empty()
+            }
+            Ending::Withdrawn if by.is_empty() && !hold.owner.is_empty() => self.holds.absent(id).is_some(),
+            Ending::Absorbed => {
+                if !matches!(self.history.state, DrainState::ShutdownDraining | DrainState::Stopped) {
+                    return breach(Property::H2, format!("{id} was absorbed, and nothing shuts down"));
+                }
+                self.remove(id);
+                return Ok(());
+            }
+            Ending::Withdrawn | Ending::Overridden => {
+                let mut request = match ending {
+                    Ending::Overridden => Request::override_hold(id.clone(), by),
+                    _ => Request::withdraw(id.clone(), by),
+                };
+                request.nonce = Some(self.nonce());
+                request.token = hold.commit.as_ref().map(|commit| commit.token.clone());
+                match self.apply(&request, true) {
+                    (Outcome::Refused(why), _) => {
+                        return breach(of(why), format!("{by:?} ended {id}, which belongs to {owner:?}: {why}"));
+                    }
+                    (_, change) => change.is_some(),
+                }
+            }
+        };
+        if !ended {
+            let (property, why) = match &hold.commit {
+                Some(_) => (Property::H4, "it is committed"),
+                None => (Property::H2, "it is kept in the process, not in a file"),
+            };
+            let how = if ending == Ending::Expired { "its lease ran out" } else { "its file was removed" };
+            return breach(property, format!("{id} ended because {how}, and {why}"));
+        }
+        self.hold_ended = true;
+        self.forget(id);
+        Ok(())
+    }
+
+    fn remove(&mut self, id: &RequestId) {
+        let mut request = Request::override_hold(id.clone(), "");
+        request.nonce = Some(self.nonce());
+        let facts = Facts {
+            incarnation: &self.incarnation,
+            generation: self.history.generation,
+            drained: true,
+            shutting_down: false,
+        };
+        self.holds.apply(&request, &facts, EARLY);
+        self.forget(id);
+    }
+
+    /// The set remembers what ended for as long as a file may lie there; a trace tells of no files.
+    fn forget(&mut self, id: &RequestId) {
+        self.holds.absent(id);
+    }
+
+    fn apply(&mut self, request: &Request, drained: bool) -> (Outcome, Option<crate::hold::HoldChange>) {
+        let shutting_down = matches!(self.history.state, DrainState::ShutdownDraining | DrainState::Stopped);
+        let generation = self.history.generation;
+        let facts = Facts { incarnation: &self.incarnation, generation, drained, shutting_down };
+        self.holds.apply(request, &facts, EARLY)
+    }
+
+    /// Each line is a write of its own.
+    fn nonce(&self) -> Nonce {
+        Nonce::from(self.sequence.to_string())
+    }
+
+    fn take_interrupt(&mut self, line: &Line, counts: Counts) -> Result<(), Breach> {
+        if line.state != DrainState::ShutdownDraining || !self.history.is_at(line.state, line.generation) {
+            return breach(Property::S3, "work was interrupted, and only a shutdown past its deadline does that");
+        }
+        self.history.move_to(&Place::of(line, counts)).map_err(|found| self.under_commit(found))
+    }
+
+    fn take_present(&mut self, line: &Line, counts: Counts) -> Result<(), Breach> {
+        let place = Place::of(line, counts);
+        reach(&self.present, &place)?;
+        if self.history.is_at(line.state, line.generation) {
+            self.check_settled(line.event)?;
+        }
+        if self.history.shares_drain(&place) {
+            self.history.counts.fall_to(counts).map_err(|found| self.under_commit(found))?;
+        }
+        self.present.move_to(&place).map_err(|found| self.under_commit(found))?;
+        if !line.state.admits() {
+            self.closed(line.generation)?;
+        }
+        self.count(line, counts)
+    }
+
+    /// What the holds ask for has been done before they are in the trace.
+    fn check_settled(&self, event: LineEvent) -> Result<(), Breach> {
+        match self.holds.moves(self.history.state, EARLY) {
+            Some(Event::BeginDrain) => {
+                let by = self.holds.iter().map(|hold| hold.id.as_str()).collect::<Vec<_>>().join(", ");
+                let property = if event == LineEvent::Admit { Property::G1 } else { Property::H1 };
+                breach(property, format!("the gate is open although a live hold closes it ({by})"))
+            }
+            Some(_) => breach(Property::L2, "the gate is still closed although its last hold has ended"),
+            None => Ok(()),
+        }
+    }
+
+    /// Logged turns against counted ones.
+    fn count(&mut self, line: &Line, counts: Counts) -> Result<(), Breach> {
+        let turn = line.work == Some(Work::Turn);
+        if turn && line.event == LineEvent::Admit {
+            self.logged += 1;
+            if !line.state.admits() {
+                self.late.2 += 1;
+                self.check_late()?;
+            }
+        }
+        if self.logged > counts.turns {
+            let what = format!("{} turn(s) are logged as in flight, and {} counted", self.logged, counts.turns);
+            return breach(Property::G6, what);
+        }
+        if turn && line.event == LineEvent::Finish {
+            if self.logged > 0 {
+                self.logged -= 1;
+            } else if self.unlogged > 0 {
+                self.unlogged -= 1;
+            } else {
+                return breach(Property::G6, "a turn finished that was never admitted");
+            }
+        }
+        Ok(())
+    }
+
+    /// The first line behind a closed gate: turns that are logged as admitted from now on were admitted before it closed.
+    fn closed(&mut self, generation: Generation) -> Result<(), Breach> {
+        if self.late.0 != Some(generation) {
+            self.late = (Some(generation), self.logged, 0);
+        }
+        self.check_late()
+    }
+
+    fn check_late(&self) -> Result<(), Breach> {
+        let (generation, logged, since) = self.late;
+        let closing = self.history.first.turns;
+        let known = generation == Some(self.history.generation) && !self.history.state.admits();
+        if known && logged + since > closing {
+            let what = format!(
+                "{since} turn(s) were logged as admitted after the gate had closed, on {closing} in flight of which \
+                 {logged} were logged"
+            );
+            return breach(Property::G2, what);
+        }
+        Ok(())
+    }
+
+    fn take_status(&mut self, line: &Line, counts: Counts) -> Result<(), Breach> {
+        if line.published == Some(GatewayState::Running) && !line.state.admits() {
+            return breach(Property::S6, format!("the status shows running, and the gateway is in {}", line.state));
+        }
+        let place = Place::of(line, counts);
+        let Some(published) = &mut self.published else {
+            self.published = Some(place);
+            return Ok(());
+        };
+        reach(published, &place)?;
+        published.move_to(&place)
+    }
+
+    fn under_commit(&self, found: Breach) -> Breach {
+        let committed = self.holds.iter().any(|hold| hold.commit.is_some());
+        if committed && matches!(found.property, Property::G2 | Property::G3) {
+            return Breach { property: Property::E1, what: format!("{}, under a committed hold", found.what) };
+        }
+        found
+    }
+
+    /// What could have come next, for people.
+    pub(super) fn possible(&self) -> Vec<String> {
+        let Place { state, generation, counts, .. } = self.history;
+        let mut possible = vec![format!("the gateway is in {state} in drain {generation}; last counted: {counts}")];
+        let holds: Vec<String> = self
+            .holds
+            .iter()
+            .map(|hold| {
+                let committed = if hold.commit.is_some() { ", committed" } else { "" };
+                let pending = if hold.closes(EARLY) { "" } else { ", pending" };
+                format!("{} of {:?}{committed}{pending}", hold.id, hold.owner)
+            })
+            .collect();
+        possible.push(if holds.is_empty() { "no hold".into() } else { format!("holds: {}", holds.join("; ")) });
+        for event in Event::ALL {
+            if let Step::Moves(to) = next(state, event) {
+                let opens = state.admits() && !to.admits();
+                let drain = if opens { following(generation) } else { generation };
+                let when = match (event, self.holds.moves(state, EARLY)) {
+                    (Event::BeginDrain | Event::EndDrain, None) => ", once the holds ask for it",
+                    (Event::Stop, _) if !counts.is_zero() => ", once nothing is in flight or marked as abandoned",
+                    _ => "",
+                };
+                possible.push(format!("{}: to {to} in drain {drain}{when}", word(event)));
+            }
+        }
+        let more = match (state, counts.is_zero()) {
+            (DrainState::Running, _) => "readings and admissions in this state, with any counts".into(),
+            (_, true) => "readings with nothing in flight".into(),
+            (_, false) => format!("readings and finishes with at most {} turn(s) in flight", counts.turns),
+        };
+        possible.push(more);
+        possible
+    }
+}
+
+/// Whether a present line can be where it says: at most [`AHEAD`] moves of the table ahead of the one before it.
+fn reach(from: &Place, to: &Place) -> Result<(), Breach> {
+    if from.is_at(to.state, to.generation) {
+        return Ok(());
+    }
+    let mut frontier = vec![(from.state, from.generation)];
+    for _ in 0..AHEAD {
+        let mut further = Vec::with_capacity(4);
+        for (state, generation) in frontier {
+            for event in Event::ALL {
+                let Step::Moves(moved) = next(state, event) else { continue };
+                let drain = if state.admits() { following(generation) } else { generation };
+                if to.is_at(moved, drain) {
+                    return Ok(());
+                }
+                if Place::rank(moved, drain) < Place::rank(to.state, to.generation) {
+                    further.push((moved, drain));
+                }
+            }
+        }
+        if further.is_empty() {
+            break;
+        }
+        further.sort_unstable_by_key(|(state, generation)| Place::rank(*state, *generation));
+        further.dedup();
+        frontier = further;
+    }
+    let property = match from.state {
+        DrainState::Stopped => Property::S4,
+        DrainState::ShutdownDraining => Property::S3,
+        _ if to.generation.0 < from.generation.0 => Property::G4,
+        _ => Property::S1,
+    };
+    let (Place { state, generation, .. }, at) = (from, format!("{} in drain {}", to.state, to.generation));
+    breach(property, format!("the gate was seen in {state} in drain {generation}, from which nothing leads to {at}"))
+}
+
+/// What a counted line says of itself.
+fn check_marks(line: &Line, counts: Counts) -> Result<(), Breach> {
+    let abandoned = line.abandoned.unwrap_or(false);
+    if abandoned && line.state != DrainState::Stopped {
+        return breach(Property::S5, format!("work was abandoned in {}, and only a forced stop does that", line.state));
+    }
+    if line.state == DrainState::Stopped && !counts.is_zero() && !abandoned {
+        return breach(Property::S5, format!("stopped with {counts} in flight, which nobody abandoned"));
+    }
+    let drained = !line.state.admits() && counts.is_zero() && !abandoned;
+    if line.drained.is_some_and(|said| said != drained) {
+        let said = if drained { "not drained" } else { "drained" };
+        return breach(Property::G3, format!("the line says {said}, and it is {} with {counts} in flight", line.state));
+    }
+    Ok(())
+}
+
+/// The property that stands behind a refusal: to have granted the request breaks it.
+fn of(denied: Denied) -> Property {
+    match denied {
+        Denied::NotYours => Property::H2,
+        Denied::Committed => Property::H4,
+        Denied::OtherIncarnation => Property::C6,
+        Denied::ShuttingDown => Property::S3,
+        Denied::LeaseExpired => Property::H3,
+        Denied::NotHeld | Denied::NotDrained | Denied::NotClosedYet | Denied::OtherGeneration => Property::E1,
+    }
+}
+
+fn following(generation: Generation) -> Generation {
+    Generation((generation.0 + 1) & Generation::MAX)
+}
+
+fn word(event: Event) -> &'static str {
+    match event {
+        Event::BeginDrain => "begin_drain",
+        Event::EndDrain => "end_drain",
+        Event::BeginShutdown => "begin_shutdown",
+        Event::Stop => "stop",
+    }
+}
+
+fn restored(hold: &StartHold) -> Hold {
+    let token = Nonce::from(format!("{} at the start", hold.request));
+    Hold {
+        id: hold.request.clone(),
+        owner: hold.owner.clone(),
+        reason: String::new(),
+        source: hold.source,
+        first_seen: EARLY,
+        closes_at: if hold.pending { Duration::from_secs(1) } else { EARLY },
+        expires_at: LATE,
+        deadline: None,
+        suppress_notification: false,
+        nonce: Some(token.clone()),
+        refused: None,
+        commit: hold.committed.then_some(crate::hold::Commit { token, at: EARLY }),
+    }
+}
