@@ -5,6 +5,7 @@
 //! | [`arguments`] | what can be typed, and what the help says of it; the manual and `docs/cli.md` are generated from it |
 //! | `commands` | what each command does |
 //! | `child` | the command that `run` runs, and the signals that concern it |
+//! | [`evidence`] | `check-trace` and `probe` |
 //! | `report` | what is printed: progress and messages on stderr, results on stdout |
 //!
 //! Every ending's exit code comes from [`ExitCode`](crate::client::ExitCode).
@@ -12,6 +13,7 @@
 pub mod arguments;
 mod child;
 mod commands;
+pub mod evidence;
 mod report;
 
 use arguments::Arguments;

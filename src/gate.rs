@@ -68,6 +68,13 @@ impl Generation {
     pub const MAX: u32 = word::MAX_GENERATION;
 }
 
+impl From<u32> for Generation {
+    /// Of the low 22 bits.
+    fn from(count: u32) -> Self {
+        Self(count & Self::MAX)
+    }
+}
+
 impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

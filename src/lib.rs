@@ -36,6 +36,10 @@ pub mod http;
 #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
 pub mod client;
 
+#[cfg(feature = "probe")]
+#[cfg_attr(docsrs, doc(cfg(feature = "probe")))]
+pub mod probe;
+
 #[cfg(feature = "cli")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
 pub mod cli;
@@ -57,8 +61,6 @@ pub mod events;
 pub mod conformance;
 
 pub mod trace;
-
-pub mod property;
 
 mod sync;
 

@@ -88,6 +88,17 @@ properties! {
 }
 
 impl PropertyId {
+    /// All of them, in their order.
+    pub fn all() -> impl Iterator<Item = Self> {
+        PROPERTIES.iter().map(|property| property.id)
+    }
+
+    /// What is promised.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        self.property().sentence
+    }
+
     /// The property of this number.
     #[must_use]
     pub const fn property(self) -> &'static Property {

@@ -6,7 +6,7 @@
 mod evidence;
 
 use evidence::{check_text, names, read};
-use gateway_drain::property::Property;
+use gateway_drain::properties::PropertyId;
 use gateway_drain::trace::check::{Report, Verdict, check_files};
 use gateway_drain::trace::line::{self, LineEvent};
 use std::collections::BTreeSet;
@@ -44,7 +44,7 @@ fn the_rejected_traces_show_every_property_that_a_trace_can_break() {
         .filter_map(|name| name.split_once("__"))
         .map(|(number, _)| number.to_owned())
         .collect();
-    let all: BTreeSet<String> = Property::all().map(|property| property.to_string()).collect();
+    let all: BTreeSet<String> = PropertyId::all().map(|property| property.to_string()).collect();
     let unseen: Vec<&String> = all.difference(&shown).collect();
     // What a trace can't show is listed in docs/trace.md.
     assert_eq!(unseen, ["C1", "C2", "C3", "C4", "E2", "G5", "H5", "L1", "L3", "L4"]);

@@ -3,6 +3,7 @@
 //! Pure. The help, the completions, the manual and `docs/cli.md` all come from here, and the table of exit codes in them
 //! comes from [`ExitCode`].
 
+use super::evidence::{CheckTrace, Probe};
 use crate::client::{Drain, ExitCode};
 use crate::hold::{Incarnation, InvalidRequestId, Nonce, RequestId};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -24,7 +25,7 @@ use std::time::Duration;
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 pub struct Arguments {
     /// The gateway's home, on this machine. [default: `$HERMES_HOME`, else `~/.hermes`]
-    #[arg(long, global = true, value_name = "FOLDER", conflicts_with = "url", help_heading = "Gateway")]
+    #[arg(long, global = true, value_name = "FOLDER", help_heading = "Gateway")]
     pub home: Option<PathBuf>,
 
     /// The address of the gateway or its dashboard, such as `http://127.0.0.1:8080`.
@@ -117,6 +118,29 @@ pub enum Verb {
     ///
     /// Exits with 0 if a gateway lives there, whatever its state, and with 7 if none does.
     Status,
+
+    /// Tell whether a correct gateway could have written a trace.
+    ///
+    /// Names the first line that no correct gateway writes, the property it breaks, and what was possible there. The format
+    /// is told in `docs/trace.md`.
+    ///
+    /// Exit code: 0 it conforms, 1 it violates, 2 it can't be judged.
+    #[command(after_long_help = "Examples:
+  gateway-drain check-trace run.jsonl
+  my-gateway --trace /dev/stdout | gateway-drain check-trace -")]
+    CheckTrace(CheckTrace),
+
+    /// Drive a running gateway from outside, and tell which properties it keeps and which it breaks.
+    ///
+    /// Begins and cancels drains many times, puts corrupt markers there, and restarts the gateway if told how: use one that
+    /// nobody needs. Takes --home, --url or both; with --home it sees most. Takes back all that it has begun, also on
+    /// Ctrl-C; killed, it leaves holds that end within a minute, and a marker that a gateway without leases keeps.
+    ///
+    /// Exit code: 0 nothing was seen broken, 1 something was, 2 it could not be tried or ended.
+    #[command(after_long_help = "Example:
+  gateway-drain probe --home ~/.hermes --restart-cmd 'systemctl restart gateway' \\
+    --turn-url http://127.0.0.1:8080/turns --turn-body '{\"session\": \"probe\", \"millis\": 5000}'")]
+    Probe(Probe),
 
     /// Make a secret for the HTTP endpoint.
     #[command(subcommand)]
@@ -296,7 +320,7 @@ fn request_id(text: &str) -> Result<RequestId, InvalidRequestId> {
 }
 
 /// A time as people write it: `90` and `90s`, `10m`, `1h30m`, `500ms`.
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let unclear = || format!("{text:?} is no time: write it as 90, 90s, 10m, 1h30m or 500ms");
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let friendly = || text.parse::<jiff::SignedDuration>().ok().and_then(|time| Duration::try_from(time).ok());

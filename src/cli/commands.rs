@@ -31,6 +31,8 @@ pub(super) fn perform(arguments: &Arguments, report: &Report) -> Result<u8, Fail
         Verb::Cancel(cancel) => context()?.cancel(cancel)?,
         Verb::Renew(renew) => context()?.renew(renew)?,
         Verb::Status => return context()?.status(),
+        Verb::CheckTrace(check) => return Ok(check.perform(arguments.json)),
+        Verb::Probe(probe) => return probe.perform(arguments, secret()?),
         Verb::Secret(Secret::New) => {
             let secret = new_secret()?;
             report.result(&secret, json!({"secret": secret}));
@@ -45,6 +47,9 @@ pub(super) fn perform(arguments: &Arguments, report: &Report) -> Result<u8, Fail
 
 impl<'a> Context<'a> {
     fn new(arguments: &Arguments, report: &'a Report) -> Result<Self, Failure> {
+        if arguments.home.is_some() && arguments.url.is_some() {
+            return Err(Failure::Usage("give --home or --url, not both".into()));
+        }
         let gateway = if let Some(url) = &arguments.url {
             Gateway::over_http(url, secret()?)?
         } else {

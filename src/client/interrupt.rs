@@ -44,7 +44,7 @@ impl Interrupt {
     }
 
     /// Pauses until the time is over or it is raised; tells which.
-    pub(super) fn pause(&self, time: Duration) -> bool {
+    pub(crate) fn pause(&self, time: Duration) -> bool {
         let listener = self.own.changed.listen();
         if !self.is_raised() {
             listener.wait_timeout(time);

@@ -10,7 +10,7 @@ use super::line::{FORMAT, Line, LineEvent};
 use super::process::{Breach, Committed, Process};
 use crate::control::Epoch;
 use crate::hold::Incarnation;
-use crate::property::Property;
+use crate::properties::PropertyId;
 use core::fmt;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -54,7 +54,7 @@ pub struct Violation {
     /// Where it is.
     pub at: Place,
     /// What it breaks.
-    pub property: Property,
+    pub property: PropertyId,
     /// How.
     pub what: String,
     /// What was possible there.
@@ -171,7 +171,7 @@ impl Checker {
             Some((id, owner)) => {
                 let what =
                     format!("{id} of {owner:?} was committed, and the process that starts after doesn't hold it");
-                Err(Fault::Breach(Breach { property: Property::E1, what }, before.process.possible()))
+                Err(Fault::Breach(Breach { property: PropertyId::E1, what }, before.process.possible()))
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::hold::{
     Denied, Ending, Facts, Hold, HoldEvent, HoldSet, Incarnation, LeasePolicy, Nonce, Outcome, Request, RequestId,
     Source,
 };
-use crate::property::Property;
+use crate::properties::PropertyId;
 use crate::state::{Denial, DrainState, Event, Step, next};
 use crate::status::GatewayState;
 use std::time::Duration;
@@ -34,11 +34,11 @@ const LATE: Duration = Duration::from_secs(60 * 60);
 /// What a line breaks, and how.
 #[derive(Debug)]
 pub(super) struct Breach {
-    pub(super) property: Property,
+    pub(super) property: PropertyId,
     pub(super) what: String,
 }
 
-fn breach<T>(property: Property, what: impl Into<String>) -> Result<T, Breach> {
+fn breach<T>(property: PropertyId, what: impl Into<String>) -> Result<T, Breach> {
     Err(Breach { property, what: what.into() })
 }
 
@@ -61,12 +61,15 @@ impl Counts {
     /// something is still in flight.
     fn fall_to(self, later: Self) -> Result<(), Breach> {
         if self.is_zero() && !later.is_zero() {
-            return breach(Property::G3, format!("the gate was drained, and {later} are in flight in the same drain"));
+            return breach(
+                PropertyId::G3,
+                format!("the gate was drained, and {later} are in flight in the same drain"),
+            );
         }
         if later.turns > self.turns {
             let Self { turns, .. } = self;
             return breach(
-                Property::G2,
+                PropertyId::G2,
                 format!("the turns in flight rose from {turns} to {} while the gate was closed", later.turns),
             );
         }
@@ -121,7 +124,7 @@ impl Place {
         if self.shares_drain(to) {
             self.counts.fall_to(to.counts)?;
             if self.state == DrainState::Stopped && to.counts.internal > self.counts.internal {
-                return breach(Property::S4, "internal work was admitted by a stopped gateway");
+                return breach(PropertyId::S4, "internal work was admitted by a stopped gateway");
             }
             *self = Self { first: self.first, ..*to };
         } else {
@@ -166,13 +169,13 @@ impl Process {
         match holds.moves(line.state, at) {
             Some(Event::BeginDrain) => {
                 let by = holds.iter().filter(|h| h.closes(at)).map(|h| h.id.as_str()).collect::<Vec<_>>().join(", ");
-                return breach(Property::C5, format!("the gateway starts open under a live hold ({by})"));
+                return breach(PropertyId::C5, format!("the gateway starts open under a live hold ({by})"));
             }
-            Some(_) => return breach(Property::H1, "the gateway starts closed, and no hold closes it"),
+            Some(_) => return breach(PropertyId::H1, "the gateway starts closed, and no hold closes it"),
             None => {}
         }
         if line.state != DrainState::Running && !counts.is_zero() && holds.iter().any(|hold| hold.commit.is_some()) {
-            return breach(Property::E1, format!("{counts} are in flight under a committed hold"));
+            return breach(PropertyId::E1, format!("{counts} are in flight under a committed hold"));
         }
         check_marks(line, counts)?;
         Ok(Self {
@@ -211,7 +214,7 @@ impl Process {
             check_marks(line, counts)?;
         }
         match (line.event, counts) {
-            (LineEvent::Start, _) => breach(Property::C6, "a process starts twice: its incarnation is not its own"),
+            (LineEvent::Start, _) => breach(PropertyId::C6, "a process starts twice: its incarnation is not its own"),
             (
                 LineEvent::HoldBegun | LineEvent::HoldRenewed | LineEvent::HoldCommitted | LineEvent::HoldEnded,
                 counts,
@@ -237,28 +240,28 @@ impl Process {
             Step::Stays => {
                 if !from.is_at(line.state, line.generation) {
                     let what = format!("{} changes nothing in {}, and here it did", word(event), from.state);
-                    return breach(Property::S2, what);
+                    return breach(PropertyId::S2, what);
                 }
                 from.state
             }
             Step::Refused(why) => {
                 let property = match why {
-                    Denial::NotShuttingDown => Property::S1,
-                    Denial::ShutdownWins => Property::S3,
-                    Denial::StoppedIsFinal => Property::S4,
+                    Denial::NotShuttingDown => PropertyId::S1,
+                    Denial::ShutdownWins => PropertyId::S3,
+                    Denial::StoppedIsFinal => PropertyId::S4,
                 };
                 return breach(property, format!("{} happened in {}: {why}", word(event), from.state));
             }
         };
         if line.state != to {
             let what = format!("{} leads from {} to {to}, and here it led to {}", word(event), from.state, line.state);
-            return breach(Property::S1, what);
+            return breach(PropertyId::S1, what);
         }
         let opens = from.state.admits() && !to.admits();
         let generation = if opens { following(from.generation) } else { from.generation };
         if line.generation != generation {
             let what = format!("this is drain {generation}, and the line calls it {}", line.generation);
-            return breach(Property::G4, what);
+            return breach(PropertyId::G4, what);
         }
         self.check_cause(event, from.state)?;
         let place = Place::of(line, counts);
@@ -274,7 +277,7 @@ impl Process {
         } else if opens && self.present.shares_drain(&place) && self.present.first.turns > counts.turns {
             let (first, closing) = (self.present.first.turns, counts.turns);
             let what = format!("{first} turn(s) were seen in flight behind a gate that closed on {closing}");
-            return breach(Property::G2, what);
+            return breach(PropertyId::G2, what);
         }
         Ok(())
     }
@@ -285,7 +288,7 @@ impl Process {
         match event {
             Event::BeginDrain if from == DrainState::Running && wanted.is_none() => {
                 if self.holds.moves(from, LATE).is_none() {
-                    return breach(Property::H1, "the gate closed, and no hold closes it");
+                    return breach(PropertyId::H1, "the gate closed, and no hold closes it");
                 }
                 // An unready delay is over: if it can only be that of one hold, that hold closes the gate from now on.
                 let pending: Vec<Hold> = self.holds.iter().filter(|hold| !hold.closes(EARLY)).cloned().collect();
@@ -298,11 +301,11 @@ impl Process {
                 let closing: Vec<&Hold> = self.holds.iter().filter(|hold| hold.closes(EARLY)).collect();
                 let names = closing.iter().map(|hold| hold.id.as_str()).collect::<Vec<_>>().join(", ");
                 let property = if closing.iter().any(|hold| hold.commit.is_some()) {
-                    Property::E1
+                    PropertyId::E1
                 } else if self.hold_ended {
-                    Property::H2
+                    PropertyId::H2
                 } else {
-                    Property::H1
+                    PropertyId::H1
                 };
                 breach(property, format!("the gate reopened while a live hold closes it ({names})"))
             }
@@ -320,7 +323,7 @@ impl Process {
                 "the gate was seen in {} in drain {}, and its moves never led there",
                 self.present.state, self.present.generation
             );
-            return breach(Property::S1, what);
+            return breach(PropertyId::S1, what);
         }
         Ok(())
     }
@@ -333,7 +336,7 @@ impl Process {
                 "the line is of {} in drain {}, and the gateway is in {state} in drain {generation}",
                 line.state, line.generation
             );
-            return breach(Property::G4, what);
+            return breach(PropertyId::G4, what);
         }
         match line.event {
             LineEvent::HoldEnded => self.end_hold(id, owner, by, line.ending.unwrap_or(Ending::Withdrawn)),
@@ -350,10 +353,10 @@ impl Process {
                 match (outcome, change.map(|change| change.what)) {
                     (Outcome::Refused(why), _) => breach(of(why), format!("{id} was begun by {owner:?}: {why}")),
                     (_, Some(HoldEvent::Renewed)) if !renews => {
-                        breach(Property::S2, format!("{id} was begun although it is held: that is a renewal"))
+                        breach(PropertyId::S2, format!("{id} was begun although it is held: that is a renewal"))
                     }
                     (_, Some(HoldEvent::Begun)) if renews => {
-                        breach(Property::H3, format!("{id} was renewed, and nobody holds it"))
+                        breach(PropertyId::H3, format!("{id} was renewed, and nobody holds it"))
                     }
                     _ => Ok(()),
                 }
@@ -364,7 +367,7 @@ impl Process {
     fn commit_hold(&mut self, id: &RequestId, owner: &str, counts: Option<Counts>) -> Result<(), Breach> {
         if counts.is_some_and(|counts| !counts.is_zero()) {
             let counts = counts.unwrap_or_default();
-            return breach(Property::E1, format!("{id} was committed with {counts} in flight"));
+            return breach(PropertyId::E1, format!("{id} was committed with {counts} in flight"));
         }
         let mut request = Request::commit(id.clone(), owner, self.incarnation.clone(), self.history.generation);
         request.nonce = Some(self.nonce());
@@ -373,10 +376,10 @@ impl Process {
         match outcome {
             Outcome::Committed => {}
             Outcome::Refused(Denied::NotDrained) => {
-                return breach(Property::E1, format!("{id} was committed while the gate is open"));
+                return breach(PropertyId::E1, format!("{id} was committed while the gate is open"));
             }
             Outcome::Refused(why) => return breach(of(why), format!("{id} was committed by {owner:?}: {why}")),
-            _ => return breach(Property::E1, format!("{id} was committed, and can't have been")),
+            _ => return breach(PropertyId::E1, format!("{id} was committed, and can't have been")),
         }
         self.history.counts = Counts::default();
         if self.present.shares_drain(&self.history) {
@@ -387,11 +390,11 @@ impl Process {
 
     fn end_hold(&mut self, id: &RequestId, owner: &str, by: &str, ending: Ending) -> Result<(), Breach> {
         let Some(hold) = self.holds.get(id).cloned() else {
-            return breach(Property::H1, format!("{id} ended, and nobody holds it"));
+            return breach(PropertyId::H1, format!("{id} ended, and nobody holds it"));
         };
         if hold.owner != owner {
             let what = format!("{id} belongs to {:?}, and it ended as {owner:?}'s", hold.owner);
-            return breach(Property::H2, what);
+            return breach(PropertyId::H2, what);
         }
         let ended = match ending {
             Ending::Expired => {
@@ -402,7 +405,7 @@ impl Process {
             Ending::Withdrawn if by.is_empty() && !hold.owner.is_empty() => self.holds.absent(id).is_some(),
             Ending::Absorbed => {
                 if !matches!(self.history.state, DrainState::ShutdownDraining | DrainState::Stopped) {
-                    return breach(Property::H2, format!("{id} was absorbed, and nothing shuts down"));
+                    return breach(PropertyId::H2, format!("{id} was absorbed, and nothing shuts down"));
                 }
                 self.remove(id);
                 return Ok(());
@@ -424,8 +427,8 @@ impl Process {
         };
         if !ended {
             let (property, why) = match &hold.commit {
-                Some(_) => (Property::H4, "it is committed"),
-                None => (Property::H2, "it is kept in the process, not in a file"),
+                Some(_) => (PropertyId::H4, "it is committed"),
+                None => (PropertyId::H2, "it is kept in the process, not in a file"),
             };
             let how = if ending == Ending::Expired { "its lease ran out" } else { "its file was removed" };
             return breach(property, format!("{id} ended because {how}, and {why}"));
@@ -467,7 +470,7 @@ impl Process {
 
     fn take_interrupt(&mut self, line: &Line, counts: Counts) -> Result<(), Breach> {
         if line.state != DrainState::ShutdownDraining || !self.history.is_at(line.state, line.generation) {
-            return breach(Property::S3, "work was interrupted, and only a shutdown past its deadline does that");
+            return breach(PropertyId::S3, "work was interrupted, and only a shutdown past its deadline does that");
         }
         self.history.move_to(&Place::of(line, counts)).map_err(|found| self.under_commit(found))
     }
@@ -493,10 +496,10 @@ impl Process {
         match self.holds.moves(self.history.state, EARLY) {
             Some(Event::BeginDrain) => {
                 let by = self.holds.iter().map(|hold| hold.id.as_str()).collect::<Vec<_>>().join(", ");
-                let property = if event == LineEvent::Admit { Property::G1 } else { Property::H1 };
+                let property = if event == LineEvent::Admit { PropertyId::G1 } else { PropertyId::H1 };
                 breach(property, format!("the gate is open although a live hold closes it ({by})"))
             }
-            Some(_) => breach(Property::L2, "the gate is still closed although its last hold has ended"),
+            Some(_) => breach(PropertyId::L2, "the gate is still closed although its last hold has ended"),
             None => Ok(()),
         }
     }
@@ -513,7 +516,7 @@ impl Process {
         }
         if self.logged > counts.turns {
             let what = format!("{} turn(s) are logged as in flight, and {} counted", self.logged, counts.turns);
-            return breach(Property::G6, what);
+            return breach(PropertyId::G6, what);
         }
         if turn && line.event == LineEvent::Finish {
             if self.logged > 0 {
@@ -521,7 +524,7 @@ impl Process {
             } else if self.unlogged > 0 {
                 self.unlogged -= 1;
             } else {
-                return breach(Property::G6, "a turn finished that was never admitted");
+                return breach(PropertyId::G6, "a turn finished that was never admitted");
             }
         }
         Ok(())
@@ -544,14 +547,14 @@ impl Process {
                 "{since} turn(s) were logged as admitted after the gate had closed, on {closing} in flight of which \
                  {logged} were logged"
             );
-            return breach(Property::G2, what);
+            return breach(PropertyId::G2, what);
         }
         Ok(())
     }
 
     fn take_status(&mut self, line: &Line, counts: Counts) -> Result<(), Breach> {
         if line.published == Some(GatewayState::Running) && !line.state.admits() {
-            return breach(Property::S6, format!("the status shows running, and the gateway is in {}", line.state));
+            return breach(PropertyId::S6, format!("the status shows running, and the gateway is in {}", line.state));
         }
         let place = Place::of(line, counts);
         let Some(published) = &mut self.published else {
@@ -564,8 +567,8 @@ impl Process {
 
     fn under_commit(&self, found: Breach) -> Breach {
         let committed = self.holds.iter().any(|hold| hold.commit.is_some());
-        if committed && matches!(found.property, Property::G2 | Property::G3) {
-            return Breach { property: Property::E1, what: format!("{}, under a committed hold", found.what) };
+        if committed && matches!(found.property, PropertyId::G2 | PropertyId::G3) {
+            return Breach { property: PropertyId::E1, what: format!("{}, under a committed hold", found.what) };
         }
         found
     }
@@ -634,10 +637,10 @@ fn reach(from: &Place, to: &Place) -> Result<(), Breach> {
         frontier = further;
     }
     let property = match from.state {
-        DrainState::Stopped => Property::S4,
-        DrainState::ShutdownDraining => Property::S3,
-        _ if to.generation.0 < from.generation.0 => Property::G4,
-        _ => Property::S1,
+        DrainState::Stopped => PropertyId::S4,
+        DrainState::ShutdownDraining => PropertyId::S3,
+        _ if to.generation.0 < from.generation.0 => PropertyId::G4,
+        _ => PropertyId::S1,
     };
     let (Place { state, generation, .. }, at) = (from, format!("{} in drain {}", to.state, to.generation));
     breach(property, format!("the gate was seen in {state} in drain {generation}, from which nothing leads to {at}"))
@@ -647,28 +650,34 @@ fn reach(from: &Place, to: &Place) -> Result<(), Breach> {
 fn check_marks(line: &Line, counts: Counts) -> Result<(), Breach> {
     let abandoned = line.abandoned.unwrap_or(false);
     if abandoned && line.state != DrainState::Stopped {
-        return breach(Property::S5, format!("work was abandoned in {}, and only a forced stop does that", line.state));
+        return breach(
+            PropertyId::S5,
+            format!("work was abandoned in {}, and only a forced stop does that", line.state),
+        );
     }
     if line.state == DrainState::Stopped && !counts.is_zero() && !abandoned {
-        return breach(Property::S5, format!("stopped with {counts} in flight, which nobody abandoned"));
+        return breach(PropertyId::S5, format!("stopped with {counts} in flight, which nobody abandoned"));
     }
     let drained = !line.state.admits() && counts.is_zero() && !abandoned;
     if line.drained.is_some_and(|said| said != drained) {
         let said = if drained { "not drained" } else { "drained" };
-        return breach(Property::G3, format!("the line says {said}, and it is {} with {counts} in flight", line.state));
+        return breach(
+            PropertyId::G3,
+            format!("the line says {said}, and it is {} with {counts} in flight", line.state),
+        );
     }
     Ok(())
 }
 
 /// The property that stands behind a refusal: to have granted the request breaks it.
-fn of(denied: Denied) -> Property {
+fn of(denied: Denied) -> PropertyId {
     match denied {
-        Denied::NotYours => Property::H2,
-        Denied::Committed => Property::H4,
-        Denied::OtherIncarnation => Property::C6,
-        Denied::ShuttingDown => Property::S3,
-        Denied::LeaseExpired => Property::H3,
-        Denied::NotHeld | Denied::NotDrained | Denied::NotClosedYet | Denied::OtherGeneration => Property::E1,
+        Denied::NotYours => PropertyId::H2,
+        Denied::Committed => PropertyId::H4,
+        Denied::OtherIncarnation => PropertyId::C6,
+        Denied::ShuttingDown => PropertyId::S3,
+        Denied::LeaseExpired => PropertyId::H3,
+        Denied::NotHeld | Denied::NotDrained | Denied::NotClosedYet | Denied::OtherGeneration => PropertyId::E1,
     }
 }
 

@@ -1,0 +1,195 @@
+//! The probe: drives a running gateway, of any language, from outside, and tells which properties it saw kept or broken.
+//!
+//! It uses the wire contract alone: the marker, the hold files, the published status, the endpoint. Where a gateway knows
+//! less of it than this crate does (the reference's has no `drain` object and one hold), the properties that can't be seen
+//! are said to be unseen. It takes back all that it has begun, on every path: see [`outside`].
+//!
+//! | File | What it is |
+//! |---|---|
+//! | `outside.rs` | what can be done to a gateway and seen of it, and what has to be undone |
+//! | `checks.rs` | what is tried, in order, and what it shows |
+
+mod checks;
+mod outside;
+
+use crate::client::Interrupt;
+use crate::properties::PropertyId;
+use core::fmt;
+use outside::Outside;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Which gateway, and how to deal with it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its home, to act on its files.
+    pub home: Option<PathBuf>,
+    /// Its address, to use its endpoint.
+    pub url: Option<String>,
+    /// The bearer token of the endpoint.
+    pub secret: Option<String>,
+    /// Where a turn can be started by a POST, and with what body: how the gate itself is seen. A turn should last a
+    /// few seconds, and a refused one be answered with 503.
+    pub turn: Option<(String, String)>,
+    /// A shell command that restarts the gateway and returns.
+    pub restart: Option<String>,
+    /// How often the gateway looks at its files.
+    pub tick: Duration,
+    /// How long anything may take before it counts as never.
+    pub patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            home: None,
+            url: None,
+            secret: None,
+            turn: None,
+            restart: None,
+            tick: Duration::from_secs(1),
+            patience: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What was seen of a property.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sight {
+    /// It was kept, as far as was tried.
+    Kept,
+    /// It was broken.
+    Broken,
+    /// It can't be seen in this gateway, or with what the probe was given.
+    Unseen,
+}
+
+/// One thing that was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What it is about.
+    pub property: PropertyId,
+    /// What was seen.
+    pub sight: Sight,
+    /// What was tried, and what came of it.
+    pub evidence: String,
+}
+
+/// What the probe found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// In the order in which it was tried.
+    pub rows: Vec<Row>,
+    /// What ended the probe before its end, if something did.
+    pub cut_short: Option<String>,
+    /// What could not be taken back, if something couldn't.
+    pub left_behind: Option<String>,
+}
+
+/// Why nothing was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CanNotProbe(pub(crate) String);
+
+impl fmt::Display for CanNotProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CanNotProbe {}
+
+/// Probes a gateway. It is closed and opened many times meanwhile, so it should be one that nobody needs.
+///
+/// When `interrupt` is raised, it takes back what it has begun and returns what it has seen so far. A process that is
+/// killed can take nothing back: what has a lease ends with it within a minute, and a marker of a gateway that knows no
+/// leases stays.
+///
+/// # Errors
+/// [`CanNotProbe`]: it can't be reached, or isn't running, or somebody holds it already. Nothing has been touched.
+pub fn run(options: &Options, interrupt: &Interrupt) -> Result<Report, CanNotProbe> {
+    let mut outside = Outside::of(options, interrupt)?;
+    let mut report = Report::default();
+    if let Err(stop) = checks::all(&mut outside, &mut report.rows) {
+        report.cut_short = Some(stop.to_string());
+    }
+    report.left_behind = outside.take_back().err();
+    Ok(report)
+}
+
+impl Report {
+    /// What was seen of a property: broken if it ever was, else kept if it ever was.
+    #[must_use]
+    pub fn sight(&self, property: PropertyId) -> Sight {
+        let seen = |sight| self.rows.iter().any(|row| row.property == property && row.sight == sight);
+        [Sight::Broken, Sight::Kept].into_iter().find(|sight| seen(*sight)).unwrap_or(Sight::Unseen)
+    }
+
+    /// The properties that were broken.
+    #[must_use]
+    pub fn broken(&self) -> Vec<PropertyId> {
+        PropertyId::all().filter(|property| self.sight(*property) == Sight::Broken).collect()
+    }
+
+    /// 0 nothing was seen broken, 1 something was, 2 the probe could not be ended as it should.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match (self.broken().is_empty(), self.cut_short.is_some() || self.left_behind.is_some()) {
+            (false, _) => 1,
+            (true, true) => 2,
+            (true, false) => 0,
+        }
+    }
+
+    /// The report for programs.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let row = |row: &Row| {
+            json!({
+                "property": row.property.to_string(),
+                "sentence": row.property.sentence(),
+                "sight": row.sight.to_string(),
+                "evidence": row.evidence,
+            })
+        };
+        json!({
+            "broken": self.broken().iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
+            "cut_short": self.cut_short,
+            "left_behind": self.left_behind,
+        })
+    }
+}
+
+impl fmt::Display for Sight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Kept => "kept",
+            Self::Broken => "BROKEN",
+            Self::Unseen => "unseen",
+        })
+    }
+}
+
+/// The first line says it all in one sentence.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |sight| PropertyId::all().filter(move |property| self.sight(*property) == sight);
+        let names = |sight| of(sight).map(|property| property.to_string()).collect::<Vec<_>>().join(", ");
+        match self.rows.iter().find(|row| row.sight == Sight::Broken) {
+            Some(row) => writeln!(f, "The gateway breaks {}: {}.", row.property, row.evidence)?,
+            None => writeln!(f, "Nothing was seen broken; {} properties were seen kept.", of(Sight::Kept).count())?,
+        }
+        for Row { property, sight, evidence } in &self.rows {
+            writeln!(f, "{:<3} {sight:<6}  {}\n            {evidence}", property.to_string(), property.sentence())?;
+        }
+        writeln!(f, "Unseen: {}.", names(Sight::Unseen))?;
+        if let Some(why) = &self.cut_short {
+            writeln!(f, "Cut short: {why}.")?;
+        }
+        if let Some(what) = &self.left_behind {
+            writeln!(f, "NOT TAKEN BACK: {what}.")?;
+        }
+        Ok(())
+    }
+}

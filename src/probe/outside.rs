@@ -1,0 +1,402 @@
+//! A gateway seen from outside: what can be done to it, what can be seen of it, and what has to be undone.
+//!
+//! Whatever closes the gate is noted before it is done, and [`Outside::take_back`] undoes it: at the end, on an error, on
+//! an interrupt and, by `Drop`, on a panic.
+
+use super::{CanNotProbe, Options};
+use crate::client::Interrupt;
+use crate::control::{Channel, Epoch, Home};
+use crate::hold::{Nonce, Request, RequestId};
+use core::fmt;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How often the status is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// In whose name the probe acts.
+pub(super) const OWNER: &str = "gateway-drain-probe";
+
+/// A hold that nobody takes back ends with this lease.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// Why the probe ends before its end.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Interrupted,
+    Lost(String),
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interrupted => f.write_str("it was interrupted"),
+            Self::Lost(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Lost(format!("the home can't be written to: {error}"))
+    }
+}
+
+/// One status.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) fields: Value,
+}
+
+impl Seen {
+    pub(super) fn state(&self) -> &str {
+        self.fields["gateway_state"].as_str().unwrap_or("nothing")
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.state() == "running"
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.state() == "draining"
+    }
+
+    pub(super) fn agents(&self) -> i64 {
+        self.fields["active_agents"].as_i64().unwrap_or(0)
+    }
+
+    /// What only gateways with this crate's contract say.
+    pub(super) fn drain(&self) -> Option<&Value> {
+        self.fields.get("drain").filter(|drain| drain.is_object())
+    }
+
+    /// What became of this write of a hold, if the gateway says.
+    pub(super) fn answer(&self, nonce: &Nonce) -> Option<&str> {
+        let answers = self.drain()?.get("acknowledged")?.as_array()?;
+        answers.iter().find(|answer| answer["nonce"] == nonce.as_str())?.get("outcome")?.as_str()
+    }
+
+    pub(super) fn hold(&self, id: &RequestId) -> Option<&Value> {
+        self.drain()?.get("holds")?.as_array()?.iter().find(|hold| hold["request_id"] == id.as_str())
+    }
+}
+
+/// What a gateway said to a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turned {
+    Admitted,
+    Refused,
+}
+
+pub(super) struct Outside<'a> {
+    pub(super) options: &'a Options,
+    interrupt: Interrupt,
+    agent: ureq::Agent,
+    channel: Option<Channel>,
+    /// What has been begun, and the token of what is committed.
+    begun: BTreeMap<RequestId, Option<Nonce>>,
+    pub(super) reads: u64,
+    /// What a look found that was no whole status.
+    pub(super) torn: Option<String>,
+    pub(super) negative: bool,
+}
+
+impl<'a> Outside<'a> {
+    pub(super) fn of(options: &'a Options, interrupt: &'a Interrupt) -> Result<Self, CanNotProbe> {
+        if options.home.is_none() && options.url.is_none() {
+            return Err(CanNotProbe("there is no gateway to probe: give --home, --url or both".into()));
+        }
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(options.patience))
+            .timeout_recv_response(Some(options.patience))
+            .build()
+            .into();
+        let channel = options.home.clone().map(|home| Channel::new(Home::at(home)));
+        let mut outside = Self {
+            options,
+            interrupt: interrupt.clone(),
+            agent,
+            channel,
+            begun: BTreeMap::new(),
+            reads: 0,
+            torn: None,
+            negative: false,
+        };
+        outside.expect_idle()?;
+        Ok(outside)
+    }
+
+    fn expect_idle(&mut self) -> Result<(), CanNotProbe> {
+        let seen = self.look().map_err(CanNotProbe)?;
+        if !seen.is_running() {
+            let what = format!("the gateway is not running (its status says {}): nothing was tried", seen.state());
+            return Err(CanNotProbe(what));
+        }
+        let Some(home) = self.home() else { return Ok(()) };
+        let held = std::fs::read_dir(home.holds_folder()).is_ok_and(|mut files| files.next().is_some());
+        if std::fs::symlink_metadata(home.marker()).is_ok() || held {
+            let what =
+                format!("somebody has asked for a drain in {} already: nothing was tried", home.path().display());
+            return Err(CanNotProbe(what));
+        }
+        Ok(())
+    }
+
+    pub(super) fn home(&self) -> Option<&Home> {
+        self.channel.as_ref().map(Channel::home)
+    }
+
+    /// How long the gateway is watched for something that must not happen.
+    pub(super) fn while_watched(&self) -> Duration {
+        self.options.tick * 2 + Duration::from_millis(200)
+    }
+
+    pub(super) fn look(&mut self) -> Result<Seen, String> {
+        self.reads += 1;
+        let fields = match (self.home().map(Home::status), &self.options.url) {
+            (Some(path), _) => self.read(&path)?,
+            (None, Some(url)) => {
+                let response = self.agent.get(format!("{url}/api/status")).call();
+                let mut response = response.map_err(|error| format!("{url} doesn't answer: {error}"))?;
+                let text = response.body_mut().read_to_string().map_err(|error| error.to_string())?;
+                serde_json::from_str(&text).map_err(|error| format!("{url}/api/status is no JSON: {error}"))?
+            }
+            (None, None) => Value::Null,
+        };
+        let seen = Seen { fields };
+        self.negative |= seen.agents() < 0;
+        Ok(seen)
+    }
+
+    fn read(&mut self, path: &Path) -> Result<Value, String> {
+        let bytes = std::fs::read(path).map_err(|error| format!("{} can't be read: {error}", path.display()))?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            let what = format!("a read of {} bytes of the status is no JSON: {error}", bytes.len());
+            self.torn.get_or_insert_with(|| what.clone());
+            what
+        })
+    }
+
+    /// Waits until a status says so: the status and how long it took, or the last one if none ever did.
+    pub(super) fn until(&mut self, says: impl Fn(&Seen) -> bool) -> Result<Result<(Seen, Duration), Seen>, Stop> {
+        self.watch(self.options.patience, says)
+    }
+
+    /// Watches for something that must not happen.
+    pub(super) fn never(&mut self, says: impl Fn(&Seen) -> bool) -> Result<Option<Seen>, Stop> {
+        Ok(self.watch(self.while_watched(), says)?.ok().map(|(seen, _)| seen))
+    }
+
+    pub(super) fn watch(
+        &mut self,
+        time: Duration,
+        mut says: impl FnMut(&Seen) -> bool,
+    ) -> Result<Result<(Seen, Duration), Seen>, Stop> {
+        let began = Instant::now();
+        let mut last = Seen::default();
+        loop {
+            let unheard = match self.look() {
+                Ok(seen) if says(&seen) => return Ok(Ok((seen, began.elapsed()))),
+                Ok(seen) => {
+                    last = seen;
+                    None
+                }
+                Err(why) => Some(why),
+            };
+            if began.elapsed() >= time {
+                return match unheard {
+                    Some(why) => Err(Stop::Lost(why)),
+                    None => Ok(Err(last)),
+                };
+            }
+            self.pause(LOOK_EVERY)?;
+        }
+    }
+
+    pub(super) fn pause(&self, time: Duration) -> Result<(), Stop> {
+        if self.interrupt.pause(time) { Err(Stop::Interrupted) } else { Ok(()) }
+    }
+
+    /// A request in the probe's name, with a lease.
+    pub(super) fn request(id: &RequestId) -> Request {
+        Request::begin(id.clone(), OWNER).reason("a probe of this gateway").lease(LEASE)
+    }
+
+    /// Begins the one hold that every gateway knows; gives the nonce of the write where there is one.
+    pub(super) fn begin(&mut self) -> Result<Option<Nonce>, Stop> {
+        let marker = RequestId::marker();
+        if self.channel.is_some() {
+            let request = Self::request(&marker);
+            self.write(&request)?;
+            return Ok(request.nonce);
+        }
+        self.begun.insert(marker, None);
+        self.post("drain").map(|_| None)
+    }
+
+    /// Ends it.
+    pub(super) fn cancel(&mut self) -> Result<(), Stop> {
+        if self.channel.is_some() {
+            return self.remove(&RequestId::marker());
+        }
+        self.post("cancel")?;
+        self.begun.remove(&RequestId::marker());
+        Ok(())
+    }
+
+    /// Writes a request.
+    pub(super) fn write(&mut self, request: &Request) -> Result<(), Stop> {
+        let Some(channel) = &self.channel else { return Ok(()) };
+        self.begun.entry(request.id.clone()).or_insert(None);
+        Ok(channel.write(request)?)
+    }
+
+    /// Puts something into the marker's place by hand.
+    pub(super) fn put(&mut self, put: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), Stop> {
+        let Some(marker) = self.home().map(Home::marker) else { return Ok(()) };
+        self.begun.insert(RequestId::marker(), None);
+        Ok(put(&marker)?)
+    }
+
+    /// Writes a marker of another epoch.
+    pub(super) fn write_stale(&mut self) -> Result<(), Stop> {
+        let Some(home) = self.home().cloned() else { return Ok(()) };
+        self.begun.insert(RequestId::marker(), None);
+        let epoch = Epoch::from("another-boot-of-the-probe:1".to_owned());
+        Ok(Channel::of_epoch(home, epoch).write(&Self::request(&RequestId::marker()))?)
+    }
+
+    /// From here on only the token ends the hold.
+    pub(super) fn committed(&mut self, id: &RequestId, token: Nonce) {
+        self.begun.insert(id.clone(), Some(token));
+    }
+
+    /// Removes the file of a hold, committed or not. A committed one is still to be taken back.
+    pub(super) fn remove(&mut self, id: &RequestId) -> Result<(), Stop> {
+        let Some(channel) = &self.channel else { return Ok(()) };
+        remove(&channel.home().request_path(id))?;
+        if self.begun.get(id).is_some_and(Option::is_none) {
+            self.begun.remove(id);
+        }
+        Ok(())
+    }
+
+    /// Ends a committed hold with its token.
+    pub(super) fn withdraw(&mut self, id: &RequestId) -> Result<(), Stop> {
+        let Some(channel) = &self.channel else { return Ok(()) };
+        if let Some(Some(token)) = self.begun.get(id) {
+            channel.write(&Request::withdraw(id.clone(), OWNER).token(token.clone()))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn withdrawn(&mut self, id: &RequestId) -> Result<(), Stop> {
+        if let Some(token) = self.begun.get_mut(id) {
+            *token = None;
+        }
+        self.remove(id)
+    }
+
+    /// Asks the endpoint.
+    pub(super) fn post(&self, action: &str) -> Result<Value, Stop> {
+        let Some(url) = &self.options.url else { return Ok(Value::Null) };
+        let mut request =
+            self.agent.post(format!("{url}/api/gateway/drain")).header("content-type", "application/json");
+        if let Some(secret) = &self.options.secret {
+            request = request.header("authorization", format!("Bearer {secret}"));
+        }
+        let lost = |why: String| Stop::Lost(format!("{url}/api/gateway/drain: {why}"));
+        let sent = request.send(json!({"action": action}).to_string());
+        let mut response = sent.map_err(|error| lost(error.to_string()))?;
+        let text = response.body_mut().read_to_string().map_err(|error| lost(error.to_string()))?;
+        if !response.status().is_success() {
+            return Err(lost(format!("{} to {action:?}: {text}", response.status())));
+        }
+        serde_json::from_str(&text).map_err(|error| lost(error.to_string()))
+    }
+
+    /// Starts a turn, and leaves it running; none if the probe wasn't told how or the answer says neither.
+    pub(super) fn turn(&self) -> Option<(Turned, Option<ureq::http::Response<ureq::Body>>)> {
+        let (url, body) = self.options.turn.as_ref()?;
+        let post = self.agent.post(url).header("content-type", "application/json");
+        let response = post.send(body).ok()?;
+        match response.status().as_u16() {
+            503 => Some((Turned::Refused, None)),
+            200..300 => Some((Turned::Admitted, Some(response))),
+            _ => None,
+        }
+    }
+
+    /// Has the gateway restarted.
+    pub(super) fn restart(&self, command: &str) -> Result<(), Stop> {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null());
+        let mut child = shell.spawn().map_err(|error| Stop::Lost(format!("{command}: {error}")))?;
+        let began = Instant::now();
+        loop {
+            match child.try_wait() {
+                Ok(Some(ended)) if ended.success() => return Ok(()),
+                Ok(Some(ended)) => return Err(Stop::Lost(format!("{command}: {ended}"))),
+                Ok(None) if began.elapsed() < self.options.patience * 6 => self.pause(LOOK_EVERY)?,
+                Ok(None) => return Err(Stop::Lost(format!("{command} did not return"))),
+                Err(error) => return Err(Stop::Lost(format!("{command}: {error}"))),
+            }
+        }
+    }
+
+    /// Ends all that the probe has begun, and waits until the gateway runs again. No interrupt ends this.
+    pub(super) fn take_back(&mut self) -> Result<(), String> {
+        if self.begun.is_empty() {
+            return Ok(());
+        }
+        self.interrupt = Interrupt::new();
+        let mut left = Vec::new();
+        for (id, token) in self.begun.clone() {
+            if let Err(why) = self.take_one_back(&id, token.is_some()) {
+                left.push(format!("{id} ({why})"));
+            }
+        }
+        self.begun.clear();
+        match self.until(Seen::is_running) {
+            Ok(Ok(_)) => {}
+            Ok(Err(last)) => left.push(format!("the gateway, whose status still says {}", last.state())),
+            Err(why) => left.push(format!("the gateway ({why})")),
+        }
+        if left.is_empty() { Ok(()) } else { Err(left.join("; ")) }
+    }
+
+    fn take_one_back(&mut self, id: &RequestId, committed: bool) -> Result<(), Stop> {
+        if self.channel.is_none() {
+            return self.post("cancel").map(drop);
+        }
+        if committed {
+            self.withdraw(id)?;
+            if self.until(|seen| seen.hold(id).is_none())?.is_err() {
+                return Err(Stop::Lost("its withdrawal lies there, and the gateway doesn't act on it".into()));
+            }
+        }
+        self.withdrawn(id)
+    }
+}
+
+impl Drop for Outside<'_> {
+    fn drop(&mut self) {
+        // Only after a panic is there anything left, and then nobody to tell.
+        let _ = self.take_back();
+    }
+}
+
+/// Removes whatever stands there; nothing is as good.
+fn remove(path: &Path) -> io::Result<()> {
+    let there = std::fs::symlink_metadata(path);
+    let removed = match &there {
+        Ok(there) if there.is_dir() => std::fs::remove_dir(path),
+        _ => std::fs::remove_file(path),
+    };
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
