@@ -25,7 +25,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 
 /// A step that takes longer than this hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// What lies outside the home: a request that no link may lead to.
 const OUTSIDE: &str = r#"{"action": "drain", "principal": "outside"}"#;
 
@@ -143,8 +143,10 @@ impl Gateway {
                 self.end_process();
                 match found {
                     StatusFile::Kept => {}
-                    StatusFile::Lost => fs::remove_file(self.home.status()).expect("it was published"),
-                    StatusFile::Garbage => fs::write(self.home.status(), "{\"drain\": 7").expect("it was published"),
+                    StatusFile::Lost => remove(&self.home.status()),
+                    StatusFile::Garbage => {
+                        fs::write(self.home.status(), "{\"drain\": 7").expect("the home is writable")
+                    }
                 }
                 self.start_process();
             }
@@ -166,9 +168,16 @@ impl Gateway {
                 fs::rename(from, to).expect("nothing is in the way");
             }
             Event::ReplaceHome => {
-                let path = self.home.path().to_path_buf();
-                self.put(&path, |path| fs::create_dir(path).and_then(|()| fs::create_dir(path.join(".drain_holds"))));
-                let _ = fs::remove_dir_all(self.folder.path().join("away"));
+                // The old home stays as it was, out of the way: a look that is inside it must not see it being emptied.
+                let (path, away) = (self.home.path(), self.folder.path().join("away"));
+                let old = self.folder.path().join(format!("old-{}", self.puts));
+                self.puts += 1;
+                fs::create_dir(&old).and_then(|()| fs::create_dir(old.join(".drain_holds"))).expect("it is writable");
+                if path.exists() {
+                    rustix::fs::renameat_with(CWD, &old, CWD, path, RenameFlags::EXCHANGE).expect("both are there");
+                } else {
+                    fs::rename(&old, path).and_then(|()| fs::rename(&away, &old)).expect("nothing is in the way");
+                }
             }
             Event::BeginShutdown(deadline) => {
                 let begun = self.running().controller().begin_shutdown(Duration::from_secs(*deadline));
@@ -180,7 +189,7 @@ impl Gateway {
             let admits = self.running().gate().admit().is_ok();
             assert_eq!(admits, model.state == DrainState::Running, "C5: admission right after the start");
         }
-        self.await_looks(!model.away && !model.status_blocked);
+        self.await_looks(!model.blind() && !model.status_blocked);
     }
 
     fn change(&mut self, change: &Change, model: &Model) {

@@ -153,6 +153,8 @@ pub struct Model {
     files: BTreeMap<Name, Lies>,
     /// The home is elsewhere.
     pub away: bool,
+    /// Another home stands in its place, and the gateway's lock is not there: only another process can live in it.
+    pub replaced: bool,
     /// The folder of holds is no folder.
     pub holds_blocked: bool,
     /// The status can't be written.
@@ -188,6 +190,7 @@ impl Default for Model {
             now: 0,
             files: FILES.into_iter().map(|name| (name, Lies::Nothing)).collect(),
             away: false,
+            replaced: false,
             holds_blocked: false,
             status_blocked: false,
             holds: BTreeMap::new(),
@@ -217,6 +220,12 @@ impl Model {
         &self.files[&name]
     }
 
+    /// Whether the gateway can see nothing of its home.
+    #[must_use]
+    pub fn blind(&self) -> bool {
+        self.away || self.replaced
+    }
+
     /// Closed, with nothing in flight.
     #[must_use]
     pub fn drained(&self) -> bool {
@@ -241,10 +250,15 @@ impl Model {
     /// What lies in the channel, or doesn't any more, and is not honoured.
     #[must_use]
     pub fn ignored(&self) -> Vec<Name> {
-        let stale = self.requests().1;
+        let (requests, stale) = self.requests();
+        let overwritten = requests.iter().filter(|(name, lies)| {
+            let writer = if let Lies::Asks(ask) = lies { ask.owner } else { 0 };
+            self.holds.get(name).is_some_and(|hold| hold.owner != writer)
+        });
+        let overwritten: Vec<Name> = overwritten.map(|(name, _)| *name).collect();
         let answered = |name: &Name| self.answers.iter().any(|(answered, ..)| answered == name);
         let forgotten = self.holds.iter().filter(|(name, hold)| hold.committed.is_some() && !answered(name));
-        stale.into_iter().chain(forgotten.map(|(name, _)| *name)).collect()
+        stale.into_iter().chain(overwritten).chain(forgotten.map(|(name, _)| *name)).collect()
     }
 
     /// Lets an event happen. Afterwards the gateway has looked at its files and published, if it could.
@@ -264,8 +278,8 @@ impl Model {
             Event::AdmitInternal => self.internal += u64::from(self.admits_internal()),
             Event::Finish => self.turns -= 1,
             Event::FinishInternal => self.internal -= 1,
-            Event::Restart(StatusFile::Kept) => self.start_from_status(),
-            Event::Restart(StatusFile::Lost | StatusFile::Garbage) => self.start_from_files(),
+            Event::Restart(StatusFile::Kept) if !self.replaced => self.start_from_status(),
+            Event::Restart(_) => self.start_from_files(),
             Event::CrashAfter(change) => {
                 self.put(change.name, |write| change.to.lies(write));
                 self.start_from_status();
@@ -276,11 +290,12 @@ impl Model {
             Event::ReplaceHome => {
                 self.files.values_mut().for_each(|lies| *lies = Lies::Nothing);
                 (self.away, self.holds_blocked, self.status_blocked) = (false, false, false);
+                self.replaced = true;
             }
             Event::BeginShutdown(deadline) => self.begin_shutdown(*deadline),
         }
         self.look();
-        if !self.away && !self.status_blocked {
+        if !self.blind() && !self.status_blocked {
             self.published = (self.holds.clone(), self.answers());
         }
         self
@@ -313,7 +328,12 @@ impl Model {
         let (holds, answers) = self.published.clone();
         self.start();
         self.holds = holds;
-        self.holds.values_mut().for_each(|hold| hold.refused = None);
+        for (name, hold) in &mut self.holds {
+            // What its last write was refused for is known from the answer to it.
+            let last = answers.iter().find(|(answered, write, _)| answered == name && *write == hold.write);
+            hold.refused =
+                last.and_then(|(.., answer)| if let Outcome::Refused(why) = answer { Some(*why) } else { None });
+        }
         for (name, write, answer) in answers {
             if answer == Outcome::Ended(Ending::Expired) {
                 self.spent.entry(name).or_default().push((write, Ending::Expired));
@@ -349,7 +369,7 @@ impl Model {
 
     /// What asks for something, and what is of another boot.
     fn requests(&self) -> (Vec<(Name, Lies)>, Vec<Name>) {
-        if self.away {
+        if self.blind() {
             return (vec![(Name::Home, Lies::NoContent)], Vec::new());
         }
         let mut requests = Vec::new();
@@ -372,7 +392,8 @@ impl Model {
     fn look(&mut self) {
         self.expire();
         let (requests, _) = self.requests();
-        let known = |name: Name| !self.away && (name == Name::Marker || !self.holds_blocked);
+        let (blind, holds_blocked) = (self.blind(), self.holds_blocked);
+        let known = |name: Name| !blind && (name == Name::Marker || !holds_blocked);
         let absent = |name: &Name| known(*name) && !requests.iter().any(|(there, _)| there == name);
         self.holds.retain(|name, hold| hold.committed.is_some() || !absent(name));
         self.spent.retain(|name, _| !absent(name));
