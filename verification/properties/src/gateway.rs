@@ -145,7 +145,7 @@ impl Gateway {
                     StatusFile::Kept => {}
                     StatusFile::Lost => remove(&self.home.status()),
                     StatusFile::Garbage => {
-                        fs::write(self.home.status(), "{\"drain\": 7").expect("the home is writable")
+                        fs::write(self.home.status(), "{\"drain\": 7").expect("the home is writable");
                     }
                 }
                 self.start_process();
