@@ -3,7 +3,7 @@
 //! Pure: no file, no thread, and time is a number.
 
 use gateway_drain::gate::Generation;
-use gateway_drain::hold::{Denied, Facts, HoldEvent, HoldSet, Incarnation, LeasePolicy, Outcome};
+use gateway_drain::hold::{Denied, Ending, Facts, HoldEvent, HoldSet, Incarnation, LeasePolicy, Outcome, Source};
 use gateway_drain::{Controller, Request, RequestId};
 use std::time::Duration;
 
@@ -43,4 +43,113 @@ fn a_hold_that_was_found_without_content_belongs_to_the_first_who_names_an_owner
     let other = Request::begin(id("upgrade"), "bot");
     let refused = holds.apply(&other, &drained(&incarnation), at(3)).0;
     assert_eq!(refused, Outcome::Refused(Denied::NotYours), "it is nobody's only once");
+}
+
+/// A hold of one minute that closes the gate after ten seconds, begun at 100 s.
+fn one_minute_later_by_ten() -> (HoldSet, Incarnation, Request) {
+    let incarnation = Incarnation::fresh();
+    let mut holds = HoldSet::new(LeasePolicy::default());
+    let mut begin = Request::begin(id("upgrade"), "ops").lease(at(60)).unready_delay(at(10));
+    begin.source = Source::File;
+    assert_eq!(holds.apply(&begin, &drained(&incarnation), at(100)).0, Outcome::Pending);
+    (holds, incarnation, begin)
+}
+
+#[test]
+fn each_moment_of_a_hold_is_reached_exactly_then_and_not_a_moment_before() {
+    let (mut holds, ..) = one_minute_later_by_ten();
+    let moment = Duration::from_nanos(1);
+    assert!(!holds.closes(at(110) - moment) && holds.pending(at(110) - moment), "its delay isn't over");
+    assert!(holds.closes(at(110)) && !holds.pending(at(110)), "its delay is over");
+    assert_eq!(holds.expire(at(160) - moment), [], "its lease isn't over");
+    let ended: Vec<_> = holds.expire(at(160)).into_iter().map(|change| change.what).collect();
+    assert_eq!(ended, [HoldEvent::Ended(Ending::Expired)], "its lease is over");
+}
+
+#[test]
+fn the_next_change_is_the_next_moment_at_which_time_alone_changes_something() {
+    let (mut holds, incarnation, begin) = one_minute_later_by_ten();
+    assert_eq!(HoldSet::default().next_change(at(100)), None, "nothing is there to change");
+    assert_eq!(holds.next_change(at(100)), Some(at(110)), "first its delay ends");
+    assert_eq!(holds.next_change(at(110)), Some(at(160)), "then its lease");
+    let commit = Request::commit(begin.id, "ops", incarnation.clone(), first_generation());
+    assert_eq!(holds.apply(&commit, &drained(&incarnation), at(120)).0, Outcome::Committed);
+    assert_eq!(holds.next_change(at(120)), None, "H4: no time changes a commit");
+}
+
+#[test]
+fn only_a_commit_with_a_deadline_that_has_passed_is_overdue() {
+    let (mut holds, incarnation, begin) = one_minute_later_by_ten();
+    let renewal = Request::begin(begin.id.clone(), "ops").lease(at(60)).deadline(at(5));
+    holds.apply(&renewal, &drained(&incarnation), at(110));
+    let overdue = |holds: &HoldSet, now| holds.get(&id("upgrade")).map(|hold| hold.overdue(now));
+    assert_eq!(overdue(&holds, at(159)), Some(false), "it isn't committed");
+    let commit = Request::commit(begin.id, "ops", incarnation.clone(), first_generation());
+    holds.apply(&commit, &drained(&incarnation), at(120));
+    assert_eq!((overdue(&holds, at(124)), overdue(&holds, at(125))), (Some(false), Some(true)));
+}
+
+#[test]
+fn a_second_commit_keeps_the_moment_of_the_first_and_takes_its_token_s_place() {
+    let (mut holds, incarnation, begin) = one_minute_later_by_ten();
+    let commit = || Request::commit(begin.id.clone(), "ops", incarnation.clone(), first_generation());
+    let (first, second) = (commit(), commit());
+    holds.apply(&first, &drained(&incarnation), at(120));
+    holds.apply(&second, &drained(&incarnation), at(130));
+    let granted = holds.get(&begin.id).and_then(|hold| hold.commit.clone()).expect("committed");
+    assert_eq!((granted.at, Some(granted.token)), (at(120), second.nonce.clone()));
+    let withdraw = |token: &Request| {
+        Request::withdraw(begin.id.clone(), "ops").token(token.nonce.clone().expect("a request has a nonce"))
+    };
+    let refused = holds.apply(&withdraw(&first), &drained(&incarnation), at(131)).0;
+    assert_eq!(refused, Outcome::Refused(Denied::Committed), "H4: the first token is of no use any more");
+    let ended = holds.apply(&withdraw(&second), &drained(&incarnation), at(132)).0;
+    assert_eq!(ended, Outcome::Ended(Ending::Withdrawn));
+}
+
+#[test]
+fn a_commit_without_a_nonce_is_granted_nothing() {
+    let (mut holds, incarnation, begin) = one_minute_later_by_ten();
+    let mut commit = Request::commit(begin.id.clone(), "ops", incarnation.clone(), first_generation());
+    commit.nonce = None;
+    assert_eq!(holds.apply(&commit, &drained(&incarnation), at(120)).0, Outcome::Held);
+    assert_eq!(holds.get(&begin.id).map(|hold| hold.commit.is_some()), Some(false), "nobody could ever withdraw it");
+}
+
+#[test]
+fn what_has_ended_is_kept_until_its_file_is_gone() {
+    let (mut holds, incarnation, begin) = one_minute_later_by_ten();
+    assert_eq!(holds.in_files(), [begin.id.clone()]);
+    holds.expire(at(160));
+    assert_eq!(holds.in_files(), [begin.id.clone()], "its file may lie there still");
+    let seen_again = holds.apply(&begin, &drained(&incarnation), at(170)).0;
+    assert_eq!(seen_again, Outcome::Ended(Ending::Expired), "H3: the same write does not begin again");
+    assert_eq!(holds.absent(&begin.id), None, "nothing that lived has ended");
+    assert_eq!(holds.in_files(), []);
+    assert_eq!(holds.apply(&begin, &drained(&incarnation), at(180)).0, Outcome::Pending, "a new file is a new hold");
+}
+
+#[test]
+fn a_hold_taken_over_from_its_file_alone_is_committed_by_that_very_write() {
+    let incarnation = Incarnation::fresh();
+    let mut holds = HoldSet::new(LeasePolicy::default());
+    let mut commit = Request::commit(id("upgrade"), "ops", Incarnation::fresh(), first_generation()).lease(at(60));
+    commit.source = Source::File;
+    holds.restore_committed(&commit, at(100));
+    let hold = holds.get(&commit.id).expect("it was taken over");
+    assert_eq!(
+        hold.commit.as_ref().map(|commit| (commit.token.clone(), commit.at)),
+        commit.nonce.clone().zip(Some(at(100)))
+    );
+    assert_eq!((hold.first_seen, hold.closes_at, hold.expires_at), (at(100), at(100), at(160)));
+    assert_eq!(holds.absent(&commit.id), None, "E1: nobody ends it by removing the file");
+    assert!(holds.closes(at(10_000)));
+    let seen_again = holds.apply(&commit, &drained(&incarnation), at(101)).0;
+    assert_eq!(seen_again, Outcome::Committed, "it is not decided anew for another process");
+
+    let mut nameless = commit.clone();
+    nameless.nonce = None;
+    let mut holds = HoldSet::new(LeasePolicy::default());
+    holds.restore_committed(&nameless, at(100));
+    assert_eq!(holds.iter().count(), 0, "what bears no token could never be withdrawn");
 }
