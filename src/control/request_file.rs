@@ -217,7 +217,7 @@ pub fn interpret(content: &Content, id: &RequestId, ours: &Epoch, wall: SystemTi
     // What is no duration is as if it weren't there: a lease of no time at all would open the gate.
     let seconds = |name: &str| {
         let seconds = fields.get(name).and_then(Value::as_f64).filter(|seconds| *seconds > 0.0)?;
-        Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+        Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)).filter(|duration| !duration.is_zero())
     };
     // What is taken in comes out again in the status, which has to stay readable however many files say too much.
     let names = ["principal", "nonce", "token", "incarnation", "epoch"];
