@@ -119,9 +119,9 @@ fn a_commit_without_a_nonce_is_granted_nothing() {
 #[test]
 fn what_has_ended_is_kept_until_its_file_is_gone() {
     let (mut holds, incarnation, begin) = one_minute_later_by_ten();
-    assert_eq!(holds.in_files(), [begin.id.clone()]);
+    assert_eq!(holds.in_files(), std::slice::from_ref(&begin.id));
     holds.expire(at(160));
-    assert_eq!(holds.in_files(), [begin.id.clone()], "its file may lie there still");
+    assert_eq!(holds.in_files(), std::slice::from_ref(&begin.id), "its file may lie there still");
     let seen_again = holds.apply(&begin, &drained(&incarnation), at(170)).0;
     assert_eq!(seen_again, Outcome::Ended(Ending::Expired), "H3: the same write does not begin again");
     assert_eq!(holds.absent(&begin.id), None, "nothing that lived has ended");
