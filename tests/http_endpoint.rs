@@ -236,6 +236,35 @@ fn a_renewal_lengthens_a_lease_that_lasts_and_revives_none_that_has_run_out() {
     });
 }
 
+#[test]
+fn a_renewal_that_comes_just_too_late_is_told_so_and_leaves_no_new_hold() {
+    let gateway = Gateway::start_idle();
+    let server = Server::of(gateway.endpoint(Place::Gateway).verifier(PEOPLE));
+    begin(&server, "token-a", "upgrade");
+    // The lease runs out, and the published status doesn't say so yet.
+    gateway.clock.advance(Duration::from_secs(3601));
+    let renew = json!({"action": "renew", "request_id": "upgrade"}).to_string();
+    assert_eq!(server.drain("token-a", &renew).error(), (410, "lease_expired".into()));
+    gateway.until(|status| status.drain.holds.is_empty());
+    assert_eq!(file_of(&gateway, "upgrade"), b"");
+}
+
+#[test]
+fn a_wait_whose_gateway_dies_is_never_answered_with_drained() {
+    let gateway = Gateway::start();
+    let server = Server::of(gateway.endpoint(Place::Dashboard).verifier(PEOPLE));
+    let _turn = gateway.reconciler.gate().admit().unwrap().into_owned();
+    begin(&server, "token-a", "upgrade");
+    let Gateway { reconciler, folder, .. } = gateway;
+    let ended = std::thread::scope(|threads| {
+        let asking = threads.spawn(|| server.send("GET", "/api/gateway/drain/upgrade", &waiting(60, "token-r"), b""));
+        drop(reconciler);
+        asking.join().unwrap()
+    });
+    assert_eq!(ended.error(), (503, "unavailable".into()));
+    drop(folder);
+}
+
 fn commit_seen(server: &Server, gateway: &Gateway) -> Answer {
     let drain = gateway.reconciler.snapshot().drain;
     let body = json!({

@@ -88,13 +88,18 @@ fn facts(status: &Snapshot) -> String {
         ("drained", "Drained", yes(drain.drained).to_owned()),
         ("stalled", "Stalled", yes(drain.stalled).to_owned()),
         ("generation", "Drain", drain.generation.to_string()),
-        ("updated", "As of", status.updated_at.clone()),
+        ("updated", "As of", time_of_day(&status.updated_at)),
     ];
     let mut html = format!("<p id=\"state\" data-state=\"{0}\">{1}</p><dl>", drain.state, sentence(status));
     for (id, name, value) in rows {
         let _ = write!(html, "<div><dt>{name}</dt><dd id=\"{id}\">{}</dd></div>", escaped(&value));
     }
     html + "</dl>"
+}
+
+/// The time of an ISO 8601 timestamp, which is in UTC.
+fn time_of_day(timestamp: &str) -> String {
+    timestamp.get(11..19).map_or_else(|| timestamp.to_owned(), |time| format!("{time} UTC"))
 }
 
 fn sentence(status: &Snapshot) -> &'static str {
@@ -147,6 +152,12 @@ fn diagram(current: DrainState) -> String {
             let (y1, y2) = if y1 == y2 { (y1 + shift, y2 + shift) } else { (y1 + 20, y2 - 22) };
             let (x, y) = (i32::midpoint(x1, x2), i32::midpoint(y1, y2));
             let y = if shift > 0 { y + 14 } else { y - 4 };
+            // Beside an arrow that falls, not on it.
+            let x = match (shift, x1 < x2) {
+                (0, true) => x - 52,
+                (0, false) => x + 52,
+                _ => x,
+            };
             let _ = write!(
                 svg,
                 "<line x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\" marker-end=\"url(#tip)\"/>\

@@ -36,10 +36,19 @@ impl Gateway {
     }
 
     pub fn start_in(folder: tempfile::TempDir) -> Self {
+        Self::start_with(folder, Duration::from_millis(20))
+    }
+
+    /// A gateway that looks only when it is kicked.
+    pub fn start_idle() -> Self {
+        Self::start_with(tempfile::tempdir().expect("a temporary folder"), Duration::from_secs(3600))
+    }
+
+    fn start_with(folder: tempfile::TempDir, tick: Duration) -> Self {
         let clock = Clock::manual();
         clock.advance(Duration::from_secs(1000));
         let settings = Settings { clock: clock.clone(), ..Settings::default() };
-        let options = Options { tick: Duration::from_millis(20), settings, ..Options::default() };
+        let options = Options { tick, settings, ..Options::default() };
         let reconciler = Reconciler::start(Home::at(folder.path()), options).expect("the gateway starts");
         Self { reconciler: Arc::new(reconciler), clock, folder }
     }
