@@ -129,7 +129,8 @@ impl Drain {
         self
     }
 
-    /// How long a wait may take. Without it, as long as it takes.
+    /// How long a wait may take; a living gateway's first answer is waited for in any case. Without it, as long as it
+    /// takes.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

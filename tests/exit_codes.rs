@@ -17,10 +17,10 @@ fn busy(home: &Path) -> GatewayProcess {
     gateway
 }
 
-/// A wait that has seen the gateway drain with its turn in flight.
+/// A wait with a turn in flight, whose own write the gateway has acknowledged.
 fn waiting(home: &Path, more: &[&str]) -> Tool {
-    let tool = Tool::start(home, &[&["wait", "upgrade"], more].concat());
-    tool.said("external_draining, 1 in flight");
+    let tool = Tool::start(home, &[&["wait", "upgrade", "--timeout", "1h"], more].concat());
+    tool.said("deadline in");
     tool
 }
 
@@ -59,6 +59,13 @@ fn the_deadline_with_work_left_exits_with_3_and_says_what_is_left() {
     let ended = drain(home.path(), &["wait", "upgrade", "--timeout", "300ms", "--json"]).expect(ExitCode::Deadline);
     let json = ended.json();
     assert_eq!((&json["in_flight"], &json["active_work"][0]["label"]), (&1.into(), &"s1".into()), "{json}");
+}
+
+#[test]
+fn a_time_shorter_than_the_gateways_answer_is_no_reason_to_call_it_unreachable() {
+    let home = home();
+    let _gateway = busy(home.path());
+    drain(home.path(), &["wait", "upgrade", "--timeout", "0"]).expect(ExitCode::Deadline);
 }
 
 #[test]

@@ -111,11 +111,12 @@ pub(super) fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// What makes one look differ from the one before: everything but the times.
+/// What makes one look differ from the one before: everything but how the times run.
 fn gist(progress: &Progress) -> String {
     let oldest = progress.active_work.first().map(|work| (&work.kind, &work.label));
+    let timed = progress.time_left_seconds.is_some();
     let Progress { state, in_flight, internal, drained, stalled, pending, silent, .. } = progress;
-    format!("{state:?} {in_flight} {internal} {drained} {stalled} {pending} {silent:?} {oldest:?}")
+    format!("{state:?} {in_flight} {internal} {drained} {stalled} {pending} {silent:?} {oldest:?} {timed}")
 }
 
 /// One look in words.

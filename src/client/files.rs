@@ -121,6 +121,18 @@ impl Files {
         }
     }
 
+    /// Removes the file of a hold that has ended, if one of these writes of ours put it there: a renewal that crossed
+    /// with the ending would begin the hold anew, against the will of whoever ended it.
+    pub(super) fn take_back(&self, id: &RequestId, ours: &[Nonce]) {
+        if let Found::Valid(found) = self.channel.find(id)
+            && found.action == Action::Begin
+            && found.nonce.is_some_and(|nonce| ours.contains(&nonce))
+        {
+            // What stays there is bounded by its lease.
+            let _ = self.channel.remove(id);
+        }
+    }
+
     pub(super) fn write(&self, request: &Request) -> Result<Sent, Failure> {
         if !self.home().path().is_dir() {
             return Err(Failure::Unreachable(format!("there is no folder {}", self.home().path().display())));

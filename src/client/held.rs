@@ -299,8 +299,12 @@ impl Keeper {
 
     fn wait_until(&self, until: Until, interrupt: &Interrupt) -> Result<SeenDrained, Failure> {
         self.watch_anew();
-        let seen = self.follow(until, interrupt, || self.renew())?;
-        seen.ok_or_else(|| Failure::Internal("a wait that ended with nothing seen".into()))
+        let followed = self.follow(until, interrupt, || self.renew());
+        if matches!(followed, Err(Failure::Withdrawn(_) | Failure::LeaseLost(_))) {
+            self.quiet.raise();
+            self.drain.gateway.take_back(&self.drain.request.id, &self.ledger.lock().nonces);
+        }
+        followed?.ok_or_else(|| Failure::Internal("a wait that ended with nothing seen".into()))
     }
 
     /// Writes until the write has gone through, and looks until `until` is so.
@@ -331,6 +335,7 @@ impl Keeper {
             }
             let look = self.drain.gateway.look(&self.drain.request.id);
             let (verdict, silence) = self.judge(&look, from);
+            let alive = matches!(look, Look::Seen(_) | Look::Starting(_));
             let waited = self.clock.now().saturating_sub(began);
             let over = limit.is_some_and(|limit| waited >= limit);
             let progress = Progress::of(&self.drain, &look, &verdict, waited, limit);
@@ -346,7 +351,8 @@ impl Keeper {
             };
             match (verdict, until) {
                 (Verdict::Over(failure), _) => return Err(failure),
-                (Verdict::Silent(why), _) if over || silence >= self.drain.patience => {
+                // A living gateway takes a tick to answer, and has it also where the time given is shorter.
+                (Verdict::Silent(why), _) if silence >= self.drain.patience || (over && !alive) => {
                     return Err(Failure::Unreachable(unwritten.unwrap_or(why)));
                 }
                 (_, _) if silence >= self.drain.patience => {

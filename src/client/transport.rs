@@ -118,6 +118,13 @@ impl Gateway {
         }
     }
 
+    /// Sees to it that none of these renewals outlives the hold that has ended. The endpoint does that by itself.
+    pub(super) fn take_back(&self, id: &RequestId, ours: &[Nonce]) {
+        if let Way::Files(files) = &self.way {
+            files.take_back(id, ours);
+        }
+    }
+
     pub(super) fn commit(&self, request: &Request) -> Result<Sent, Failure> {
         match &self.way {
             Way::Files(files) => files.write(request),

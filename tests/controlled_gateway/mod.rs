@@ -47,15 +47,23 @@ pub struct GatewayProcess {
 
 impl GatewayProcess {
     pub fn start(home: &Path) -> Self {
-        Self::start_with(home, &[])
+        let mut command = Command::new(example());
+        command.env_remove(Gateway::SECRET_VARIABLE);
+        Self::spawn(command, home, "127.0.0.1:0")
     }
 
-    pub fn start_with(home: &Path, more: &[&str]) -> Self {
-        let mut child = Command::new(example())
+    /// One whose endpoint wants this secret, at this address.
+    pub fn start_with_secret(home: &Path, secret: &str, listen: &str) -> Self {
+        let mut command = Command::new(example());
+        command.env(Gateway::SECRET_VARIABLE, secret);
+        Self::spawn(command, home, listen)
+    }
+
+    fn spawn(mut command: Command, home: &Path, listen: &str) -> Self {
+        let mut child = command
             .arg("--home")
             .arg(home)
-            .args(["--listen", "127.0.0.1:0", "--tick-ms", "20"])
-            .args(more)
+            .args(["--listen", listen, "--tick-ms", "20"])
             .stdout(Stdio::piped())
             .stdin(Stdio::null())
             .spawn()
@@ -164,8 +172,8 @@ pub fn drain<S: AsRef<OsStr>>(home: &Path, arguments: &[S]) -> Ended {
 /// The tool, for things that the two functions above don't do.
 pub fn tool(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gateway-drain"));
-    command.env_remove("HERMES_HOME").env_remove("HERMES_DASHBOARD_DRAIN_SECRET").env("USER", "tester");
-    command.env("HERMES_HOME", home).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env_remove(Gateway::SECRET_VARIABLE).env("USER", "tester");
+    command.env(Home::VARIABLE, home).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 

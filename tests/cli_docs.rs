@@ -1,0 +1,86 @@
+//! `docs/cli.md` says what the command line says: it is generated from the command line's own definition.
+//!
+//! Run with `UPDATE_DOCS=1` to write it anew.
+
+use clap::Command;
+use gateway_drain::cli::arguments;
+use gateway_drain::client::ExitCode;
+use std::fmt::Write;
+
+fn document() -> String {
+    let mut text = "# The command line\n\n\
+        Generated from the definitions in `src/cli/arguments.rs` and `src/client/failure.rs`; a test compares the two.\n\n\
+        ## Exit codes\n\n| Code | Word in `--json` | Meaning |\n|---|---|---|\n"
+        .to_owned();
+    for code in ExitCode::ALL {
+        writeln!(text, "| {} | `{}` | {} |", code.code(), code.as_str(), code.meaning()).unwrap();
+    }
+    let mut command = arguments::command().after_long_help("").after_help("").term_width(100);
+    command.build();
+    describe(&mut text, command, "");
+    text
+}
+
+fn describe(text: &mut String, mut command: Command, above: &str) {
+    let name = format!("{above}{}", command.get_name());
+    // What every command has is said once, at the top.
+    if !above.is_empty() {
+        command = command.mut_args(|argument| {
+            let everywhere = argument.is_global_set() || matches!(argument.get_id().as_str(), "help" | "version");
+            argument.hide(everywhere)
+        });
+    }
+    let help = command.clone().bin_name(&name).render_long_help().to_string();
+    let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+    write!(text, "\n## `{name}`\n\n```text\n{}\n```\n", lines.join("\n").trim_end()).unwrap();
+    for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+        describe(text, inner.clone(), &format!("{name} "));
+    }
+}
+
+#[test]
+fn the_document_is_what_the_command_line_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md");
+    let document = document();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, &document).expect("the document can be written");
+    }
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(written == document, "docs/cli.md differs: run `UPDATE_DOCS=1 cargo test --features cli --test cli_docs`");
+}
+
+#[test]
+fn the_definition_of_the_command_line_is_sound() {
+    arguments::command().debug_assert();
+}
+
+#[test]
+fn each_exit_code_has_a_number_of_its_own_and_is_in_the_help() {
+    let help = arguments::command().render_long_help().to_string();
+    let mut numbers: Vec<u8> = ExitCode::ALL.into_iter().map(ExitCode::code).collect();
+    numbers.dedup();
+    assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 130]);
+    for code in ExitCode::ALL {
+        assert!(help.contains(code.meaning()), "{code:?} is not in the help");
+    }
+}
+
+#[test]
+fn the_manual_and_the_completions_are_generated_for_every_command() {
+    let tool = |arguments: &[&str]| {
+        let run = std::process::Command::new(env!("CARGO_BIN_EXE_gateway-drain")).args(arguments).output();
+        let output = run.expect("the tool runs");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("its output is text")
+    };
+    for shell in ["bash", "zsh", "fish"] {
+        let completions = tool(&["completions", shell]);
+        assert!(completions.contains("unready-delay"), "{shell} doesn't know every option");
+    }
+    assert!(tool(&["man"]).contains(ExitCode::Deadline.meaning()), "the manual has no exit codes");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    tool(&["man", "--dir", folder.path().to_str().expect("its name is text")]);
+    for page in ["gateway-drain.1", "gateway-drain-run.1", "gateway-drain-secret-new.1"] {
+        assert!(folder.path().join(page).exists(), "there is no {page}");
+    }
+}

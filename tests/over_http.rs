@@ -1,0 +1,208 @@
+//! The command line and the client over HTTP: the same endings as over the files, and the secret is in no output.
+
+mod controlled_gateway;
+
+use gateway_drain::client::{Drain, ExitCode, Gateway};
+use gateway_drain::{Channel, Home, Request, RequestId};
+use controlled_gateway::{Ended, GatewayProcess, Tool, home, tool};
+use rustix::process::Signal;
+use std::path::Path;
+
+/// A gateway that is reached over HTTP alone, with a secret that the tool itself has made.
+struct Remote {
+    home: tempfile::TempDir,
+    /// No home of any gateway.
+    elsewhere: tempfile::TempDir,
+    secret: String,
+    url: String,
+    gateway: Option<GatewayProcess>,
+}
+
+impl Remote {
+    fn start() -> Self {
+        let (home, elsewhere) = (home(), controlled_gateway::home());
+        let secret = controlled_gateway::drain(home.path(), &["secret", "new"]).expect(ExitCode::Drained).stdout;
+        let secret = secret.trim().to_owned();
+        let gateway = GatewayProcess::start_with_secret(home.path(), &secret, "127.0.0.1:0");
+        let url = format!("http://{}", gateway.address);
+        Self { home, elsewhere, secret, url, gateway: Some(gateway) }
+    }
+
+    fn gateway(&self) -> &GatewayProcess {
+        self.gateway.as_ref().expect("it runs")
+    }
+
+    fn tool(&self, arguments: &[&str], secret: Option<&str>) -> Tool {
+        let mut command = tool(self.elsewhere.path());
+        command.args(["--url", &self.url]).args(arguments);
+        command.envs(secret.map(|secret| (Gateway::SECRET_VARIABLE, secret)));
+        Tool::spawn(command)
+    }
+
+    fn start_tool(&self, arguments: &[&str]) -> Tool {
+        self.tool(arguments, Some(&self.secret))
+    }
+
+    /// The tool's ending; whatever it said, the secret was not in it.
+    #[track_caller]
+    fn ended(&self, tool: Tool) -> Ended {
+        let ended = tool.ended();
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(!said.contains(&self.secret), "the secret was printed");
+        ended
+    }
+
+    #[track_caller]
+    fn drain(&self, arguments: &[&str]) -> Ended {
+        self.ended(self.start_tool(arguments))
+    }
+
+    /// Held closed by `upgrade` with a turn in flight, and a wait that has seen it.
+    fn waiting(&self, more: &[&str]) -> Tool {
+        let _ = self.gateway().turn(600_000);
+        self.drain(&["begin", "upgrade"]).expect(ExitCode::Drained);
+        let tool = self.start_tool(&[&["wait", "upgrade", "--timeout", "1h"], more].concat());
+        tool.said("deadline in");
+        tool
+    }
+}
+
+fn id() -> RequestId {
+    RequestId::new("upgrade").unwrap()
+}
+
+#[test]
+fn a_command_runs_once_the_last_turn_has_ended() {
+    let remote = Remote::start();
+    let turn = remote.gateway().turn(500);
+    remote.drain(&["run", "--", "sh", "-c", "exit 42"]).expect_code(42);
+    assert!(turn.finished(), "the turn was cut off");
+    assert!(remote.gateway().admits(), "the hold was not given up");
+}
+
+#[test]
+fn begin_wait_commit_and_cancel_do_over_http_what_they_do_over_the_files() {
+    let remote = Remote::start();
+    remote.drain(&["begin", "upgrade", "--reason", "to 1.4"]).expect(ExitCode::Drained);
+    remote.drain(&["renew", "upgrade", "--lease", "10m"]).expect(ExitCode::Drained);
+    remote.drain(&["wait", "upgrade"]).expect(ExitCode::Drained);
+    let token = remote.drain(&["commit", "upgrade"]).expect(ExitCode::Drained).stdout;
+    remote.drain(&["cancel", "upgrade"]).expect(ExitCode::Denied);
+    remote.drain(&["cancel", "upgrade", "--token", "not-it"]).expect(ExitCode::Denied);
+    assert!(!remote.gateway().admits(), "a cancel without the token ended a commit");
+    remote.drain(&["cancel", "upgrade", "--token", token.trim()]).expect(ExitCode::Drained);
+    assert!(remote.gateway().admits(), "the token did not end the commit");
+}
+
+#[test]
+fn the_deadline_with_work_left_exits_with_3() {
+    let remote = Remote::start();
+    drop(remote.waiting(&[]));
+    remote.drain(&["wait", "upgrade", "--timeout", "300ms"]).expect(ExitCode::Deadline);
+    remote.drain(&["commit", "upgrade"]).expect(ExitCode::Deadline);
+}
+
+#[test]
+fn a_hold_that_somebody_else_takes_away_ends_the_wait_with_4() {
+    let remote = Remote::start();
+    let waiting = remote.waiting(&[]);
+    Channel::new(Home::at(remote.home.path())).remove(&id()).unwrap();
+    remote.ended(waiting).expect(ExitCode::Withdrawn);
+}
+
+#[test]
+fn a_hold_whose_lease_has_run_out_ends_a_wait_with_5() {
+    let remote = Remote::start();
+    drop(remote.waiting(&[]));
+    remote.drain(&["renew", "upgrade", "--lease", "1s"]).expect(ExitCode::Drained);
+    remote.gateway().until("that the lease ran out", |status| status.drain.holds.is_empty());
+    remote.drain(&["wait", "upgrade"]).expect(ExitCode::LeaseLost);
+}
+
+#[test]
+fn a_gateway_that_is_killed_and_started_again_ends_the_wait_with_6() {
+    let mut remote = Remote::start();
+    let waiting = remote.waiting(&["--patience", "60s"]);
+    let gateway = remote.gateway.take().unwrap();
+    let address = gateway.address.clone();
+    gateway.kill();
+    remote.gateway = Some(GatewayProcess::start_with_secret(remote.home.path(), &remote.secret, &address));
+    remote.ended(waiting).expect(ExitCode::IncarnationChanged);
+}
+
+#[test]
+fn a_gateway_that_is_killed_ends_the_wait_with_7() {
+    let mut remote = Remote::start();
+    let waiting = remote.waiting(&["--patience", "500ms"]);
+    remote.gateway.take().unwrap().kill();
+    remote.ended(waiting).expect(ExitCode::Unreachable);
+    remote.drain(&["status"]).expect(ExitCode::Unreachable);
+}
+
+#[test]
+fn a_missing_and_a_wrong_secret_exit_with_8_and_begin_nothing() {
+    let remote = Remote::start();
+    let wrong = remote.secret.chars().rev().collect::<String>();
+    for secret in [None, Some(wrong.as_str())] {
+        let ended = remote.tool(&["begin", "upgrade"], secret).ended().expect(ExitCode::Denied);
+        assert!(!ended.stderr.contains(&wrong), "the secret was printed");
+    }
+    assert!(remote.gateway().admits(), "a drain was begun without the right secret");
+}
+
+#[test]
+fn somebody_elses_hold_exits_with_8() {
+    let remote = Remote::start();
+    Channel::new(Home::at(remote.home.path())).write(&Request::begin(id(), "somebody-else")).unwrap();
+    remote.gateway().until("the hold", |status| !status.drain.holds.is_empty());
+    for verb in ["begin", "cancel", "wait"] {
+        remote.drain(&[verb, "upgrade"]).expect(ExitCode::Denied);
+    }
+    assert!(!remote.gateway().admits(), "somebody else's hold was taken away");
+}
+
+#[test]
+fn a_gateway_that_begins_to_shut_down_ends_the_wait_with_9() {
+    let remote = Remote::start();
+    let waiting = remote.waiting(&[]);
+    remote.gateway().terminate();
+    remote.ended(waiting).expect(ExitCode::ShuttingDown);
+}
+
+#[test]
+fn ctrl_c_detaches_with_130_and_keeps_the_hold() {
+    let remote = Remote::start();
+    let waiting = remote.waiting(&[]);
+    waiting.signal(Signal::INT);
+    let ended = remote.ended(waiting).expect(ExitCode::Interrupted);
+    assert!(ended.stderr.contains(&format!("--url {} --owner tester wait upgrade", remote.url)), "{}", ended.stderr);
+    assert!(!remote.gateway().admits(), "the interruption withdrew the hold");
+}
+
+#[test]
+fn heartbeats_keep_a_short_lease_and_the_status_is_shown() {
+    let remote = Remote::start();
+    let turn = remote.gateway().turn(10_000);
+    let id = ["--id", "upgrade"];
+    let tool = remote.start_tool(&[&["run", "--lease", "3s"], &id[..], &["--", "true"]].concat());
+    tool.said("external_draining, 1 in flight");
+    let status = remote.drain(&["status", "--json"]).expect(ExitCode::Drained).json();
+    assert_eq!((&status["gateway_state"], &status["active_agents"]), (&"draining".into(), &1.into()), "{status}");
+    remote.ended(tool).expect_code(0);
+    assert!(turn.finished());
+    assert!(remote.gateway().admits(), "the hold was not given up");
+}
+
+#[tokio::test]
+async fn the_async_client_runs_an_act_over_http() {
+    let remote = tokio::task::spawn_blocking(Remote::start).await.unwrap();
+    let gateway = Gateway::over_http(&remote.url, Some(remote.secret.clone())).unwrap();
+    assert!(!format!("{gateway:?}").contains(&remote.secret), "the secret is in the debug output");
+    let done = Drain::of(gateway, "").run_async(async || published(remote.home.path())).await.unwrap();
+    done.withdrawn.unwrap();
+    assert_eq!((done.value.drain.drained, done.value.drain.holds[0].committed), (true, true));
+}
+
+fn published(home: &Path) -> gateway_drain::Snapshot {
+    gateway_drain::Snapshot::read(&Home::at(home)).unwrap()
+}
