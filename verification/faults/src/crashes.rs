@@ -57,6 +57,11 @@ fn hold() -> RequestId {
     RequestId::new("a").unwrap_or_else(|_| RequestId::marker())
 }
 
+/// No lease that runs now ends later than this.
+fn latest_end() -> Duration {
+    Duration::from_nanos(evidence::now()) + LEASE
+}
+
 /// Notes every file of the channel that isn't whole, and gives the number of temporary files.
 fn whole(row: &mut Row, place: &Place) -> u64 {
     let mut temporary = 0;
@@ -299,7 +304,7 @@ fn gateway_once(row: &mut Row, kills: &mut Kills, before: Before, at: u64) -> Re
     });
     let holds = successor.controller().holds();
     for hold in &holds {
-        let short = hold.commit.is_some() || hold.expires_at <= hold.first_seen + LEASE;
+        let short = hold.commit.is_some() || hold.expires_at <= latest_end();
         row.must(short, || format!("{before:?}, before step {at}: a lease grew: {hold:?}"));
     }
     // Every so often a lease is let run out instead of being ended.
@@ -391,7 +396,7 @@ fn writer(row: &mut Row, role: impl Fn(&Place) -> Vec<String>, stride: u64) -> R
         whole(row, &place);
         let holds = gateway.controller().holds();
         for hold in &holds {
-            let short = hold.commit.is_some() || hold.expires_at <= hold.first_seen + LEASE * 3;
+            let short = hold.commit.is_some() || hold.expires_at <= latest_end();
             row.must(short, || format!("before step {at}: no lease ends it in time: {hold:?}"));
         }
         if holds.iter().all(|hold| hold.commit.is_none()) && at % 16 == 1 {

@@ -116,7 +116,8 @@ pub fn wait_for<T>(patience: Duration, mut found: impl FnMut() -> Option<T>) -> 
 
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A controller that begins a hold, waits for drained, commits, acts and withdraws, as often as told.
+/// A controller that begins a hold, waits for drained (now and then it doesn't), commits, acts and withdraws, as often as
+/// told.
 pub fn controller(home: &Path, evidence: &Path, name: &str, rounds: u64) -> io::Result<()> {
     io::stdin().lines().next();
     let (channel, log) = (Channel::new(Home::at(home)), Log::open(evidence)?);
@@ -134,13 +135,17 @@ fn control(channel: &Channel, log: &Log, id: &RequestId, owner: &str) -> io::Res
     let home = channel.home();
     let begin = Request::begin(id.clone(), owner).lease(LEASE);
     channel.write(&begin)?;
-    let drained = wait_for(PATIENCE, || {
+    // An impatient one asks to commit as soon as it holds the gate, and has to be refused while turns are in flight.
+    let impatient = fastrand::u8(..4) == 0;
+    let held = wait_for(PATIENCE, || {
         let (status, outcome, asked) = answer(home, &begin)?;
-        (outcome == Outcome::Held && status.drain.drained).then_some((status, asked))
+        (outcome == Outcome::Held && (impatient || status.drain.drained)).then_some((status, asked))
     });
-    if let Some((status, asked)) = drained {
+    if let Some((status, asked)) = held {
         let incarnation: Incarnation = status.drain.incarnation;
-        log.say(&format!("drained {id} {incarnation} {asked}"));
+        if status.drain.drained {
+            log.say(&format!("drained {id} {incarnation} {asked}"));
+        }
         let commit = Request::commit(id.clone(), owner, incarnation, status.drain.generation);
         channel.write(&commit)?;
         let outcome = wait_for(PATIENCE, || answer(home, &commit).map(|(_, outcome, _)| outcome));
