@@ -314,10 +314,10 @@ impl Process {
     }
 
     /// Whether history passes through where the gate has already been seen.
-    fn check_order(&self, to: &Place) -> Result<(), Breach> {
+    fn check_order(&self, place: &Place) -> Result<(), Breach> {
         let seen = Place::rank(self.present.state, self.present.generation);
         let (from, to) =
-            (Place::rank(self.history.state, self.history.generation), Place::rank(to.state, to.generation));
+            (Place::rank(self.history.state, self.history.generation), Place::rank(place.state, place.generation));
         if from < seen && seen < to {
             let what = format!(
                 "the gate was seen in {} in drain {}, and its moves never led there",
@@ -325,7 +325,7 @@ impl Process {
             );
             return breach(PropertyId::S1, what);
         }
-        Ok(())
+        if to < seen { reach(place, &self.present) } else { Ok(()) }
     }
 
     fn take_hold(&mut self, line: &Line, counts: Option<Counts>) -> Result<(), Breach> {
@@ -337,6 +337,9 @@ impl Process {
                 line.state, line.generation
             );
             return breach(PropertyId::G4, what);
+        }
+        if line.event != LineEvent::HoldEnded && by != owner {
+            return breach(Property::H2, format!("{id} belongs to {owner:?}, and {by:?} acted on it in that name"));
         }
         match line.event {
             LineEvent::HoldEnded => self.end_hold(id, owner, by, line.ending.unwrap_or(Ending::Withdrawn)),
@@ -395,6 +398,9 @@ impl Process {
         if hold.owner != owner {
             let what = format!("{id} belongs to {:?}, and it ended as {owner:?}'s", hold.owner);
             return breach(PropertyId::H2, what);
+        }
+        if matches!(ending, Ending::Expired | Ending::Absorbed) && !by.is_empty() {
+            return breach(Property::H2, format!("{id} ended by {by:?}, and such an end is the gateway's own"));
         }
         let ended = match ending {
             Ending::Expired => {
