@@ -339,7 +339,7 @@ impl Process {
             return breach(PropertyId::G4, what);
         }
         if line.event != LineEvent::HoldEnded && by != owner {
-            return breach(Property::H2, format!("{id} belongs to {owner:?}, and {by:?} acted on it in that name"));
+            return breach(PropertyId::H2, format!("{id} belongs to {owner:?}, and {by:?} acted on it in that name"));
         }
         match line.event {
             LineEvent::HoldEnded => self.end_hold(id, owner, by, line.ending.unwrap_or(Ending::Withdrawn)),
@@ -400,7 +400,7 @@ impl Process {
             return breach(PropertyId::H2, what);
         }
         if matches!(ending, Ending::Expired | Ending::Absorbed) && !by.is_empty() {
-            return breach(Property::H2, format!("{id} ended by {by:?}, and such an end is the gateway's own"));
+            return breach(PropertyId::H2, format!("{id} ended by {by:?}, and such an end is the gateway's own"));
         }
         let ended = match ending {
             Ending::Expired => {
