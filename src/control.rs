@@ -106,7 +106,8 @@ impl Channel {
     /// What stands in a request's place. Never fails: whatever is there is one of the kinds of [`Found`] (C4).
     #[must_use]
     pub fn find(&self, id: &RequestId) -> Found {
-        match read::folder(&self.home.path_of_folder(id)) {
+        let open = if id.is_marker() { read::home } else { read::folder };
+        match open(&self.home.path_of_folder(id)) {
             Ok(folder) => request_file::find(&folder, &Home::file_name(id), id, &self.epoch),
             Err(read::Unreadable::Missing) => Found::Absent,
             Err(why) => Found::Unreadable { why: why.to_string(), nonce: None },

@@ -12,7 +12,7 @@ pub use request::{Action, Denied, Ending, Outcome, Request, Source};
 
 use crate::gate::{Generation, Reading};
 use crate::state::{DrainState, Event};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long holds may last.
@@ -275,7 +275,8 @@ impl HoldSet {
         facts: &Facts<'_>,
         now: Duration,
     ) -> (Vec<Outcome>, Vec<HoldChange>) {
-        let gone = self.in_files().into_iter().filter(|id| !seen.iter().any(|r| r.id == *id) && absent(id));
+        let there: BTreeSet<&RequestId> = seen.iter().map(|request| &request.id).collect();
+        let gone = self.in_files().into_iter().filter(|id| !there.contains(id) && absent(id));
         let mut changes: Vec<HoldChange> = gone.filter_map(|id| self.absent(&id)).collect();
         let mut decide = |request: &Request| {
             let (outcome, change) = self.apply(request, facts, now);

@@ -18,6 +18,7 @@ use crate::sync::{Listener, Mutex};
 use crate::trace::Trace;
 use bounded::Bounded;
 use core::fmt;
+use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -268,10 +269,11 @@ impl Shared {
         let view = self.controller.view();
         let work = self.controller.gate().active_work(self.options.active_work);
         let mut channel = self.channel.lock().clone();
-        let forgotten = view.holds.iter().filter(|hold| {
-            let held_by_file = hold.source == Source::File && hold.commit.is_some();
-            held_by_file && !view.acknowledged.iter().any(|answer| answer.request_id == hold.id)
-        });
+        let answered: BTreeSet<_> = view.acknowledged.iter().map(|answer| &answer.request_id).collect();
+        let forgotten = view
+            .holds
+            .iter()
+            .filter(|hold| hold.source == Source::File && hold.commit.is_some() && !answered.contains(&hold.id));
         channel.ignored.extend(forgotten.map(|hold| Ignored {
             request_id: hold.id.to_string(),
             why: "its file is gone; the hold is committed, and only its token or an override ends it".into(),
@@ -348,7 +350,9 @@ impl Ticker {
 
         let holds = self.shared.controller.holds();
         let overwritten = scan.requests.iter().filter_map(|request| {
-            let hold = holds.iter().find(|hold| hold.id == request.id && hold.owner != request.owner)?;
+            // By name, as the controller keeps them.
+            let at = holds.binary_search_by(|hold| hold.id.cmp(&request.id)).ok()?;
+            let hold = Some(&holds[at]).filter(|hold| hold.owner != request.owner)?;
             let found = if request.owner.is_empty() { &request.reason } else { &request.owner };
             let why = format!("its file was overwritten ({found}); the hold is {}'s, and stays", hold.owner);
             Some(Ignored { request_id: hold.id.to_string(), why })

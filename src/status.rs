@@ -268,7 +268,7 @@ impl Snapshot {
             read::Unreadable::System(kind, text) => io::Error::new(kind, text),
             other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
         };
-        let folder = read::folder(home.path()).map_err(to_io)?;
+        let folder = read::home(home.path()).map_err(to_io)?;
         let content = read::content_up_to(&folder, "gateway_state.json", Self::MAX_BYTES).map_err(to_io)?;
         serde_json::from_slice(&content.bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }

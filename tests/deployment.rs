@@ -2,9 +2,9 @@
 
 mod controlled_gateway;
 
+use controlled_gateway::{Ended, GatewayProcess, Tool, home};
 use gateway_drain::Home;
 use gateway_drain::client::ExitCode;
-use controlled_gateway::{Ended, GatewayProcess, Tool, home};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};

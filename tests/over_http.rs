@@ -2,9 +2,9 @@
 
 mod controlled_gateway;
 
+use controlled_gateway::{Ended, GatewayProcess, Tool, home, tool};
 use gateway_drain::client::{Drain, ExitCode, Gateway};
 use gateway_drain::{Channel, Home, Request, RequestId};
-use controlled_gateway::{Ended, GatewayProcess, Tool, home, tool};
 use rustix::process::Signal;
 use std::path::Path;
 

@@ -241,6 +241,20 @@ fn a_commit_for_the_process_before_is_refused_and_its_hold_stays() {
 }
 
 #[test]
+fn a_home_may_be_a_link_to_where_it_is() {
+    let place = Place::new();
+    let link = place.home().path().with_extension("link");
+    std::os::unix::fs::symlink(place.home().path(), &link).unwrap();
+    place.channel.write(&marker()).unwrap();
+    let gateway = Reconciler::start(Home::at(&link), Options::default()).unwrap();
+    assert!(gateway.gate().admit().is_err(), "the marker is seen through the link");
+    assert_eq!(Snapshot::read(&Home::at(&link)).unwrap().drain.holds[0].owner, "ops");
+    Channel::new(Home::at(&link)).remove(&RequestId::marker()).unwrap();
+    gateway.kick();
+    until(place.home(), "running", |s| s.gateway_state == GatewayState::Running);
+}
+
+#[test]
 fn a_removed_home_opens_nothing_and_readiness_says_why() {
     let place = Place::new();
     let gateway = place.start();

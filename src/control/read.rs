@@ -66,7 +66,15 @@ pub struct Content {
     pub modified: i128,
 }
 
-/// Opens a folder. The folder itself may not be a link; what leads to it may.
+/// Opens a home, which may be a link: whoever named it meant where it leads.
+///
+/// # Errors
+/// [`Unreadable`]; [`Missing`](Unreadable::Missing) if it definitely isn't there.
+pub fn home(path: &Path) -> Result<OwnedFd, Unreadable> {
+    Ok(rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Opens a folder in a home. It may not be a link; what leads to it may.
 ///
 /// # Errors
 /// [`Unreadable`]; [`Missing`](Unreadable::Missing) if it definitely isn't there.

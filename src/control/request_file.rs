@@ -93,19 +93,18 @@ impl Scan {
         self.requests.iter().find(|request| request.id == home).map(|request| request.reason.as_str())
     }
 
-    /// Whether the file of `id` is definitely not there. What a look puts in the place of files that it couldn't take
-    /// in (`!home`, `!holds`) is over as soon as a look succeeds.
+    /// Whether the file of an `id` that is not among the requests is definitely not there. What a look puts in the place
+    /// of files that it couldn't take in (`!home`, `!holds`) is over as soon as a look succeeds.
     #[must_use]
     pub fn is_absent(&self, id: &RequestId) -> bool {
-        let known = if id.is_marker() { self.marker_known } else { self.holds_known };
-        known && !self.requests.iter().any(|request| request.id == *id)
+        if id.is_marker() { self.marker_known } else { self.holds_known }
     }
 }
 
 /// Takes a look at everything in the channel. Never fails (C4).
 #[must_use]
 pub fn scan(home: &Home, epoch: &Epoch) -> Scan {
-    let folder = match read::folder(home.path()) {
+    let folder = match read::home(home.path()) {
         Ok(folder) => folder,
         Err(why) => return Scan::blind(format!("the home can't be read: {why}")),
     };

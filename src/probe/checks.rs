@@ -325,7 +325,7 @@ fn another_epoch(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), S
         (true, _) => rows.broken(C3, "a marker of another epoch closed the gate"),
         (false, Some(true)) => rows.kept(C3, "a marker of another epoch closed nothing, and the status says so"),
         (false, Some(false)) => {
-            rows.broken(C3, "a marker of another epoch closed nothing, and the status doesn't say so")
+            rows.broken(C3, "a marker of another epoch closed nothing, and the status doesn't say so");
         }
         (false, None) => rows.kept(C3, "a marker of another epoch closed nothing; whether that is said is unseen"),
     }
