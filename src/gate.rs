@@ -258,6 +258,7 @@ impl Gate {
     fn word(&self) -> Word {
         // Acquire: pairs with the Release in `leave`, so that the work which a drained word no longer counts is seen
         // whole (G5); the word's releases are read-modify-writes, so the last of them carries all the earlier ones.
+        // Relaxed fails `visibility::whoever_reads_drained_sees_what_the_last_turn_wrote`.
         Word::from_bits(self.core.word.load(Ordering::Acquire))
     }
 
@@ -268,6 +269,7 @@ impl Gate {
             let entered = rule(Word::from_bits(seen))?;
             // Acquire on success: pairs with the Release in `Mover::apply`, so that a turn sees what was written while
             // the gate was closed (G5). Not Release: an entry publishes nothing. Relaxed on failure: as the load above.
+            // Relaxed on success fails `visibility::a_turn_sees_what_was_written_while_the_gate_was_drained`.
             match self.core.word.compare_exchange_weak(seen, entered.bits(), Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(now) => seen = now,
@@ -276,7 +278,8 @@ impl Gate {
     }
 
     fn leave(&self, unit: Unit) {
-        // Release: what the finished work wrote is published to whoever reads the word as drained (G5).
+        // Release: what the finished work wrote is published to whoever reads the word as drained (G5). Relaxed fails
+        // `visibility::whoever_reads_drained_sees_what_every_turn_wrote`.
         let before = Word::from_bits(self.core.word.fetch_sub(unit.bits(), Ordering::Release));
         // The one slow path, for the last to leave a closed gate. `notify` looks for listeners behind a full fence and a
         // waiter looks at the word behind its own, so one of the two sees the other (G4).
@@ -336,6 +339,8 @@ impl Mover {
             let moved = rule(Word::from_bits(seen))?;
             // Release: what was written while the gate was closed is seen by whom it admits next (G5).
             // Acquire: a gate found drained as it closes or stops has shown its finished work to the mover (G5).
+            // Acquire alone fails `visibility::a_turn_sees_what_was_written_while_the_gate_was_drained`, Release alone
+            // `visibility::whoever_stops_the_gateway_sees_what_the_last_turn_wrote`.
             match word.compare_exchange_weak(seen, moved.bits(), Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => break moved,
                 Err(now) => seen = now,

@@ -1,9 +1,10 @@
 //! What `sync` hands out under a model checker: the checker's own primitives, and an event made of them.
 //!
 //! The gate's waiters sleep on `event_listener::Event`, whose code no checker sees into. This event has the methods that
-//! the crate uses, and promises what event-listener documents: `listen` is a full fence after registering and `notify`
-//! one before it looks for listeners; a notification reaches every listener registered before it, whether that one
-//! blocks or is polled, and no other.
+//! the crate uses, and promises less than event-listener documents. That one's `listen` is a full fence after registering
+//! and its `notify` one before it looks for listeners; here the two merely meet in one word, so that whichever comes
+//! second sees what the first has done, and the gate's own orderings hide behind no fence. A notification reaches every
+//! listener registered before it, whether that one blocks or is polled, and no other.
 //!
 //! What a check with it does not show: that event-listener keeps these promises; its own list, slots and thread parking;
 //! and time. A wait with a deadline runs out at once, so only the giving-up is explored, not a wake-up in time.
@@ -23,8 +24,8 @@ use shuttle::sync as checker;
 use checker::Condvar;
 #[cfg(not(all(loom, feature = "loom")))]
 pub(crate) use checker::atomic::AtomicU64;
+use checker::atomic::AtomicUsize;
 pub(crate) use checker::atomic::Ordering;
-use checker::atomic::fence;
 pub(super) use checker::{Mutex, MutexGuard};
 
 /// loom's atomic, with every access put in an order with every other.
@@ -36,13 +37,13 @@ pub(super) use checker::{Mutex, MutexGuard};
 #[cfg(all(loom, feature = "loom"))]
 pub(crate) struct AtomicU64 {
     value: checker::atomic::AtomicU64,
-    accesses: checker::atomic::AtomicUsize,
+    accesses: AtomicUsize,
 }
 
 #[cfg(all(loom, feature = "loom"))]
 impl AtomicU64 {
     pub(crate) fn new(value: u64) -> Self {
-        Self { value: checker::atomic::AtomicU64::new(value), accesses: checker::atomic::AtomicUsize::new(0) }
+        Self { value: checker::atomic::AtomicU64::new(value), accesses: AtomicUsize::new(0) }
     }
 
     fn access(&self) -> &checker::atomic::AtomicU64 {
@@ -52,10 +53,6 @@ impl AtomicU64 {
 
     pub(crate) fn load(&self, order: Ordering) -> u64 {
         self.access().load(order)
-    }
-
-    fn store(&self, value: u64, order: Ordering) {
-        self.access().store(value, order);
     }
 
     pub(crate) fn fetch_sub(&self, value: u64, order: Ordering) -> u64 {
@@ -70,9 +67,10 @@ impl AtomicU64 {
 pub(crate) struct Event(Arc<Inner>);
 
 struct Inner {
-    /// How many listeners are yet to be notified: read without the lock, so that an event nobody listens to hides no
-    /// missing synchronisation behind one.
-    waiting: AtomicU64,
+    /// How many listeners are yet to be notified, and where those who listen and those who notify meet: it is only ever
+    /// exchanged, so whoever comes second sees the first. Changed under the lock, asked without it, so that an event
+    /// nobody listens to hides no missing synchronisation behind a lock.
+    waiting: AtomicUsize,
     listeners: Mutex<Vec<Registration>>,
     notified: Condvar,
 }
@@ -86,7 +84,7 @@ struct Registration {
 impl Event {
     pub(crate) fn new() -> Self {
         let listeners = Mutex::new(Vec::new());
-        Self(Arc::new(Inner { waiting: AtomicU64::new(0), listeners, notified: Condvar::new() }))
+        Self(Arc::new(Inner { waiting: AtomicUsize::new(0), listeners, notified: Condvar::new() }))
     }
 
     pub(crate) fn listen(&self) -> EventListener {
@@ -94,21 +92,23 @@ impl Event {
             let mut listeners = self.0.listeners();
             let id = listeners.last().map_or(0, |last| last.id + 1);
             listeners.push(Registration { id, notified: false, waker: None });
-            self.0.count(&listeners);
+            self.0.waiting.fetch_add(1, Ordering::AcqRel);
             id
         };
-        fence(Ordering::SeqCst);
         EventListener { event: Arc::clone(&self.0), id }
     }
 
     pub(crate) fn notify(&self, _all: usize) {
-        fence(Ordering::SeqCst);
-        if self.0.waiting.load(Ordering::Acquire) == 0 {
+        if self.0.waiting.fetch_add(0, Ordering::AcqRel) == 0 {
             return;
         }
         let mut listeners = self.0.listeners();
-        let wakers: Vec<Waker> = listeners.iter_mut().filter_map(Registration::notify).collect();
-        self.0.count(&listeners);
+        let mut wakers = Vec::new();
+        for registration in listeners.iter_mut().filter(|registration| !registration.notified) {
+            registration.notified = true;
+            wakers.extend(registration.waker.take());
+            self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+        }
         self.0.notified.notify_all();
         drop(listeners);
         wakers.into_iter().for_each(Waker::wake);
@@ -118,18 +118,6 @@ impl Event {
 impl Inner {
     fn listeners(&self) -> MutexGuard<'_, Vec<Registration>> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn count(&self, listeners: &[Registration]) {
-        let waiting = listeners.iter().filter(|registration| !registration.notified).count();
-        self.waiting.store(waiting as u64, Ordering::Release);
-    }
-}
-
-impl Registration {
-    fn notify(&mut self) -> Option<Waker> {
-        self.notified = true;
-        self.waker.take()
     }
 }
 
@@ -191,7 +179,9 @@ impl Future for EventListener {
 impl Drop for EventListener {
     fn drop(&mut self) {
         let mut listeners = self.event.listeners();
+        if !self.is_notified(&mut listeners) {
+            self.event.waiting.fetch_sub(1, Ordering::AcqRel);
+        }
         listeners.retain(|registration| registration.id != self.id);
-        self.event.count(&listeners);
     }
 }

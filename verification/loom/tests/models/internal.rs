@@ -4,6 +4,8 @@ use super::explore::{Seen, explore};
 use gateway_drain::Refusal;
 use gateway_drain::lifecycle::{Lifecycle, Running};
 use loom::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn internal_work_racing_the_last_release(workers: usize, seen: &Seen) {
     let running = Lifecycle::<Running>::new();
@@ -66,10 +68,19 @@ fn a_waiter_waits_for_internal_work_too() {
         let gate = running.gate().clone();
         let internal = gate.admit_internal().expect("open").into_owned();
         let draining = running.begin_drain();
-        let work = thread::spawn(move || drop(internal));
+        // Outside of loom: it says what has happened, and orders nothing.
+        let ending = Arc::new(AtomicBool::new(false));
+        let work = thread::spawn({
+            let ending = Arc::clone(&ending);
+            move || {
+                ending.store(true, Ordering::Relaxed);
+                drop(internal);
+            }
+        });
         let reading = gate.reading();
         seen.note(if reading.internal == 0 { "ended early" } else { "waited" });
         assert_eq!(gate.drained(reading.generation).wait(), Ok(()), "G4: nobody ends this drain");
+        assert!(ending.load(Ordering::Relaxed), "G4: told drained with internal work in flight");
         assert!(draining.drained().is_some(), "G3: what the waiter was told stays true");
         work.join().expect("the work ends");
     });

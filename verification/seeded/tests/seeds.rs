@@ -1,0 +1,37 @@
+//! Every seeded bug that a test of the repository is to notice turns that test red; without one, all of them are green.
+//!
+//! The tests are those in `tests/`, compiled once more against the library with the bugs. To let another file kill seeds,
+//! declare it here.
+
+#[path = "../../../tests/admission.rs"]
+mod admission;
+#[path = "../catalogue.rs"]
+mod catalogue;
+#[path = "../../../tests/draining.rs"]
+mod draining;
+#[path = "../../../tests/holds.rs"]
+mod holds;
+#[path = "../../../tests/marker.rs"]
+mod marker;
+#[path = "../../../tests/reconciler.rs"]
+mod reconciler;
+#[path = "../runner.rs"]
+mod runner;
+#[path = "../../../tests/status.rs"]
+mod status;
+#[path = "../../../tests/table.rs"]
+mod table;
+#[path = "../../../tests/waiting.rs"]
+mod waiting;
+
+use catalogue::Check;
+use std::time::Duration;
+
+#[test]
+fn every_seeded_bug_turns_its_test_red() {
+    let mine = |check| match check {
+        Check::Test(name) => Some(name.to_string()),
+        Check::Model(_) => None,
+    };
+    runner::run(mine, Duration::from_secs(30), true);
+}
