@@ -3,6 +3,8 @@
 //! The tests are those in `tests/`, compiled once more against the library with the bugs. To let another file kill seeds,
 //! declare it here.
 
+#![allow(clippy::duplicate_mod, reason = "each test file brings along the module it shares with others")]
+
 #[path = "../../../tests/admission.rs"]
 mod admission;
 #[path = "../catalogue.rs"]
