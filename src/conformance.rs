@@ -4,9 +4,10 @@
 //! test of its own, named by its number and sentence. `docs/conformance.md` walks through it with a whole gateway.
 //!
 //! Each property is also a plain function here that gives a [`Verdict`]; [`report`] runs them all. Sequential properties
-//! are searched by proptest, which shrinks what it finds; it draws the same sequences each time, and `PROPTEST_CASES` sets
-//! how many (256 unless told). Concurrent ones run on real threads, in a bounded number of rounds. A verdict of kept
-//! therefore means "not found broken within these bounds", and each function says what else it does not show.
+//! are searched by proptest, which shrinks what it finds; it draws the same sequences each time. Concurrent ones run on real
+//! threads, in a bounded number of rounds. `PROPTEST_CASES` sets how many sequences (256 unless told), and the rounds grow
+//! in proportion. A verdict of kept therefore means "not found broken within these bounds", and each function says what
+//! else it does not show.
 //!
 //! It relies on the [table](crate::state::TABLE) and the list of [properties](crate::properties), and on nothing of the
 //! gate or the holds: the crate's own gateway is judged by it like any other.

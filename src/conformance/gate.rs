@@ -138,9 +138,14 @@ fn last_release<G: Gateway>(round: u64) -> Found {
     let Some(permit) = gateway.admit() else { return Err("a fresh gateway refused work.".into()) };
     close(&gateway);
     let waiter = gateway.waiter();
+    let begun = AtomicBool::new(false);
     let outcome = thread::scope(|scope| {
-        let waiting = scope.spawn(move || waiter(PATIENCE));
-        // Now earlier, now later than the waiter begins to wait.
+        let waiting = scope.spawn(|| {
+            begun.store(true, Ordering::Relaxed);
+            waiter(PATIENCE)
+        });
+        comes_true(|| begun.load(Ordering::Relaxed));
+        // Now as the waiter begins to wait, now later.
         for _ in 0..round % 20 {
             thread::yield_now();
         }

@@ -6,6 +6,7 @@
 use super::session::Found;
 use super::{Ability, Gateway, Holder, Snapshot, can};
 use core::fmt::Write as _;
+use proptest::test_runner::Config;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 /// How often a race is run.
 const ROUNDS: u64 = 100;
 /// No further round begins after this time, once there have been a few: a gateway may be slow, and a machine busy.
-const BUDGET: Duration = Duration::from_secs(1);
+const BUDGET: Duration = Duration::from_millis(500);
 const FEW: u64 = 10;
 /// What has not happened by now does not happen any more.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,10 +26,12 @@ const LOOKS: usize = 2_000;
 
 /// Runs a race again and again, until it finds something.
 pub(super) fn rounds(mut round: impl FnMut(u64) -> Found) -> Found {
+    // Who has sequences searched harder wants races run longer too.
+    let harder = (Config::default().cases / 256).max(1);
     let begun = Instant::now();
-    for number in 1..=ROUNDS {
+    for number in 1..=ROUNDS * u64::from(harder) {
         round(number).map_err(|found| format!("{found}\nOn real threads, in round {number}."))?;
-        if number >= FEW && begun.elapsed() > BUDGET {
+        if number >= FEW && begun.elapsed() > BUDGET * harder {
             break;
         }
     }

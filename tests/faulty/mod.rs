@@ -352,7 +352,10 @@ impl<const FLAW: u8> Gateway for Faulty<FLAW> {
             if Self::has(Flaw::LosesWakeUp) && outcome(&inner).is_none() {
                 // Looks, and listens only afterwards.
                 drop(inner);
-                self.dawdle(|inner| inner.in_flight == 0);
+                let listens_at = Instant::now() + Duration::from_millis(200);
+                while self.look().in_flight > 0 && Instant::now() < listens_at {
+                    yield_now();
+                }
                 inner = self.look();
                 let (inner, slept) = self.changed.wait_timeout(inner, limit).expect("nobody panics under the lock");
                 return if slept.timed_out() { Waited::TimedOut } else { outcome(&inner).unwrap_or(Waited::TimedOut) };
