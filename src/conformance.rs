@@ -12,6 +12,7 @@
 //! It relies on the [table](crate::state::TABLE) and the list of [properties](crate::properties), and on nothing of the
 //! gate or the holds: the crate's own gateway is judged by it like any other.
 
+mod adapter;
 mod gate;
 mod holds;
 mod liveness;
@@ -19,174 +20,21 @@ mod race;
 mod session;
 mod state;
 
+pub use adapter::{Ability, Gateway, Holder, Snapshot, Waited, Waiter};
+use adapter::{can, lease, shutdown_limit};
 pub use gate::*;
 pub use holds::*;
 pub use liveness::*;
 pub use state::*;
 
 use crate::properties::PropertyId;
-use crate::state::DrainState;
 use core::fmt;
 use std::io::Write;
-use std::mem::discriminant;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
 /// The version of the suite. It rises when a property is added or asks more than before, so that a verdict can say by
 /// which suite it was reached.
 pub const VERSION: u32 = 1;
-
-/// A gateway as the suite sees it: implement this for an adapter of yours.
-///
-/// Each call returns when it has had its effect or has been refused, and none waits for work to finish: `begin` closes
-/// and returns at once, `stop` stops only if nothing is in flight. All of them may be called from several threads.
-pub trait Gateway: Sized + Sync {
-    /// One admitted piece of work. If it counts for as long as it lives, that is all; else see [`finish`](Self::finish).
-    type Permit: Send;
-
-    /// What the gateway needs to live: a temporary folder, a runtime. Dropped after the gateway. `()` if nothing.
-    type Guard;
-
-    /// What the gateway can do. A property that needs more is skipped, and the reason is printed.
-    const ABILITIES: &'static [Ability] = &[Ability::Drain, Ability::ShutDown, Ability::Count];
-
-    /// A gateway that runs, with nothing in flight and nothing left of any other.
-    fn fresh() -> (Self, Self::Guard);
-
-    /// Why a property is not meant to be kept, if so. It is then not run, and the reason is printed.
-    fn skip(_: PropertyId) -> Option<&'static str> {
-        None
-    }
-
-    /// Asks to admit one piece of work.
-    fn admit(&self) -> Option<Self::Permit>;
-
-    /// The work has finished.
-    fn finish(&self, permit: Self::Permit) {
-        drop(permit);
-    }
-
-    /// What the gateway tells of itself, to controllers and to people.
-    fn snapshot(&self) -> Snapshot;
-
-    /// Closes the gate, reversibly, for `holder`. Only the first of two is used for a gateway without
-    /// [`Ability::Holders`].
-    fn begin(&self, holder: Holder);
-
-    /// Withdraws what `holder` began.
-    fn end(&self, holder: Holder);
-
-    /// Begins the shutdown.
-    fn shut_down(&self);
-
-    /// Ends the shutdown if nothing is in flight. A gateway that stops by itself then has nothing to do here.
-    fn stop(&self);
-
-    /// Ends the shutdown whatever is in flight ([`Ability::Force`]).
-    fn force_stop(&self) {}
-
-    /// A waiter for the drain that is under way now ([`Ability::Wait`]). The suite runs it later, on any thread.
-    fn waiter(&self) -> Waiter<'_> {
-        Box::new(|_| Waited::TimedOut)
-    }
-
-    /// Trades "drained" for the right to act, and says whether that was granted ([`Ability::Commit`]).
-    fn commit(&self, _: Holder) -> bool {
-        false
-    }
-
-    /// Lets time pass, as the gateway measures it ([`Ability::Lease`], [`Ability::ShutdownLimit`]).
-    fn pass(&self, _: Duration) {}
-
-    /// Sets the wall clock forward by so many seconds, or back ([`Ability::WallClock`]). No time passes.
-    fn step_wall_clock(&self, _seconds: i64) {}
-}
-
-/// Something that not every gateway can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Ability {
-    /// It can be closed and opened again: `begin`, `end`.
-    Drain,
-    /// It can be shut down: `shut_down`, `stop`.
-    ShutDown,
-    /// Its snapshot tells how much is in flight.
-    Count,
-    /// It can be stopped with work in flight: `force_stop`.
-    Force,
-    /// It tells who holds it closed: the second holder of `begin` and `end` is not the first.
-    Holders,
-    /// It can be waited for: `waiter`.
-    Wait,
-    /// A hold ends by itself after this time, which `pass` lets pass.
-    Lease(Duration),
-    /// A hold can be committed: `commit`.
-    Commit,
-    /// It reads a wall clock that `step_wall_clock` can set.
-    WallClock,
-    /// A shutdown ends after this time whatever is in flight; `pass` lets it pass.
-    ShutdownLimit(Duration),
-}
-
-/// Who asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holder {
-    /// The first.
-    A,
-    /// The second.
-    B,
-}
-
-impl Holder {
-    /// A name for it: `a` or `b`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::A => "a",
-            Self::B => "b",
-        }
-    }
-}
-
-/// What a gateway tells of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Where it says that it stands.
-    pub state: DrainState,
-    /// How much is in flight. Looked at only with [`Ability::Count`].
-    pub in_flight: u64,
-    /// Closed, and nothing in flight.
-    pub drained: bool,
-    /// How much was left when it was stopped by force. From then on that is no longer in flight.
-    pub abandoned: u64,
-}
-
-impl fmt::Display for Snapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {} in flight", self.state, self.in_flight)?;
-        if self.drained {
-            f.write_str(", drained")?;
-        }
-        if self.abandoned > 0 {
-            write!(f, ", {} abandoned", self.abandoned)?;
-        }
-        Ok(())
-    }
-}
-
-/// Blocks until the drain it was made for is drained or over, at most for the time it is given.
-pub type Waiter<'g> = Box<dyn FnOnce(Duration) -> Waited + Send + 'g>;
-
-/// How a wait ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waited {
-    /// Its drain is drained.
-    Drained,
-    /// Its drain is over.
-    Over,
-    /// The time passed first.
-    TimedOut,
-}
 
 /// What came of judging a gateway by one property.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -391,21 +239,6 @@ pub fn assert_not_broken(id: PropertyId, verdict: &Verdict) {
     }
 }
 
-fn lease<G: Gateway>() -> Duration {
-    let lease = |ability: &Ability| if let Ability::Lease(lease) = ability { Some(*lease) } else { None };
-    G::ABILITIES.iter().find_map(lease).unwrap_or_default()
-}
-
-fn shutdown_limit<G: Gateway>() -> Duration {
-    let limit = |ability: &Ability| if let Ability::ShutdownLimit(limit) = ability { Some(*limit) } else { None };
-    G::ABILITIES.iter().find_map(limit).unwrap_or_default()
-}
-
-/// Whether the gateway has the ability; the time that comes with it may be any.
-fn can<G: Gateway>(ability: Ability) -> bool {
-    G::ABILITIES.iter().any(|has| discriminant(has) == discriminant(&ability))
-}
-
 /// Runs one property, unless it is skipped or needs what the gateway can't do.
 ///
 /// An error of `search` is what is wrong, in one sentence, and then how it was found.
@@ -436,6 +269,7 @@ fn caught(search: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::DrainState;
 
     struct Nothing;
 
