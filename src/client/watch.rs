@@ -265,3 +265,118 @@ const UNANSWERED: &str = "it lives and has not acknowledged the request yet";
 fn withdrawn() -> Failure {
     Failure::Withdrawn("the hold was withdrawn".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What may be amiss with a look that otherwise shows a drained gateway.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Amiss {
+        OtherProcess,
+        EarlierWrite,
+        NotDrained,
+        ShuttingDown,
+        Running,
+        Pending,
+        OtherGeneration,
+        BegunAnew,
+        NoHold,
+    }
+
+    const ALL: [Amiss; 9] = [
+        Amiss::OtherProcess,
+        Amiss::EarlierWrite,
+        Amiss::NotDrained,
+        Amiss::ShuttingDown,
+        Amiss::Running,
+        Amiss::Pending,
+        Amiss::OtherGeneration,
+        Amiss::BegunAnew,
+        Amiss::NoHold,
+    ];
+
+    fn named(name: &str) -> Nonce {
+        Nonce::from(name.to_owned())
+    }
+
+    /// A look in which all of this is amiss.
+    fn look(amiss: &[Amiss]) -> Look {
+        let is = |what| amiss.contains(&what);
+        let pick = |what, then: &'static str, otherwise: &'static str| if is(what) { then } else { otherwise };
+        let state = match (is(Amiss::ShuttingDown), is(Amiss::Running)) {
+            (true, _) => DrainState::ShutdownDraining,
+            (false, true) => DrainState::Running,
+            (false, false) => DrainState::ExternalDraining,
+        };
+        let pending = is(Amiss::Pending);
+        let age = if is(Amiss::BegunAnew) { 0.1 } else { 5.0 };
+        let hold = SeenHold { age, lease_left: None, pending, committed: false };
+        let outcome = if pending { Outcome::Pending } else { Outcome::Held };
+        Look::Seen(Box::new(Sight {
+            incarnation: Incarnation::from(pick(Amiss::OtherProcess, "other", "ours").to_owned()),
+            state,
+            generation: Generation(if is(Amiss::OtherGeneration) { 8 } else { 7 }),
+            in_flight: 0,
+            internal: 0,
+            drained: !is(Amiss::NotDrained),
+            stalled: false,
+            active_work: Vec::new(),
+            revision: Some(1),
+            hold: (!is(Amiss::NoHold)).then_some(hold),
+            answers: vec![(Some(named(pick(Amiss::EarlierWrite, "before", "now"))), outcome)],
+        }))
+    }
+
+    /// A waiter that knows its process, its drain and how old its hold is, and begins another wait.
+    fn watch() -> Watch {
+        let mut watch = Watch::new(None, Duration::ZERO);
+        let before = [named("before")];
+        let written = Written { nonces: &before, answered: false };
+        let first = watch.judge(&look(&[Amiss::EarlierWrite, Amiss::NotDrained]), written, Duration::ZERO);
+        assert_eq!(first, Verdict::Standing);
+        watch.begin_again(Duration::ZERO);
+        watch
+    }
+
+    fn judged(amiss: &[Amiss]) -> Verdict {
+        let now = [named("now")];
+        watch().judge(&look(amiss), Written { nonces: &now, answered: false }, Duration::ZERO)
+    }
+
+    #[test]
+    fn drained_is_concluded_when_nothing_is_amiss_and_in_none_of_the_other_511_cases() {
+        for case in 0_u32..1 << ALL.len() {
+            let amiss: Vec<Amiss> = (0..ALL.len()).filter(|bit| case >> bit & 1 == 1).map(|bit| ALL[bit]).collect();
+            let drained = matches!(judged(&amiss), Verdict::Drained(_));
+            assert_eq!(drained, amiss.is_empty(), "with {amiss:?} amiss, drained was concluded: {drained}");
+        }
+    }
+
+    #[test]
+    fn each_thing_amiss_has_a_meaning_of_its_own() {
+        let over = |amiss| match judged(&[amiss]) {
+            Verdict::Over(failure) => failure,
+            other => panic!("{amiss:?}: {other:?}"),
+        };
+        assert!(matches!(over(Amiss::OtherProcess), Failure::IncarnationChanged(_)));
+        assert!(matches!(over(Amiss::ShuttingDown), Failure::ShuttingDown));
+        assert!(matches!(over(Amiss::OtherGeneration), Failure::LeaseLost(_)));
+        assert!(matches!(over(Amiss::BegunAnew), Failure::LeaseLost(_)));
+        assert!(matches!(judged(&[Amiss::EarlierWrite]), Verdict::Silent(_)));
+        assert_eq!(judged(&[Amiss::NotDrained]), Verdict::Standing);
+        assert_eq!(judged(&[Amiss::Pending]), Verdict::Standing);
+    }
+
+    #[test]
+    fn a_process_that_is_gone_or_has_published_nothing_is_silent_or_another() {
+        let nothing = Written { nonces: &[], answered: false };
+        let starting = |name: &str| Look::Starting(Incarnation::from(name.to_owned()));
+        let judge = |look: &Look| watch().judge(look, nothing, Duration::ZERO);
+        assert!(matches!(judge(&Look::Silent("gone".into())), Verdict::Silent(_)));
+        assert!(matches!(judge(&starting("ours")), Verdict::Silent(_)));
+        assert!(matches!(judge(&starting("other")), Verdict::Over(Failure::IncarnationChanged(_))));
+        let last_word = Look::ShutDown(Incarnation::from("ours".to_owned()));
+        assert_eq!(judge(&last_word), Verdict::Over(Failure::ShuttingDown));
+    }
+}
