@@ -72,13 +72,13 @@ fn a_wait_that_is_interrupted_ends_and_keeps_the_hold_in_hand() {
     let interrupt = Interrupt::new();
     let (tell, told) = (interrupt.clone(), AtomicBool::new(false));
     let raise = move |progress: &gateway_drain::client::Progress| {
-        if progress.in_flight == 1 && !told.swap(true, Ordering::Relaxed) {
+        if progress.state == Some(DrainState::ExternalDraining) && !told.swap(true, Ordering::Relaxed) {
             tell.raise();
         }
     };
     let drain = upgrade(home.path());
     let held = drain.clone().interrupt(interrupt).on_progress(raise).begin();
-    // The turn may be seen while it begins or while it waits; either way the hold is there still.
+    // The drain may be seen while it begins or while it waits; either way the hold is there still.
     let ended = held.and_then(|held| {
         let waited = held.wait();
         held.detach();
