@@ -312,7 +312,7 @@ fn gateway_once(row: &mut Row, kills: &mut Kills, before: Before, at: u64) -> Re
     if leased && at % 16 == 1 {
         let began = Instant::now();
         let opened = wait_for(PATIENCE, || successor.gate().admit().is_ok().then_some(()));
-        row.must(opened.is_some() && began.elapsed() < LEASE * 2, || format!("wedged after step {at}: {holds:?}"));
+        row.must(opened.is_some() && began.elapsed() < LEASE * 3, || format!("wedged after step {at}: {holds:?}"));
         kills.expired += 1;
     } else {
         let opened = override_all(&place, &successor).map_err(text)?;
@@ -358,7 +358,7 @@ fn stopped_once(row: &mut Row, at: u64) -> Result<bool, String> {
     first.kill();
 
     let role = children::gateway(place.home.path(), &evidence, 3_600_000, 0);
-    let mut second = Role::stepped(at, 20, &role).map_err(text)?;
+    let mut second = Role::stepped(at, 60, &role).map_err(text)?;
     let stopped = second.line().map_err(text)?;
     let Some(step) = stopped.strip_prefix("stopped before ") else { return Ok(false) };
     let live = place.home.live().map_err(text)?;
@@ -400,7 +400,7 @@ fn writer(row: &mut Row, role: impl Fn(&Place) -> Vec<String>, stride: u64) -> R
             row.must(short, || format!("before step {at}: no lease ends it in time: {hold:?}"));
         }
         if holds.iter().all(|hold| hold.commit.is_none()) && at % 16 == 1 {
-            let opened = wait_for(LEASE * 2, || gateway.gate().admit().is_ok().then_some(()));
+            let opened = wait_for(LEASE * 3, || gateway.gate().admit().is_ok().then_some(()));
             row.must(opened.is_some(), || format!("before step {at}: wedged beyond the lease: {holds:?}"));
             kills.expired += 1;
         }

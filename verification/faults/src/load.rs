@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 
 const PART: &str = "Load";
 const PATIENCE: Duration = Duration::from_secs(30);
-/// What the memory may grow by between the first and the last third of a run, in KiB: less than 30 bytes for each of its
-/// turns, at the least.
-const GROWTH: u64 = 2048;
+/// What the memory may grow by between the first and the last third of a run, in KiB: ten bytes for each
+/// of the hundred thousand turns that it has at least.
+const GROWTH: u64 = 1024;
 
 #[derive(Default)]
 struct Counts {

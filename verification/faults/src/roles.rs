@@ -45,7 +45,8 @@ impl Pressure {
                     if let Ok(permit) = gate.admit() {
                         let turn = admitted.fetch_add(1, Ordering::Relaxed);
                         log.say(&format!("start {turn}"));
-                        pause(Duration::from_micros(500));
+                        // Most are short; some outlast a few looks of the gateway, and so a hasty commit.
+                        pause(Duration::from_micros(if turn.is_multiple_of(8) { 15_000 } else { 500 }));
                         log.say(&format!("end {turn}"));
                         drop(permit);
                     }
@@ -164,16 +165,18 @@ fn control(channel: &Channel, log: &Log, id: &RequestId, owner: &str) -> io::Res
     channel.remove(id).map(drop)
 }
 
-/// What a dashboard's endpoint does: writes the marker, answers with the acknowledgement, removes it again.
+/// What a dashboard's endpoint does: writes the marker, waits for what the gateway makes of it, removes it again.
 pub fn dashboard(home: &Path, evidence: &Path, rounds: u64) -> io::Result<()> {
     io::stdin().lines().next();
     let (channel, log) = (Channel::new(Home::at(home)), Log::open(evidence)?);
     for _ in 0..rounds {
         let begin = Request::begin(RequestId::marker(), "drain-control").lease(LEASE);
         channel.write(&begin)?;
-        if let Some((status, Outcome::Held, asked)) = wait_for(PATIENCE, || answer(channel.home(), &begin))
-            && status.drain.drained
-        {
+        let drained = wait_for(PATIENCE, || {
+            let (status, outcome, asked) = answer(channel.home(), &begin)?;
+            (outcome == Outcome::Held && status.drain.drained).then_some((status, asked))
+        });
+        if let Some((status, asked)) = drained {
             log.say(&format!("drained marker {} {asked}", status.drain.incarnation));
         }
         channel.remove(&RequestId::marker())?;
