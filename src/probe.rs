@@ -32,7 +32,7 @@ pub struct Options {
     /// Where a turn can be started by a POST, and with what body: how the gate itself is seen. A turn should last a
     /// few seconds, and a refused one be answered with 503.
     pub turn: Option<(String, String)>,
-    /// A shell command that restarts the gateway and returns.
+    /// A shell command that kills the gateway, starts it again and returns. (A shutdown would end a commit by right.)
     pub restart: Option<String>,
     /// How often the gateway looks at its files.
     pub tick: Duration,

@@ -32,7 +32,7 @@ pub struct Probe {
     #[arg(long, value_name = "JSON", default_value = "{}", requires = "turn_url")]
     pub turn_body: String,
 
-    /// A shell command that restarts the gateway and returns.
+    /// A shell command that kills the gateway, starts it again and returns. (A shutdown would end a commit by right.)
     #[arg(long, value_name = "COMMAND")]
     pub restart_cmd: Option<String>,
 

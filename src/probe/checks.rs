@@ -470,14 +470,16 @@ fn a_commit(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> 
         }
     }
     if let Some(command) = gateway.options.restart.clone() {
-        gateway.restart(&command)?;
+        let shut_down = gateway.restart(&command)?;
         let drains = gateway.until(|seen| seen.is_draining() && seen.hold(&hold).is_some_and(is_committed))?.is_ok();
-        rows.tell(
-            E1,
-            drains && gateway.never(|seen| !seen.is_draining() || seen.agents() > 0)?.is_none(),
-            "a committed hold outlived a restart, with its file gone, and nothing was in flight",
-            "a committed hold did not outlive a restart",
-        );
+        let stays = drains && gateway.never(|seen| !seen.is_draining() || seen.agents() > 0)?.is_none();
+        match (stays, shut_down) {
+            (true, _) => {
+                rows.kept(E1, "a committed hold outlived a restart, with its file gone, and nothing was in flight")
+            }
+            (false, true) => rows.unseen(E1, "--restart-cmd shuts the gateway down, which ends a commit: let it kill"),
+            (false, false) => rows.broken(E1, "a committed hold did not outlive the death of the process"),
+        }
     } else {
         rows.unseen(E1, "no --restart-cmd; without a restart, see H4");
     }

@@ -332,19 +332,25 @@ impl<'a> Outside<'a> {
         }
     }
 
-    /// Has the gateway restarted.
-    pub(super) fn restart(&self, command: &str) -> Result<(), Stop> {
+    /// Has the gateway restarted. Tells whether it was seen to shut down first, which ends a commit by right.
+    pub(super) fn restart(&mut self, command: &str) -> Result<bool, Stop> {
         let mut shell = Command::new("sh");
         shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = shell.spawn().map_err(|error| Stop::Lost(format!("{command}: {error}")))?;
         let began = Instant::now();
+        let mut shut_down = false;
         loop {
-            match child.try_wait() {
-                Ok(Some(ended)) if ended.success() => return Ok(()),
-                Ok(Some(ended)) => return Err(Stop::Lost(format!("{command}: {ended}"))),
-                Ok(None) if began.elapsed() < self.options.patience * 6 => self.pause(LOOK_EVERY)?,
-                Ok(None) => return Err(Stop::Lost(format!("{command} did not return"))),
-                Err(error) => return Err(Stop::Lost(format!("{command}: {error}"))),
+            let ended = child.try_wait().map_err(|error| Stop::Lost(format!("{command}: {error}")))?;
+            // While it is away, a look that fails is as it should be.
+            let shutting = |seen: Seen| {
+                seen.state() == "stopped" || seen.drain().is_some_and(|drain| drain["state"] == "shutdown_draining")
+            };
+            shut_down |= self.look().is_ok_and(shutting);
+            match ended {
+                Some(ended) if ended.success() => return Ok(shut_down),
+                Some(ended) => return Err(Stop::Lost(format!("{command}: {ended}"))),
+                None if began.elapsed() < self.options.patience * 6 => self.pause(LOOK_EVERY)?,
+                None => return Err(Stop::Lost(format!("{command} did not return"))),
             }
         }
     }

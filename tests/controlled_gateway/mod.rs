@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// The example gateway, built once for each test program: cargo builds no example for a single test.
-fn example() -> &'static Path {
+pub fn example() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let tool = Path::new(env!("CARGO_BIN_EXE_gateway-drain"));

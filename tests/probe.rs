@@ -1,0 +1,216 @@
+//! The probe, on the example gateway as a process, on a small gateway that knows no more than the reference's contract, and
+//! on gateways that are broken on purpose: each is caught by the property that it breaks, and nothing stays behind.
+
+#![cfg(all(feature = "cli", feature = "axum"))]
+
+mod controlled_gateway;
+mod tiny_gateway;
+
+use gateway_drain::client::Interrupt;
+use gateway_drain::probe::{Options, Report, Sight, run};
+use gateway_drain::property::Property;
+use gateway_drain::reconciler;
+use gateway_drain::{Home, Reconciler, Snapshot};
+use controlled_gateway::{GatewayProcess, LIMIT};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tiny_gateway::{Fault, TinyGateway};
+
+const TURN: &str = r#"{"session": "probe", "millis": 1500}"#;
+
+fn options(home: &Path) -> Options {
+    let tick = Duration::from_millis(50);
+    Options { home: Some(home.into()), tick, patience: Duration::from_secs(5), ..Options::default() }
+}
+
+fn probe_command(home: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gateway-drain"));
+    command.args(["probe", "--tick", "50ms", "--patience", "10s", "--home"]).arg(home).args(more);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn nothing_is_left(home: &Path) {
+    let home = Home::at(home);
+    assert!(std::fs::symlink_metadata(home.marker()).is_err(), "the marker is gone");
+    let left = std::fs::read_dir(home.holds_folder()).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "the hold files are gone");
+}
+
+fn probed(options: &Options) -> Report {
+    let report = run(options, &Interrupt::new()).expect("a gateway that runs and that nobody holds");
+    assert_eq!((&report.cut_short, &report.left_behind), (&None, &None), "{report}");
+    nothing_is_left(options.home.as_deref().unwrap());
+    report
+}
+
+#[test]
+fn the_example_gateway_keeps_everything_that_can_be_seen_also_when_it_is_killed_and_started_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let gateway = GatewayProcess::start(&home);
+    let turns = format!("http://{}/turns", gateway.address);
+    // Kills it by the id in its status, and starts another one at the same address.
+    let script = format!(
+        "pid=$(sed -n 's/^  \"pid\": \\([0-9]*\\),$/\\1/p' {home}/gateway_state.json) && kill -9 $pid && \
+         {{ {example} --home {home} --listen {address} --tick-ms 20 > /dev/null 2>&1 & }} && echo $! > {home}/../pid",
+        home = home.display(),
+        example = controlled_gateway::example().display(),
+        address = gateway.address,
+    );
+    let url = format!("http://{}", gateway.address);
+    let more = ["--url", &url, "--turn-url", &turns, "--turn-body", TURN, "--restart-cmd", &script, "--json"];
+    let output = probe_command(&home, &more).output().unwrap();
+    let successor = std::fs::read_to_string(folder.path().join("pid")).ok().and_then(|pid| pid.trim().parse().ok());
+    if let Some(pid) = successor.and_then(Pid::from_raw) {
+        kill_process(pid, Signal::KILL).unwrap();
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    for kept in
+        ["H1", "S6", "C6", "G1", "L2", "G2", "G3", "S2", "G4", "C4", "C3", "H2", "H3", "H4", "E1", "C5", "C1", "G6"]
+    {
+        let of = |row: &&Value| row["property"] == kept;
+        assert!(rows.iter().filter(of).count() > 0, "{kept} was tried");
+        assert!(rows.iter().filter(of).all(|row| row["sight"] == "kept"), "{kept}: {report:#}");
+    }
+    nothing_is_left(&home);
+}
+
+#[test]
+fn a_gateway_of_the_references_contract_is_not_blamed_for_what_can_not_be_seen() {
+    let gateway = TinyGateway::start(None);
+    let report = probed(&Options { turn: Some((gateway.turns(), String::new())), ..options(gateway.home()) });
+    assert_eq!(report.broken(), [], "{report}");
+    for unseen in [Property::H2, Property::H3, Property::H4, Property::E1, Property::G4, Property::C6, Property::C5] {
+        assert_eq!(report.sight(unseen), Sight::Unseen, "{unseen}\n{report}");
+    }
+    for kept in [Property::H1, Property::S6, Property::G1, Property::G2, Property::G3, Property::C4, Property::C3] {
+        assert_eq!(report.sight(kept), Sight::Kept, "{kept}\n{report}");
+    }
+    assert!(report.to_string().starts_with("Nothing was seen broken"), "{report}");
+}
+
+#[test]
+fn each_broken_gateway_is_caught_by_the_properties_that_it_breaks_and_by_no_other() {
+    let cases: [(Fault, &[Property]); 5] = [
+        (Fault::FailsOpenOnWhatItCanNotRead, &[Property::C4]),
+        (Fault::ShowsRunningForTheWholeDrain, &[Property::S6]),
+        // A turn that is admitted once the gate was drained undoes that too.
+        (Fault::AdmitsWhileItDrains, &[Property::G1, Property::G3]),
+        (Fault::NeverReopens, &[Property::L2]),
+        (Fault::HonoursAnotherEpoch, &[Property::C3]),
+    ];
+    for (fault, broken) in cases {
+        let gateway = TinyGateway::start(Some(fault));
+        let patience = Duration::from_secs(2);
+        let turn = Some((gateway.turns(), String::new()));
+        let options = Options { turn, patience, ..options(gateway.home()) };
+        let report = run(&options, &Interrupt::new()).unwrap();
+        assert_eq!(report.broken(), broken, "{fault:?}\n{report}");
+        assert_eq!(report.exit_code(), 1);
+        let first = format!("The gateway breaks {}: ", broken[0]);
+        assert!(report.to_string().starts_with(&first), "{report}");
+        nothing_is_left(gateway.home());
+    }
+}
+
+#[test]
+fn a_cancel_that_frees_everybodys_hold_is_caught() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::at(folder.path().join("home"));
+    let settings = reconciler::Options { tick: Duration::from_millis(10), ..reconciler::Options::default() };
+    let gateway = Reconciler::start(home.clone(), settings).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    // The fault: when one request is taken away, all are.
+    let saboteur = std::thread::spawn({
+        let (home, stop) = (home.clone(), stop.clone());
+        move || {
+            let there = || {
+                let holds = std::fs::read_dir(home.holds_folder()).into_iter().flatten().flatten();
+                let files = holds.map(|entry| entry.path()).chain([home.marker()]);
+                let named = |path: &std::path::PathBuf| !path.to_string_lossy().contains(".write-");
+                files.filter(|path| path.exists()).filter(named).collect::<std::collections::BTreeSet<_>>()
+            };
+            let mut before = there();
+            while !stop.load(Ordering::Relaxed) {
+                let now = there();
+                if !before.is_subset(&now) {
+                    now.iter().for_each(|path| drop(std::fs::remove_file(path)));
+                }
+                before = there();
+                std::thread::park_timeout(Duration::from_millis(2));
+            }
+        }
+    });
+    let report = run(&options(home.path()), &Interrupt::new()).unwrap();
+    stop.store(true, Ordering::Relaxed);
+    saboteur.join().unwrap();
+    assert_eq!(report.broken(), [Property::H2], "{report}");
+    nothing_is_left(home.path());
+    drop(gateway);
+}
+
+fn spawned(home: &Path) -> Child {
+    let probe = probe_command(home, &[]).spawn().unwrap();
+    let deadline = Instant::now() + LIMIT;
+    while !Snapshot::read(&Home::at(home)).is_ok_and(|status| !status.drain.holds.is_empty()) {
+        assert!(Instant::now() < deadline, "the probe never began a drain");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    probe
+}
+
+fn ended(probe: Child) -> Output {
+    probe.wait_with_output().unwrap()
+}
+
+#[test]
+fn on_ctrl_c_it_takes_back_what_it_has_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = GatewayProcess::start(folder.path());
+    let probe = spawned(folder.path());
+    let pid = Pid::from_child(&probe);
+    kill_process(pid, Signal::INT).unwrap();
+    let output = ended(probe);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert!(text.contains("Cut short: it was interrupted."), "{text}");
+    nothing_is_left(folder.path());
+    assert!(Snapshot::read(&Home::at(folder.path())).unwrap().drain.holds.is_empty());
+    drop(gateway);
+}
+
+#[test]
+fn when_the_gateway_dies_under_it_it_takes_its_files_away_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = GatewayProcess::start(folder.path());
+    let probe = spawned(folder.path());
+    drop(gateway);
+    let output = ended(probe);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_ne!(output.status.code(), Some(0), "{text}");
+    nothing_is_left(folder.path());
+}
+
+#[test]
+fn it_touches_nothing_where_somebody_holds_the_gate_or_no_gateway_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = run(&options(folder.path()), &Interrupt::new()).unwrap_err();
+    assert!(refused.to_string().contains("can't be read"), "{refused}");
+    assert!(run(&Options::default(), &Interrupt::new()).is_err(), "there is nothing to probe");
+
+    let gateway = TinyGateway::start(None);
+    std::fs::write(Home::at(gateway.home()).marker(), "mine").unwrap();
+    let refused = run(&options(gateway.home()), &Interrupt::new()).unwrap_err();
+    let says = refused.to_string();
+    assert!(says.contains("nothing was tried"), "{says}");
+    assert_eq!(std::fs::read(Home::at(gateway.home()).marker()).unwrap(), b"mine");
+}
