@@ -16,25 +16,25 @@ type Line = serde_json::Map<String, Value>;
 
 /// Why a mutant of a good trace is legal, and how many are for that reason.
 const LEGAL: [(&str, usize); 23] = [
-    ("a count that could as well have been: not every turn is logged", 163),
+    ("a count that could as well have been: not every turn is logged", 171),
     ("a look at the same counts", 1),
-    ("a look may be ahead of the history", 10),
-    ("a look may be taken before or after what it looks at is told", 14),
-    ("a look that nobody took", 15),
+    ("a look may be ahead of the history", 12),
+    ("a look may be taken before or after what it looks at is told", 16),
+    ("a look that nobody took", 17),
     ("a name that is used nowhere else", 1),
-    ("a renewal instead of a commit, or the other way round", 5),
-    ("a renewal, a commit or an absorption that nothing after it rests on", 4),
+    ("a renewal instead of a commit, or the other way round", 6),
+    ("a renewal, a commit or an absorption that nothing after it rests on", 6),
     ("a shutdown that interrupts nobody", 1),
     ("a status may be behind or ahead", 2),
     ("a status may be published before or after", 4),
-    ("an event that changes nothing there, or a look that shows the same", 40),
-    ("an uncommitted hold may end in several ways", 26),
-    ("holds that are begun, renewed or ended in either order", 3),
-    ("it decides only whether a commit is inherited", 31),
+    ("an event that changes nothing there, or a look that shows the same", 44),
+    ("an uncommitted hold may end in several ways", 33),
+    ("holds that are begun, renewed or ended in either order", 5),
+    ("it decides only whether a commit is inherited", 34),
     ("nothing was left to abandon", 1),
-    ("one delay is as good as another", 2),
+    ("one delay is as good as another", 6),
     ("only the word running is judged", 11),
-    ("the last line of a process: it was killed before it", 21),
+    ("the last line of a process: it was killed before it", 23),
     ("the rest tells the same: moves that change nothing, or that a look is ahead of", 10),
     ("the same event twice", 2),
     ("two processes don't wait for each other", 7),
@@ -150,7 +150,7 @@ fn every_mutant_of_a_good_trace_is_caught_or_legal_for_a_counted_reason() {
         }
     }
     let legal: Vec<(&str, usize)> = legal.into_iter().collect();
-    assert_eq!((mutants, caught), (2712, 2335), "{legal:#?}");
+    assert_eq!((mutants, caught), (3078, 2662), "{legal:#?}");
     assert_eq!(legal, LEGAL);
 }
 

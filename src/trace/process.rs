@@ -16,8 +16,8 @@ use super::line::{Line, LineEvent, StartHold, Work};
 use crate::control::Epoch;
 use crate::gate::Generation;
 use crate::hold::{
-    Denied, Ending, Facts, Hold, HoldEvent, HoldSet, Incarnation, LeasePolicy, Nonce, Outcome, Request, RequestId,
-    Source,
+    Action, Denied, Ending, Facts, Hold, HoldEvent, HoldSet, Incarnation, LeasePolicy, Nonce, Outcome, Request,
+    RequestId, Source,
 };
 use crate::properties::PropertyId;
 use crate::state::{Denial, DrainState, Event, Step, next};
@@ -61,10 +61,7 @@ impl Counts {
     /// something is still in flight.
     fn fall_to(self, later: Self) -> Result<(), Breach> {
         if self.is_zero() && !later.is_zero() {
-            return breach(
-                PropertyId::G3,
-                format!("the gate was drained, and {later} are in flight in the same drain"),
-            );
+            return breach(PropertyId::G3, format!("the gate was drained, and {later} are in flight in the same drain"));
         }
         if later.turns > self.turns {
             let Self { turns, .. } = self;
@@ -146,6 +143,8 @@ pub(super) struct Process {
     present: Place,
     published: Option<Place>,
     holds: HoldSet,
+    /// A request that asks for nothing yet: to make one anew costs a random number for every line.
+    blank: Request,
     /// A hold has ended in the drain under way.
     hold_ended: bool,
     /// Turns whose admission is logged and whose finish isn't.
@@ -186,6 +185,7 @@ impl Process {
             present: place,
             published: None,
             holds,
+            blank: Request::begin(RequestId::marker(), ""),
             hold_ended: false,
             logged: 0,
             unlogged: counts.turns,
@@ -345,8 +345,7 @@ impl Process {
             LineEvent::HoldEnded => self.end_hold(id, owner, by, line.ending.unwrap_or(Ending::Withdrawn)),
             LineEvent::HoldCommitted => self.commit_hold(id, owner, counts),
             event => {
-                let mut request = Request::begin(id.clone(), owner.clone());
-                request.nonce = Some(self.nonce());
+                let mut request = self.asking(Action::Begin, id, owner);
                 request.source = line.source.unwrap_or(Source::Process);
                 // Any delay is as good as another: when it ends is not in the trace.
                 let delayed = line.unready_delay_ms.is_some_and(|millis| millis > 0);
@@ -372,8 +371,13 @@ impl Process {
             let counts = counts.unwrap_or_default();
             return breach(PropertyId::E1, format!("{id} was committed with {counts} in flight"));
         }
-        let mut request = Request::commit(id.clone(), owner, self.incarnation.clone(), self.history.generation);
-        request.nonce = Some(self.nonce());
+        if let Some(hold) = self.holds.get(id).filter(|hold| !hold.closes(EARLY)).cloned() {
+            // Its unready delay may be over by now.
+            self.holds.restore(Hold { closes_at: EARLY, ..hold });
+        }
+        let mut request = self.asking(Action::Commit, id, owner);
+        request.incarnation = Some(self.incarnation.clone());
+        request.generation = Some(self.history.generation);
         // What was in flight at the last line may have finished since: a later line that shows it in flight is the breach.
         let (outcome, _) = self.apply(&request, !self.history.state.admits());
         match outcome {
@@ -417,11 +421,9 @@ impl Process {
                 return Ok(());
             }
             Ending::Withdrawn | Ending::Overridden => {
-                let mut request = match ending {
-                    Ending::Overridden => Request::override_hold(id.clone(), by),
-                    _ => Request::withdraw(id.clone(), by),
-                };
-                request.nonce = Some(self.nonce());
+                let overrides = ending == Ending::Overridden;
+                let action = if overrides { Action::Override } else { Action::Withdraw };
+                let mut request = self.asking(action, id, by);
                 request.token = hold.commit.as_ref().map(|commit| commit.token.clone());
                 match self.apply(&request, true) {
                     (Outcome::Refused(why), _) => {
@@ -445,8 +447,7 @@ impl Process {
     }
 
     fn remove(&mut self, id: &RequestId) {
-        let mut request = Request::override_hold(id.clone(), "");
-        request.nonce = Some(self.nonce());
+        let request = self.asking(Action::Override, id, "");
         let facts = Facts {
             incarnation: &self.incarnation,
             generation: self.history.generation,
@@ -469,9 +470,10 @@ impl Process {
         self.holds.apply(request, &facts, EARLY)
     }
 
-    /// Each line is a write of its own.
-    fn nonce(&self) -> Nonce {
-        Nonce::from(self.sequence.to_string())
+    /// A request as the line tells of it. Each line is a write of its own.
+    fn asking(&self, action: Action, id: &RequestId, owner: &str) -> Request {
+        let nonce = Some(Nonce::from(self.sequence.to_string()));
+        Request { id: id.clone(), action, owner: owner.to_owned(), nonce, ..self.blank.clone() }
     }
 
     fn take_interrupt(&mut self, line: &Line, counts: Counts) -> Result<(), Breach> {
@@ -505,8 +507,11 @@ impl Process {
                 let property = if event == LineEvent::Admit { PropertyId::G1 } else { PropertyId::H1 };
                 breach(property, format!("the gate is open although a live hold closes it ({by})"))
             }
-            Some(_) => breach(PropertyId::L2, "the gate is still closed although its last hold has ended"),
-            None => Ok(()),
+            // A hold whose unready delay may be over has perhaps taken over.
+            Some(Event::EndDrain) if self.holds.moves(self.history.state, LATE).is_some() => {
+                breach(PropertyId::L2, "the gate is still closed although its last hold has ended")
+            }
+            _ => Ok(()),
         }
     }
 
@@ -656,10 +661,7 @@ fn reach(from: &Place, to: &Place) -> Result<(), Breach> {
 fn check_marks(line: &Line, counts: Counts) -> Result<(), Breach> {
     let abandoned = line.abandoned.unwrap_or(false);
     if abandoned && line.state != DrainState::Stopped {
-        return breach(
-            PropertyId::S5,
-            format!("work was abandoned in {}, and only a forced stop does that", line.state),
-        );
+        return breach(PropertyId::S5, format!("work was abandoned in {}, and only a forced stop does that", line.state));
     }
     if line.state == DrainState::Stopped && !counts.is_zero() && !abandoned {
         return breach(PropertyId::S5, format!("stopped with {counts} in flight, which nobody abandoned"));
@@ -667,10 +669,7 @@ fn check_marks(line: &Line, counts: Counts) -> Result<(), Breach> {
     let drained = !line.state.admits() && counts.is_zero() && !abandoned;
     if line.drained.is_some_and(|said| said != drained) {
         let said = if drained { "not drained" } else { "drained" };
-        return breach(
-            PropertyId::G3,
-            format!("the line says {said}, and it is {} with {counts} in flight", line.state),
-        );
+        return breach(PropertyId::G3, format!("the line says {said}, and it is {} with {counts} in flight", line.state));
     }
     Ok(())
 }
