@@ -267,12 +267,14 @@ impl Process {
         let place = Place::of(line, counts);
         self.check_order(&place)?;
         self.history.move_to(&place).map_err(|found| self.under_commit(found))?;
+        let ahead = Place::rank(self.present.state, self.present.generation) >= Place::rank(to, generation);
         if opens {
-            self.closed(generation)?;
             self.hold_ended = false;
+            // Turns logged by a present that is ahead may have been admitted after this drain.
+            if ahead { self.check_late()? } else { self.closed(generation)? }
         }
         // What has happened is part of the present.
-        if Place::rank(self.present.state, self.present.generation) < Place::rank(to, generation) {
+        if !ahead {
             self.present.move_to(&place).map_err(|found| self.under_commit(found))?;
         } else if opens && self.present.shares_drain(&place) && self.present.first.turns > counts.turns {
             let (first, closing) = (self.present.first.turns, counts.turns);
