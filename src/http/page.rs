@@ -233,7 +233,11 @@ fn hold_row(hold: &HoldStatus, named: bool) -> String {
     let lease = hold.lease_left_seconds.map_or("none runs".to_owned(), |left| {
         format!("<meter min=\"0\" max=\"{:.0}\" value=\"{left:.0}\"></meter> {}", hold.age_seconds + left, span(left))
     });
-    let _ = write!(row, "<td class=\"{standing}\">{standing}</td><td>{}</td><td>{lease}</td>", span(hold.age_seconds));
+    let _ = write!(
+        row,
+        "<td class=\"{standing}\">{standing}</td><td class=\"time\">{}</td><td class=\"time\">{lease}</td>",
+        span(hold.age_seconds)
+    );
     row + "</tr>"
 }
 
@@ -244,7 +248,7 @@ fn work(status: &Snapshot, named: bool) -> String {
     let head = if named { "<th>Which</th>" } else { "" };
     let row = |work: &WorkStatus| {
         let label = if named { format!("<td>{}</td>", escaped(&work.label)) } else { String::new() };
-        format!("<tr><td>{}</td>{label}<td>{}</td></tr>", escaped(&work.kind), span(work.age_seconds))
+        format!("<tr><td>{}</td>{label}<td class=\"time\">{}</td></tr>", escaped(&work.kind), span(work.age_seconds))
     };
     let rows: String = status.drain.active_work.iter().map(row).collect();
     format!("<h2>Waited for</h2><table id=\"work\"><tr><th>Work</th>{head}<th>Age</th></tr>{rows}</table>")
