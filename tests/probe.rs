@@ -6,12 +6,12 @@
 mod controlled_gateway;
 mod tiny_gateway;
 
+use controlled_gateway::{GatewayProcess, LIMIT};
 use gateway_drain::client::Interrupt;
 use gateway_drain::probe::{Options, Report, Sight, run};
-use gateway_drain::property::Property;
+use gateway_drain::properties::PropertyId;
 use gateway_drain::reconciler;
 use gateway_drain::{Home, Reconciler, Snapshot};
-use controlled_gateway::{GatewayProcess, LIMIT};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::path::Path;
@@ -89,10 +89,14 @@ fn a_gateway_of_the_references_contract_is_not_blamed_for_what_can_not_be_seen()
     let gateway = TinyGateway::start(None);
     let report = probed(&Options { turn: Some((gateway.turns(), String::new())), ..options(gateway.home()) });
     assert_eq!(report.broken(), [], "{report}");
-    for unseen in [Property::H2, Property::H3, Property::H4, Property::E1, Property::G4, Property::C6, Property::C5] {
+    for unseen in
+        [PropertyId::H2, PropertyId::H3, PropertyId::H4, PropertyId::E1, PropertyId::G4, PropertyId::C6, PropertyId::C5]
+    {
         assert_eq!(report.sight(unseen), Sight::Unseen, "{unseen}\n{report}");
     }
-    for kept in [Property::H1, Property::S6, Property::G1, Property::G2, Property::G3, Property::C4, Property::C3] {
+    for kept in
+        [PropertyId::H1, PropertyId::S6, PropertyId::G1, PropertyId::G2, PropertyId::G3, PropertyId::C4, PropertyId::C3]
+    {
         assert_eq!(report.sight(kept), Sight::Kept, "{kept}\n{report}");
     }
     assert!(report.to_string().starts_with("Nothing was seen broken"), "{report}");
@@ -100,13 +104,13 @@ fn a_gateway_of_the_references_contract_is_not_blamed_for_what_can_not_be_seen()
 
 #[test]
 fn each_broken_gateway_is_caught_by_the_properties_that_it_breaks_and_by_no_other() {
-    let cases: [(Fault, &[Property]); 5] = [
-        (Fault::FailsOpenOnWhatItCanNotRead, &[Property::C4]),
-        (Fault::ShowsRunningForTheWholeDrain, &[Property::S6]),
+    let cases: [(Fault, &[PropertyId]); 5] = [
+        (Fault::FailsOpenOnWhatItCanNotRead, &[PropertyId::C4]),
+        (Fault::ShowsRunningForTheWholeDrain, &[PropertyId::S6]),
         // A turn that is admitted once the gate was drained undoes that too.
-        (Fault::AdmitsWhileItDrains, &[Property::G1, Property::G3]),
-        (Fault::NeverReopens, &[Property::L2]),
-        (Fault::HonoursAnotherEpoch, &[Property::C3]),
+        (Fault::AdmitsWhileItDrains, &[PropertyId::G1, PropertyId::G3]),
+        (Fault::NeverReopens, &[PropertyId::L2]),
+        (Fault::HonoursAnotherEpoch, &[PropertyId::C3]),
     ];
     for (fault, broken) in cases {
         let gateway = TinyGateway::start(Some(fault));
@@ -153,7 +157,7 @@ fn a_cancel_that_frees_everybodys_hold_is_caught() {
     let report = run(&options(home.path()), &Interrupt::new()).unwrap();
     stop.store(true, Ordering::Relaxed);
     saboteur.join().unwrap();
-    assert_eq!(report.broken(), [Property::H2], "{report}");
+    assert_eq!(report.broken(), [PropertyId::H2], "{report}");
     nothing_is_left(home.path());
     drop(gateway);
 }

@@ -61,7 +61,10 @@ impl Counts {
     /// something is still in flight.
     fn fall_to(self, later: Self) -> Result<(), Breach> {
         if self.is_zero() && !later.is_zero() {
-            return breach(PropertyId::G3, format!("the gate was drained, and {later} are in flight in the same drain"));
+            return breach(
+                PropertyId::G3,
+                format!("the gate was drained, and {later} are in flight in the same drain"),
+            );
         }
         if later.turns > self.turns {
             let Self { turns, .. } = self;
@@ -663,7 +666,10 @@ fn reach(from: &Place, to: &Place) -> Result<(), Breach> {
 fn check_marks(line: &Line, counts: Counts) -> Result<(), Breach> {
     let abandoned = line.abandoned.unwrap_or(false);
     if abandoned && line.state != DrainState::Stopped {
-        return breach(PropertyId::S5, format!("work was abandoned in {}, and only a forced stop does that", line.state));
+        return breach(
+            PropertyId::S5,
+            format!("work was abandoned in {}, and only a forced stop does that", line.state),
+        );
     }
     if line.state == DrainState::Stopped && !counts.is_zero() && !abandoned {
         return breach(PropertyId::S5, format!("stopped with {counts} in flight, which nobody abandoned"));
@@ -671,7 +677,10 @@ fn check_marks(line: &Line, counts: Counts) -> Result<(), Breach> {
     let drained = !line.state.admits() && counts.is_zero() && !abandoned;
     if line.drained.is_some_and(|said| said != drained) {
         let said = if drained { "not drained" } else { "drained" };
-        return breach(PropertyId::G3, format!("the line says {said}, and it is {} with {counts} in flight", line.state));
+        return breach(
+            PropertyId::G3,
+            format!("the line says {said}, and it is {} with {counts} in flight", line.state),
+        );
     }
     Ok(())
 }
