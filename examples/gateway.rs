@@ -14,6 +14,7 @@ use gateway_drain::gate::LabelledPermit;
 use gateway_drain::http::Endpoint;
 use gateway_drain::http::auth::{Settings, SharedSecret};
 use gateway_drain::reconciler::Options;
+use gateway_drain::trace::Trace;
 use gateway_drain::{Home, Reconciler, http};
 use std::error::Error;
 use std::net::SocketAddr;
@@ -40,6 +41,9 @@ struct Args {
     /// How long a shutdown waits for turns in flight, in milliseconds.
     #[arg(long, default_value_t = 30_000)]
     deadline_ms: u64,
+    /// Where to write down what happens to the gate, for `gateway-drain check-trace`.
+    #[arg(long)]
+    trace: Option<PathBuf>,
 }
 
 #[derive(serde::Deserialize)]
@@ -126,7 +130,9 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let (tick, deadline) = (Duration::from_millis(args.tick_ms), Duration::from_millis(args.deadline_ms));
 
     let listener = listen(args.listen.as_deref()).await?;
-    let reconciler = Reconciler::start(home, Options { tick, ..Options::default() }).map_err(|e| e.to_string())?;
+    let trace = args.trace.as_deref().map(Trace::append).transpose()?;
+    let options = Options { tick, trace, ..Options::default() };
+    let reconciler = Reconciler::start(home, options).map_err(|e| e.to_string())?;
     let reconciler = Arc::new(reconciler);
     let signals = tokio::spawn(shut_down_on_signal(reconciler.clone(), deadline));
 

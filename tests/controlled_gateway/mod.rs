@@ -52,6 +52,13 @@ impl GatewayProcess {
         Self::spawn(command, home, "127.0.0.1:0")
     }
 
+    /// One with more arguments.
+    pub fn start_with(home: &Path, more: &[&str]) -> Self {
+        let mut command = Command::new(example());
+        command.env_remove(Gateway::SECRET_VARIABLE).args(more);
+        Self::spawn(command, home, "127.0.0.1:0")
+    }
+
     /// One whose endpoint wants this secret, at this address.
     pub fn start_with_secret(home: &Path, secret: &str, listen: &str) -> Self {
         let mut command = Command::new(example());
