@@ -1,0 +1,166 @@
+//! What must hold in every state, and in every step.
+//!
+//! The names are the properties' numbers. They are written against what can be seen from outside (files, published status,
+//! turns in flight, what each controller was told), not against the rules that are to bring them about.
+
+use crate::production::{File, Kind, NOW, PLACES, id_of};
+use crate::system::{Dashboard, Gateway, Phase, Protocol, State};
+use gateway_drain::control::request_file::Scan;
+use gateway_drain::controller::Acknowledgement;
+use gateway_drain::hold::{Denied, Outcome};
+use gateway_drain::{DrainState, HoldSet};
+
+/// What a state breaks.
+pub fn of_a_state(system: &Protocol, state: &State) -> Option<&'static str> {
+    let gate = system.reading(state);
+    let holds = system.production.holds(state.holds);
+    let alive = state.gateway != Gateway::Dead;
+    let shutting_down = !matches!(gate.state, DrainState::Running | DrainState::ExternalDraining);
+    if alive && gate.state.admits() == (holds.closes || shutting_down) {
+        return Some("H1: closed if and only if a live hold or a shutdown exists");
+    }
+    if gate.state == DrainState::Stopped && gate.total() > 0 && !gate.abandoned {
+        return Some("S5: stopped with work left only if forced, and recorded");
+    }
+    if gate.drained && gate.total() > 0 {
+        return Some("G3: drained means that nothing is in flight");
+    }
+    if state.gateway != Gateway::Serving && gate.total() > 0 {
+        return Some("C5: a gateway that starts admits nothing before it has looked and published");
+    }
+    for controller in &state.controllers {
+        if controller.told && alive && gate.total() > 0 {
+            return Some("E1: told committed, and a turn is in flight");
+        }
+    }
+    None
+}
+
+/// What a step breaks that doesn't show in the state it leads to.
+pub fn of_a_step(system: &Protocol, before: &State, after: &State) -> Option<&'static str> {
+    let same_process = before.gateway != Gateway::Dead && after.gateway != Gateway::Dead;
+    if same_process {
+        let (was, is) = (system.reading(before), system.reading(after));
+        if was.state == DrainState::Stopped && is.state != DrainState::Stopped {
+            return Some("S4: stopped is final");
+        }
+        let ends = |state| matches!(state, DrainState::ShutdownDraining | DrainState::Stopped);
+        if ends(was.state) && !ends(is.state) {
+            return Some("S3: shutdown wins");
+        }
+        if !was.state.admits() && !is.state.admits() && is.in_flight > was.in_flight {
+            return Some("G2: active work never rises while draining");
+        }
+        if was.drained && !is.drained && !is.state.admits() {
+            return Some("G3: drained stays true until the drain ends");
+        }
+    }
+    for (place, (was, is)) in before.controllers.iter().zip(&after.controllers).enumerate() {
+        let reported = is.phase != was.phase && matches!(is.phase, Phase::SawDrained | Phase::Acting);
+        if reported && after.gateway == Gateway::Dead {
+            return Some("E2: a dead gateway is reported drained");
+        }
+        if is.phase == Phase::SawDrained && was.phase == Phase::Waiting && !was.witnessed {
+            return Some("C6: reported drained, and it never was since the wait began");
+        }
+        if is.phase == Phase::Acting && was.phase == Phase::Committing && !was.witnessed {
+            return Some("C6: told committed, and the gateway never granted this very commit");
+        }
+        if is.phase == Phase::Acting && was.phase == Phase::Committing && was.spoilt && !was.ended {
+            return Some("E1: told committed, and a turn was in flight since the grant");
+        }
+        debug_assert!(place < PLACES);
+    }
+    if after.dashboard == Dashboard::Draining && before.dashboard == Dashboard::Posted && !before.dashboard_witnessed {
+        return Some("C6: the endpoint answered draining, and the gateway had not acted on this request");
+    }
+    if before.status != after.status
+        && let Some(shown) = after.status
+        && same_process
+        && before.gate == after.gate
+        && shown.state == DrainState::Running
+        && shown.drain == crate::production::Drain::Current
+        && !system.reading(after).state.admits()
+    {
+        return Some("S6: the status shows running although the gate admits nothing");
+    }
+    None
+}
+
+/// What one look at the files breaks: the holds before and after it, and the answers it gave.
+pub fn of_a_look(
+    before: &HoldSet,
+    after: &HoldSet,
+    files: &[File; PLACES],
+    given: &[Acknowledgement],
+    scan: &Scan,
+    blind: bool,
+) -> Option<&'static str> {
+    for (place, file) in files.iter().enumerate() {
+        let id = id_of(place);
+        let own = given.iter().find(|answer| answer.request_id == id);
+        if let Some(was) = before.get(&id) {
+            let expired = was.commit.is_none() && was.expires_at <= NOW;
+            match after.get(&id) {
+                None => {
+                    let file = if blind { Kind::Begin } else { file.kind };
+                    let by_absence = matches!(file, Kind::Absent | Kind::Foreign);
+                    let by_owner = file == Kind::Withdraw;
+                    let allowed = match &was.commit {
+                        None => expired || by_absence || by_owner || file == Kind::Override,
+                        Some(_) => by_owner || file == Kind::Override,
+                    };
+                    if !allowed && was.commit.is_some() {
+                        return Some("H4: a committed hold ended, and its owner had not withdrawn it");
+                    }
+                    if !allowed {
+                        return Some("H2: a hold ended that nobody had withdrawn");
+                    }
+                    let token = was.commit.as_ref().map(|commit| commit.token.as_str());
+                    if !blind && by_owner && token.is_some() && token != token_of(place, files).as_deref() {
+                        return Some("H4: a committed hold was withdrawn without its token");
+                    }
+                }
+                Some(is) if is.nonce == was.nonce && is.commit.is_none() && is.expires_at != was.expires_at => {
+                    return Some("H5: a lease changed, and nobody had renewed it");
+                }
+                Some(is) if was.commit.is_some() && is.commit.is_none() => {
+                    return Some("H4: a commit was taken back");
+                }
+                Some(_) => {}
+            }
+        }
+        if blind {
+            continue;
+        }
+        match file.kind {
+            Kind::Foreign => {
+                let said = scan.ignored.iter().any(|(ignored, _)| ignored == id.as_str());
+                if own.is_some() || !said {
+                    return Some("C3: a request of another epoch was honoured, or nothing said of it");
+                }
+            }
+            Kind::Empty | Kind::Torn | Kind::Reference | Kind::Begin => {
+                let closes = after.closes(NOW);
+                match own.map(|answer| answer.outcome) {
+                    Some(Outcome::Held | Outcome::Committed) if closes => {}
+                    Some(Outcome::Ended(_) | Outcome::Refused(Denied::NotYours | Denied::ShuttingDown)) => {}
+                    _ => return Some("C4: something lies there, and neither holds the gate closed nor is answered"),
+                }
+            }
+            Kind::Absent | Kind::Commit | Kind::Withdraw | Kind::Override => {}
+        }
+    }
+    if blind
+        && !after.closes(NOW)
+        && !given.iter().any(|answer| matches!(answer.outcome, Outcome::Ended(_) | Outcome::Refused(_)))
+    {
+        return Some("C4: a look that failed opened the gate");
+    }
+    None
+}
+
+fn token_of(place: usize, files: &[File; PLACES]) -> Option<String> {
+    let token = files[place].token;
+    (token != 0).then(|| format!("{}{token}", ["m", "a", "b"][place]))
+}

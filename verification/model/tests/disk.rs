@@ -1,0 +1,31 @@
+//! Whatever step the writer or the machine dies at, a reader finds the old file or the new one, whole.
+
+use gateway_drain::control::write::{STEPS, Step};
+use gateway_drain_model::disk::Writer;
+use gateway_drain_model::explorer::{Counts, explore};
+
+#[test]
+fn the_writers_steps_leave_a_whole_file_wherever_they_end() {
+    let mut writer = Writer { steps: STEPS.to_vec() };
+    let graph = explore(&mut writer).map_err(|found| format!("{found:?}")).expect("C1 and C2 hold");
+    assert_eq!(graph.counts(), Counts { states: 26, edges: 25 });
+}
+
+#[test]
+fn every_step_that_matters_to_a_reader_is_missed_when_it_is_left_out() {
+    let left_out = [(Step::Write, "C1", 3), (Step::SyncFile, "C2", 4), (Step::SyncFolder, "C2", 5)];
+    for (step, property, length) in left_out {
+        let mut writer = Writer { steps: STEPS.into_iter().filter(|other| *other != step).collect() };
+        let found = explore(&mut writer).err().unwrap_or_else(|| panic!("nobody misses {step:?}"));
+        assert!(found.breaks.starts_with(property), "{step:?}: {found:?}");
+        assert_eq!(found.steps.len(), length, "{step:?}: {found:?}");
+    }
+}
+
+#[test]
+fn a_rename_before_the_content_shows_a_torn_file() {
+    let mut writer = Writer { steps: vec![Step::Create, Step::Rename, Step::Write, Step::SyncFile, Step::SyncFolder] };
+    let found = explore(&mut writer).err().expect("the name moves before there is anything under it");
+    assert!(found.breaks.starts_with("C1"), "{found:?}");
+    assert_eq!(found.steps.len(), 2, "{found:?}");
+}
