@@ -19,7 +19,7 @@ impl Role {
 
     /// Starts the role and lets it begin.
     pub fn start(role: &[String]) -> io::Result<Self> {
-        Self::start_as(Command::new(std::env::current_exe()?).args(role))
+        Self::start_as(Command::new(THIS_PROGRAM).args(role))
     }
 
     /// As [`start`](Self::start), with a command of the caller's.
@@ -31,7 +31,7 @@ impl Role {
 
     /// Starts the role under the stepper, which stops it before step `at` for so many milliseconds and then kills it.
     pub fn stepped(at: u64, stop_ms: u64, role: &[String]) -> io::Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(THIS_PROGRAM);
         command.args(["stepper", "--at", &at.to_string(), "--stop-ms", &stop_ms.to_string(), "--"]).args(role);
         let mut started = Self::spawn(&mut command)?;
         let traced = started.line()?;
@@ -89,6 +89,9 @@ impl Drop for Role {
         self.kill();
     }
 }
+
+/// This very program, also if it has been built anew since it was started.
+pub const THIS_PROGRAM: &str = "/proc/self/exe";
 
 pub fn gateway(home: &Path, evidence: &Path, tick_ms: u64, workers: u64) -> Vec<String> {
     let (tick, workers) = (tick_ms.to_string(), workers.to_string());

@@ -421,8 +421,8 @@ fn writer(row: &mut Row, role: impl Fn(&Place) -> Vec<String>, stride: u64) -> R
          run out, and did.",
         kills.steps(),
         grouped(audit.turns as u64),
-        audit.told_drained,
-        audit.told_committed,
+        grouped(audit.told_drained as u64),
+        grouped(audit.told_committed as u64),
         kills.expired
     );
     row.must(audit.told_drained > 0 && audit.turns > 0, || "nothing was told, or nothing ran".into());
@@ -512,8 +512,8 @@ fn random(row: &mut Row, kills: u64, seed: u64) -> Result<(), String> {
          controllers overridden; {temporary} temporary files left.",
         whom.join(", "),
         grouped(audit.turns as u64),
-        audit.told_drained,
-        audit.told_committed,
+        grouped(audit.told_drained as u64),
+        grouped(audit.told_committed as u64),
     );
     row.must(audit.turns > 0 && audit.told_drained > 0, || "nothing ran, or nothing was told".into());
     row.must(audit.told_committed > 0, || "no commit was ever granted".into());

@@ -2,6 +2,7 @@
 //! and a million permits in flight at once. Each runs in a process of its own, so that its memory and its descriptors are
 //! nobody else's.
 
+use crate::children::THIS_PROGRAM;
 use crate::crashes::Place;
 use crate::report::{Row, grouped};
 use crate::roles::{answer, pause, wait_for};
@@ -302,7 +303,7 @@ pub fn million() -> Result<(), Box<dyn Error>> {
 /// Runs one of the two as a child, and makes a row of what it prints.
 fn row(tried: &'static str, unit: &'static str, args: &[&str]) -> Row {
     let mut row = Row::new(PART, tried, unit);
-    let output = std::env::current_exe().and_then(|exe| Command::new(exe).args(args).output());
+    let output = Command::new(THIS_PROGRAM).args(args).output();
     let Some(output) = row.some("the process", output) else { return row };
     let least = |name| {
         let number = args.iter().position(|arg| *arg == name).and_then(|at| args.get(at + 1));

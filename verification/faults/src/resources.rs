@@ -229,7 +229,7 @@ pub fn starved(home: &Path) -> Result<(), Box<dyn Error>> {
 
 fn descriptors() -> Outcomes {
     let place = Place::new()?;
-    let child = Command::new(std::env::current_exe()?).arg("starved").arg(place.home.path()).output()?;
+    let child = Command::new(children::THIS_PROGRAM).arg("starved").arg(place.home.path()).output()?;
     must(child.status.success(), &String::from_utf8_lossy(&child.stderr))?;
     Ok("a look that can't be taken closes the gate; the turn in flight is kept and counted; a start fails with its \
         reason; with descriptors again, all is as the files say"
@@ -310,7 +310,7 @@ fn stepped_clock(step: &str) -> Outcomes {
     let place = Place::new()?;
     let clock = place.evidence.with_extension("clock");
     fs::write(&clock, "+0d")?;
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(children::THIS_PROGRAM);
     command.args(children::gateway(place.home.path(), &place.evidence, 5, 0));
     command.env("LD_PRELOAD", faketime()?).env("FAKETIME_TIMESTAMP_FILE", &clock);
     command.envs([("FAKETIME_NO_CACHE", "1"), ("DONT_FAKE_MONOTONIC", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]);
