@@ -475,7 +475,7 @@ fn a_commit(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> 
         let stays = drains && gateway.never(|seen| !seen.is_draining() || seen.agents() > 0)?.is_none();
         match (stays, shut_down) {
             (true, _) => {
-                rows.kept(E1, "a committed hold outlived a restart, with its file gone, and nothing was in flight")
+                rows.kept(E1, "a committed hold outlived a restart, with its file gone, and nothing was in flight");
             }
             (false, true) => rows.unseen(E1, "--restart-cmd shuts the gateway down, which ends a commit: let it kill"),
             (false, false) => rows.broken(E1, "a committed hold did not outlive the death of the process"),
