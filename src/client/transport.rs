@@ -14,7 +14,7 @@ use core::fmt;
 /// use gateway_drain::{Home, client::Gateway};
 ///
 /// let here = Gateway::at(Home::at("/var/lib/gateway"));
-/// let there = Gateway::over_http("http://127.0.0.1:8080", Some("a secret of many characters".into()))?;
+/// let there = Gateway::over_http("http://127.0.0.1:8080", Some("a-secret-of-many-characters".into()))?;
 /// assert!(Gateway::over_http("gopher://old", None).is_err());
 /// assert!(!format!("{there:?}").contains("secret"));
 /// # Ok::<(), gateway_drain::client::Failure>(())

@@ -1,9 +1,0 @@
-use gateway_drain::{DrainState, lifecycle::State};
-
-enum Reopened {}
-
-impl State for Reopened {
-    const STATE: DrainState = DrainState::Running;
-}
-
-fn main() {}
