@@ -6,6 +6,7 @@ use gateway_drain::control::write::{STEPS, Step as WriteStep};
 use gateway_drain::control::{Epoch, request_file};
 use gateway_drain::controller::Settings;
 use gateway_drain::hold::{Denied, Ending, Incarnation, Nonce, Outcome};
+use gateway_drain::properties::PROPERTIES;
 use gateway_drain::reconciler::Options;
 use gateway_drain::state::{DrainState, Event, Step, next};
 use gateway_drain::{Channel, Clock, Home, Reconciler, Request, RequestId};
@@ -283,6 +284,14 @@ fn outcomes() -> String {
     text
 }
 
+fn properties() -> String {
+    let mut text = String::from("| | Every correct gateway keeps |\n|---|---|\n");
+    for property in PROPERTIES {
+        writeln!(text, "| **{}** | {} |", property.id, property.sentence).unwrap();
+    }
+    text
+}
+
 #[test]
 fn its_tables_and_diagrams_are_the_code_s() {
     let spec = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(SPEC)).unwrap();
@@ -293,6 +302,7 @@ fn its_tables_and_diagrams_are_the_code_s() {
         ("write steps", write_steps()),
         ("status fields", status_fields()),
         ("outcomes", outcomes()),
+        ("properties", properties()),
     ];
     let wanted = blocks.iter().fold(spec, |spec, (name, block)| with_block(&spec, name, block));
     up_to_date(SPEC, &wanted);
