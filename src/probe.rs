@@ -2,7 +2,7 @@
 //!
 //! It uses the wire contract alone: the marker, the hold files, the published status, the endpoint. Where a gateway knows
 //! less of it than this crate does (the reference's has no `drain` object and one hold), the properties that can't be seen
-//! are said to be unseen. It takes back all that it has begun, on every path: see [`outside`].
+//! are said to be unseen. It takes back all that it has begun, on every path: see `outside`.
 //!
 //! | File | What it is |
 //! |---|---|

@@ -1,7 +1,7 @@
 //! A gateway's trace: a line of JSON for everything that happens to its gate and its holds, for others to check.
 //!
 //! [`Trace::attach`] has a [`Controller`] written down, and [`Options::trace`](crate::reconciler::Options::trace) a
-//! whole gateway from before its first look at the files. The format is documented in `docs/trace.md` and fixed in [`line`];
+//! whole gateway from before its first look at the files. The format is documented in `docs/trace.md` and fixed in [`mod@line`];
 //! any gateway, in any language, can write it. With the feature `trace-check`, [`check`] tells whether a correct gateway
 //! could have written a trace.
 //!

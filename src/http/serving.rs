@@ -3,7 +3,7 @@
 //! It relies on every other part of the endpoint; only the [router](super::Endpoint::routes) relies on it.
 
 use super::asked::{Asked, Verb};
-use super::audit::{self, Entry};
+use super::audit::Entry;
 use super::auth::attempts::Attempts;
 use super::auth::{Principal, Scope, Token, Verdict};
 use super::drain::PATIENCE;
@@ -105,7 +105,7 @@ impl Serving {
         let (status, error) = (status.as_u16(), error.map(Fault::word));
         let entry = Entry { at, peer, principal, action, request_id, status, error };
         #[cfg(feature = "tracing")]
-        audit::event(&entry);
+        super::audit::event(&entry);
         if let Some(audit) = &self.endpoint.audit {
             audit(&entry);
         }

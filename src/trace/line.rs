@@ -1,6 +1,6 @@
 //! The format: what one line of a trace says. `docs/trace.md` tells it to people, `docs/trace.schema.json` to programs.
 //!
-//! [`FIELDS`] and [`LineEvent::needs`] are the one place where it is written: the [writer](super::Trace) and the checker
+//! `FIELDS` and [`LineEvent::needs`] are the one place where it is written: the [writer](super::Trace) and the checker
 //! share [`Line`], and the schema is made from the two tables.
 
 use crate::control::Epoch;

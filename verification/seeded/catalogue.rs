@@ -434,6 +434,16 @@ pub const SEEDS: &[Seed] = &[
         check: Test("table::the_table_says_of_each_pair_what_the_golden_table_says"),
     },
     Seed {
+        id: "a-held-gateway-can-not-shut-down",
+        breaks: &["L3"],
+        bug: "A shutdown can't begin while draining, so a gateway that is held never stops.",
+        file: "state.rs",
+        within: "TABLE[state as usize][event as usize]",
+        find: "TABLE[state as usize][event as usize]",
+        replace: "if let (DrainState::ExternalDraining, Event::BeginShutdown) = (state, event) { Step::Refused(Denial::NotShuttingDown) } else { TABLE[state as usize][event as usize] }",
+        check: Test("table::the_table_says_of_each_pair_what_the_golden_table_says"),
+    },
+    Seed {
         id: "stopped-runs-again",
         breaks: &["S4"],
         bug: "A stopped gateway can be drained, and so reopened.",

@@ -1,0 +1,324 @@
+//! `docs/verification.md` tells what was checked of each property, and is made from the tables that the checks run by.
+//!
+//! To write it anew after a change: `UPDATE_DOCS=1 cargo test -p gateway-drain-evidence`. A property without a check or
+//! without a seeded bug is a red test here, and so is a test that is named and isn't there.
+
+#[path = "../../seeded/catalogue.rs"]
+mod catalogue;
+#[path = "../../loom/tests/models/table.rs"]
+mod models;
+
+use gateway_drain::properties::{PROPERTIES, PropertyId};
+use gateway_drain_model::checks::{CHECKS, LIVENESS, SEEDS};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What isn't in a table of its own: the tests on real threads, files and processes, and what no check shows.
+struct Beside {
+    property: &'static str,
+    /// File and function.
+    tests: &'static [(&'static str, &'static str)],
+    not_shown: &'static str,
+}
+
+const fn beside(
+    property: &'static str,
+    tests: &'static [(&'static str, &'static str)],
+    not_shown: &'static str,
+) -> Beside {
+    Beside { property, tests, not_shown }
+}
+
+const GOLDEN: (&str, &str) = ("tests/table.rs", "the_table_says_of_each_pair_what_the_golden_table_says");
+const BY_FILES: (&str, &str) =
+    ("verification/properties/tests/channel.rs", "the_gateway_follows_its_files_as_the_model_says");
+
+const BESIDE: [Beside; 29] = [
+    beside(
+        "S1",
+        &[GOLDEN, ("tests/illegal_transitions.rs", "illegal_calls_do_not_compile")],
+        "that the table is the right one: that is for readers",
+    ),
+    beside("S2", &[GOLDEN, ("tests/draining.rs", "entering_twice_moves_once")], ""),
+    beside("S3", &[GOLDEN, ("tests/draining.rs", "exiting_during_a_shutdown_does_not_bring_back_running")], ""),
+    beside("S4", &[GOLDEN, ("tests/draining.rs", "exiting_after_the_stop_does_not_bring_back_running")], ""),
+    beside(
+        "S5",
+        &[("tests/draining.rs", "a_stuck_turn_is_interrupted_at_the_deadline_and_abandoned_after_the_grace")],
+        "",
+    ),
+    beside(
+        "S6",
+        &[("tests/status.rs", "a_reader_never_sees_it_torn_while_the_gateway_drains_and_reopens"), BY_FILES],
+        "the time that writing a status takes: a file is of the past by as long",
+    ),
+    beside(
+        "G1",
+        &[("tests/live_gateway.rs", "a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one")],
+        "more threads than four, or more preemptions than named",
+    ),
+    beside("G2", &[BY_FILES], "as G1"),
+    beside(
+        "G3",
+        &[("tests/admission.rs", "internal_work_passes_while_something_is_in_flight_and_is_sealed_out_once_drained")],
+        "as G1",
+    ),
+    beside(
+        "G4",
+        &[("tests/waiting.rs", "every_one_of_many_waiting_threads_wakes_in_every_one_of_many_drains")],
+        "the inside of event-listener, which loom can't see; a waiter that sleeps through exactly 2^22 drains",
+    ),
+    beside("G5", &[], "hardware: loom checks the memory model as it implements it"),
+    beside(
+        "G6",
+        &[("tests/admission.rs", "an_internal_count_that_is_full_refuses_and_nothing_else_changes")],
+        "a full count of turns by real permits; its rule is checked on the word",
+    ),
+    beside("H1", &[("tests/holds.rs", "the_gate_is_to_be_closed_exactly_while_there_is_a_hold"), BY_FILES], ""),
+    beside(
+        "H2",
+        &[("tests/reconciler.rs", "removing_one_file_never_frees_another_hold"), BY_FILES],
+        "that two controllers who share one marker don't take each other's: use a hold file each",
+    ),
+    beside(
+        "H3",
+        &[("tests/holds.rs", "a_dead_controller_s_hold_ends_with_its_lease_and_not_a_moment_before")],
+        "a status that is lost together with its process gives one more lease",
+    ),
+    beside(
+        "H4",
+        &[("tests/holds.rs", "after_the_commit_neither_the_lease_nor_a_lost_file_nor_another_ends_the_hold"), BY_FILES],
+        "",
+    ),
+    beside(
+        "H5",
+        &[("tests/holds.rs", "a_timestamp_shortens_a_lease_if_it_is_sane_and_never_ends_one_at_first_sight")],
+        "a file first seen after a step of the clock loses as much of its lease as its timestamp seems old, never all",
+    ),
+    beside(
+        "C1",
+        &[
+            ("tests/marker.rs", "a_reader_never_sees_it_torn_while_it_is_written_over_and_over"),
+            ("verification/model/tests/disk.rs", "a_rename_before_the_content_shows_a_torn_file"),
+        ],
+        "a file system whose rename is not atomic",
+    ),
+    beside(
+        "C2",
+        &[
+            ("verification/model/tests/disk.rs", "the_writers_steps_leave_a_whole_file_wherever_they_end"),
+            (
+                "verification/properties/tests/write_faults.rs",
+                "a_writer_killed_before_any_step_leaves_the_old_request_or_the_new_one",
+            ),
+        ],
+        "real power loss; it is modelled",
+    ),
+    beside(
+        "C3",
+        &[("tests/reconciler.rs", "a_marker_of_an_earlier_boot_is_ignored_and_said_to_be")],
+        "systems without /proc, where no epoch is known",
+    ),
+    beside(
+        "C4",
+        &[
+            ("tests/reconciler.rs", "whatever_stands_in_the_channel_closes_the_gate_and_is_named"),
+            ("tests/hostile_channel.rs", "a_field_out_of_range_is_bounded_and_the_gate_stays_closed"),
+        ],
+        "a file system that hangs for real; it is simulated",
+    ),
+    beside(
+        "C5",
+        &[("tests/reconciler.rs", "a_marker_that_was_there_before_the_start_is_honoured_before_the_first_admission")],
+        "",
+    ),
+    beside("C6", &[("tests/live_gateway.rs", "a_drain_over_http_is_answered_with_what_the_gateway_acknowledged")], ""),
+    beside(
+        "E1",
+        &[(
+            "tests/reconciler.rs",
+            "a_committed_hold_outlives_a_restart_from_its_file_from_the_status_or_from_either_alone",
+        )],
+        "the loss of both the committed hold's file and the status, which breaks it by design; an owner who writes anything but its withdrawal after the commit",
+    ),
+    beside(
+        "E2",
+        &[("tests/home_lock.rs", "a_dead_gateway_is_never_said_to_live_while_its_successor_takes_the_lock")],
+        "a start that locks, writes its name and dies inside the lock's own change from shared to exclusive",
+    ),
+    beside(
+        "L1",
+        &[("tests/draining.rs", "a_shutdown_of_an_idle_gateway_has_stopped_when_the_call_returns")],
+        "a controller without a reconciler whose application never calls `settle`",
+    ),
+    beside(
+        "L2",
+        &[("tests/live_gateway.rs", "a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one")],
+        "",
+    ),
+    beside("L3", &[GOLDEN, ("verification/model/tests/liveness.rs", "stopped_can_be_reached_from_every_state")], ""),
+    beside(
+        "L4",
+        &[(
+            "tests/live_gateway.rs",
+            "a_shutdown_past_its_deadline_interrupts_the_turn_and_says_that_it_did_not_finish",
+        )],
+        "",
+    ),
+];
+
+/// Seeded bugs that live beside their check, where the catalogue can't reach: the disk's steps.
+const DISK_SEEDS: [(&str, (&str, &str)); 2] = [
+    ("C1", ("verification/model/tests/disk.rs", "a_rename_before_the_content_shows_a_torn_file")),
+    ("C2", ("verification/model/tests/disk.rs", "every_step_that_matters_to_a_reader_is_missed_when_it_is_left_out")),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn names(list: &str) -> impl Iterator<Item = &str> {
+    list.split(", ")
+}
+
+struct Row {
+    loom: usize,
+    executions: usize,
+    configurations: Vec<&'static str>,
+    liveness: bool,
+    tests: Vec<(&'static str, &'static str)>,
+    seeds: Vec<String>,
+    not_shown: &'static str,
+}
+
+fn row(property: PropertyId) -> Row {
+    let number = property.to_string();
+    let number = number.as_str();
+    let models: Vec<_> = models::CHECKS.iter().filter(|check| check.properties.contains(&number)).collect();
+    let beside = BESIDE.iter().find(|beside| beside.property == number).expect("every property has its line");
+    let sown = catalogue::SEEDS.iter().filter(|seed| seed.breaks.contains(&number)).map(|seed| seed.id.to_owned());
+    let left_out = SEEDS.iter().filter(|seeded| seeded.breaks == number).map(|seeded| format!("{:?}", seeded.seed));
+    let live = LIVENESS.iter().filter(|live| names(live.property).any(|name| name == number));
+    let never = live.clone().filter_map(|live| live.seed).map(|seed| format!("{seed:?}"));
+    let on_disk = DISK_SEEDS.iter().filter(|(name, _)| *name == number).map(|(_, (_, test))| (*test).to_owned());
+    let seeds: BTreeSet<String> = sown.chain(left_out).chain(never).chain(on_disk).collect();
+    Row {
+        loom: models.len(),
+        executions: models.iter().map(|check| check.executions).sum(),
+        configurations: CHECKS.iter().filter(|c| c.properties.contains(&number)).map(|c| c.config.name).collect(),
+        liveness: live.count() > 0,
+        tests: beside.tests.to_vec(),
+        seeds: seeds.into_iter().collect(),
+        not_shown: beside.not_shown,
+    }
+}
+
+/// `29876` as `29,876`.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|group| str::from_utf8(group).unwrap()).collect();
+    groups.join(",")
+}
+
+/// The version of a package in the lock file.
+fn version(package: &str) -> String {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    let after = lock.split_once(&format!("name = \"{package}\"\nversion = \"")).expect("a package of the workspace").1;
+    after.split_once('"').unwrap().0.to_owned()
+}
+
+fn page() -> String {
+    let mut text = format!(
+        "# What was checked\n\n\
+         Made from the tables that the checks run by (`verification/evidence`); a test fails when this page differs from them. \
+         Every number here is asserted by the check that it is told of. Times are left out: they are a machine's.\n\n\
+         - **loom {}**: the production source, compiled with loom's primitives. Two workers without any bound unless one is \
+         named, three with 3 preemptions, four with 2. It sees neither the inside of event-listener nor load buffering.\n\
+         - **model**: a breadth-first explorer of the protocol over the production functions, each configuration to its end; \
+         stateright {} finds the same states and steps in two of them, and TLC in one, from a specification that shares no code. \
+         Bounded are the number of crashes, removals and the like, as the table below says.\n\
+         - **liveness**: strongly connected components under weak fairness; each fairness is shown to be needed.\n\
+         - **seeds**: bugs put into the production source, or rules left out of the model, each of which turns its check red.\n\n\
+         ## Each property\n\n\
+         | Property | loom: models, executions | model: configurations | Tests on real threads, files and processes | Seeds \
+         killed | Not shown |\n|---|---|---|---|---|---|\n",
+        version("loom"),
+        version("stateright"),
+    );
+    for property in PROPERTIES {
+        let row = row(property.id);
+        let loom = if row.loom == 0 { String::new() } else { format!("{}, {}", row.loom, grouped(row.executions)) };
+        let mut model = row.configurations.join(", ");
+        if row.liveness {
+            model.push_str(if model.is_empty() { "liveness" } else { "; liveness" });
+        }
+        let tests: Vec<String> =
+            row.tests.iter().map(|(file, test)| format!("`{file}` {}", test.replace('_', " "))).collect();
+        writeln!(
+            text,
+            "| **{}** {} | {loom} | {model} | {} | {} | {} |",
+            property.id,
+            property.sentence,
+            tests.join("; ").replace(" ;", ";").trim(),
+            row.seeds.len(),
+            row.not_shown
+        )
+        .unwrap();
+    }
+    text.push_str(
+        "\n## The loom models\n\n| Model | Properties | Workers | Preemptions | Executions | Some execution shows |\n|---|---|---|---|---|---|\n",
+    );
+    for check in models::CHECKS {
+        let bound = check.preemptions.map_or("unbounded".to_owned(), |bound| bound.to_string());
+        let (name, executions) = (check.name, grouped(check.executions));
+        let (properties, witnesses) = (check.properties.join(" "), check.witnesses.join(", "));
+        writeln!(text, "| {name} | {properties} | {} | {bound} | {executions} | {witnesses} |", check.workers).unwrap();
+    }
+    text.push_str(
+        "\n## The configurations of the model\n\n| Configuration | About | States | Steps |\n|---|---|---|---|\n",
+    );
+    for check in &CHECKS {
+        let (states, edges) = (grouped(check.counts.states), grouped(check.counts.edges));
+        writeln!(text, "| {} | {} | {states} | {edges} |", check.config.name, check.about).unwrap();
+    }
+    text.push_str("\n## The rules left out of the model\n\n| Rule | Configuration | Breaks | Steps of the shortest story |\n|---|---|---|---|\n");
+    for seeded in &SEEDS {
+        writeln!(text, "| {:?} | {} | {} | {} |", seeded.seed, seeded.config, seeded.breaks, seeded.steps).unwrap();
+    }
+    text.push_str("\n## The bugs sown in the source\n\n| Seed | Breaks | What is wrong | The check that goes red |\n|---|---|---|---|\n");
+    for seed in catalogue::SEEDS {
+        writeln!(text, "| {} | {} | {} | {} |", seed.id, seed.breaks.join(" "), seed.bug, seed.check.name()).unwrap();
+    }
+    text
+}
+
+#[test]
+fn the_page_is_made_from_the_checks() {
+    let (path, wanted) = (root().join("docs/verification.md"), page());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &wanted).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == wanted, "docs/verification.md is not what the checks say: run with UPDATE_DOCS=1");
+}
+
+#[test]
+fn no_property_is_without_a_check_or_without_a_seeded_bug() {
+    for property in PROPERTIES {
+        let row = row(property.id);
+        let checks = row.loom + row.configurations.len() + usize::from(row.liveness) + row.tests.len();
+        assert!(checks > 0, "{property} has no check");
+        assert!(!row.seeds.is_empty(), "{property} has no seeded bug: nothing shows that its checks can fail");
+    }
+}
+
+#[test]
+fn every_test_that_is_named_is_there() {
+    let named = BESIDE.iter().flat_map(|beside| beside.tests).chain(DISK_SEEDS.iter().map(|(_, test)| test));
+    for (file, test) in named {
+        let source = fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert!(source.contains(&format!("fn {test}(")), "{file} has no test {test}");
+    }
+}
