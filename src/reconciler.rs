@@ -3,7 +3,8 @@
 //! One dedicated thread, independent of the application's event loop: at once at start-up, before anybody can hold the
 //! gate; then at every tick; and whenever it is kicked or the state moves. It is never given up: a tick that panics is
 //! caught, counted, published and tried again after a pause. What it does to the disk runs on a second thread and is
-//! bounded in time, so that a file system that hangs can hold up neither a lease nor a shutdown's deadline (C4, L4).
+//! bounded in time, so that a file system that hangs prolongs a lease by that bound and no more, and holds up no shutdown's
+//! deadline at all (C4, L4).
 
 mod bounded;
 
@@ -330,18 +331,23 @@ impl Ticker {
         }
     }
 
-    /// Does something to the disk. If that takes long, leases and a shutdown's deadline take effect meanwhile (L4).
+    /// Does something to the disk. If that takes long, a shutdown's deadline takes effect meanwhile (L4). A lease does not:
+    /// its renewal may lie in what is being read.
     fn on_disk<T: Send + 'static>(&mut self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, bounded::Failed> {
         let shared = &self.shared;
-        self.disk.call(shared.options.disk_timeout, || shared.controller.settle(), work)
+        let meanwhile = || {
+            if shared.controller.state() == DrainState::ShutdownDraining {
+                shared.controller.settle();
+            }
+        };
+        self.disk.call(shared.options.disk_timeout, meanwhile, work)
     }
 
     /// Looks at the files and lets the gateway follow.
     fn look(&mut self) {
-        let (home, epoch) = (self.shared.home.clone(), self.shared.process.epoch.clone());
-        let writer = Arc::clone(&self.writer);
+        let (writer, epoch) = (Arc::clone(&self.writer), self.shared.process.epoch.clone());
         let looked = self.on_disk(move || match writer.check() {
-            Ok(()) => request_file::scan(&home, &epoch),
+            Ok(()) => request_file::scan(&writer.locked_home(), &epoch),
             Err(error) => Scan::blind(error.to_string()),
         });
         let scan = looked.unwrap_or_else(|why| Scan::blind(format!("the home can't be looked at: {why}")));

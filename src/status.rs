@@ -422,6 +422,11 @@ impl StatusWriter {
         Self { home, lock, written: Mutex::default() }
     }
 
+    /// The very home that is locked.
+    pub(crate) fn locked_home(&self) -> Home {
+        self.lock.home()
+    }
+
     /// Whether the home is still this gateway's.
     pub(crate) fn check(&self) -> io::Result<()> {
         self.lock.check().map_err(|error| io::Error::new(error.kind(), format!("the home is no longer ours: {error}")))
@@ -442,7 +447,7 @@ impl StatusWriter {
         let mut bytes = serde_json::to_vec_pretty(snapshot)?;
         bytes.push(b'\n');
         *self.written.lock() = None;
-        let written = write::replace(&self.home.status(), &bytes)?;
+        let written = write::replace(&self.locked_home().status(), &bytes)?;
         *self.written.lock() = Some(identity(&written));
         Ok(())
     }

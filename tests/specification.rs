@@ -320,6 +320,19 @@ fn the_readme_draws_the_same_states() {
 }
 
 #[test]
+fn the_readme_tells_of_every_feature() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let table = manifest.split_once("[features]\n").unwrap().1.split_once("\n\n").unwrap().0;
+    let features = table.lines().filter(|line| !line.starts_with('#')).map(|line| line.split_once(" =").unwrap().0);
+    for feature in features.filter(|feature| *feature != "default") {
+        let told = readme.lines().any(|line| line.starts_with('|') && line.contains(&format!("`{feature}`")));
+        assert!(told, "README.md's table of features leaves out {feature}");
+    }
+}
+
+#[test]
 fn it_explains_every_field_that_a_request_s_file_can_have_and_no_other() {
     let mut request = Request::commit(RequestId::new("a").unwrap(), "ops", Incarnation::fresh(), generation())
         .reason("why")

@@ -4,6 +4,7 @@ use crate::hold::{Incarnation, RequestId};
 use core::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -116,7 +117,10 @@ impl Home {
             }
         }
         writeln!(file, "{} {}", incarnation, std::process::id()).and_then(|()| file.sync_all()).map_err(unusable)?;
-        Ok(HomeLock { path: self.lock_path(), file })
+        let folder = File::open(&self.path).map_err(unusable)?;
+        let lock = HomeLock { path: self.lock_path(), file, folder };
+        lock.check().map_err(unusable)?;
+        Ok(lock)
     }
 
     /// Which gateway process lives in this home: known from the lock that it holds, never from a process id or a
@@ -199,9 +203,19 @@ pub(crate) fn flags(flags: rustix::fs::OFlags) -> i32 {
 pub struct HomeLock {
     path: PathBuf,
     file: File,
+    /// The home itself, whatever stands at its path by now.
+    folder: File,
 }
 
 impl HomeLock {
+    /// The very home that is locked, even if another one stands at its path by the time it is looked into or written to.
+    /// Where the system has no way to say so, it is the path.
+    pub(crate) fn home(&self) -> Home {
+        let inside = PathBuf::from(format!("/proc/self/fd/{}", self.folder.as_raw_fd()));
+        let path = self.path.parent().unwrap_or(&self.path);
+        Home::at(if cfg!(target_os = "linux") && inside.exists() { inside } else { path.into() })
+    }
+
     /// Whether the home's lock is still this one.
     ///
     /// If the home has been removed or replaced, or its lock has, then nothing in it is said to this gateway any more, and

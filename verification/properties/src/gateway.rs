@@ -187,7 +187,9 @@ impl Gateway {
         let starts = matches!(event, Event::Restart(_) | Event::CrashAfter(_));
         if starts {
             let admits = self.running().gate().admit().is_ok();
-            assert_eq!(admits, model.state == DrainState::Running, "C5: admission right after the start");
+            let found = self.running().snapshot().drain;
+            let expected = model.state == DrainState::Running;
+            assert_eq!(admits, expected, "C5: admission right after the start, with {found:#?}");
         }
         self.await_looks(!model.blind() && !model.status_blocked);
     }
