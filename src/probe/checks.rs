@@ -2,7 +2,7 @@
 //!
 //! Each check leaves the gateway as it found it, and says what it rests on. What isn't seen to be kept is not said to be.
 
-use super::outside::{OWNER, Outside, Seen, Stop, Turned};
+use super::outside::{OWNER, Outside, Restarted, Seen, Stop, Turned};
 use super::{Row, Sight};
 use crate::control::Epoch;
 use crate::gate::Generation;
@@ -13,6 +13,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
+
+const NO_NEW_PROCESS: &str = "after --restart-cmd no other process published a status";
 
 /// How often a drain is begun and cancelled in a row.
 const ROUNDS: u32 = 20;
@@ -472,15 +474,19 @@ fn a_commit(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> 
         }
     }
     if let Some(command) = gateway.options.restart.clone() {
-        let shut_down = gateway.restart(&command)?;
-        let drains = gateway.until(|seen| seen.is_draining() && seen.hold(&hold).is_some_and(is_committed))?.is_ok();
+        let Restarted { shut_down, first } = gateway.restart(&command)?;
+        let committed = |seen: &Seen| seen.is_draining() && seen.hold(&hold).is_some_and(is_committed);
+        let drains = first.as_ref().is_some_and(committed);
         let stays = drains && gateway.never(|seen| !seen.is_draining() || seen.agents() > 0)?.is_none();
-        match (stays, shut_down) {
-            (true, _) => {
+        match (first, stays, shut_down) {
+            (None, ..) => rows.unseen(E1, NO_NEW_PROCESS),
+            (Some(_), true, _) => {
                 rows.kept(E1, "a committed hold outlived a restart, with its file gone, and nothing was in flight");
             }
-            (false, true) => rows.unseen(E1, "--restart-cmd shuts the gateway down, which ends a commit: let it kill"),
-            (false, false) => rows.broken(E1, "a committed hold did not outlive the death of the process"),
+            (Some(_), false, true) => {
+                rows.unseen(E1, "--restart-cmd shuts the gateway down, which ends a commit: let it kill");
+            }
+            (Some(_), false, false) => rows.broken(E1, "a committed hold did not outlive the death of the process"),
         }
     } else {
         rows.unseen(E1, "no --restart-cmd; without a restart, see H4");
@@ -504,15 +510,11 @@ fn a_restart(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop>
         rows.unseen(C5, "no --restart-cmd");
         return Ok(());
     };
-    let process = |seen: &Seen| seen.fields["pid"].as_u64();
-    let before = gateway.look().map_err(Stop::Lost)?;
     gateway.begin()?;
     let _ = gateway.until(Seen::is_draining)?;
-    gateway.restart(&command)?;
-    let new = |seen: &Seen| process(seen) != process(&before) && seen.state() != "starting";
-    match gateway.until(new)? {
-        Err(_) => rows.unseen(C5, "after --restart-cmd the status was of the same process"),
-        Ok((first, _)) => {
+    match gateway.restart(&command)?.first {
+        None => rows.unseen(C5, NO_NEW_PROCESS),
+        Some(first) => {
             let turned = gateway.turn().map(|(turned, _)| turned);
             let opened = gateway.never(|seen| !seen.is_draining())?;
             match (first.is_draining(), opened, turned) {

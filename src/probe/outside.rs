@@ -65,6 +65,11 @@ impl Seen {
         self.state() == "draining"
     }
 
+    /// Which process says so.
+    fn process(&self) -> (Option<u64>, Option<&str>) {
+        (self.fields["pid"].as_u64(), self.drain().and_then(|drain| drain["incarnation"].as_str()))
+    }
+
     pub(super) fn agents(&self) -> i64 {
         self.fields["active_agents"].as_i64().unwrap_or(0)
     }
@@ -90,6 +95,14 @@ impl Seen {
 pub(super) enum Turned {
     Admitted,
     Refused,
+}
+
+/// What a restart came to.
+pub(super) struct Restarted {
+    /// It was seen to shut down first, which ends a commit by right.
+    pub(super) shut_down: bool,
+    /// The first status of the new process, if there was one.
+    pub(super) first: Option<Seen>,
 }
 
 pub(super) struct Outside<'a> {
@@ -332,8 +345,16 @@ impl<'a> Outside<'a> {
         }
     }
 
-    /// Has the gateway restarted. Tells whether it was seen to shut down first, which ends a commit by right.
-    pub(super) fn restart(&mut self, command: &str) -> Result<bool, Stop> {
+    /// Has the gateway restarted, and waits for what the new process says first: the status of a dead one shows nothing.
+    pub(super) fn restart(&mut self, command: &str) -> Result<Restarted, Stop> {
+        let before = self.look().map_err(Stop::Lost)?;
+        let shut_down = self.run(command)?;
+        let first = self.until(|seen| seen.process() != before.process() && seen.state() != "starting")?;
+        Ok(Restarted { shut_down, first: first.ok().map(|(seen, _)| seen) })
+    }
+
+    /// Runs the command. Tells whether the gateway was seen to shut down.
+    fn run(&mut self, command: &str) -> Result<bool, Stop> {
         let mut shell = Command::new("sh");
         shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = shell.spawn().map_err(|error| Stop::Lost(format!("{command}: {error}")))?;

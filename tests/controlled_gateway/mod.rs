@@ -52,6 +52,13 @@ impl GatewayProcess {
         Self::spawn(command, home, "127.0.0.1:0")
     }
 
+    /// One at this address, which another one had.
+    pub fn start_at(home: &Path, listen: &str) -> Self {
+        let mut command = Command::new(example());
+        command.env_remove(Gateway::SECRET_VARIABLE);
+        Self::spawn(command, home, listen)
+    }
+
     /// One with more arguments.
     pub fn start_with(home: &Path, more: &[&str]) -> Self {
         let mut command = Command::new(example());
