@@ -28,6 +28,9 @@ pub mod reconciler;
 #[cfg(any(feature = "axum", feature = "tower"))]
 mod refusal;
 
+#[cfg(any(feature = "axum", feature = "client"))]
+mod wire;
+
 #[cfg(feature = "axum")]
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod http;

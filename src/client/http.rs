@@ -6,12 +6,10 @@
 use super::transport::{Sent, Withdrawal};
 use super::watch::{Look, SeenHold, Sight};
 use super::{Failure, Status};
-use crate::gate::Generation;
-use crate::hold::{Incarnation, Nonce, Outcome, Request, RequestId};
-use crate::state::DrainState;
-use crate::status::WorkStatus;
+use crate::hold::{Denied, Outcome, Request, RequestId};
+use crate::wire::{HoldAnswer, Standing, Verb, body};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use std::time::Duration;
 use ureq::Agent;
 
@@ -26,40 +24,6 @@ pub(super) struct Http {
     agent: Agent,
     url: String,
     secret: Option<String>,
-}
-
-/// How the endpoint says that one hold stands.
-#[derive(Deserialize)]
-struct Standing {
-    nonce: Option<Nonce>,
-    #[serde(default)]
-    acknowledged: bool,
-    outcome: Option<String>,
-    #[serde(default)]
-    owner: String,
-    #[serde(default)]
-    reason: String,
-    #[serde(default)]
-    age_seconds: f64,
-    lease_left_seconds: Option<f64>,
-    deadline_seconds: Option<f64>,
-    #[serde(default)]
-    committed: bool,
-    #[serde(default)]
-    suppress_notification: bool,
-    gateway: Option<SeenGateway>,
-}
-
-#[derive(Deserialize)]
-struct SeenGateway {
-    state: DrainState,
-    incarnation: Incarnation,
-    generation: Generation,
-    in_flight: u64,
-    internal: u64,
-    drained: bool,
-    stalled: bool,
-    active_work: Vec<WorkStatus>,
 }
 
 /// What came back: a code and a body.
@@ -119,7 +83,7 @@ impl Http {
         }))
     }
 
-    fn standing(&self, id: &RequestId) -> Result<Option<Standing>, Failure> {
+    fn standing(&self, id: &RequestId) -> Result<Option<HoldAnswer>, Failure> {
         match self.call(&format!("/api/gateway/drain/{id}"), None)?.sound() {
             Ok(body) => read(body).map(Some),
             Err(NotSound::NotHeld) => Ok(None),
@@ -128,9 +92,9 @@ impl Http {
     }
 
     /// Sends one action about one hold.
-    pub(super) fn send(&self, action: &str, request: &Request) -> Result<Sent, Failure> {
-        let answer = self.call("/api/gateway/drain", Some(&body(action, request)))?;
-        let standing: Standing = match answer.sound() {
+    pub(super) fn send(&self, verb: Verb, request: &Request) -> Result<Sent, Failure> {
+        let answer = self.call("/api/gateway/drain", Some(&body(verb, request)))?;
+        let standing: HoldAnswer = match answer.sound() {
             Ok(body) => read(body)?,
             Err(NotSound::NotHeld) => return Err(Failure::Withdrawn("there is no such hold, or no more".into())),
             Err(NotSound::Failed(failure)) => return Err(failure),
@@ -143,7 +107,7 @@ impl Http {
     }
 
     pub(super) fn withdraw(&self, request: &Request) -> Result<Withdrawal, Failure> {
-        let answer = self.call("/api/gateway/drain", Some(&body("cancel", request)))?;
+        let answer = self.call("/api/gateway/drain", Some(&body(Verb::Cancel, request)))?;
         let code = answer.code;
         match answer.sound() {
             Ok(_) if code == 202 => Ok(Withdrawal::Written),
@@ -203,37 +167,35 @@ impl Answer {
         if matches!(self.code, 200 | 202) {
             return Ok(self.body);
         }
-        let text = |name: &str| self.body.get(name).and_then(Value::as_str).map(str::to_owned);
-        let error = text("error").unwrap_or_default();
-        let detail = text("detail").unwrap_or_else(|| format!("the answer is {}", self.code));
-        Err(NotSound::Failed(match (self.code, error.as_str()) {
-            (404, "not_held") => return Err(NotSound::NotHeld),
-            (401, _) => {
+        let detail = self.body.get("detail").and_then(Value::as_str).map(str::to_owned);
+        let detail = detail.unwrap_or_else(|| format!("the answer is {}", self.code));
+        let denied = self.body.get("error").and_then(|word| Denied::deserialize(word).ok());
+        Err(NotSound::Failed(match (self.code, denied) {
+            (_, Some(Denied::NotHeld)) => return Err(NotSound::NotHeld),
+            (_, Some(why)) => why.into(),
+            (401, None) => {
                 let variable = super::Gateway::SECRET_VARIABLE;
                 Failure::Denied(format!("the endpoint takes no token from us (401): {variable} is not set or is wrong"))
             }
-            (400 | 413 | 431, _) => Failure::Usage(detail),
-            (404 | 405, _) => Failure::Usage(format!("there is no drain endpoint at this address: {detail}")),
-            (409, "shutting_down") => Failure::ShuttingDown,
-            (410, _) | (412, "other_generation") => Failure::LeaseLost(detail),
-            (412, _) => Failure::IncarnationChanged(detail),
-            (403 | 409 | 429, _) => Failure::Denied(detail),
-            _ => Failure::Unreachable(detail),
+            (400 | 413 | 431, None) => Failure::Usage(detail),
+            (404 | 405, None) => Failure::Usage(format!("there is no drain endpoint at this address: {detail}")),
+            (403 | 429, None) => Failure::Denied(detail),
+            (_, None) => Failure::Unreachable(detail),
         }))
     }
 }
 
-impl Standing {
+impl HoldAnswer {
     fn into_look(self) -> Look {
-        let outcome = match self.outcome.as_deref() {
-            Some("held") => Some(Outcome::Held),
-            Some("pending") => Some(Outcome::Pending),
-            Some("committed") => Some(Outcome::Committed),
-            _ => None,
+        let outcome = match self.outcome {
+            Some(Standing::Held) => Some(Outcome::Held),
+            Some(Standing::Pending) => Some(Outcome::Pending),
+            Some(Standing::Committed) => Some(Outcome::Committed),
+            Some(Standing::Withdrawn | Standing::Overridden) | None => None,
         };
         let Some(gateway) = self.gateway else { return Look::Silent("no gateway runs there".into()) };
         let hold = outcome.map(|outcome| SeenHold {
-            age: self.age_seconds,
+            age: self.age_seconds.unwrap_or_default(),
             lease_left: self.lease_left_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             pending: outcome == Outcome::Pending,
             committed: self.committed,
@@ -256,32 +218,4 @@ impl Standing {
 
 fn read<T: serde::de::DeserializeOwned>(body: Value) -> Result<T, Failure> {
     serde_json::from_value(body).map_err(|error| Failure::Unreachable(format!("the answer makes no sense: {error}")))
-}
-
-/// The body of one action: exactly the fields that the endpoint knows for it.
-fn body(action: &str, request: &Request) -> Value {
-    let mut fields = Map::new();
-    let mut put = |name: &str, value: Value| {
-        if !value.is_null() {
-            fields.insert(name.into(), value);
-        }
-    };
-    let seconds = |duration: Option<Duration>| duration.map_or(Value::Null, |d| json!(d.as_secs_f64()));
-    put("action", json!(action));
-    put("request_id", json!(request.id));
-    if matches!(action, "drain" | "renew") {
-        put("reason", if request.reason.is_empty() { Value::Null } else { json!(request.reason) });
-        put("lease_seconds", seconds(request.lease));
-        put("deadline_seconds", seconds(request.deadline));
-        put("suppress_notification", if request.suppress_notification { json!(true) } else { Value::Null });
-    }
-    if action == "drain" {
-        put("unready_delay_seconds", seconds(Some(request.unready_delay).filter(|delay| !delay.is_zero())));
-    }
-    if action == "commit" {
-        put("incarnation", json!(request.incarnation));
-        put("generation", json!(request.generation));
-    }
-    put("token", json!(request.token));
-    Value::Object(fields)
 }

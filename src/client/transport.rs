@@ -6,6 +6,7 @@ use super::watch::Look;
 use super::{Failure, Status};
 use crate::control::Home;
 use crate::hold::{Nonce, Request, RequestId};
+use crate::wire::Verb;
 use core::fmt;
 
 /// Where a gateway is to be found. Cheap to clone.
@@ -107,14 +108,14 @@ impl Gateway {
     pub(super) fn begin(&self, request: &Request) -> Result<Sent, Failure> {
         match &self.way {
             Way::Files(files) => files.begin(request),
-            Way::Http(http) => http.send("drain", request),
+            Way::Http(http) => http.send(Verb::Drain, request),
         }
     }
 
     pub(super) fn renew(&self, request: &Request, last: Option<&Nonce>) -> Result<Sent, Failure> {
         match &self.way {
             Way::Files(files) => files.renew(request, last),
-            Way::Http(http) => http.send("renew", request),
+            Way::Http(http) => http.send(Verb::Renew, request),
         }
     }
 
@@ -128,7 +129,7 @@ impl Gateway {
     pub(super) fn commit(&self, request: &Request) -> Result<Sent, Failure> {
         match &self.way {
             Way::Files(files) => files.write(request),
-            Way::Http(http) => http.send("commit", request),
+            Way::Http(http) => http.send(Verb::Commit, request),
         }
     }
 

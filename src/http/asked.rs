@@ -1,73 +1,13 @@
-//! What the body of `POST /api/gateway/drain` asks for. Pure: bytes in, a request or a clear refusal out.
-//!
-//! [`FIELDS`] is the one place that says which field goes with which action; the parser below and the description at
-//! `/api/openapi.json` both read it.
+//! What the body of `POST /api/gateway/drain` asks for. Pure: bytes in, a request or a clear refusal out, by the table of
+//! [`FIELDS`].
 
 use super::problem::Problem;
 use crate::gate::Generation;
 use crate::hold::{Action, Incarnation, Nonce, Request, RequestId};
+use crate::wire::{FIELDS, Verb};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::time::Duration;
-
-/// What is wanted. The words are those on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verb {
-    Drain,
-    Cancel,
-    Renew,
-    Commit,
-    Override,
-}
-
-impl Verb {
-    pub(super) const ALL: [Self; 5] = [Self::Drain, Self::Cancel, Self::Renew, Self::Commit, Self::Override];
-
-    pub(super) const fn word(self) -> &'static str {
-        match self {
-            Self::Drain => "drain",
-            Self::Cancel => "cancel",
-            Self::Renew => "renew",
-            Self::Commit => "commit",
-            Self::Override => "override",
-        }
-    }
-}
-
-/// One field of the body.
-pub(super) struct Field {
-    pub(super) name: &'static str,
-    /// Its JSON type; empty if any will do.
-    pub(super) kind: &'static str,
-    /// The actions that it goes with.
-    pub(super) verbs: &'static [Verb],
-    pub(super) what: &'static str,
-}
-
-const SETTING: &[Verb] = &[Verb::Drain, Verb::Renew];
-
-pub(super) const FIELDS: [Field; 10] = [
-    Field { name: "action", kind: "string", verbs: &Verb::ALL, what: "what is wanted" },
-    Field { name: "request_id", kind: "string", verbs: &Verb::ALL, what: "which hold; without it, the marker" },
-    Field { name: "reason", kind: "string", verbs: SETTING, what: "why, for people" },
-    Field { name: "lease_seconds", kind: "number", verbs: SETTING, what: "how long the hold lasts without a renewal" },
-    Field {
-        name: "deadline_seconds",
-        kind: "number",
-        verbs: SETTING,
-        what: "how long the act may take after the commit",
-    },
-    Field {
-        name: "unready_delay_seconds",
-        kind: "number",
-        verbs: &[Verb::Drain],
-        what: "how long readiness fails before the gate closes",
-    },
-    Field { name: "suppress_notification", kind: "", verbs: SETTING, what: "true: a shutdown notifies nobody" },
-    Field { name: "incarnation", kind: "string", verbs: &Verb::ALL, what: "the only process it is meant for" },
-    Field { name: "generation", kind: "integer", verbs: &[Verb::Commit], what: "the drain that the commit has seen" },
-    Field { name: "token", kind: "string", verbs: &[Verb::Cancel], what: "what the commit of this hold answered" },
-];
 
 const MAX_REASON: usize = 1024;
 const MAX_NAME: usize = 128;

@@ -5,14 +5,15 @@
 //! write is for the gateway to refuse, which it does (H2, H4): a refused write leaves the hold standing. And such a file
 //! is left lying, since to remove it would withdraw the hold whose file it replaced.
 
-use super::asked::{Asked, Verb};
+use super::asked::Asked;
 use super::problem::{Fault, Problem};
 use super::published::{Published, answer, hold};
-use super::respond::{HoldAnswer, MarkerAnswer, RemovedAnswer, json};
+use super::respond::{MarkerAnswer, RemovedAnswer, json};
 use crate::control::Found;
 use crate::hold::{Denied, Ending, Nonce, Outcome, Request, RequestId};
 use crate::state::DrainState;
 use crate::status::Snapshot;
+use crate::wire::{HoldAnswer, Verb};
 use axum::http::StatusCode;
 use axum::response::Response;
 use std::io;

@@ -166,6 +166,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_denial_has_the_word_by_which_the_client_reads_it() {
+        for why in Denied::ALL {
+            assert_eq!(json!(why), Fault::Denied(why).word());
+        }
+    }
+
+    #[test]
     fn every_fault_stands_in_the_description_of_the_wire_with_its_code() {
         let table = include_str!("../../docs/http.md");
         for fault in Fault::ALL {

@@ -2,9 +2,10 @@
 
 use super::asked::Asked;
 use crate::gate::Generation;
-use crate::hold::{Incarnation, Nonce, Outcome, Request, RequestId};
+use crate::hold::{Outcome, Request};
 use crate::state::DrainState;
-use crate::status::{HoldStatus, Readout, Snapshot, WorkStatus};
+use crate::status::{HoldStatus, Readout, Snapshot};
+use crate::wire::{GatewayAnswer, HoldAnswer, Standing, Verb};
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -46,35 +47,13 @@ pub(super) struct RemovedAnswer {
     pub(super) was_draining: bool,
 }
 
-/// To whoever asked about a hold of its own.
-#[derive(Serialize)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a field on the wire")]
-pub(super) struct HoldAnswer {
-    ok: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    action: Option<&'static str>,
-    request_id: RequestId,
-    nonce: Option<Nonce>,
-    acknowledged: bool,
-    outcome: Option<&'static str>,
-    owner: String,
-    reason: String,
-    age_seconds: Option<f64>,
-    lease_left_seconds: Option<f64>,
-    deadline_seconds: Option<f64>,
-    committed: bool,
-    overdue: bool,
-    suppress_notification: bool,
-    gateway: Option<GatewayAnswer>,
-}
-
 impl HoldAnswer {
     /// A hold as the gateway knows it.
     pub(super) fn of(held: &HoldStatus, status: &Snapshot) -> Self {
         let outcome = match (held.committed, held.pending) {
-            (true, _) => "committed",
-            (false, true) => "pending",
-            (false, false) => "held",
+            (true, _) => Standing::Committed,
+            (false, true) => Standing::Pending,
+            (false, false) => Standing::Held,
         };
         Self {
             ok: true,
@@ -122,9 +101,9 @@ impl HoldAnswer {
         let unheld = || Self { lease_left_seconds: None, ..Self::unacknowledged(asked, request, Some(status)) };
         let held = super::published::hold(status, &asked.id).map(|held| Self::of(held, status));
         let outcome = match outcome {
-            Outcome::Held => "held",
-            Outcome::Pending => "pending",
-            Outcome::Committed => "committed",
+            Outcome::Held => Standing::Held,
+            Outcome::Pending => Standing::Pending,
+            Outcome::Committed => Standing::Committed,
             Outcome::Ended(_) | Outcome::Refused(_) => ended_by(asked),
         };
         Self {
@@ -158,21 +137,8 @@ impl HoldAnswer {
     }
 }
 
-fn ended_by(asked: &Asked) -> &'static str {
-    if asked.verb == super::asked::Verb::Override { "overridden" } else { "withdrawn" }
-}
-
-/// The gateway at the moment of an answer.
-#[derive(Serialize)]
-struct GatewayAnswer {
-    state: DrainState,
-    incarnation: Incarnation,
-    generation: Generation,
-    in_flight: u64,
-    internal: u64,
-    drained: bool,
-    stalled: bool,
-    active_work: Vec<WorkStatus>,
+fn ended_by(asked: &Asked) -> Standing {
+    if asked.verb == Verb::Override { Standing::Overridden } else { Standing::Withdrawn }
 }
 
 impl GatewayAnswer {

@@ -1,7 +1,7 @@
 //! The routes: one table, from which the router and the description at `/api/openapi.json` are both made.
 
-use super::asked::{FIELDS, Verb};
 use super::auth::Scope;
+use crate::wire::{FIELDS, Field, Verb};
 use serde_json::{Map, Value, json};
 
 /// What a route does.
@@ -192,7 +192,7 @@ impl Route {
 
 /// The body of the drain endpoint, from the table that the parser reads.
 fn body() -> Value {
-    let property = |field: &super::asked::Field| {
+    let property = |field: &Field| {
         let verbs: Vec<&str> = field.verbs.iter().map(|verb| verb.word()).collect();
         let mut schema = json!({"description": format!("{} ({})", field.what, verbs.join(", "))});
         if !field.kind.is_empty() {

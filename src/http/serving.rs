@@ -2,7 +2,7 @@
 //!
 //! It relies on every other part of the endpoint; only the [router](super::Endpoint::routes) relies on it.
 
-use super::asked::{Asked, Verb};
+use super::asked::Asked;
 use super::audit::Entry;
 use super::auth::attempts::Attempts;
 use super::auth::{Principal, Scope, Token, Verdict};
@@ -14,6 +14,7 @@ use super::{Endpoint, Restart, drain, page, routes};
 use crate::hold::{Denied, RequestId};
 use crate::state::DrainState;
 use crate::status::{Readout, Snapshot};
+use crate::wire::Verb;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
