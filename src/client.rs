@@ -192,6 +192,20 @@ impl Drain {
         held::withdraw(self, token, self.patience)
     }
 
+    /// Ends the hold whoever's it is, committed or not, and waits until the gateway has noticed. For a hold whose owner is
+    /// gone for good: one who is still acting is cut off.
+    ///
+    /// Over HTTP it wants a token with the scope `override`; over the files, whoever may write in the home may do it. Either
+    /// way the gateway records it as an override, by this owner.
+    ///
+    /// # Errors
+    /// [`Failure::Denied`] without that right, and [`Failure::Unreachable`] if the gateway didn't notice in time. That there
+    /// is no such hold is none.
+    pub fn override_hold(&self) -> Result<(), Failure> {
+        let request = Request::override_hold(self.request.id.clone(), self.request.owner.clone());
+        held::end(self, &request, self.patience)
+    }
+
     /// Begins, waits for drained, commits, acts and withdraws. The hold is given up on every path: after the act, on any
     /// failure before it, and when the act panics.
     ///

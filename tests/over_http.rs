@@ -95,6 +95,14 @@ fn begin_wait_commit_and_cancel_do_over_http_what_they_do_over_the_files() {
 }
 
 #[test]
+fn an_override_over_http_wants_a_token_with_that_scope() {
+    let remote = Remote::start();
+    remote.drain(&["begin", "upgrade"]).expect(ExitCode::Drained);
+    remote.drain(&["override", "upgrade"]).expect(ExitCode::Denied);
+    assert!(!remote.gateway().admits(), "a token for drains overrode a hold");
+}
+
+#[test]
 fn the_deadline_with_work_left_exits_with_3() {
     let remote = Remote::start();
     drop(remote.waiting(&[]));

@@ -74,3 +74,32 @@ fn a_committed_hold_outlasts_a_restart_and_still_ends_with_its_token() {
     assert!(gateway.admits(), "the token no longer ends the commit");
     assert!(!home.path().join(".drain_holds/upgrade.json").exists(), "the withdrawal was left lying");
 }
+
+#[test]
+fn an_override_ends_anothers_committed_hold_and_leaves_no_file() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    drain(home.path(), &[A, &["begin", "of-a"]].concat()).expect(ExitCode::Drained);
+    drain(home.path(), &[A, &["commit", "of-a"]].concat()).expect(ExitCode::Drained);
+    drain(home.path(), &[B, &["begin", "of-b"]].concat()).expect(ExitCode::Drained);
+
+    drain(home.path(), &[B, &["override", "of-a"]].concat()).expect(ExitCode::Drained);
+    let left = gateway.until("that a's hold is gone", |status| status.drain.holds.len() == 1);
+    assert_eq!(left.drain.holds[0].request_id.as_str(), "of-b", "the override ended another hold");
+    assert!(!home.path().join(".drain_holds/of-a.json").exists(), "the override was left lying");
+    assert!(!gateway.admits(), "b's hold was freed by the override of a's");
+
+    drain(home.path(), &[B, &["override", "never-begun"]].concat()).expect(ExitCode::Drained);
+    drain(home.path(), &[B, &["cancel", "of-b"]].concat()).expect(ExitCode::Drained);
+    assert!(gateway.admits(), "the last hold is gone and the gate is still closed");
+}
+
+#[test]
+fn an_override_of_the_marker_removes_it() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    std::fs::write(home.path().join(".drain_request.json"), "").unwrap();
+    gateway.until("that it drains", |status| status.drain.drained);
+    drain(home.path(), &["override", "marker"]).expect(ExitCode::Drained);
+    assert!(gateway.admits(), "the marker is gone and the gate is still closed");
+}

@@ -109,6 +109,14 @@ pub enum Verb {
   gateway-drain cancel upgrade-42")]
     Cancel(Cancel),
 
+    /// End somebody else's hold, committed or not.
+    ///
+    /// For a hold whose owner is gone for good: one who is still acting under a commit is cut off, and the gateway takes work
+    /// again. Over HTTP it wants a token with the scope `override`. The gateway records who did it.
+    #[command(after_long_help = "Example:
+  gateway-drain status && gateway-drain override upgrade-42")]
+    Override(Override),
+
     /// Renew a hold's lease.
     #[command(after_long_help = "Example:
   gateway-drain renew upgrade-42 --lease 1h")]
@@ -268,6 +276,14 @@ pub struct Cancel {
     pub token: Option<String>,
 }
 
+/// `override`.
+#[derive(Debug, Args)]
+pub struct Override {
+    /// The hold's name, as `status` shows it; `marker` removes the marker.
+    #[arg(value_parser = any_request_id)]
+    pub id: RequestId,
+}
+
 /// `renew`.
 #[derive(Debug, Args)]
 pub struct Renew {
@@ -317,6 +333,12 @@ impl Hold {
 
 fn request_id(text: &str) -> Result<RequestId, InvalidRequestId> {
     RequestId::new(text)
+}
+
+/// The marker is nobody's own, and so it is a name only where others' holds are meant.
+fn any_request_id(text: &str) -> Result<RequestId, InvalidRequestId> {
+    let marker = RequestId::marker();
+    if text == marker.as_str() { Ok(marker) } else { request_id(text) }
 }
 
 /// A time as people write it: `90` and `90s`, `10m`, `1h30m`, `500ms`.

@@ -1,6 +1,6 @@
 //! What each command does: the client's steps, in the order that the command promises.
 
-use super::arguments::{Arguments, Begin, Cancel, Commit, Hold, Renew, Run, Secret, Verb, Wait, command};
+use super::arguments::{Arguments, Begin, Cancel, Commit, Hold, Override, Renew, Run, Secret, Verb, Wait, command};
 use super::child::{Receiver, exit_code};
 use super::report::Report;
 use crate::client::{Drain, ExitCode, Failure, Gateway, SeenDrained, Status};
@@ -29,6 +29,7 @@ pub(super) fn perform(arguments: &Arguments, report: &Report) -> Result<u8, Fail
         Verb::Wait(wait) => return context()?.wait(wait),
         Verb::Commit(commit) => context()?.commit(commit)?,
         Verb::Cancel(cancel) => context()?.cancel(cancel)?,
+        Verb::Override(hold) => context()?.override_hold(hold)?,
         Verb::Renew(renew) => context()?.renew(renew)?,
         Verb::Status => return context()?.status(),
         Verb::CheckTrace(check) => return Ok(check.perform(arguments.json)),
@@ -134,6 +135,12 @@ impl<'a> Context<'a> {
     fn cancel(&self, cancel: &Cancel) -> Result<(), Failure> {
         self.drain(Some(&cancel.id)).withdraw(cancel.token())?;
         self.report.result("", json!({"request_id": cancel.id}));
+        Ok(())
+    }
+
+    fn override_hold(&self, hold: &Override) -> Result<(), Failure> {
+        self.drain(Some(&hold.id)).override_hold()?;
+        self.report.result("", json!({"request_id": hold.id}));
         Ok(())
     }
 

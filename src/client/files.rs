@@ -143,7 +143,10 @@ impl Files {
     }
 
     /// Takes a hold away, as far as the files can: what is left is for the gateway to notice.
-    pub(super) fn withdraw(&self, request: &Request) -> Result<Withdrawal, Failure> {
+    pub(super) fn end(&self, request: &Request) -> Result<Withdrawal, Failure> {
+        if request.action == Action::Override {
+            return self.override_hold(request);
+        }
         let status = self.current();
         let committed = status.as_ref().and_then(|status| committed(status, &request.id));
         if request.token.is_some() {
@@ -170,6 +173,16 @@ impl Files {
         Ok(if there { Withdrawal::Written } else { Withdrawal::Nothing })
     }
 
+    /// Whoever may write here may end any hold; that it was an override is in the gateway's own record.
+    fn override_hold(&self, request: &Request) -> Result<Withdrawal, Failure> {
+        if !request.id.is_marker() {
+            return self.write(request).map(|_| Withdrawal::Written);
+        }
+        // The marker is nobody's: whoever removes it withdraws it.
+        let there = self.channel.remove(&request.id)?;
+        Ok(if there { Withdrawal::Written } else { Withdrawal::Nothing })
+    }
+
     /// As [`find`](Self::find), but what an earlier boot left may be taken away by anybody.
     fn find_ours(&self, request: &Request) -> Result<Option<Request>, Failure> {
         match self.find(&request.id, &request.owner) {
@@ -178,16 +191,17 @@ impl Files {
         }
     }
 
-    /// Whether a withdrawal has taken effect in the gateway; clears away what it was written in.
-    pub(super) fn is_withdrawn(&self, request: &Request) -> Result<bool, Failure> {
+    /// Whether a withdrawal or an override has taken effect in the gateway; clears away what it was written in.
+    pub(super) fn has_ended(&self, request: &Request) -> Result<bool, Failure> {
+        let written = request.token.is_some() || (request.action == Action::Override && !request.id.is_marker());
         let Some(status) = self.current() else { return Ok(false) };
         let answer = status.acknowledged.iter().find(|answer| answer.nonce == request.nonce);
         let ended = match answer.map(|answer| answer.outcome) {
             Some(Outcome::Refused(Denied::ShuttingDown) | Outcome::Ended(_)) => true,
             Some(Outcome::Refused(why)) => return Err(why.into()),
-            _ => request.token.is_none() && !status.holds.iter().any(|hold| hold.request_id == request.id),
+            _ => !written && !status.holds.iter().any(|hold| hold.request_id == request.id),
         };
-        if ended && request.token.is_some() {
+        if ended && written {
             let found = self.channel.find(&request.id);
             if matches!(&found, Found::Valid(there) if there.nonce == request.nonce) {
                 self.channel.remove(&request.id)?;

@@ -403,24 +403,28 @@ impl Keeper {
 /// Withdraws a hold, and waits until the gateway has noticed.
 pub(super) fn withdraw(drain: &Drain, token: Option<Nonce>, limit: Duration) -> Result<(), Failure> {
     let Request { id, owner, .. } = drain.request.clone();
-    let request = Request { token, ..Request::withdraw(id, owner) };
+    end(drain, &Request { token, ..Request::withdraw(id, owner) }, limit)
+}
+
+/// Has a hold ended by this request, a withdrawal or an override, and waits until the gateway has noticed.
+pub(super) fn end(drain: &Drain, request: &Request, limit: Duration) -> Result<(), Failure> {
     let (clock, pauses) = (Clock::boot(), Interrupt::new());
     let began = clock.now();
     let (mut written, mut last) = (false, None);
     loop {
         if !written {
-            match drain.gateway.withdraw(&request) {
+            match drain.gateway.end(request) {
                 Ok(Withdrawal::Done) => return Ok(()),
                 Ok(Withdrawal::Nothing | Withdrawal::Written) => written = true,
                 Err(failure) if failure.is_silence() => last = Some(failure),
                 Err(failure) => return Err(failure),
             }
         }
-        if written && drain.gateway.is_withdrawn(&request)? {
+        if written && drain.gateway.has_ended(request)? {
             return Ok(());
         }
         if clock.now().saturating_sub(began) >= limit {
-            let why = "the withdrawal is written, and no gateway has noticed it; the next one to run there will";
+            let why = "the request is written, and no gateway has noticed it; the next one to run there will";
             return Err(last.filter(|_| !written).unwrap_or_else(|| Failure::Unreachable(why.into())));
         }
         pauses.pause(FIRST_PAUSE);

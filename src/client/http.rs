@@ -6,7 +6,7 @@
 use super::transport::{Sent, Withdrawal};
 use super::watch::{Look, SeenHold, Sight};
 use super::{Failure, Status};
-use crate::hold::{Denied, Outcome, Request, RequestId};
+use crate::hold::{Action, Denied, Outcome, Request, RequestId};
 use crate::wire::{HoldAnswer, Standing, Verb, body};
 use serde::Deserialize;
 use serde_json::Value;
@@ -106,8 +106,9 @@ impl Http {
         Ok(Sent { nonce, answered: standing.acknowledged, repeat: !standing.acknowledged })
     }
 
-    pub(super) fn withdraw(&self, request: &Request) -> Result<Withdrawal, Failure> {
-        let answer = self.call("/api/gateway/drain", Some(&body(Verb::Cancel, request)))?;
+    pub(super) fn end(&self, request: &Request) -> Result<Withdrawal, Failure> {
+        let verb = if request.action == Action::Override { Verb::Override } else { Verb::Cancel };
+        let answer = self.call("/api/gateway/drain", Some(&body(verb, request)))?;
         let code = answer.code;
         match answer.sound() {
             Ok(_) if code == 202 => Ok(Withdrawal::Written),
@@ -117,7 +118,7 @@ impl Http {
         }
     }
 
-    pub(super) fn is_withdrawn(&self, request: &Request) -> Result<bool, Failure> {
+    pub(super) fn has_ended(&self, request: &Request) -> Result<bool, Failure> {
         match self.standing(&request.id) {
             Ok(standing) => Ok(standing.is_none()),
             Err(Failure::LeaseLost(_) | Failure::ShuttingDown) => Ok(true),

@@ -42,10 +42,10 @@ pub(super) struct Sent {
     pub(super) repeat: bool,
 }
 
-/// What a withdrawal came to.
+/// What a withdrawal or an override came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Withdrawal {
-    /// There was nothing to withdraw.
+    /// There was nothing to end.
     Nothing,
     /// It is written, and the gateway has yet to notice.
     Written,
@@ -133,18 +133,19 @@ impl Gateway {
         }
     }
 
-    pub(super) fn withdraw(&self, request: &Request) -> Result<Withdrawal, Failure> {
+    /// Sends what ends a hold: a withdrawal, or an override.
+    pub(super) fn end(&self, request: &Request) -> Result<Withdrawal, Failure> {
         match &self.way {
-            Way::Files(files) => files.withdraw(request),
-            Way::Http(http) => http.withdraw(request),
+            Way::Files(files) => files.end(request),
+            Way::Http(http) => http.end(request),
         }
     }
 
-    /// Whether a withdrawal that was [written](Withdrawal::Written) has taken effect.
-    pub(super) fn is_withdrawn(&self, request: &Request) -> Result<bool, Failure> {
+    /// Whether what was [written](Withdrawal::Written) to end a hold has taken effect.
+    pub(super) fn has_ended(&self, request: &Request) -> Result<bool, Failure> {
         match &self.way {
-            Way::Files(files) => files.is_withdrawn(request),
-            Way::Http(http) => http.is_withdrawn(request),
+            Way::Files(files) => files.has_ended(request),
+            Way::Http(http) => http.has_ended(request),
         }
     }
 }
