@@ -31,7 +31,8 @@ pub struct Arguments {
     /// The address of the gateway or its dashboard, such as `http://127.0.0.1:8080`.
     ///
     /// The bearer token is taken from `HERMES_DASHBOARD_DRAIN_SECRET`, and from nowhere else: an argument would show it to
-    /// everybody on the machine.
+    /// everybody on the machine. An `https://` address is trusted by the certificates in the file that `SSL_CERT_FILE` names,
+    /// else by the public authorities'.
     #[arg(long, global = true, value_name = "URL", help_heading = "Gateway")]
     pub url: Option<String>,
 

@@ -69,7 +69,7 @@ impl Report {
     pub(super) fn result(&self, plain: &str, fields: Value) {
         self.clear();
         if self.json {
-            self.object(ExitCode::Drained, fields);
+            Self::object(ExitCode::Drained, fields);
         } else if !plain.is_empty() {
             print(plain);
         }
@@ -89,13 +89,12 @@ impl Report {
                 fields["in_flight"] = json!(in_flight);
                 fields["active_work"] = json!(active_work);
             }
-            self.object(code, fields);
+            Self::object(code, fields);
         }
         code
     }
 
-    fn object(&self, code: ExitCode, fields: Value) {
-        debug_assert!(self.json, "an object is printed only where one was asked for");
+    fn object(code: ExitCode, fields: Value) {
         let mut object = Map::new();
         object.insert("ending".into(), json!(code.as_str()));
         object.insert("exit_code".into(), json!(code.code()));

@@ -51,6 +51,11 @@ impl Http {
             .max_redirects_will_error(false)
             .proxy(None)
             .timeout_global(Some(TIMEOUT));
+        #[cfg(feature = "tls")]
+        let config = match roots()? {
+            Some(roots) => config.tls_config(ureq::tls::TlsConfig::builder().root_certs(roots).build()),
+            None => config,
+        };
         Ok(Self { agent: config.build().new_agent(), url: url.trim_end_matches('/').to_owned(), secret })
     }
 
@@ -215,6 +220,26 @@ impl HoldAnswer {
             answers: outcome.map(|outcome| (self.nonce, outcome)).into_iter().collect(),
         }))
     }
+}
+
+/// The certificates of the file that `SSL_CERT_FILE` names, if it names one: a gateway's own authority is in no public list.
+#[cfg(feature = "tls")]
+fn roots() -> Result<Option<ureq::tls::RootCerts>, Failure> {
+    use ureq::tls::{PemItem, RootCerts, parse_pem};
+    let variable = super::Gateway::ROOTS_VARIABLE;
+    let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) else { return Ok(None) };
+    let unusable = |why: String| Failure::Usage(format!("{variable} names {}: {why}", path.display()));
+    let pem = std::fs::read(&path).map_err(|error| unusable(error.to_string()))?;
+    let certificate = |item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(Ok(certificate)),
+        Ok(_) => None,
+        Err(error) => Some(Err(unusable(format!("{error}")))),
+    };
+    let certificates = parse_pem(&pem).filter_map(certificate).collect::<Result<Vec<_>, _>>()?;
+    if certificates.is_empty() {
+        return Err(unusable("there is no certificate in it".into()));
+    }
+    Ok(Some(RootCerts::new_with_certs(&certificates)))
 }
 
 fn read<T: serde::de::DeserializeOwned>(body: Value) -> Result<T, Failure> {

@@ -57,6 +57,10 @@ impl Gateway {
     /// The variable that holds the endpoint's bearer token.
     pub const SECRET_VARIABLE: &str = "HERMES_DASHBOARD_DRAIN_SECRET";
 
+    /// The variable that names a file of PEM certificates. With feature `tls`, those are the authorities that an `https://`
+    /// address is trusted by; without the variable, Mozilla's are.
+    pub const ROOTS_VARIABLE: &str = "SSL_CERT_FILE";
+
     /// The gateway of this home, by its files.
     #[must_use]
     pub fn at(home: Home) -> Self {
@@ -66,7 +70,7 @@ impl Gateway {
     /// The gateway, or the dashboard of one, that answers under this address; `secret` is the bearer token.
     ///
     /// # Errors
-    /// [`Failure::Usage`] for an address that can't be used.
+    /// [`Failure::Usage`] for an address that can't be used, or [certificates](Self::ROOTS_VARIABLE) that can't be read.
     pub fn over_http(url: &str, secret: Option<String>) -> Result<Self, Failure> {
         Ok(Self { way: Way::Http(Http::new(url, secret)?) })
     }
