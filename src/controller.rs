@@ -133,6 +133,15 @@ impl Urgency {
     }
 }
 
+/// Of the drain under way: when the gate was closed, when less than ever before was in flight, and how long a shutdown waits.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "the metrics show them"))]
+pub(crate) struct Times {
+    pub(crate) began: Option<Duration>,
+    pub(crate) last_progress: Option<Duration>,
+    pub(crate) deadline: Option<Duration>,
+}
+
 /// One moment of a gateway, with nothing in it contradicting anything else.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
@@ -142,6 +151,8 @@ pub(crate) struct View {
     pub(crate) acknowledged: Vec<Acknowledgement>,
     pub(crate) pending: bool,
     pub(crate) stalled: bool,
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "the metrics show them"))]
+    pub(crate) times: Times,
     pub(crate) suppress_notification: bool,
     pub(crate) next_change: Option<Duration>,
 }
@@ -198,10 +209,19 @@ struct Core {
     shutdown_deadline: Option<Duration>,
     interrupted: u64,
     report: Option<ShutdownReport>,
-    /// The least that was in flight in this drain so far, and since when.
-    progress: (u64, Duration),
+    drain: Drain,
     /// The answers to what was in the channel at the last look.
     acknowledged: Vec<Acknowledgement>,
+}
+
+/// How far the drain under way has come.
+#[derive(Clone, Copy, Default)]
+struct Drain {
+    /// When the gate was closed.
+    began: Duration,
+    /// The least that was in flight in it so far, and since when.
+    least: u64,
+    since: Duration,
 }
 
 impl Controller {
@@ -223,14 +243,13 @@ impl Controller {
     pub(crate) fn restored(settings: Settings, incarnation: Incarnation, holds: HoldSet) -> Self {
         let lifecycle = AnyLifecycle::from(Lifecycle::new());
         let gate = lifecycle.gate().clone();
-        let progress = (0, Duration::ZERO);
         let core = Core {
             lifecycle,
             holds,
             shutdown_deadline: None,
             interrupted: 0,
             report: None,
-            progress,
+            drain: Drain::default(),
             acknowledged: Vec::new(),
         };
         let controller = Self {
@@ -382,13 +401,19 @@ impl Controller {
     fn view_of(&self, core: &Core) -> View {
         let now = self.shared.settings.clock.now();
         let reading = self.gate().reading();
-        let (_, since) = core.progress;
-        let waiting = reading.state.is_draining() && !reading.drained;
+        let drain = Some(core.drain).filter(|_| reading.state.is_draining());
+        let patience = self.shared.settings.stall_after;
+        let stalled = drain.is_some_and(|drain| !reading.drained && now.saturating_sub(drain.since) >= patience);
         View {
             now,
             reading,
             pending: core.holds.pending(now),
-            stalled: waiting && now.saturating_sub(since) >= self.shared.settings.stall_after,
+            stalled,
+            times: Times {
+                began: drain.map(|drain| drain.began),
+                last_progress: drain.map(|drain| drain.since),
+                deadline: core.shutdown_deadline.filter(|_| drain.is_some()),
+            },
             suppress_notification: core.holds.suppresses_notification(),
             next_change: core.next_change(now, self.shared.settings.interrupt_grace),
             acknowledged: core.acknowledged.iter().map(|answer| answer.as_of(&core.holds, now)).collect(),
@@ -451,8 +476,8 @@ impl Core {
             self.handle(event, now, tell);
         }
         let total = shared.gate.reading().total();
-        if total < self.progress.0 {
-            self.progress = (total, now);
+        if total < self.drain.least {
+            self.drain = Drain { least: total, since: now, ..self.drain };
         }
         let Some(deadline) = self.shutdown_deadline.filter(|_| self.report.is_none()) else { return };
         let urgency = Urgency::at(now, deadline, shared.settings.interrupt_grace);
@@ -475,7 +500,7 @@ impl Core {
         let handled = self.lifecycle.on(event);
         if let Handled::Moved(reading) = handled {
             if from.admits() {
-                self.progress = (reading.total(), now);
+                self.drain = Drain { began: now, least: reading.total(), since: now };
             }
             tell.push(Change::Moved { from, event, reading });
         }

@@ -4,14 +4,14 @@
 //! id is a label: names from outside must not multiply the series.
 
 use crate::Reconciler;
-use crate::controller::Change;
+use crate::controller::{Change, View};
 use crate::gate::Refusal;
 use crate::hold::{Ending, HoldEvent};
 use crate::state::{DrainState, Event};
 use crate::sync::Mutex;
 use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The metrics of one gateway.
 ///
@@ -67,36 +67,113 @@ impl Metrics {
         gauge!("drain_stalled").set(f64::from(u8::from(drain.stalled)));
         let oldest = drain.active_work.first().map_or(0.0, |work| work.age_seconds);
         gauge!("drain_oldest_permit_age_seconds").set(oldest);
-        let leases = drain.holds.iter().filter_map(|hold| hold.lease_left_seconds);
-        gauge!("drain_lease_left_seconds").set(leases.reduce(f64::min).unwrap_or(f64::INFINITY));
+        let view = self.reconciler.view();
+        let lease = view.holds.iter().filter(|hold| hold.commit.is_none()).map(|hold| hold.expires_at).min();
+        gauge!("drain_began_timestamp_seconds").set(timestamp(&view, view.times.began, f64::NAN));
+        gauge!("drain_last_progress_timestamp_seconds").set(timestamp(&view, view.times.last_progress, f64::NAN));
+        gauge!("drain_lease_expiry_timestamp_seconds").set(timestamp(&view, lease, f64::INFINITY));
+        gauge!("drain_deadline_timestamp_seconds").set(timestamp(&view, view.times.deadline, f64::INFINITY));
     }
 }
 
-fn describe() {
-    describe_gauge!("drain_state", "1 for the state that the gateway is in");
-    describe_gauge!("drain_in_flight", "Work in flight");
-    describe_gauge!("drain_holds", "Holds that keep the gate closed, or are about to");
-    describe_gauge!("drain_holds_committed", "Holds whose owner has the right to act");
-    describe_gauge!("drain_holds_overdue", "Committed holds whose act takes longer than its deadline");
-    describe_gauge!("drain_drained", "1 while the gate is closed and nothing is in flight");
-    describe_gauge!("drain_stalled", "1 while nothing that is waited for ends");
-    describe_gauge!("drain_oldest_permit_age_seconds", Unit::Seconds, "Age of the oldest labelled work in flight");
-    describe_gauge!(
-        "drain_lease_left_seconds",
-        Unit::Seconds,
-        "The least that is left of a lease; infinite without one"
-    );
-    describe_counter!("drain_admissions_total", "Requests that asked the gate through the tower layer");
-    describe_counter!("drain_transitions_total", "Moves of the state");
-    describe_counter!("drain_hold_events_total", "What happened to holds");
-    describe_counter!("drain_interrupted_total", "Shutdowns whose deadline passed with work in flight");
-    describe_counter!("drain_forced_total", "Shutdowns that were forced");
-    describe_counter!("drain_abandoned_total", "Work that a forced shutdown left in flight");
-    describe_histogram!(
+/// A time since boot on the wall clock, which may have been set since.
+fn timestamp(view: &View, at: Option<Duration>, without: f64) -> f64 {
+    let Some(at) = at else { return without };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.as_secs_f64() + at.as_secs_f64() - view.now.as_secs_f64()
+}
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Set by [`Metrics::record`].
+    Gauge,
+    /// One value for each drain.
+    Histogram,
+}
+
+/// One metric, as it is described to the exporter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metric {
+    /// Its name, in the conventions of OpenMetrics.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it says.
+    pub help: &'static str,
+}
+
+const fn metric(kind: Kind, name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind, labels, help }
+}
+
+/// All metrics.
+pub const METRICS: [Metric; 19] = [
+    metric(Kind::Gauge, "drain_state", &["state"], "1 for the state that the gateway is in, 0 for the others"),
+    metric(Kind::Gauge, "drain_in_flight", &["kind"], "Work in flight: turns and internal work"),
+    metric(Kind::Gauge, "drain_holds", &[], "Holds that keep the gate closed, or are about to"),
+    metric(Kind::Gauge, "drain_holds_committed", &[], "Holds whose owner has the right to act"),
+    metric(Kind::Gauge, "drain_holds_overdue", &[], "Committed holds whose act takes longer than its deadline"),
+    metric(Kind::Gauge, "drain_drained", &[], "1 while the gate is closed and nothing is in flight"),
+    metric(Kind::Gauge, "drain_stalled", &[], "1 while nothing that is waited for ends"),
+    metric(Kind::Gauge, "drain_oldest_permit_age_seconds", &[], "Age of the oldest labelled work in flight"),
+    metric(
+        Kind::Gauge,
+        "drain_began_timestamp_seconds",
+        &[],
+        "When the gate was closed; NaN while it is open and once the gateway has stopped",
+    ),
+    metric(
+        Kind::Gauge,
+        "drain_last_progress_timestamp_seconds",
+        &[],
+        "When less than ever before in this drain was in flight; NaN without a drain",
+    ),
+    metric(
+        Kind::Gauge,
+        "drain_lease_expiry_timestamp_seconds",
+        &[],
+        "When the first lease runs out; infinite without one",
+    ),
+    metric(
+        Kind::Gauge,
+        "drain_deadline_timestamp_seconds",
+        &[],
+        "When a shutdown asks the work in flight to give up; infinite without a shutdown",
+    ),
+    metric(
+        Kind::Counter,
+        "drain_admissions_total",
+        &["outcome"],
+        "Requests that asked the gate through the tower layer",
+    ),
+    metric(Kind::Counter, "drain_transitions_total", &["from", "to", "cause"], "Moves of the state"),
+    metric(Kind::Counter, "drain_hold_events_total", &["event"], "What happened to holds"),
+    metric(Kind::Counter, "drain_interrupted_total", &[], "Shutdowns whose deadline passed with work in flight"),
+    metric(Kind::Counter, "drain_forced_total", &[], "Shutdowns that were forced"),
+    metric(Kind::Counter, "drain_abandoned_total", &[], "Work that a forced shutdown left in flight"),
+    metric(
+        Kind::Histogram,
         "drain_duration_seconds",
-        Unit::Seconds,
-        "From the closing of the gate to the end of the drain"
-    );
+        &["outcome"],
+        "From the closing of the gate to the end of the drain",
+    ),
+];
+
+fn describe() {
+    for Metric { name, kind, help, .. } in METRICS {
+        let unit = if name.ends_with("_seconds") { Unit::Seconds } else { Unit::Count };
+        match kind {
+            Kind::Counter => describe_counter!(name, unit, help),
+            Kind::Gauge => describe_gauge!(name, unit, help),
+            Kind::Histogram => describe_histogram!(name, unit, help),
+        }
+    }
 }
 
 fn count(change: &Change, drain: &Mutex<Drain>) {

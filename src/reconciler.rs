@@ -220,6 +220,11 @@ impl Reconciler {
         self.shared.snapshot()
     }
 
+    #[cfg(feature = "metrics")]
+    pub(crate) fn view(&self) -> crate::controller::View {
+        self.shared.controller.view()
+    }
+
     /// Why the gateway is not ready for traffic, for people; nothing if it is.
     ///
     /// A draining gateway isn't ready, nor one that a hold is about to close, nor one whose channel can't be seen, whose

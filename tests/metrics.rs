@@ -2,7 +2,7 @@
 
 #![cfg(feature = "metrics")]
 
-use gateway_drain::metrics::Metrics;
+use gateway_drain::metrics::{Kind, METRICS, Metrics};
 use gateway_drain::reconciler::Options;
 use gateway_drain::{Home, Reconciler, Request, RequestId};
 use metrics::{
@@ -115,7 +115,11 @@ fn a_drain_is_counted_from_its_begin_to_its_forced_end_and_no_name_from_outside_
         let reconciler = Arc::new(Reconciler::start(Home::at(home.path()), Options::default()).unwrap());
         let metrics = Metrics::observe(&reconciler);
         assert_eq!(kept.value("drain_state{state=running}"), Some(1.0));
-        assert_eq!(kept.value("drain_lease_left_seconds{}"), Some(f64::INFINITY));
+        let timestamp = |name: &str| kept.value(&format!("drain_{name}_timestamp_seconds{{}}")).unwrap();
+        let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+        let from_now = |name: &str| timestamp(name) - now();
+        assert!(timestamp("began").is_nan() && timestamp("last_progress").is_nan());
+        assert_eq!((timestamp("lease_expiry"), timestamp("deadline")), (f64::INFINITY, f64::INFINITY));
 
         let controller = reconciler.controller();
         let turn = controller.gate().admit().unwrap().into_owned().labelled("turn", "private-label");
@@ -126,12 +130,15 @@ fn a_drain_is_counted_from_its_begin_to_its_forced_end_and_no_name_from_outside_
         assert_eq!(kept.value("drain_state{state=running}"), Some(0.0));
         assert_eq!(kept.value("drain_in_flight{kind=turn}"), Some(1.0));
         assert_eq!(kept.value("drain_holds{}"), Some(1.0));
-        assert!(kept.value("drain_lease_left_seconds{}").is_some_and(|left| (3500.0..=3600.0).contains(&left)));
+        assert!((3500.0..=3600.0).contains(&from_now("lease_expiry")), "{}", from_now("lease_expiry"));
+        assert!((-60.0..=0.0).contains(&from_now("began")) && timestamp("last_progress") >= timestamp("began"));
         controller.request(&Request::withdraw(id, "private-owner"));
         assert_eq!(kept.value("drain_hold_events_total{event=withdrawn}"), Some(1.0));
         assert_eq!(kept.value("drain_duration_seconds{outcome=reopened}"), Some(1.0));
 
-        controller.begin_shutdown(Duration::from_secs(3600)).unwrap();
+        controller.begin_shutdown(Duration::from_secs(7200)).unwrap();
+        metrics.record();
+        assert!((7100.0..=7200.0).contains(&from_now("deadline")), "{}", from_now("deadline"));
         controller.force_stop();
         assert_eq!(kept.value("drain_forced_total{}"), Some(1.0));
         assert_eq!(kept.value("drain_abandoned_total{}"), Some(1.0));
@@ -145,9 +152,39 @@ fn a_drain_is_counted_from_its_begin_to_its_forced_end_and_no_name_from_outside_
         assert!(!name.contains("private"), "{name}");
         let bare = name.split('{').next().unwrap_or_default();
         assert!(described.contains(bare), "{bare} is not described");
-        let counted = bare.ends_with("_total");
-        assert!(!counted || bare.starts_with("drain_"), "{bare}");
+        let labels = METRICS.iter().find(|metric| metric.name == bare).map(|metric| metric.labels.len());
+        let given = name.trim_end_matches('}').rsplit('{').next().unwrap_or_default();
+        assert_eq!(labels, Some(given.split(',').filter(|label| !label.is_empty()).count()), "the labels of {name}");
     }
+}
+
+#[test]
+fn the_page_on_metrics_has_the_table_of_all_and_names_no_other() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (begin, end) = ("<!-- begin: metrics -->\n", "<!-- end: metrics -->");
+    let (before, rest) = page.split_once(begin).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    let row = |metric: &gateway_drain::metrics::Metric| {
+        let kind = match metric.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        let labels = metric.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+        format!("| `{}` | {kind} | {labels} | {} |\n", metric.name, metric.help)
+    };
+    let table: String = METRICS.iter().map(row).collect();
+    let made =
+        format!("{before}{begin}| Metric | Kind | Labels | What it says |\n|---|---|---|---|\n{table}{end}{after}");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, &made).unwrap();
+    }
+    assert_eq!(page, made, "docs/metrics.md is not what the code says: make it with UPDATE_DOCS=1");
+    let known = |word: &str| METRICS.iter().any(|metric| word == metric.name);
+    let words = page.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    let unknown: Vec<&str> = words.filter(|word| word.starts_with("drain_") && !known(word)).collect();
+    assert!(unknown.is_empty(), "the page names metrics that aren't there: {unknown:?}");
 }
 
 #[cfg(feature = "tower")]
