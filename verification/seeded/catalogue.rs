@@ -1,4 +1,16 @@
 //! The seeded bugs: what each is, where it is sown, and the check that must notice it.
+//!
+//! Those of the gate stand here, the others in a file for each part of the source. Each guard of the gate, the holds, the
+//! channel's readers and writer, the home's lock, the status and the reconciler is deleted by a seed of its own.
+
+#[path = "catalogue/channel.rs"]
+mod channel;
+#[path = "catalogue/holds.rs"]
+mod holds;
+#[path = "catalogue/reconciler.rs"]
+mod reconciler;
+#[path = "catalogue/state.rs"]
+mod state;
 
 /// One bug.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +42,8 @@ pub enum Check {
     Model(&'static str),
     /// A test, in `tests/`.
     Test(&'static str),
+    /// A test of what is private, beside it in `src/`.
+    Unit(&'static str),
 }
 
 impl Check {
@@ -37,15 +51,21 @@ impl Check {
     #[allow(dead_code, reason = "build scripts only sow")]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Model(name) | Self::Test(name) => name,
+            Self::Model(name) | Self::Test(name) | Self::Unit(name) => name,
         }
     }
 }
 
 use Check::{Model, Test};
 
-/// The catalogue.
-pub const SEEDS: &[Seed] = &[
+/// All of them.
+#[allow(dead_code, reason = "as above")]
+pub fn seeds() -> impl Iterator<Item = &'static Seed> {
+    [GATE, state::SEEDS, holds::SEEDS, channel::SEEDS, reconciler::SEEDS].into_iter().flatten()
+}
+
+/// Sown in the gate.
+pub const GATE: &[Seed] = &[
     Seed {
         id: "ordering-reading",
         breaks: &["G5"],
@@ -354,36 +374,6 @@ pub const SEEDS: &[Seed] = &[
         check: Model("admission::permits_in_every_form_leave_the_count_once"),
     },
     Seed {
-        id: "running-can-stop",
-        breaks: &["S1"],
-        bug: "A running gateway stops without a shutdown.",
-        file: "state.rs",
-        within: "TABLE[state as usize][event as usize]",
-        find: "TABLE[state as usize][event as usize]",
-        replace: "if let (DrainState::Running, Event::Stop) = (state, event) { Step::Moves(DrainState::Stopped) } else { TABLE[state as usize][event as usize] }",
-        check: Test("table::the_table_says_of_each_pair_what_the_golden_table_says"),
-    },
-    Seed {
-        id: "end-drain-shuts-down",
-        breaks: &["S1"],
-        bug: "Ending a drain shuts the gateway down.",
-        file: "lifecycle.rs",
-        within: "l.take().end_drain().into()",
-        find: "l.take().end_drain().into()",
-        replace: "l.take().begin_shutdown().into()",
-        check: Test("table::any_lifecycle_follows_the_golden_table_through_every_sequence_of_eight_events"),
-    },
-    Seed {
-        id: "second-begin-refused",
-        breaks: &["S2"],
-        bug: "Beginning a drain twice is an error.",
-        file: "state.rs",
-        within: "TABLE[state as usize][event as usize]",
-        find: "TABLE[state as usize][event as usize]",
-        replace: "if let (DrainState::ExternalDraining, Event::BeginDrain) = (state, event) { Step::Refused(Denial::NotShuttingDown) } else { TABLE[state as usize][event as usize] }",
-        check: Test("table::the_table_says_of_each_pair_what_the_golden_table_says"),
-    },
-    Seed {
         id: "interrupts-twice",
         breaks: &["S2"],
         bug: "Work is asked to give up again and again.",
@@ -392,76 +382,6 @@ pub const SEEDS: &[Seed] = &[
         find: "!self.interrupted()",
         replace: "true",
         check: Model("waiters::an_interrupt_reaches_the_work_in_flight"),
-    },
-    Seed {
-        id: "second-shutdown-puts-off",
-        breaks: &["S2", "L4"],
-        bug: "A second shutdown puts the deadline off.",
-        file: "controller.rs",
-        within: "core.shutdown_deadline.map_or(deadline, |earlier| earlier.min(deadline))",
-        find: "core.shutdown_deadline.map_or(deadline, |earlier| earlier.min(deadline))",
-        replace: "deadline",
-        check: Test("draining::a_second_shutdown_can_bring_the_deadline_forward_and_not_put_it_off"),
-    },
-    Seed {
-        id: "shutdown-reversible",
-        breaks: &["S3"],
-        bug: "The end of a drain ends a shutdown too.",
-        file: "state.rs",
-        within: "TABLE[state as usize][event as usize]",
-        find: "TABLE[state as usize][event as usize]",
-        replace: "if let (DrainState::ShutdownDraining, Event::EndDrain) = (state, event) { Step::Moves(DrainState::Running) } else { TABLE[state as usize][event as usize] }",
-        check: Test("table::the_table_says_of_each_pair_what_the_golden_table_says"),
-    },
-    Seed {
-        id: "drain-swallows-the-shutdown",
-        breaks: &["S3", "L1"],
-        bug: "A shutdown during a drain is lost.",
-        file: "lifecycle.rs",
-        within: "(Self::ExternalDraining(l), Event::BeginShutdown) => l.take().begin_shutdown().into(),",
-        find: "l.take().begin_shutdown().into()",
-        replace: "return Handled::Stayed",
-        check: Model("shutdown::a_cancel_racing_a_shutdown_never_reopens_for_good"),
-    },
-    Seed {
-        id: "shutdown-drains-again",
-        breaks: &["S3"],
-        bug: "A drain begins in the middle of a shutdown.",
-        file: "state.rs",
-        within: "TABLE[state as usize][event as usize]",
-        find: "TABLE[state as usize][event as usize]",
-        replace: "if let (DrainState::ShutdownDraining, Event::BeginDrain) = (state, event) { Step::Moves(DrainState::ExternalDraining) } else { TABLE[state as usize][event as usize] }",
-        check: Test("table::the_table_says_of_each_pair_what_the_golden_table_says"),
-    },
-    Seed {
-        id: "a-held-gateway-can-not-shut-down",
-        breaks: &["L3"],
-        bug: "A shutdown can't begin while draining, so a gateway that is held never stops.",
-        file: "state.rs",
-        within: "TABLE[state as usize][event as usize]",
-        find: "TABLE[state as usize][event as usize]",
-        replace: "if let (DrainState::ExternalDraining, Event::BeginShutdown) = (state, event) { Step::Refused(Denial::NotShuttingDown) } else { TABLE[state as usize][event as usize] }",
-        check: Test("table::the_table_says_of_each_pair_what_the_golden_table_says"),
-    },
-    Seed {
-        id: "stopped-runs-again",
-        breaks: &["S4"],
-        bug: "A stopped gateway can be drained, and so reopened.",
-        file: "state.rs",
-        within: "TABLE[state as usize][event as usize]",
-        find: "TABLE[state as usize][event as usize]",
-        replace: "if let (DrainState::Stopped, Event::BeginDrain) = (state, event) { Step::Moves(DrainState::ExternalDraining) } else { TABLE[state as usize][event as usize] }",
-        check: Test("table::the_table_says_of_each_pair_what_the_golden_table_says"),
-    },
-    Seed {
-        id: "stopped-shuts-down-again",
-        breaks: &["S4"],
-        bug: "A stopped gateway shuts down once more.",
-        file: "state.rs",
-        within: "TABLE[state as usize][event as usize]",
-        find: "TABLE[state as usize][event as usize]",
-        replace: "if let (DrainState::Stopped, Event::BeginShutdown) = (state, event) { Step::Moves(DrainState::ShutdownDraining) } else { TABLE[state as usize][event as usize] }",
-        check: Test("table::the_table_says_of_each_pair_what_the_golden_table_says"),
     },
     Seed {
         id: "stops-with-work-in-flight",
@@ -502,146 +422,5 @@ pub const SEEDS: &[Seed] = &[
         find: "self.in_state(to)",
         replace: "Self(self.in_state(to).0 | INTERRUPTED)",
         check: Test("admission::a_turn_in_flight_is_neither_interrupted_nor_dropped_by_a_drain"),
-    },
-    Seed {
-        id: "holds-close-nothing",
-        breaks: &["H1"],
-        bug: "No hold closes the gate.",
-        file: "hold.rs",
-        within: "self.iter().any(|hold| hold.closes(now))",
-        find: "self.iter().any(|hold| hold.closes(now))",
-        replace: "false",
-        check: Test("holds::the_gate_is_to_be_closed_exactly_while_there_is_a_hold"),
-    },
-    Seed {
-        id: "never-reopens",
-        breaks: &["H1", "L2"],
-        bug: "The gate stays closed after the last hold.",
-        file: "hold.rs",
-        within: "(false, DrainState::ExternalDraining) => Some(Event::EndDrain)",
-        find: "Some(Event::EndDrain)",
-        replace: "None",
-        check: Test("draining::exiting_runs_again_and_exiting_without_a_drain_does_nothing"),
-    },
-    Seed {
-        id: "anybody-withdraws",
-        breaks: &["H2"],
-        bug: "Anybody withdraws a hold. In the field: a cancel removed another controller's drain.",
-        file: "hold.rs",
-        within: "Some(hold) if hold.owner != request.owner => (Outcome::Refused(Denied::NotYours), None)",
-        find: "hold.owner != request.owner",
-        replace: "false",
-        check: Test("holds::nobody_withdraws_renews_or_commits_another_s_hold"),
-    },
-    Seed {
-        id: "withdrawal-frees-all",
-        breaks: &["H2"],
-        bug: "Withdrawing one hold frees them all.",
-        file: "hold.rs",
-        within: "let change = self.remove(&request.id, ending).map(",
-        find: "self.remove(&request.id, ending)",
-        replace: "{ let removed = self.remove(&request.id, ending); self.holds.clear(); removed }",
-        check: Test("draining::a_hold_that_takes_over_from_another_leaves_the_gate_closed_throughout"),
-    },
-    Seed {
-        id: "lease-never-ends",
-        breaks: &["H3"],
-        bug: "A lease never runs out. In the field: a controller died, and the gate refused for three days.",
-        file: "hold.rs",
-        within: "hold.commit.is_none() && hold.expires_at <= now",
-        find: "hold.commit.is_none() && hold.expires_at <= now",
-        replace: "false",
-        check: Test("draining::a_lease_that_runs_out_reopens_the_gate"),
-    },
-    Seed {
-        id: "expired-file-begins-again",
-        breaks: &["H3"],
-        bug: "A hold that has expired begins again at the next look at its file.",
-        file: "hold.rs",
-        within: "self.ended.entry(hold.id).or_default().push((hold.nonce, ending));",
-        find: "self.ended.entry(hold.id).or_default().push((hold.nonce, ending));",
-        replace: "",
-        check: Test("holds::a_file_that_outlives_its_lease_does_not_begin_again_until_it_is_written_again"),
-    },
-    Seed {
-        id: "committed-hold-expires",
-        breaks: &["H4", "E1"],
-        bug: "A lease runs out under a controller that acts. In the field: the deadline reopened admission in mid-action.",
-        file: "hold.rs",
-        within: "hold.commit.is_none() && hold.expires_at <= now",
-        find: "hold.commit.is_none() && hold.expires_at <= now",
-        replace: "hold.expires_at <= now",
-        check: Test("holds::after_the_commit_neither_the_lease_nor_a_lost_file_nor_another_ends_the_hold"),
-    },
-    Seed {
-        id: "lost-file-ends-a-commit",
-        breaks: &["H4", "E1"],
-        bug: "A committed hold ends with its file.",
-        file: "hold.rs",
-        within: "Some(hold) if hold.is_in_file() && hold.commit.is_none() => {",
-        find: "hold.is_in_file() && hold.commit.is_none()",
-        replace: "hold.is_in_file()",
-        check: Test("holds::after_the_commit_neither_the_lease_nor_a_lost_file_nor_another_ends_the_hold"),
-    },
-    Seed {
-        id: "insane-age-ends-a-lease",
-        breaks: &["H5"],
-        bug: "A timestamp from a clock that jumped ends a lease at first sight.",
-        file: "hold.rs",
-        within: "request.age.filter(|age| *age < lease).unwrap_or_default()",
-        find: "request.age.filter(|age| *age < lease).unwrap_or_default()",
-        replace: "request.age.unwrap_or_default()",
-        check: Test("holds::a_timestamp_shortens_a_lease_if_it_is_sane_and_never_ends_one_at_first_sight"),
-    },
-    Seed {
-        id: "seen-again-renews",
-        breaks: &["H5", "H3"],
-        bug: "A renewal seen again starts the lease again.",
-        file: "hold.rs",
-        within: "if let Some(decided) = self.standing(&request.id, request.nonce.as_ref(), now) {
-            return (decided, None);",
-        find: "return (decided, None);",
-        replace: "",
-        check: Test("holds::a_renewal_starts_the_lease_again_and_the_same_write_seen_again_does_not"),
-    },
-    Seed {
-        id: "commit-with-work-in-flight",
-        breaks: &["E1"],
-        bug: "A commit is granted while work is in flight.",
-        file: "hold.rs",
-        within: "} else if !facts.drained {",
-        find: "!facts.drained",
-        replace: "false",
-        check: Model("controller::a_commit_racing_internal_work_is_refused_or_final"),
-    },
-    Seed {
-        id: "irregular-file-is-absent",
-        breaks: &["C4"],
-        bug: "Something that is no regular file counts as absent. In the field: what could not be read was taken for nothing.",
-        file: "control/read.rs",
-        within: "Unreadable::Kind(kind(file_type(&seen)))",
-        find: "Unreadable::Kind(kind(file_type(&seen)))",
-        replace: "Unreadable::Missing",
-        check: Test("reconciler::whatever_stands_in_the_channel_closes_the_gate_and_is_named"),
-    },
-    Seed {
-        id: "status-runs-while-draining",
-        breaks: &["S6"],
-        bug: "The status says running for the whole drain, as it did in the field.",
-        file: "status.rs",
-        within: "DrainState::ExternalDraining | DrainState::ShutdownDraining => Self::Draining",
-        find: "Self::Draining",
-        replace: "Self::Running",
-        check: Test("status::entering_publishes_draining_with_the_live_count_and_entering_twice_publishes_it_once"),
-    },
-    Seed {
-        id: "status-runs-after-the-stop",
-        breaks: &["S6"],
-        bug: "The status of a stopped gateway says running.",
-        file: "status.rs",
-        within: "DrainState::Stopped => Self::Stopped",
-        find: "Self::Stopped",
-        replace: "Self::Running",
-        check: Test("status::exiting_publishes_running_and_the_end_publishes_stopped"),
     },
 ];

@@ -3,7 +3,7 @@
 //!
 //! That each check is green without a seed is shown by the same binary, which runs all of them in the ordinary way.
 
-use crate::catalogue::{Check, SEEDS, Seed};
+use crate::catalogue::{Check, Seed, seeds};
 use std::collections::VecDeque;
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -27,7 +27,7 @@ enum End {
 /// `hang_kills` says whether a check that doesn't end shows the bug. Under loom it doesn't: there, a hang is found as a
 /// deadlock, and what takes long is only long.
 pub fn run(mine: fn(Check) -> Option<String>, limit: Duration, hang_kills: bool) {
-    let seeds: Vec<(&Seed, String)> = SEEDS.iter().filter_map(|seed| Some((seed, mine(seed.check)?))).collect();
+    let seeds: Vec<(&Seed, String)> = seeds().filter_map(|seed| Some((seed, mine(seed.check)?))).collect();
     let queue: Mutex<VecDeque<_>> = Mutex::new(seeds.iter().collect());
     let ends = Mutex::new(Vec::new());
     let workers = std::thread::available_parallelism().map_or(2, usize::from);

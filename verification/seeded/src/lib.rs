@@ -4,3 +4,20 @@
 #![allow(missing_docs, unused, clippy::all, clippy::pedantic, reason = "generated")]
 
 include!(concat!(env!("OUT_DIR"), "/src/lib.rs"));
+
+#[cfg(test)]
+#[path = "../catalogue.rs"]
+mod catalogue;
+#[cfg(test)]
+#[path = "../runner.rs"]
+mod runner;
+
+#[cfg(test)]
+#[test]
+fn every_seeded_bug_turns_its_unit_test_red() {
+    let mine = |check| match check {
+        catalogue::Check::Unit(name) => Some(name.to_owned()),
+        catalogue::Check::Model(_) | catalogue::Check::Test(_) => None,
+    };
+    runner::run(mine, std::time::Duration::from_secs(30), true);
+}
