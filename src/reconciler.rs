@@ -422,9 +422,7 @@ impl Ticker {
 
     fn until_next_change(&self) -> Duration {
         let view = self.shared.controller.view();
-        let next = view.next_change.map(|moment| moment.saturating_sub(view.now));
-        // A moment that has come is dealt with at the next tick: it was dealt with in this one, unless it came since.
-        next.filter(|wait| !wait.is_zero()).unwrap_or(Duration::MAX)
+        view.next_change.map_or(Duration::MAX, |moment| moment.saturating_sub(view.now))
     }
 }
 

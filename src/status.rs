@@ -435,7 +435,7 @@ impl StatusWriter {
     /// Whether the status is still the file that was published last: not removed, not replaced, not written over.
     pub(crate) fn stands(&self) -> bool {
         let written = *self.written.lock();
-        written.is_some() && self.there() == written
+        written.is_some_and(|written| self.there() == Some(written))
     }
 
     fn there(&self) -> Option<Identity> {
@@ -446,7 +446,6 @@ impl StatusWriter {
         self.check()?;
         let mut bytes = serde_json::to_vec_pretty(snapshot)?;
         bytes.push(b'\n');
-        *self.written.lock() = None;
         let written = write::replace(&self.locked_home().status(), &bytes)?;
         *self.written.lock() = Some(identity(&written));
         Ok(())

@@ -16,7 +16,12 @@ impl Epoch {
     pub fn current() -> Self {
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let process_one = std::fs::read_to_string("/proc/1/stat").unwrap_or_default();
-        match (boot_id.trim(), start_time(&process_one)) {
+        Self::of(&boot_id, &process_one)
+    }
+
+    /// Of what the system says. Half of it would tell no two boots apart.
+    fn of(boot_id: &str, process_one: &str) -> Self {
+        match (boot_id.trim(), start_time(process_one)) {
             ("", _) | (_, None) => Self::default(),
             (boot_id, Some(start)) => Self(format!("{boot_id}:{start}")),
         }
@@ -64,7 +69,16 @@ pub(crate) fn start_time(stat: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::start_time;
+    use super::{Epoch, start_time};
+
+    const PROCESS_ONE: &str = "1 (init) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 1000";
+
+    #[test]
+    fn an_epoch_of_which_only_half_is_known_is_unknown() {
+        assert_eq!(Epoch::of("a-boot\n", PROCESS_ONE).as_str(), "a-boot:4242");
+        assert!(!Epoch::of("", PROCESS_ONE).is_known(), "every boot would be the same");
+        assert!(!Epoch::of("a-boot\n", "").is_known(), "every run of the container would be the same");
+    }
 
     #[test]
     fn a_command_name_with_spaces_and_parentheses_does_not_shift_the_start_time() {

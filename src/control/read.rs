@@ -5,11 +5,11 @@
 //! well, even where a file system hangs, is the [reconciler](crate::reconciler)'s part.
 
 use core::fmt;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// No file in the channel is taken in beyond this many bytes: 64 KiB.
@@ -79,8 +79,14 @@ pub fn home(path: &Path) -> Result<OwnedFd, Unreadable> {
 /// # Errors
 /// [`Unreadable`]; [`Missing`](Unreadable::Missing) if it definitely isn't there.
 pub fn folder(path: &Path) -> Result<OwnedFd, Unreadable> {
-    let opened = rustix::fs::open(path, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
-    opened.map_err(|errno| match rustix::fs::lstat(path) {
+    folder_in(CWD, path)
+}
+
+/// As [`folder`], from an open folder on.
+pub(crate) fn folder_in(at: impl AsFd, path: &Path) -> Result<OwnedFd, Unreadable> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(&at, path, flags, Mode::empty());
+    opened.map_err(|errno| match rustix::fs::statat(&at, path, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) if file_type(&stat) != FileType::Directory => Unreadable::Kind(kind(file_type(&stat))),
         _ => errno.into(),
     })
@@ -100,8 +106,13 @@ pub(crate) fn content_up_to(folder: &OwnedFd, name: &str, limit: u64) -> Result<
     if file_type(&seen) != FileType::RegularFile {
         return Err(Unreadable::Kind(kind(file_type(&seen))));
     }
-    // Looked at before it is opened, since opening a device can do something; and again after, since it may have been
-    // replaced in between. NONBLOCK, so that a pipe that slips in there can't hang the thread.
+    // Looked at before it is opened, since opening a device can do something.
+    take_in(folder, name, limit)
+}
+
+/// Opens and reads what was seen to be a regular file, and may have been replaced since: looked at once more, through no
+/// link, and with NONBLOCK, so that a pipe that slips in can't hang the thread.
+fn take_in(folder: &OwnedFd, name: &str, limit: u64) -> Result<Content, Unreadable> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = rustix::fs::openat(folder, name, flags, Mode::empty())?;
     let opened = rustix::fs::fstat(&file)?;
@@ -153,5 +164,28 @@ const fn kind(kind: FileType) -> &'static str {
         FileType::Socket => "a socket",
         FileType::CharacterDevice | FileType::BlockDevice => "a device",
         FileType::Unknown => "of no known kind",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn whatever_slips_in_between_the_look_and_the_opening_is_neither_waited_for_nor_followed_nor_taken_for_a_file() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        std::fs::write(path("file"), "content").unwrap();
+        symlink(path("file"), path("link")).unwrap();
+        std::fs::create_dir(path("folder")).unwrap();
+        rustix::fs::mknodat(CWD, path("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let folder = folder(place.path()).unwrap();
+        let take_in = |name| take_in(&folder, name, MAX_BYTES);
+        assert_eq!(take_in("file").unwrap().bytes, b"content");
+        assert!(matches!(take_in("link"), Err(Unreadable::System(..))), "a link: {:?}", take_in("link"));
+        assert_eq!(take_in("folder"), Err(Unreadable::Replaced));
+        assert_eq!(take_in("pipe"), Err(Unreadable::Replaced));
+        assert_eq!(take_in("nothing"), Err(Unreadable::Missing));
     }
 }

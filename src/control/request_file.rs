@@ -126,7 +126,7 @@ impl Scan {
     }
 
     fn take_holds(&mut self, home: &OwnedFd, epoch: &Epoch) {
-        let listed = open_holds(home).and_then(|folder| {
+        let listed = read::folder_in(home, Home::HOLDS.as_ref()).and_then(|folder| {
             let (names, more) = read::names(&folder, MAX_HOLD_FILES, is_hold_file)?;
             Ok((folder, names, more))
         });
@@ -154,7 +154,7 @@ impl Scan {
         let lossy = String::from_utf8_lossy(name);
         let stem = lossy.strip_suffix(".json").unwrap_or(&lossy);
         match (str::from_utf8(name), RequestId::new(stem)) {
-            (Ok(name), Ok(id)) if name == Home::file_name(&id) => {
+            (Ok(name), Ok(id)) => {
                 let found = find(folder, name, &id, epoch);
                 self.take(&id, found, epoch);
             }
@@ -164,15 +164,6 @@ impl Scan {
             }
         }
     }
-}
-
-fn open_holds(home: &OwnedFd) -> Result<OwnedFd, Unreadable> {
-    use rustix::fs::{AtFlags, FileType, Mode, OFlags};
-    let seen = rustix::fs::statat(home, Home::HOLDS, AtFlags::SYMLINK_NOFOLLOW)?;
-    if FileType::from_raw_mode(seen.st_mode) != FileType::Directory {
-        return Err(Unreadable::Kind("not a folder"));
-    }
-    Ok(rustix::fs::openat(home, Home::HOLDS, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// A dot in front is a writer's temporary file, or an editor's; another ending is nobody's hold.
