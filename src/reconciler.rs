@@ -435,6 +435,9 @@ impl fmt::Debug for Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::controller::Change;
+    use crate::hold::RequestId;
     use std::sync::mpsc::channel;
 
     #[test]
@@ -457,6 +460,52 @@ mod tests {
         let report = gateway.controller().stopped().wait();
         assert_eq!((report.interrupted, report.abandoned.in_flight), (1, 1), "the stuck turn was given up");
         drop(turn);
+        drop(answer);
+    }
+
+    #[test]
+    fn a_disk_that_hangs_closes_the_gate_and_ends_no_lease_and_readiness_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let incarnation = Incarnation::fresh();
+        let lock = home.lock(&incarnation).unwrap();
+        let clock = Clock::manual();
+        let settings = Settings { clock: clock.clone(), ..Settings::default() };
+        let (tick, disk_timeout) = (Duration::from_secs(3600), Duration::from_millis(200));
+        let options = Options { tick, disk_timeout, settings, ..Options::default() };
+        let disk = Bounded::new("test").unwrap();
+        let jobs = disk.jobs.clone();
+        std::fs::write(home.marker(), "").unwrap();
+        let gateway = Reconciler::start_on(disk, home, lock, incarnation, options).unwrap();
+
+        let (answer, hung) = channel::<()>();
+        let (slow, waits) = channel();
+        jobs.send(Box::new(move || {
+            slow.send(()).unwrap();
+            _ = hung.recv();
+        }))
+        .unwrap();
+        waits.recv().unwrap();
+        let (told, ended) = channel();
+        let controller = gateway.controller().clone();
+        gateway.controller().observe(move |change| {
+            if matches!(change, Change::Hold(hold) if hold.id.is_marker()) {
+                told.send(controller.holds().iter().any(|hold| hold.id == RequestId::found("home"))).unwrap();
+            }
+        });
+        // Its lease is over, and its renewal may lie in what is about to be read.
+        clock.advance(Duration::from_secs(3600));
+        gateway.kick();
+        let after_the_look = ended.recv_timeout(Duration::from_secs(10)).expect("the lease is over");
+        assert!(after_the_look, "H3: its lease ended in the middle of a look");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while gateway.unready().len() < 3 {
+            assert!(Instant::now() < deadline, "readiness says no more than {:?}", gateway.unready());
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        let unready = gateway.unready().join("; ");
+        assert!(unready.contains("can't be looked at") && unready.contains("can't be published"), "{unready}");
+        assert!(gateway.gate().admit().is_err(), "C4: what can't be looked at holds the gate");
         drop(answer);
     }
 }

@@ -142,3 +142,17 @@ fn interruption_reaches_every_permit_once_a_shutdown_s_deadline_has_passed_and_n
     assert_eq!(interrupted.as_mut().poll(&mut context), Poll::Ready(()));
     assert!(turn.is_interrupted());
 }
+
+#[test]
+fn nothing_is_drained_that_is_open() {
+    let controller = Controller::new();
+    assert!(!controller.gate().reading().drained, "nothing is in flight, and the next turn may be at any moment");
+}
+
+#[test]
+fn a_gateway_that_was_stopped_by_force_takes_no_internal_work_although_some_is_in_flight() {
+    let controller = Controller::new();
+    let _stuck = controller.gate().admit_internal().unwrap();
+    let _ = controller.force_stop();
+    assert_eq!(controller.gate().admit_internal().unwrap_err(), Refusal::Stopped);
+}

@@ -178,3 +178,12 @@ fn an_observer_may_call_the_controller_and_everything_is_told_once_and_in_order(
     enter(&controller);
     assert_eq!(*heard.lock().unwrap(), [Event::BeginDrain, Event::EndDrain]);
 }
+
+#[test]
+fn a_shutdown_takes_in_the_holds_and_owes_them_nothing_any_more() {
+    let (controller, _, _) = observed();
+    let _turn = controller.gate().admit().unwrap();
+    enter(&controller);
+    controller.begin_shutdown(Duration::from_secs(60)).unwrap();
+    assert_eq!(controller.holds(), [], "S3: the shutdown wins over every hold");
+}

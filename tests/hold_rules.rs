@@ -153,3 +153,44 @@ fn a_hold_taken_over_from_its_file_alone_is_committed_by_that_very_write() {
     holds.restore_committed(&nameless, at(100));
     assert_eq!(holds.iter().count(), 0, "what bears no token could never be withdrawn");
 }
+
+#[test]
+fn a_withdrawal_in_a_file_is_decided_once_and_forgotten_with_its_file() {
+    let (mut holds, incarnation, begin) = one_minute_later_by_ten();
+    let mut withdraw = Request::withdraw(begin.id.clone(), "ops");
+    withdraw.source = Source::File;
+    let (outcome, change) = holds.apply(&withdraw, &drained(&incarnation), at(120));
+    assert_eq!((outcome, change.is_some()), (Outcome::Ended(Ending::Withdrawn), true));
+    let standing = holds.standing(&begin.id, withdraw.nonce.as_ref(), at(121));
+    assert_eq!(standing, Some(Outcome::Ended(Ending::Withdrawn)), "S2: seen again, it has the same answer");
+    holds.absent(&begin.id);
+    assert_eq!(holds.in_files(), [], "nothing is kept of a file that is gone");
+}
+
+#[test]
+fn what_a_call_asked_for_leaves_nothing_behind() {
+    let incarnation = Incarnation::fresh();
+    let mut holds = HoldSet::new(LeasePolicy::default());
+    holds.apply(&Request::begin(id("upgrade"), "ops"), &drained(&incarnation), at(0));
+    holds.apply(&Request::withdraw(id("upgrade"), "ops"), &drained(&incarnation), at(1));
+    assert_eq!(holds.in_files(), [], "no file can bring it back");
+}
+
+#[test]
+fn a_file_that_was_removed_and_comes_back_begins_again() {
+    let (mut holds, incarnation, begin) = one_minute_later_by_ten();
+    assert!(holds.absent(&begin.id).is_some(), "its file is gone, and so is the hold");
+    let again = holds.apply(&begin, &drained(&incarnation), at(130)).0;
+    assert_eq!(again, Outcome::Pending, "H1: what lies there holds");
+}
+
+#[test]
+fn a_request_id_is_the_name_of_a_file_in_the_folder_of_holds_and_of_nothing_else() {
+    let (longest, too_long) = ("x".repeat(RequestId::MAX_LEN), "x".repeat(RequestId::MAX_LEN + 1));
+    for sound in ["a", "A_b-c.1", "a.json", &longest] {
+        assert!(RequestId::new(sound).is_ok(), "{sound:?}");
+    }
+    for unsound in ["", &too_long, ".hidden", "..", "a/b", "../a", "a b", "a\0", "\u{fc}", "marker", "!home"] {
+        assert!(RequestId::new(unsound).is_err(), "{unsound:?} is a request id");
+    }
+}

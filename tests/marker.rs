@@ -133,3 +133,19 @@ fn only_a_begin_can_be_written_into_it() {
     assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
     assert_eq!(found(&channel), Found::Absent);
 }
+
+#[test]
+fn a_gateway_that_does_not_know_its_boot_honours_a_marker_of_any() {
+    let (folder, channel) = channel();
+    channel.write(&begin("ops")).unwrap();
+    let unknown = Channel::of_epoch(Home::at(folder.path()), Epoch::default());
+    assert!(matches!(found(&unknown), Found::Valid(_)), "found {:?}", found(&unknown));
+}
+
+#[test]
+fn an_empty_marker_is_said_to_be_empty() {
+    let (folder, channel) = channel();
+    fs::write(folder.path().join(".drain_request.json"), "").unwrap();
+    let Found::Unreadable { why, .. } = found(&channel) else { panic!("found {:?}", found(&channel)) };
+    assert_eq!(why, "it is empty", "whoever asks why the gate is closed is told that somebody touched the marker");
+}

@@ -178,6 +178,7 @@ fn a_committed_hold_outlives_its_file_and_the_status_says_so() {
     let place = Place::new();
     let gateway = place.start();
     committed(&place, &gateway);
+    assert_eq!(gateway.snapshot().drain.ignored, [], "its file is there");
     place.channel.remove(&id("a")).unwrap();
     gateway.kick();
     let status = until(place.home(), "that the file is gone", |s| !s.drain.ignored.is_empty());
@@ -264,6 +265,7 @@ fn a_removed_home_opens_nothing_and_readiness_says_why() {
     fs::rename(place.home().path(), place.home().path().with_extension("gone")).unwrap();
     gateway.kick();
     comes_true("readiness says why", || gateway.unready().iter().any(|why| why.contains("the home is no longer ours")));
+    assert!(gateway.controller().holds().iter().any(|hold| hold.id == id("a")), "H2: nobody has withdrawn it");
     assert!(gateway.gate().admit().is_err());
 }
 
@@ -414,4 +416,71 @@ fn a_holds_folder_that_is_none_and_a_name_that_is_no_request_id_close_the_gate()
     let status = until(place.home(), "the three of them", |s| s.drain.holds.len() == 3);
     let reasons: Vec<_> = status.drain.holds.iter().map(|hold| hold.reason.as_str()).collect();
     assert_eq!(reasons, ["its name is no request id"; 3]);
+}
+
+#[test]
+fn a_folder_of_holds_that_can_not_be_listed_withdraws_none_of_them() {
+    let place = Place::new();
+    let gateway = place.start();
+    place.ask(&gateway, &Request::begin(id("a"), "ann"));
+    let holds = place.home().holds_folder();
+    fs::rename(&holds, holds.with_extension("aside")).unwrap();
+    fs::write(holds.with_extension("file"), "").unwrap();
+    let held = || gateway.controller().holds().into_iter().map(|hold| hold.id.to_string()).collect::<Vec<_>>();
+    // In one step, so that there is no moment without a folder in which its holds would rightly be gone.
+    fs::rename(holds.with_extension("aside"), &holds).unwrap();
+    rustix::fs::renameat_with(
+        rustix::fs::CWD,
+        &holds,
+        rustix::fs::CWD,
+        holds.with_extension("file"),
+        rustix::fs::RenameFlags::EXCHANGE,
+    )
+    .unwrap();
+    gateway.kick();
+    comes_true("the folder is held for", || held().contains(&"!holds".to_owned()));
+    assert_eq!(held(), ["!holds", "a"], "H2: nobody has withdrawn the hold in it");
+}
+
+#[test]
+fn a_gateway_whose_lock_was_taken_away_publishes_nothing_more() {
+    let place = Place::new();
+    let gateway = place.start();
+    fs::remove_file(place.home().lock_path()).unwrap();
+    let successor = place.start();
+    gateway.describe(|description| description.kind = "the old one".into());
+    comes_true("readiness says so", || gateway.unready().iter().any(|why| why.contains("can't be published")));
+    assert!(gateway.gate().admit().is_err(), "what lies in the home is said to another");
+    drop(gateway);
+    let status = Snapshot::read(place.home()).unwrap();
+    assert_eq!(&status.drain.incarnation, successor.controller().incarnation(), "one gateway publishes in a home");
+}
+
+#[test]
+fn a_kick_in_the_middle_of_a_look_makes_another_one() {
+    let place = Place::new();
+    let gateway = place.start();
+    let (channel, gate, controller) = (place.channel.clone(), gateway.gate().clone(), gateway.controller().clone());
+    let (inside, begun) = std::sync::mpsc::channel();
+    gateway.controller().observe(move |_| {
+        // On the thread that looks, after it has read the files: what is written now is in the next look, if there is one.
+        if controller.holds().len() == 1 {
+            channel.write(&Request::begin(id("late"), "bob")).unwrap();
+            inside.send(gate.reading().generation).unwrap();
+        }
+    });
+    place.channel.write(&marker()).unwrap();
+    gateway.kick();
+    begun.recv_timeout(Duration::from_secs(10)).expect("the first look");
+    gateway.kick();
+    until(place.home(), "the hold that came in the middle", |s| s.drain.holds.len() == 2);
+}
+
+#[test]
+fn a_lease_ends_when_it_is_over_and_not_at_the_next_tick() {
+    let place = Place::new();
+    let options = Options { tick: Duration::from_secs(3600), ..Options::default() };
+    let gateway = Reconciler::start(place.home().clone(), options).unwrap();
+    place.ask(&gateway, &marker().lease(Duration::from_secs(1)));
+    until(place.home(), "running", |s| s.gateway_state == GatewayState::Running);
 }

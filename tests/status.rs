@@ -4,6 +4,7 @@
 mod published;
 
 use gateway_drain::controller::Settings;
+use gateway_drain::hold::{Ending, Outcome};
 use gateway_drain::reconciler::Options;
 use gateway_drain::status::{GatewayState, Readout};
 use gateway_drain::{Channel, Clock, Home, Reconciler, Request, RequestId, Snapshot};
@@ -167,4 +168,15 @@ fn a_reader_never_sees_it_torn_while_the_gateway_drains_and_reopens() {
             assert_eq!(running, status.drain.holds.is_empty(), "one moment, not two: {status:#?}");
         }
     });
+}
+
+#[test]
+fn an_answer_that_time_has_overtaken_is_not_repeated() {
+    let clock = Clock::manual();
+    let (_folder, channel, gateway) = start(&clock);
+    drain(&channel, &gateway);
+    let answer = || gateway.snapshot().drain.acknowledged[0].outcome;
+    assert_eq!(answer(), Outcome::Held);
+    gateway.controller().begin_shutdown(Duration::from_secs(60)).unwrap();
+    assert_eq!(answer(), Outcome::Ended(Ending::Absorbed), "C6: nobody is told that it holds what it doesn't");
 }

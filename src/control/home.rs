@@ -300,4 +300,26 @@ mod tests {
         assert_eq!(resolve(None, path(""), path("/c")), Ok("/c/.hermes".into()));
         assert_eq!(resolve(None, None, None), Err(NoHome));
     }
+
+    #[test]
+    fn a_lock_that_is_taken_bears_no_name_until_its_holder_writes_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        drop(home.lock(&Incarnation::fresh()).unwrap());
+        let mut file = home.open_lock(OpenOptions::new().write(true)).unwrap();
+        assert_ne!(holder(&mut file).unwrap(), "", "the dead have left their name");
+        take(&file).unwrap();
+        assert_eq!(home.live().unwrap(), None, "E2: the dead don't live in a lock that another has");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_home_that_is_locked_is_the_same_wherever_it_is_moved() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path().join("home"));
+        let lock = home.lock(&Incarnation::fresh()).unwrap();
+        std::fs::rename(home.path(), folder.path().join("moved")).unwrap();
+        std::fs::create_dir(home.path()).unwrap();
+        assert!(lock.home().lock_path().exists(), "it is the one with the lock, not the one at the path");
+    }
 }

@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(wrapped.generation(), Generation(0));
         assert_eq!((wrapped.turns(), wrapped.internal()), (MAX_TURNS, MAX_INTERNAL));
         assert_eq!(wrapped.state(), DrainState::ExternalDraining);
-        assert!(!wrapped.interrupted());
+        assert!(!wrapped.interrupted() && !wrapped.reading().abandoned);
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Check {
     }
 }
 
-use Check::{Model, Test};
+use Check::{Model, Test, Unit};
 
 /// All of them.
 #[allow(dead_code, reason = "as above")]
@@ -129,7 +129,7 @@ pub const GATE: &[Seed] = &[
     Seed {
         id: "refuses-nobody-while-draining",
         breaks: &["G1", "G2"],
-        bug: "A drain that can be reversed refuses nobody.",
+        bug: "A drain that can be reversed refuses nobody. In the field: the latent defect of the late turn, a message queued behind a running turn started the next.",
         file: "gate.rs",
         within: "DrainState::ExternalDraining => Some(Self::Draining)",
         find: "Some(Self::Draining)",
@@ -159,7 +159,7 @@ pub const GATE: &[Seed] = &[
     Seed {
         id: "internal-not-sealed",
         breaks: &["G3"],
-        bug: "Internal work enters a drained gate. In the field: a turn began after the count had reached 0.",
+        bug: "Internal work enters a drained gate. In the field: the latent defect of the late turn, which began after the count had reached 0.",
         file: "gate/word.rs",
         within: "(!self.state().is_draining() || self.drained())",
         find: "(!self.state().is_draining() || self.drained())",
@@ -169,7 +169,7 @@ pub const GATE: &[Seed] = &[
     Seed {
         id: "drained-forgets-internal",
         breaks: &["G3", "G4"],
-        bug: "Drained looks at the turns alone. In the field: work of other kinds was not counted.",
+        bug: "Drained looks at the turns alone. In the field: #63529, #63891, #82379, #59812, #104259, work of other kinds was not counted.",
         file: "gate/word.rs",
         within: "!self.state().admits() && self.0 & (COUNTS | ABANDONED) == 0",
         find: "COUNTS | ABANDONED",
@@ -332,7 +332,7 @@ pub const GATE: &[Seed] = &[
     Seed {
         id: "owned-permit-leaks",
         breaks: &["G6"],
-        bug: "An owned permit is never given back. In the field: the count stayed up after work had ended.",
+        bug: "An owned permit is never given back. In the field: 75736cd3a, #103906, the count stayed up after work had ended.",
         file: "gate/permit.rs",
         within: "impl Drop for OwnedPermit {
     fn drop(&mut self) {
@@ -422,5 +422,85 @@ pub const GATE: &[Seed] = &[
         find: "self.in_state(to)",
         replace: "Self(self.in_state(to).0 | INTERRUPTED)",
         check: Test("admission::a_turn_in_flight_is_neither_interrupted_nor_dropped_by_a_drain"),
+    },
+    Seed {
+        id: "turn-count-wraps",
+        breaks: &["G6"],
+        bug: "A full count of turns runs over into the internal count.",
+        file: "gate/word.rs",
+        within: "self.turns() == MAX_TURNS",
+        find: "self.turns() == MAX_TURNS",
+        replace: "false",
+        check: Unit("gate::word::tests::a_full_count_refuses_and_never_wraps_into_its_neighbour"),
+    },
+    Seed {
+        id: "generation-wraps-into-its-neighbour",
+        breaks: &["G6", "G4"],
+        bug: "The last generation runs over into the marks.",
+        file: "gate/word.rs",
+        within: "(self.0 & !GENERATIONS) | (self.0.wrapping_add(1 << GENERATION_SHIFT) & GENERATIONS)",
+        find: "(self.0 & !GENERATIONS) | (self.0.wrapping_add(1 << GENERATION_SHIFT) & GENERATIONS)",
+        replace: "self.0.wrapping_add(1 << GENERATION_SHIFT)",
+        check: Unit("gate::word::tests::the_generation_wraps_into_no_other_field"),
+    },
+    Seed {
+        id: "internal-enters-a-stopped-gate",
+        breaks: &["S4", "G1"],
+        bug: "Internal work enters a stopped gateway.",
+        file: "gate/word.rs",
+        within: "(!self.state().is_draining() || self.drained())",
+        find: "(!self.state().is_draining() || self.drained())",
+        replace: "self.drained()",
+        check: Test("admission::a_gateway_that_was_stopped_by_force_takes_no_internal_work_although_some_is_in_flight"),
+    },
+    Seed {
+        id: "running-is-drained",
+        breaks: &["G3", "E1"],
+        bug: "A gate that is open and idle is drained.",
+        file: "gate/word.rs",
+        within: "!self.state().admits() && self.0 & (COUNTS | ABANDONED) == 0",
+        find: "!self.state().admits() && self.0 & (COUNTS | ABANDONED) == 0",
+        replace: "self.0 & (COUNTS | ABANDONED) == 0",
+        check: Test("admission::nothing_is_drained_that_is_open"),
+    },
+    Seed {
+        id: "shutdown-drained-early",
+        breaks: &["G3", "S5"],
+        bug: "What was abandoned counts as drained once it ends.",
+        file: "gate/word.rs",
+        within: "!self.state().admits() && self.0 & (COUNTS | ABANDONED) == 0",
+        find: "!self.state().admits() && self.0 & (COUNTS | ABANDONED) == 0",
+        replace: "!self.state().admits() && self.0 & COUNTS == 0",
+        check: Test("waiting::work_abandoned_by_a_forced_stop_is_never_taken_for_drained"),
+    },
+    Seed {
+        id: "every-move-is-a-new-drain",
+        breaks: &["G4"],
+        bug: "A drain that turns into a shutdown is another one.",
+        file: "gate/word.rs",
+        within: "if self.state().admits() { Ok(moved.in_next_generation()) } else { Ok(moved) }",
+        find: "self.state().admits()",
+        replace: "true",
+        check: Test("waiting::a_drain_that_turns_into_a_shutdown_is_still_the_same_drain"),
+    },
+    Seed {
+        id: "refuses-nobody-in-a-shutdown",
+        breaks: &["G1", "G2", "S3"],
+        bug: "A shutdown refuses nobody.",
+        file: "gate.rs",
+        within: "DrainState::ShutdownDraining => Some(Self::ShuttingDown)",
+        find: "Some(Self::ShuttingDown)",
+        replace: "None",
+        check: Test("admission::a_shutdown_and_a_stopped_gateway_refuse_for_good_and_say_which"),
+    },
+    Seed {
+        id: "refuses-nobody-when-stopped",
+        breaks: &["G1", "S4"],
+        bug: "A stopped gateway refuses nobody.",
+        file: "gate.rs",
+        within: "DrainState::Stopped => Some(Self::Stopped)",
+        find: "Some(Self::Stopped)",
+        replace: "None",
+        check: Test("admission::a_shutdown_and_a_stopped_gateway_refuse_for_good_and_say_which"),
     },
 ];

@@ -79,11 +79,14 @@ fn sow_into(text: &str, within: Range<usize>, spans: &[(Range<usize>, &Seed)]) -
         assert!(at <= span.start && span.end <= within.end, "{}: its snippet overlaps with another seed's", first.id);
         let inside = rest.iter().take_while(|(other, _)| other.start < span.end).count();
         let (group, inner) = rest[..inside].split_at(rest.iter().take_while(|(other, _)| other == span).count());
+        // An expression is put in brackets, so that it can stand wherever the snippet did.
+        let (open, close) = if text[span.clone()].trim_end().ends_with(';') { ("", "") } else { ("(", ")") };
         sown += &text[at..span.start];
+        sown += open;
         for (_, seed) in group {
             sown += &format!("if crate::seeded({:?}) {{ {} }} else ", seed.id, seed.replace);
         }
-        sown += &format!("{{ {} }}", sow_into(text, span.clone(), inner));
+        sown += &format!("{{ {} }}{close}", sow_into(text, span.clone(), inner));
         at = span.end;
         rest = &rest[inside..];
     }

@@ -30,7 +30,7 @@ pub fn run(mine: fn(Check) -> Option<String>, limit: Duration, hang_kills: bool)
     let seeds: Vec<(&Seed, String)> = seeds().filter_map(|seed| Some((seed, mine(seed.check)?))).collect();
     let queue: Mutex<VecDeque<_>> = Mutex::new(seeds.iter().collect());
     let ends = Mutex::new(Vec::new());
-    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    let workers = 3 * std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {

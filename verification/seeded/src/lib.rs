@@ -19,5 +19,5 @@ fn every_seeded_bug_turns_its_unit_test_red() {
         catalogue::Check::Unit(name) => Some(name.to_owned()),
         catalogue::Check::Model(_) | catalogue::Check::Test(_) => None,
     };
-    runner::run(mine, std::time::Duration::from_secs(30), true);
+    runner::run(mine, std::time::Duration::from_secs(15), true);
 }

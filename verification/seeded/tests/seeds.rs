@@ -11,10 +11,20 @@ mod admission;
 mod catalogue;
 #[path = "../../../tests/draining.rs"]
 mod draining;
+#[path = "../../../tests/hold_rules.rs"]
+mod hold_rules;
 #[path = "../../../tests/holds.rs"]
 mod holds;
+#[path = "../../../tests/home_lock.rs"]
+mod home_lock;
+#[path = "../../../tests/hostile_channel.rs"]
+mod hostile_channel;
+#[path = "../../../tests/inheritance.rs"]
+mod inheritance;
 #[path = "../../../tests/marker.rs"]
 mod marker;
+#[path = "../../../tests/reading.rs"]
+mod reading;
 #[path = "../../../tests/reconciler.rs"]
 mod reconciler;
 #[path = "../runner.rs"]
@@ -25,6 +35,8 @@ mod status;
 mod table;
 #[path = "../../../tests/waiting.rs"]
 mod waiting;
+#[path = "../../../tests/writing.rs"]
+mod writing;
 
 use catalogue::Check;
 use std::time::Duration;
@@ -35,5 +47,5 @@ fn every_seeded_bug_turns_its_test_red() {
         Check::Test(name) => Some(name.to_string()),
         Check::Model(_) | Check::Unit(_) => None,
     };
-    runner::run(mine, Duration::from_secs(30), true);
+    runner::run(mine, Duration::from_secs(15), true);
 }

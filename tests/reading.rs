@@ -1,0 +1,177 @@
+//! What a look makes of what stands there, one guard at a time: through the reader itself, without a gateway.
+
+use gateway_drain::control::read::{self, Content, Unreadable};
+use gateway_drain::control::request_file::{MAX_HOLD_FILES, Scan, interpret, scan};
+use gateway_drain::control::{Epoch, Found};
+use gateway_drain::{Channel, Home, RequestId};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::io::Errno;
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::mpsc::channel;
+use std::time::{Duration, SystemTime};
+
+/// Nothing here may take longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn upgrade() -> RequestId {
+    RequestId::new("upgrade").expect("a request id")
+}
+
+/// What a controller finds, on a thread that is given up if it hangs.
+#[track_caller]
+fn found(home: &Path, id: &RequestId) -> Found {
+    let (channel_of, id_of) = (Channel::new(Home::at(home)), id.clone());
+    let (result, got) = channel();
+    std::thread::spawn(move || result.send(channel_of.find(&id_of)));
+    got.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the look for {id} in {} hangs", home.display()))
+}
+
+fn pipe(path: &Path) {
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR, 0).expect("writable");
+}
+
+#[test]
+fn no_error_but_the_one_that_says_so_is_an_absence() {
+    assert_eq!(Unreadable::from(Errno::NOENT), Unreadable::Missing);
+    for code in (1..=133).filter(|code| *code != Errno::NOENT.raw_os_error()) {
+        let why = Unreadable::from(Errno::from_raw_os_error(code));
+        assert!(matches!(why, Unreadable::System(..)), "error {code} counts as {why:?}");
+    }
+}
+
+#[test]
+fn what_stands_in_the_place_of_a_home_is_no_absence() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("file"), "").expect("writable");
+    symlink(path("loop"), path("loop")).expect("writable");
+    pipe(&path("pipe"));
+    for name in ["file", "loop", "pipe"] {
+        for id in [RequestId::marker(), upgrade()] {
+            let found = found(&path(name), &id);
+            assert!(matches!(found, Found::Unreadable { .. }), "{id} in a home that is a {name} is {found:?}");
+        }
+    }
+    for id in [RequestId::marker(), upgrade()] {
+        assert_eq!(found(&path("nothing"), &id), Found::Absent, "{id} in a home that isn't there");
+    }
+}
+
+#[test]
+fn what_stands_in_the_place_of_the_holds_folder_is_no_absence() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let holds = Home::at(folder.path()).holds_folder();
+    let outside = folder.path().join("outside");
+    fs::create_dir(&outside).expect("writable");
+    let rows: [(&str, &dyn Fn()); 3] = [
+        ("a regular file", &|| fs::write(&holds, "").expect("writable")),
+        ("a link", &|| symlink(&outside, &holds).expect("writable")),
+        ("a pipe", &|| pipe(&holds)),
+    ];
+    for (kind, make) in rows {
+        make();
+        let found = found(folder.path(), &upgrade());
+        assert!(matches!(&found, Found::Unreadable { why, .. } if why.contains(kind)), "{kind} is {found:?}");
+        fs::remove_file(&holds).expect("removable");
+    }
+}
+
+#[test]
+fn a_file_without_end_costs_no_more_than_one_that_is_just_too_large() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    File::create(folder.path().join("file")).and_then(|file| file.set_len(10 << 30)).expect("a sparse file");
+    let opened = read::folder(folder.path()).expect("a folder");
+    let mut found = None;
+    let taken = allocation_counter::measure(|| found = Some(read::content(&opened, "file")));
+    assert_eq!(found, Some(Err(Unreadable::TooLarge(10 << 30))));
+    assert!(taken.bytes_max < 4 * read::MAX_BYTES, "it took {} bytes", taken.bytes_max);
+}
+
+#[test]
+fn no_more_names_are_listed_than_wanted_and_it_is_said_that_there_are_more() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let list = || read::names(&read::folder(folder.path()).expect("a folder"), 2, |name| name.starts_with(b"a"));
+    for name in ["b", "a2", "a1"] {
+        fs::write(folder.path().join(name), "").expect("writable");
+    }
+    assert_eq!(list(), Ok((vec![b"a1".to_vec(), b"a2".to_vec()], false)), "two, in order, and no more");
+    fs::write(folder.path().join("a3"), "").expect("writable");
+    let (names, more) = list().expect("a folder");
+    assert_eq!((names.len(), more), (2, true), "two of three");
+}
+
+#[test]
+fn of_holds_that_are_too_many_to_look_at_the_rest_is_one_hold_and_none_is_absent() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let home = Home::at(folder.path());
+    fs::create_dir(home.holds_folder()).expect("writable");
+    for number in 0..=MAX_HOLD_FILES {
+        // A second name is cheaper than a file.
+        let first = home.holds_folder().join("hold-0.json");
+        match number {
+            0 => fs::write(first, "{}").expect("writable"),
+            _ => fs::hard_link(first, home.holds_folder().join(format!("hold-{number}.json"))).expect("writable"),
+        }
+    }
+    let scan = scan(&home, &Epoch::current());
+    assert_eq!(scan.requests.len(), MAX_HOLD_FILES + 1, "what is looked at, and one for the rest");
+    assert!(!scan.is_absent(&upgrade()), "nobody knows of a hold that was not looked at");
+    assert!(scan.is_absent(&RequestId::marker()), "the marker was looked for");
+}
+
+#[test]
+fn a_home_that_can_not_be_looked_into_is_held_closed_and_says_nothing_of_what_is_absent() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("file");
+    fs::write(&file, "").expect("writable");
+    for scan in [scan(&Home::at(&file), &Epoch::current()), Scan::blind("as told")] {
+        assert_eq!(scan.requests.len(), 1, "one hold for all that was not seen: {scan:?}");
+        assert!(scan.blind_to().is_some(), "{scan:?}");
+        for id in [RequestId::marker(), upgrade()] {
+            assert!(!scan.is_absent(&id), "{id} is not known to be absent");
+        }
+    }
+}
+
+/// What a hold file of this content, written at this time, means to a gateway that looks at `wall`.
+fn meaning(bytes: &[u8], modified: i128, wall: SystemTime) -> Found {
+    interpret(&Content { bytes: bytes.to_vec(), modified }, &upgrade(), &Epoch::default(), wall)
+}
+
+#[test]
+fn a_hold_file_of_no_known_action_holds_and_says_so() {
+    for content in ["{}", r#"{"action": "dance"}"#, r#"{"action": 7}"#] {
+        let found = meaning(content.as_bytes(), 0, SystemTime::UNIX_EPOCH);
+        let says = matches!(&found, Found::Unreadable { why, .. } if why == "it has no known action");
+        assert!(says, "{content} is {found:?}");
+    }
+}
+
+#[test]
+fn a_write_that_bears_no_nonce_is_told_from_the_next_by_its_content_and_by_its_time() {
+    let nonce = |bytes: &[u8], modified| match meaning(bytes, modified, SystemTime::UNIX_EPOCH) {
+        Found::Valid(request) => request.nonce,
+        Found::Unreadable { nonce, .. } => nonce,
+        nothing => panic!("{nothing:?} is no write"),
+    };
+    for (one, other) in [("", "x"), (r#"{"action": "drain"}"#, r#"{"action":  "drain"}"#)] {
+        let (one, other) = (one.as_bytes(), other.as_bytes());
+        assert_eq!(nonce(one, 7), nonce(one, 7), "the same write");
+        assert_ne!(nonce(one, 7), nonce(one, 8), "touched again");
+        assert_ne!(nonce(one, 7), nonce(other, 7), "of other content");
+    }
+}
+
+#[test]
+fn a_timestamp_from_the_future_has_no_age() {
+    let hour = 3600 * 1_000_000_000;
+    let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(7200);
+    let age = |modified| match meaning(br#"{"action": "drain"}"#, modified, wall) {
+        Found::Valid(request) => request.age,
+        nothing => panic!("{nothing:?} is no request"),
+    };
+    assert_eq!(age(hour), Some(Duration::from_secs(3600)), "written an hour ago");
+    assert_eq!(age(3 * hour), None, "H5: it is not known how old it is");
+}
