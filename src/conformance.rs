@@ -5,7 +5,7 @@
 //!
 //! Each property is also a plain function here that gives a [`Verdict`]; [`report`] runs them all. Sequential properties
 //! are searched by proptest, which shrinks what it finds; it draws the same sequences each time. Concurrent ones run on real
-//! threads, in a bounded number of rounds. `PROPTEST_CASES` sets how many sequences (256 unless told), and the rounds grow
+//! threads, in a bounded number of rounds, and under loom in a build for it (see `loom`). `PROPTEST_CASES` sets how many sequences (256 unless told), and the rounds grow
 //! in proportion. A verdict of kept therefore means "not found broken within these bounds", and each function says what
 //! else it does not show.
 //!
@@ -13,18 +13,28 @@
 //! gate or the holds: the crate's own gateway is judged by it like any other.
 
 mod adapter;
+#[cfg(any(test, all(loom, feature = "loom")))]
+mod bounded;
+#[cfg(not(all(loom, feature = "loom")))]
 mod gate;
 mod holds;
 mod liveness;
+#[cfg(all(loom, feature = "loom"))]
+pub mod loom;
+#[cfg(not(all(loom, feature = "loom")))]
 mod race;
+#[cfg_attr(all(loom, feature = "loom"), expect(dead_code, reason = "some of it is for races on real threads"))]
 mod session;
 mod state;
 
 pub use adapter::{Ability, Gateway, Holder, Snapshot, Waited, Waiter};
 use adapter::{can, lease, shutdown_limit};
+#[cfg(not(all(loom, feature = "loom")))]
 pub use gate::*;
 pub use holds::*;
 pub use liveness::*;
+#[cfg(all(loom, feature = "loom"))]
+pub use loom::*;
 pub use state::*;
 
 use crate::properties::PropertyId;
@@ -239,10 +249,20 @@ pub fn assert_not_broken(id: PropertyId, verdict: &Verdict) {
     }
 }
 
-/// Runs one property, unless it is skipped or needs what the gateway can't do.
+/// Runs one property on calls and threads of the suite's own making, unless it is skipped or needs what the gateway can't
+/// do. Under loom nothing can be run like this.
 ///
 /// An error of `search` is what is wrong, in one sentence, and then how it was found.
 fn judge<G: Gateway>(id: PropertyId, needs: &[Ability], search: impl FnOnce() -> Result<(), String>) -> Verdict {
+    if cfg!(all(loom, feature = "loom")) {
+        let reason = "it is judged by sequences of calls, in a build without --cfg loom";
+        return Verdict::Skipped { reason: reason.into() };
+    }
+    judge_always::<G>(id, needs, search)
+}
+
+/// The same under loom, too.
+fn judge_always<G: Gateway>(id: PropertyId, needs: &[Ability], search: impl FnOnce() -> Result<(), String>) -> Verdict {
     if let Some(reason) = G::skip(id) {
         return Verdict::Skipped { reason: reason.into() };
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 ///
 /// Each call returns when it has had its effect or has been refused, and none waits for work to finish: `begin` closes
 /// and returns at once, `stop` stops only if nothing is in flight. All of them may be called from several threads.
-pub trait Gateway: Sized + Sync {
+pub trait Gateway: Sized + Send + Sync + 'static {
     /// One admitted piece of work. If it counts for as long as it lives, that is all; else see [`finish`](Self::finish).
     type Permit: Send;
 
@@ -55,7 +55,8 @@ pub trait Gateway: Sized + Sync {
     /// Ends the shutdown whatever is in flight ([`Ability::Force`]).
     fn force_stop(&self) {}
 
-    /// A waiter for the drain that is under way now ([`Ability::Wait`]). The suite runs it later, on any thread.
+    /// A waiter for the drain that is under way now ([`Ability::Wait`]). The suite runs it later, on any thread. A limit of
+    /// [`Duration::MAX`] is none.
     fn waiter(&self) -> Waiter<'_> {
         Box::new(|_| Waited::TimedOut)
     }
@@ -173,4 +174,13 @@ pub(super) fn shutdown_limit<G: Gateway>() -> Duration {
 /// Whether the gateway has the ability; the time that comes with it may be any.
 pub(super) fn can<G: Gateway>(ability: Ability) -> bool {
     G::ABILITIES.iter().any(|has| discriminant(has) == discriminant(&ability))
+}
+
+/// Closes the gate in the way that this gateway has.
+pub(super) fn close<G: Gateway>(gateway: &G) {
+    if can::<G>(Ability::Drain) {
+        gateway.begin(Holder::A);
+    } else {
+        gateway.shut_down();
+    }
 }

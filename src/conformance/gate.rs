@@ -1,6 +1,7 @@
 //! G1 to G6: admission, the counts, and waiting.
 
-use super::race::{AtEnd, PATIENCE, churn, close, closing, comes_true, rounds};
+use super::adapter::close;
+use super::race::{AtEnd, PATIENCE, churn, closing, comes_true, rounds};
 use super::session::{Found, Session, Step, all_holders, one_holder, script, search};
 use super::{Ability, Gateway, Holder, Verdict, Waited, can, judge};
 use crate::properties::PropertyId;

@@ -3,8 +3,9 @@
 //! Bounded in count and in time. What it finds is broken; what it doesn't find may be there and rarer, or forbidden by
 //! this machine's memory order and allowed by another's. Only a model checker tells the difference.
 
+use super::adapter::close;
 use super::session::Found;
-use super::{Ability, Gateway, Holder, Snapshot, can};
+use super::{Gateway, Snapshot};
 use core::fmt::Write as _;
 use proptest::test_runner::Config;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,15 +37,6 @@ pub(super) fn rounds(mut round: impl FnMut(u64) -> Found) -> Found {
         }
     }
     Ok(())
-}
-
-/// Closes the gate in the way that this gateway has.
-pub(super) fn close<G: Gateway>(gateway: &G) {
-    if can::<G>(Ability::Drain) {
-        gateway.begin(Holder::A);
-    } else {
-        gateway.shut_down();
-    }
 }
 
 /// Waits until it is so; false if that takes too long.

@@ -1,0 +1,1 @@
+//! Nothing but its tests: what they judge is the crate itself, built with `--cfg loom`.
