@@ -1,14 +1,20 @@
-//! The crate's own gateways under its own suite: the controller with all it can do, and the lifecycle by itself.
+//! The crate's own gateways under its own suite: the whole with its files, the controller with all it can do, and the
+//! lifecycle by itself.
 
 #![cfg(feature = "conformance")]
 
 mod own_gateways;
 
 use gateway_drain::conformance::Gateway;
-use gateway_drain::properties::PROPERTIES;
+use gateway_drain::properties::{PROPERTIES, PropertyId};
 use own_gateways::bare::Bare;
 use own_gateways::controlled::Controlled;
+use own_gateways::reconciled::Reconciled;
 use std::fmt::Write;
+
+mod the_whole_with_its_files {
+    gateway_drain::conformance!(super::Reconciled);
+}
 
 mod the_controller {
     gateway_drain::conformance!(super::Controlled);
@@ -23,6 +29,13 @@ fn the_controller_skips_nothing() {
     let abilities = <Controlled as Gateway>::ABILITIES.len();
     assert_eq!(abilities, 10, "every ability that the suite knows");
     assert!(PROPERTIES.iter().all(|property| Controlled::skip(property.id).is_none()));
+}
+
+#[test]
+fn the_whole_with_its_files_skips_the_wall_clock_alone() {
+    let skipped = PROPERTIES.iter().filter(|property| Reconciled::skip(property.id).is_some());
+    assert_eq!(skipped.map(|property| property.id).collect::<Vec<_>>(), [PropertyId::H5]);
+    assert_eq!(<Reconciled as Gateway>::ABILITIES.len(), 9, "every ability but the wall clock");
 }
 
 #[test]

@@ -3,10 +3,10 @@
 //! The test of the suite judges them on real threads, and the package that builds the crate for loom judges the first two
 //! under loom: what they add themselves takes its locks from the same place as the crate does.
 
-#![allow(dead_code, reason = "under loom there are no files")]
-
 pub mod bare;
 pub mod controlled;
+#[cfg(not(loom))]
+pub mod reconciled;
 
 use gateway_drain::WaitError;
 use gateway_drain::conformance::{Snapshot, Waited, Waiter};
