@@ -1,12 +1,14 @@
-//! Generates the library: the production source with every seeded bug behind a switch, on loom's primitives where the
-//! package wants them.
+//! Generates the library: the production source with every seeded bug behind a switch, on loom's or shuttle's
+//! primitives where the package wants them.
 
 mod catalogue;
 mod generate;
 
 fn main() {
     generate::generate();
-    if std::env::var_os("CARGO_FEATURE_LOOM").is_some() {
-        println!("cargo::rustc-cfg=loom");
+    for primitives in ["loom", "shuttle"] {
+        if std::env::var_os(format!("CARGO_FEATURE_{}", primitives.to_uppercase())).is_some() {
+            println!("cargo::rustc-cfg={primitives}");
+        }
     }
 }

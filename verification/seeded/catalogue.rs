@@ -5,6 +5,8 @@
 
 #[path = "catalogue/channel.rs"]
 mod channel;
+#[path = "catalogue/crowds.rs"]
+mod crowds;
 #[path = "catalogue/holds.rs"]
 mod holds;
 #[path = "catalogue/reconciler.rs"]
@@ -40,6 +42,8 @@ pub struct Seed {
 pub enum Check {
     /// A loom model, in `verification/loom/tests/models/`.
     Model(&'static str),
+    /// A model that is run under drawn schedules, in `verification/shuttle/tests/schedules/`.
+    Schedules(&'static str),
     /// A test, in `tests/`.
     Test(&'static str),
     /// A test of what is private, beside it in `src/`.
@@ -51,7 +55,7 @@ impl Check {
     #[allow(dead_code, reason = "build scripts only sow")]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Model(name) | Self::Test(name) | Self::Unit(name) => name,
+            Self::Model(name) | Self::Schedules(name) | Self::Test(name) | Self::Unit(name) => name,
         }
     }
 }
@@ -61,7 +65,7 @@ use Check::{Model, Test, Unit};
 /// All of them.
 #[allow(dead_code, reason = "as above")]
 pub fn seeds() -> impl Iterator<Item = &'static Seed> {
-    [GATE, state::SEEDS, holds::SEEDS, channel::SEEDS, reconciler::SEEDS].into_iter().flatten()
+    [GATE, state::SEEDS, holds::SEEDS, channel::SEEDS, reconciler::SEEDS, crowds::SEEDS].into_iter().flatten()
 }
 
 /// Sown in the gate.

@@ -14,7 +14,7 @@ use std::time::Duration;
 fn every_seeded_bug_turns_its_model_red() {
     let mine = |check| match check {
         Check::Model(name) => Some(format!("models::{name}")),
-        Check::Test(_) | Check::Unit(_) => None,
+        Check::Schedules(_) | Check::Test(_) | Check::Unit(_) => None,
     };
     runner::run(mine, Duration::from_secs(240), false);
 }

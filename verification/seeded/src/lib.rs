@@ -17,7 +17,7 @@ mod runner;
 fn every_seeded_bug_turns_its_unit_test_red() {
     let mine = |check| match check {
         catalogue::Check::Unit(name) => Some(name.to_owned()),
-        catalogue::Check::Model(_) | catalogue::Check::Test(_) => None,
+        catalogue::Check::Model(_) | catalogue::Check::Schedules(_) | catalogue::Check::Test(_) => None,
     };
     runner::run(mine, std::time::Duration::from_secs(15), true);
 }

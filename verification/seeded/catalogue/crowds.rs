@@ -1,0 +1,67 @@
+//! What only a crowd of tasks notices, or a scheduling point that loom doesn't have.
+
+use super::Check::Schedules;
+use super::Seed;
+
+pub const SEEDS: &[Seed] = &[
+    Seed {
+        id: "a-stale-waiter-in-a-crowd",
+        breaks: &["G4"],
+        bug: "A waiter takes a later drain for its own, and many drains follow each other.",
+        file: "gate/wait.rs",
+        within: "reading.generation != generation || reading.state.admits()",
+        find: "reading.generation != generation || reading.state.admits()",
+        replace: "reading.state.admits()",
+        check: Schedules("waiters::the_waiters_of_several_drains_each_hear_of_their_own"),
+    },
+    Seed {
+        id: "a-crowd-waits-without-a-wake-up",
+        breaks: &["G4"],
+        bug: "The last release of many wakes nobody of a crowd.",
+        file: "gate.rs",
+        within: "self.core.changed.notify(usize::MAX);",
+        find: "self.core.changed.notify(usize::MAX);",
+        replace: "",
+        check: Schedules("waiters::every_waiter_of_a_crowd_wakes_whoever_else_gives_up"),
+    },
+    Seed {
+        id: "stop-waiter-looks-before-it-listens",
+        breaks: &["G4", "L1"],
+        bug: "Whoever waits for the stop looks first and listens afterwards.",
+        file: "controller.rs",
+        within: "            let listener = self.controller.gate().changed().listen();
+            if let Some(report) = self.controller.report() {
+                return report;
+            }
+            listener.wait();
+",
+        find: "            let listener = self.controller.gate().changed().listen();
+            if let Some(report) = self.controller.report() {
+                return report;
+            }
+            listener.wait();
+",
+        replace: "if let Some(report) = self.controller.report() { return report; } self.controller.gate().changed().listen().wait();",
+        check: Schedules("shutdown::everybody_who_waits_for_the_stop_is_given_the_same_report"),
+    },
+    Seed {
+        id: "outbox-is-not-looked-at-again",
+        breaks: &["S1"],
+        bug: "Whoever tells the observers goes without a last look at what came meanwhile, and the last change is told to nobody.",
+        file: "controller.rs",
+        within: "if self.shared.outbox.lock().is_empty() {",
+        find: "self.shared.outbox.lock().is_empty()",
+        replace: "true",
+        check: Schedules("observers::every_observer_is_told_everything_in_the_same_order"),
+    },
+    Seed {
+        id: "the-newest-change-is-told-first",
+        breaks: &["S1"],
+        bug: "Of several changes that are still to be told, the last one is told first.",
+        file: "controller.rs",
+        within: "self.shared.outbox.lock().pop_front()",
+        find: "self.shared.outbox.lock().pop_front()",
+        replace: "self.shared.outbox.lock().pop_back()",
+        check: Schedules("observers::every_observer_is_told_everything_in_the_same_order"),
+    },
+];
