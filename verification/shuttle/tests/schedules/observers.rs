@@ -56,7 +56,7 @@ fn every_observer_is_told_everything_in_the_same_order() {
             .map(|number| {
                 let controller = controller.clone();
                 thread::spawn(move || {
-                    let id = RequestId::new(&format!("upgrade-{number}")).expect("a sound name");
+                    let id = RequestId::new(format!("upgrade-{number}")).expect("a sound name");
                     assert_eq!(controller.request(&Request::begin(id.clone(), "ops")), Outcome::Held);
                     assert!(controller.gate().admit().is_err(), "G1: held, and so closed");
                     let withdrawn = controller.request(&Request::withdraw(id, "ops"));
