@@ -26,7 +26,10 @@ const ROUNDS: u64 = 1_000;
 /// A scenario that isn't over by then hangs.
 const LIMIT: Duration = Duration::from_secs(60);
 
-const SCENARIOS: &[(&str, fn(u64))] = &[
+/// A name, and what is done in each round.
+type Scenario = (&'static str, fn(u64));
+
+const SCENARIOS: &[Scenario] = &[
     ("what_turns_wrote_is_read_once_drained", what_turns_wrote_is_read_once_drained),
     (
         "what_was_written_while_drained_is_read_by_the_next_turn",
@@ -269,7 +272,7 @@ fn turns_in_every_form_come_and_go_while_holds_do(round: u64) {
     assert_eq!(controller.state(), DrainState::Running, "H1: no hold is left");
     assert_eq!(controller.gate().reading().total(), 0, "G6: nothing is in flight");
     let moves = moves.load(Ordering::Relaxed);
-    assert!(moves % 2 == 0 && (2..=20).contains(&moves), "S1: {moves} moves, and each drain has two");
+    assert!(moves.is_multiple_of(2) && (2..=20).contains(&moves), "S1: {moves} moves, and each drain has two");
 }
 
 /// L1, L4: a turn that waits to be interrupted is, whoever waits for the stop hears of it, and two shutdowns are one.
