@@ -153,15 +153,12 @@ impl Scan {
     fn take_hold(&mut self, folder: &OwnedFd, name: &[u8], epoch: &Epoch) {
         let lossy = String::from_utf8_lossy(name);
         let stem = lossy.strip_suffix(".json").unwrap_or(&lossy);
-        match (str::from_utf8(name), RequestId::new(stem)) {
-            (Ok(name), Ok(id)) => {
-                let found = find(folder, name, &id, epoch);
-                self.take(&id, found, epoch);
-            }
-            _ => {
-                let id = RequestId::found(&lossy.escape_default().to_string());
-                self.requests.push(without_content(id, "its name is no request id", None));
-            }
+        if let (Ok(name), Ok(id)) = (str::from_utf8(name), RequestId::new(stem)) {
+            let found = find(folder, name, &id, epoch);
+            self.take(&id, found, epoch);
+        } else {
+            let id = RequestId::found(&lossy.escape_default().to_string());
+            self.requests.push(without_content(id, "its name is no request id", None));
         }
     }
 }

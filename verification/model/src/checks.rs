@@ -161,7 +161,7 @@ pub static CHECKS: [Check; 7] = [
 ];
 
 /// Every rule that was left out, and what came of it.
-pub const SEEDS: [Seeded; 18] = [
+pub const SEEDS: [Seeded; 24] = [
     // The three rules that the design names.
     Seeded { seed: Seed::CommitEndsWithItsFile, config: "one owner", breaks: "E1", steps: 12 },
     Seeded { seed: Seed::CommitIsNotRestored, config: "one owner", breaks: "E1", steps: 14 },
@@ -182,6 +182,12 @@ pub const SEEDS: [Seeded; 18] = [
     Seeded { seed: Seed::StatusIsLastWriterWins, config: "shutdown", breaks: "S6", steps: 5 },
     Seeded { seed: Seed::StaysClosed, config: "one owner", breaks: "H1", steps: 5 },
     Seeded { seed: Seed::EndpointReadsTheFile, config: "files", breaks: "C6", steps: 2 },
+    Seeded { seed: Seed::EndDrainShutsDown, config: "shutdown", breaks: "S1", steps: 5 },
+    Seeded { seed: Seed::RefusalIsForgotten, config: "override", breaks: "S2", steps: 10 },
+    Seeded { seed: Seed::StoppedRunsAgain, config: "shutdown", breaks: "S4", steps: 5 },
+    Seeded { seed: Seed::AbandonedIsNotRecorded, config: "shutdown", breaks: "S5", steps: 8 },
+    Seeded { seed: Seed::AdmitsWhileDraining, config: "shutdown", breaks: "G2", steps: 5 },
+    Seeded { seed: Seed::InternalIsNotSealed, config: "shutdown", breaks: "G3", steps: 5 },
 ];
 
 /// Everything that must come about.
@@ -202,7 +208,7 @@ pub const LIVENESS: [Live; 4] = [
         from: |system, state| closed_for_nothing(system, state),
         to: |system, state| !closed_for_nothing(system, state),
         fair: &[("the gateway looks", |a| a == Action::Look)],
-        seed: None,
+        seed: Some(Seed::StaysClosed),
     },
     Live {
         property: "H3",

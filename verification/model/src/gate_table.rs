@@ -135,6 +135,19 @@ impl GateTable {
         table
     }
 
+    /// The gate with one more in flight, against its own rules, where some gate of the table is so.
+    pub fn against(&self, gate: u8, act: Act) -> Option<u8> {
+        let mut wanted = Reading { drained: false, ..*self.reading(gate) };
+        *if act == Act::Admit { &mut wanted.in_flight } else { &mut wanted.internal } += 1;
+        let so = |reading: &Reading| Reading { generation: wanted.generation, ..*reading } == wanted;
+        u8::try_from(self.readings.iter().position(so)?).ok()
+    }
+
+    /// Leaves out of every gate that work was abandoned.
+    pub fn forget_what_was_abandoned(&mut self) {
+        self.readings.iter_mut().for_each(|reading| reading.abandoned = false);
+    }
+
     /// All that the gate knows, but for its generation.
     pub fn reading(&self, gate: u8) -> &Reading {
         &self.readings[gate as usize]

@@ -19,6 +19,9 @@ pub fn of_a_state(system: &Protocol, state: &State) -> Option<&'static str> {
     if alive && gate.state.admits() == (holds.closes || shutting_down) {
         return Some("H1: closed if and only if a live hold or a shutdown exists");
     }
+    if alive && shutting_down && state.shutdown.is_none() {
+        return Some("S1: only the table's transitions exist, and nobody has begun this shutdown");
+    }
     if gate.state == DrainState::Stopped && gate.total() > 0 && !gate.abandoned {
         return Some("S5: stopped with work left only if forced, and recorded");
     }

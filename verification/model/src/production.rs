@@ -154,6 +154,18 @@ pub enum Seed {
     NeverForced,
     /// The endpoint answers with its own reading of the file.
     EndpointReadsTheFile,
+    /// The end of a drain shuts the gateway down.
+    EndDrainShutsDown,
+    /// What a commit was refused for is forgotten.
+    RefusalIsForgotten,
+    /// A stopped gateway that looks at its files runs again.
+    StoppedRunsAgain,
+    /// A forced stop doesn't record that it abandoned work.
+    AbandonedIsNotRecorded,
+    /// A turn enters while the gate drains.
+    AdmitsWhileDraining,
+    /// Internal work enters a drained gate.
+    InternalIsNotSealed,
 }
 
 /// What a look made of the holds and the files.
@@ -528,6 +540,12 @@ impl Production {
     }
 
     fn leave_out_after(&self, set: &mut HoldSet, before: &HoldSet, wall: Wall) {
+        if self.seed == Some(Seed::RefusalIsForgotten) {
+            for mut hold in set.iter().cloned().collect::<Vec<Hold>>() {
+                hold.refused = None;
+                set.restore(hold);
+            }
+        }
         if self.seed == Some(Seed::LeaseOnTheWallClock) && wall == Wall::FarAhead {
             for hold in set.iter().cloned().collect::<Vec<Hold>>() {
                 if before.get(&hold.id).is_some() && hold.commit.is_none() {

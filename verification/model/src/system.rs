@@ -254,12 +254,16 @@ impl Protocol {
     }
 
     fn with(config: Config, seed: Option<Seed>) -> Self {
+        let mut gates = GateTable::new(u64::from(config.turns), u64::from(config.internal));
+        if seed == Some(Seed::AbandonedIsNotRecorded) {
+            gates.forget_what_was_abandoned();
+        }
         Self {
             config,
             seed,
             watched: "",
             production: Production::new(u32::from(config.lease), seed),
-            gates: GateTable::new(u64::from(config.turns), u64::from(config.internal)),
+            gates,
             actions: config.actions(),
         }
     }
@@ -291,8 +295,12 @@ impl Protocol {
     fn settle(&self, state: &mut State) {
         let at = self.reading(state).state;
         let mut event = self.production.holds(state.holds).moves[at as usize];
-        if self.seeded(Seed::StaysClosed) && event == Some(Event::EndDrain) {
-            event = None;
+        if event == Some(Event::EndDrain) {
+            event = match self.seed {
+                Some(Seed::StaysClosed) => None,
+                Some(Seed::EndDrainShutsDown) => Some(Event::BeginShutdown),
+                _ => event,
+            };
         }
         if let Some(event) = event {
             self.gate(state, Act::On(event));
@@ -315,7 +323,12 @@ impl Protocol {
         let looked = self.production.look(state.holds, &state.files, &gate, state.wall, blind);
         (state.holds, state.answers) = (looked.holds, looked.answers);
         self.settle(state);
-        if self.seeded(Seed::ReopensFromShutdown) && gate.state == DrainState::ShutdownDraining {
+        let runs_again = match gate.state {
+            DrainState::ShutdownDraining => Seed::ReopensFromShutdown,
+            _ => Seed::StoppedRunsAgain,
+        };
+        let ends = matches!(gate.state, DrainState::ShutdownDraining | DrainState::Stopped);
+        if ends && self.seeded(runs_again) {
             // As a process would be that takes the files' word for the state.
             state.gate = 0;
         }
@@ -434,8 +447,16 @@ impl Protocol {
                     Action::EndTurn => Act::EndTurn,
                     _ => Act::EndInternal,
                 };
-                if !(early || state.gateway == Gateway::Serving) || !self.gate(&mut state, act) {
+                let uncalled = match act {
+                    Act::Admit => self.seeded(Seed::AdmitsWhileDraining),
+                    Act::AdmitInternal => self.seeded(Seed::InternalIsNotSealed),
+                    _ => false,
+                };
+                if !(early || state.gateway == Gateway::Serving) {
                     return None;
+                }
+                if !self.gate(&mut state, act) {
+                    state.gate = Some(act).filter(|_| uncalled).and_then(|act| self.gates.against(state.gate, act))?;
                 }
             }
             Action::Tick => {

@@ -7,9 +7,13 @@ use gateway_drain_model::liveness::{Fair, can_always_reach, leads_to};
 use gateway_drain_model::production::Seed;
 use gateway_drain_model::system::{Action, Protocol, State};
 
+/// All that can happen; without a rule, whatever safety that costs.
 fn explored(config: &str, seed: Option<Seed>) -> (Protocol, Graph<State, Action>) {
     let config = named(config).config;
     let mut system = seed.map_or_else(|| Protocol::new(config), |seed| Protocol::without(config, seed));
+    if seed.is_some() {
+        system.watched = "liveness alone";
+    }
     let graph = explore(&mut system).map_err(|found| found.breaks).expect("no state breaks a property");
     (system, graph)
 }
