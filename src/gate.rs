@@ -213,8 +213,9 @@ impl Gate {
     /// let named = gate.admit()?.into_owned().labelled("turn", "session 7");
     /// # Ok::<(), gateway_drain::Refusal>(())
     /// ```
+    #[inline]
     pub fn admit(&self) -> Result<Permit<'_>, Refusal> {
-        self.enter(Word::admit)?;
+        self.core.enter(Word::admit)?;
         Ok(Permit::new(self, Unit::TURN))
     }
 
@@ -226,8 +227,9 @@ impl Gate {
     ///
     /// # Errors
     /// As [`admit`](Self::admit).
+    #[inline]
     pub fn admit_internal(&self) -> Result<Permit<'_>, Refusal> {
-        self.enter(Word::admit_internal)?;
+        self.core.enter(Word::admit_internal)?;
         Ok(Permit::new(self, Unit::INTERNAL))
     }
 
@@ -262,35 +264,49 @@ impl Gate {
         Word::from_bits(self.core.word.load(Ordering::Acquire))
     }
 
+    /// Wakes everybody who listens for a change of the state or of the last permit.
+    pub(crate) fn changed(&self) -> &Signal {
+        &self.core.changed
+    }
+}
+
+impl Core {
+    #[inline]
     fn enter(&self, rule: impl Fn(Word) -> Result<Word, Refusal>) -> Result<(), Refusal> {
         // Relaxed: what is read here is only a guess that the exchange below confirms, or the reason for a refusal.
-        let mut seen = self.core.word.load(Ordering::Relaxed);
+        let mut seen = self.word.load(Ordering::Relaxed);
         loop {
             let entered = rule(Word::from_bits(seen))?;
             // Acquire on success: pairs with the Release in `Mover::apply`, so that a turn sees what was written while
             // the gate was closed (G5). Not Release: an entry publishes nothing. Relaxed on failure: as the load above.
             // Relaxed on success fails `visibility::a_turn_sees_what_was_written_while_the_gate_was_drained`.
-            match self.core.word.compare_exchange_weak(seen, entered.bits(), Ordering::Acquire, Ordering::Relaxed) {
+            match self.word.compare_exchange_weak(seen, entered.bits(), Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(now) => seen = now,
             }
         }
     }
 
+    #[inline]
     fn leave(&self, unit: Unit) {
         // Release: what the finished work wrote is published to whoever reads the word as drained (G5). Relaxed fails
         // `visibility::whoever_reads_drained_sees_what_every_turn_wrote`.
-        let before = Word::from_bits(self.core.word.fetch_sub(unit.bits(), Ordering::Release));
-        // The one slow path, for the last to leave a closed gate. `notify` looks for listeners behind a full fence and a
-        // waiter looks at the word behind its own, so one of the two sees the other (G4).
-        if before.without(unit).drained() {
-            self.core.changed.notify(usize::MAX);
+        let before = Word::from_bits(self.word.fetch_sub(unit.bits(), Ordering::Release));
+        if before.is_closed_to_whoever_leaves() {
+            self.left_closed();
         }
     }
 
-    /// Wakes everybody who listens for a change of the state or of the last permit.
-    pub(crate) fn changed(&self) -> &Signal {
-        &self.core.changed
+    /// The one slow path, for whoever leaves a closed gate. The last to leave finds it drained, unless it has been moved
+    /// since, and then the mover tells. `notify` looks for listeners behind a full fence and a waiter looks at the word
+    /// behind its own, so one of the two sees the other (G4).
+    #[cold]
+    fn left_closed(&self) {
+        // Relaxed: who is woken acquires for itself. The subtraction's own answer would do, but to want it costs every
+        // release through an open gate an exchange.
+        if Word::from_bits(self.word.load(Ordering::Relaxed)).drained() {
+            self.changed.notify(usize::MAX);
+        }
     }
 }
 

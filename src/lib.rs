@@ -11,11 +11,11 @@ pub mod properties;
 
 pub mod hold;
 
+mod clock;
+
 pub mod gate;
 
 pub mod lifecycle;
-
-mod clock;
 
 pub mod control;
 

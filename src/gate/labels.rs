@@ -1,8 +1,9 @@
 //! The table of labelled permits: what is being waited for.
 
+use crate::clock;
 use crate::sync::Mutex;
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// One labelled piece of work in flight.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,14 +12,16 @@ pub struct ActiveWork {
     pub kind: Cow<'static, str>,
     /// Which one.
     pub label: Cow<'static, str>,
-    /// How long it has been in flight.
+    /// How long it has been in flight, to a few milliseconds.
     pub age: Duration,
 }
 
 struct Entry {
     kind: Cow<'static, str>,
     label: Cow<'static, str>,
-    start: Instant,
+    /// How many came before it. The clock is too coarse to tell who did.
+    order: u64,
+    start: Duration,
 }
 
 /// A slab: claiming and giving back a place costs the same however many are taken.
@@ -26,6 +29,7 @@ struct Entry {
 struct Table {
     entries: Vec<Option<Entry>>,
     free: Vec<usize>,
+    claimed: u64,
 }
 
 #[derive(Default)]
@@ -34,8 +38,10 @@ pub(super) struct Labels(Mutex<Table>);
 impl Labels {
     /// Enters a piece of work that starts now; gives its place in the table.
     pub(super) fn claim(&self, kind: Cow<'static, str>, label: Cow<'static, str>) -> usize {
-        let entry = Entry { kind, label, start: Instant::now() };
+        let start = clock::coarse();
         let mut table = self.0.lock();
+        let entry = Entry { kind, label, order: table.claimed, start };
+        table.claimed += 1;
         if let Some(place) = table.free.pop() {
             table.entries[place] = Some(entry);
             return place;
@@ -56,10 +62,11 @@ impl Labels {
 
     pub(super) fn oldest(&self, limit: usize) -> Vec<ActiveWork> {
         let table = self.0.lock();
-        let now = Instant::now();
+        let now = clock::coarse();
         let mut work: Vec<&Entry> = table.entries.iter().flatten().collect();
-        work.sort_unstable_by_key(|entry| entry.start);
-        let named = |e: &Entry| ActiveWork { kind: e.kind.clone(), label: e.label.clone(), age: now - e.start };
+        work.sort_unstable_by_key(|entry| entry.order);
+        let named =
+            |e: &Entry| ActiveWork { kind: e.kind.clone(), label: e.label.clone(), age: now.saturating_sub(e.start) };
         work.into_iter().take(limit).map(named).collect()
     }
 }

@@ -39,11 +39,13 @@ pub struct LabelledPermit {
 }
 
 impl<'g> Permit<'g> {
+    #[inline]
     pub(super) fn new(gate: &'g Gate, unit: Unit) -> Self {
         Self { gate, unit }
     }
 
     /// The same permit in a form that a spawned task can own. The count doesn't change.
+    #[inline]
     pub fn into_owned(self) -> OwnedPermit {
         let owned = OwnedPermit { gate: self.gate.clone(), unit: self.unit };
         core::mem::forget(self);
@@ -91,14 +93,16 @@ impl core::ops::Deref for LabelledPermit {
 }
 
 impl Drop for Permit<'_> {
+    #[inline]
     fn drop(&mut self) {
-        self.gate.leave(self.unit);
+        self.gate.core.leave(self.unit);
     }
 }
 
 impl Drop for OwnedPermit {
+    #[inline]
     fn drop(&mut self) {
-        self.gate.leave(self.unit);
+        self.gate.core.leave(self.unit);
     }
 }
 
