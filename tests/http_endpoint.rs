@@ -494,3 +494,14 @@ fn the_description_for_people_names_every_route_and_field() {
         assert!(text.contains(&format!("| `{field}` |")), "docs/http.md lacks the field {field}");
     }
 }
+
+#[test]
+fn a_cancel_that_can_not_remove_the_marker_is_no_success() {
+    both(|place, gateway, server| {
+        std::fs::create_dir(gateway.home().marker()).unwrap();
+        gateway.reconciler.kick();
+        let cancelled = server.drain("token-a", r#"{"action": "cancel"}"#);
+        assert_eq!(cancelled.code, 503, "{place:?}: {}", cancelled.body);
+        assert!(gateway.home().marker().exists(), "{place:?}: it lies there still");
+    });
+}

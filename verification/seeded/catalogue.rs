@@ -7,6 +7,8 @@
 mod channel;
 #[path = "catalogue/crowds.rs"]
 mod crowds;
+#[path = "catalogue/endpoint.rs"]
+mod endpoint;
 #[path = "catalogue/holds.rs"]
 mod holds;
 #[path = "catalogue/reconciler.rs"]
@@ -65,7 +67,9 @@ use Check::{Model, Test, Unit};
 /// All of them.
 #[allow(dead_code, reason = "as above")]
 pub fn seeds() -> impl Iterator<Item = &'static Seed> {
-    [GATE, state::SEEDS, holds::SEEDS, channel::SEEDS, reconciler::SEEDS, crowds::SEEDS].into_iter().flatten()
+    [GATE, state::SEEDS, holds::SEEDS, channel::SEEDS, reconciler::SEEDS, crowds::SEEDS, endpoint::SEEDS]
+        .into_iter()
+        .flatten()
 }
 
 /// Sown in the gate.

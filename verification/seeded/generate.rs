@@ -47,6 +47,8 @@ fn copy(from: &Path, to: &Path, root: &Path, sown: &mut usize) {
         }
         // A seed is looked up at run time, so nothing that may hold one is evaluated by the compiler.
         let text = text.replace("const fn ", "fn ").replace("const { agrees_with_table", "{ agrees_with_table");
+        // What a file includes from beside the source is there and not here.
+        let text = text.replace("(\"../../docs/", &format!("(\"{}/../docs/", root.display()));
         fs::write(target, text).expect("the output folder can be written");
     }
 }

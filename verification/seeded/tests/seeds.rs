@@ -19,6 +19,10 @@ mod holds;
 mod home_lock;
 #[path = "../../../tests/hostile_channel.rs"]
 mod hostile_channel;
+#[path = "../../../tests/http_endpoint.rs"]
+mod http_endpoint;
+#[path = "../../../tests/http_hostile.rs"]
+mod http_hostile;
 #[path = "../../../tests/inheritance.rs"]
 mod inheritance;
 #[path = "../../../tests/marker.rs"]
