@@ -232,6 +232,14 @@ impl HomeLock {
     }
 }
 
+impl Drop for HomeLock {
+    fn drop(&mut self) {
+        // Closing the file would not do: a child that is just being started has it open too, until it is another program,
+        // and for so long its dead parent would live (E2). If this fails, closing it is what is left.
+        let _ = self.file.unlock();
+    }
+}
+
 /// Nothing says where the home is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoHome;
@@ -310,6 +318,18 @@ mod tests {
         assert_ne!(holder(&mut file).unwrap(), "", "the dead have left their name");
         take(&file).unwrap();
         assert_eq!(home.live().unwrap(), None, "E2: the dead don't live in a lock that another has");
+    }
+
+    #[test]
+    fn a_gateway_that_has_ended_does_not_live_on_in_a_child_that_is_just_being_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let lock = home.lock(&Incarnation::fresh()).unwrap();
+        // As a fork has one, until it becomes another program.
+        let in_a_child = lock.file.try_clone().unwrap();
+        drop(lock);
+        assert_eq!(home.live().unwrap(), None, "E2: its gateway has ended");
+        drop(in_a_child);
     }
 
     #[test]

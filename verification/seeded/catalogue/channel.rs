@@ -676,6 +676,18 @@ pub const SEEDS: &[Seed] = &[
         check: Test("hostile_channel::whatever_stands_in_the_place_of_the_lock_is_a_clear_error_and_is_left_alone"),
     },
     Seed {
+        id: "lock-lives-on-in-a-child",
+        breaks: &["E2"],
+        bug: "A gateway that has ended lives on in a child that has its lock open.",
+        file: "control/home.rs",
+        within: "let _ = self.file.unlock();",
+        find: "let _ = self.file.unlock();",
+        replace: "",
+        check: Unit(
+            "control::home::tests::a_gateway_that_has_ended_does_not_live_on_in_a_child_that_is_just_being_started",
+        ),
+    },
+    Seed {
         id: "locks-what-is-gone",
         breaks: &["E2", "C6"],
         bug: "A lock that is no longer in the home counts as taken.",
