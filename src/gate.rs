@@ -16,7 +16,7 @@ pub use labels::ActiveWork;
 pub use permit::{Interrupted, LabelledPermit, OwnedPermit, Permit};
 pub(crate) use wait::poll_event;
 pub use wait::{WaitDrained, WaitDrainedUntil, WaitError};
-use word::Unmoved;
+pub(crate) use word::Unmoved;
 
 use crate::state::{DrainState, Event};
 use crate::sync::{Arc, AtomicU64, Event as Signal, Ordering};

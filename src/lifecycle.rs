@@ -5,7 +5,7 @@
 //! S3, S4). Each method is checked against the table as the crate is compiled. [`AnyLifecycle`] is for code that decides
 //! at run time; it goes through the same methods.
 
-use crate::gate::{Gate, Generation, Mover, Reading};
+use crate::gate::{Gate, Generation, Mover, Reading, Unmoved};
 use crate::state::{Denial, DrainState, Event, Step, next};
 use core::fmt;
 use core::marker::PhantomData;
@@ -202,14 +202,25 @@ impl Lifecycle<ShutdownDraining> {
     /// Ends the shutdown, if nothing is in flight (S5).
     ///
     /// # Errors
-    /// [`NotDrained`] gives the lifecycle back together with what is in flight.
-    pub fn stop(mut self) -> Result<Lifecycle<Stopped>, NotDrained> {
+    /// [`NotDrained`] gives the lifecycle back together with the work in flight that refused it, which is never none.
+    pub fn stop(self) -> Result<Lifecycle<Stopped>, NotDrained> {
+        self.stop_or_reading().map_err(|(lifecycle, Reading { in_flight, internal, .. })| NotDrained {
+            lifecycle,
+            in_flight,
+            internal,
+        })
+    }
+
+    /// As [`stop`](Self::stop), with the very reading that refuses it.
+    fn stop_or_reading(mut self) -> Result<Lifecycle<Stopped>, (Self, Reading)> {
         const { agrees_with_table::<ShutdownDraining, Stopped>(Event::Stop) }
-        if self.mover.fire(Event::Stop).is_ok() {
-            return Ok(Lifecycle::with(self.mover));
+        match self.mover.fire(Event::Stop) {
+            Err(Unmoved::InFlight(reading)) => Err((self, reading)),
+            stopped => {
+                debug_assert!(stopped.is_ok(), "only work in flight keeps a shutdown from stopping");
+                Ok(Lifecycle::with(self.mover))
+            }
         }
-        let Reading { in_flight, internal, .. } = self.gate().reading();
-        Err(NotDrained { lifecycle: self, in_flight, internal })
     }
 
     /// Ends the shutdown whatever is in flight, and says what was abandoned: interrupted, and counted no longer as
@@ -265,7 +276,7 @@ pub enum Handled {
     Stayed,
     /// The table refuses it.
     Refused(Denial),
-    /// It was [`Event::Stop`], and work is in flight; the shutdown goes on.
+    /// It was [`Event::Stop`], and this is the work in flight that refused it; the shutdown goes on.
     InFlight(Reading),
 }
 
@@ -300,9 +311,9 @@ impl AnyLifecycle {
             (Self::Running(l), Event::BeginShutdown) => l.take().begin_shutdown().into(),
             (Self::ExternalDraining(l), Event::EndDrain) => l.take().end_drain().into(),
             (Self::ExternalDraining(l), Event::BeginShutdown) => l.take().begin_shutdown().into(),
-            (Self::ShutdownDraining(l), Event::Stop) => match l.take().stop() {
+            (Self::ShutdownDraining(l), Event::Stop) => match l.take().stop_or_reading() {
                 Ok(stopped) => stopped.into(),
-                Err(still) => return Handled::InFlight(still.lifecycle.gate().reading()),
+                Err((_, reading)) => return Handled::InFlight(reading),
             },
             _ => {
                 return match next(before, event) {

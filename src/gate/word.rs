@@ -173,7 +173,7 @@ impl Word {
             Step::Refused(why) => return Err(Unmoved::Refused(why)),
         };
         if matches!(to, DrainState::Stopped) && !self.drained() {
-            return Err(Unmoved::InFlight);
+            return Err(Unmoved::InFlight(self.reading()));
         }
         let moved = self.in_state(to);
         if self.state().admits() { Ok(moved.in_next_generation()) } else { Ok(moved) }
@@ -182,7 +182,7 @@ impl Word {
     /// The shutdown's end whatever is in flight: what is left is marked as abandoned and interrupted.
     pub(crate) const fn force_stop(self) -> Result<Self, Unmoved> {
         match self.on(Event::Stop) {
-            Err(Unmoved::InFlight) => Ok(Self(self.0 & !STATES | ABANDONED << STATE_SHIFT | INTERRUPTED)),
+            Err(Unmoved::InFlight(_)) => Ok(Self(self.0 & !STATES | ABANDONED << STATE_SHIFT | INTERRUPTED)),
             stopped => stopped,
         }
     }
@@ -217,7 +217,8 @@ impl Word {
 pub(crate) enum Unmoved {
     Stays,
     Refused(Denial),
-    InFlight,
+    /// By this word: what is in flight may have ended by the time that somebody reads the gate again.
+    InFlight(Reading),
 }
 
 impl core::fmt::Debug for Word {

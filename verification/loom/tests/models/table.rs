@@ -162,7 +162,7 @@ pub const CHECKS: &[Check] = &[
         "shutdown::a_cancel_racing_a_shutdown_never_reopens_for_good",
         &["S3"],
         2,
-        9_192,
+        2_800,
         &["cancelled first", "shut down first"],
     ),
     check("shutdown::two_shutdowns_racing_are_one", &["S2", "L1"], 2, 219, &["stopped"]),
