@@ -105,6 +105,14 @@ fn the_table_says_of_each_pair_what_the_golden_table_says() {
 }
 
 #[test]
+fn each_denial_says_why_in_words_of_its_own() {
+    let said = [Denial::NotShuttingDown, Denial::ShutdownWins, Denial::StoppedIsFinal].map(|denial| denial.to_string());
+    for (said, word) in said.iter().zip(["begin the shutdown first", "shutdown wins", "final"]) {
+        assert!(said.contains(word), "{said:?} doesn't say: {word}");
+    }
+}
+
+#[test]
 fn admission_and_draining_are_told_right_of_each_state() {
     let told: Vec<_> = STATES.iter().map(|s| (s.admits(), s.is_draining(), s.to_string())).collect();
     let expected = [

@@ -248,6 +248,7 @@ mod tests {
     #[test]
     fn the_generation_wraps_into_no_other_field() {
         let last = Word(GENERATIONS | COUNTS);
+        assert_eq!(last.generation(), Generation(MAX_GENERATION));
         let wrapped = last.on(Event::BeginDrain).unwrap();
         assert_eq!(wrapped.generation(), Generation(0));
         assert_eq!((wrapped.turns(), wrapped.internal()), (MAX_TURNS, MAX_INTERNAL));
@@ -270,6 +271,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn work_is_asked_to_give_up_once_and_a_forced_stop_takes_that_back_from_nobody() {
+        let interrupted = word(DrainState::ShutdownDraining, 1, 0).interrupt().unwrap();
+        assert!(interrupted.interrupted());
+        assert_eq!(interrupted.interrupt(), Err(Unmoved::Stays), "asked once");
+        let stopped = interrupted.force_stop().unwrap().reading();
+        assert!(stopped.interrupted && stopped.abandoned, "still asked, and abandoned: {stopped:?}");
     }
 
     #[test]
