@@ -9,7 +9,7 @@
 mod bounded;
 
 use crate::control::request_file::{self, Scan};
-use crate::control::{Epoch, Home, HomeLock, LockError};
+use crate::control::{Epoch, Home, HomeLock, LockError, write};
 use crate::controller::{Controller, Settings};
 use crate::gate::Gate;
 use crate::hold::{HoldSet, Incarnation, Source};
@@ -159,13 +159,18 @@ impl Reconciler {
         mut options: Options,
     ) -> Result<Self, StartError> {
         let epoch = Epoch::current();
-        let inherited = inherit(&mut disk, &home, &epoch, &options);
+        let (inherited, unread) = inherit(&mut disk, &home, &epoch, &options);
+        let locked = lock.home();
+        // Left undone if it takes too long: nobody reads what is left there.
+        let _ = disk.call(options.disk_timeout, || (), move || write::remove_leftovers(&locked));
         let controller = Controller::restored(options.settings.clone(), incarnation.clone(), inherited);
         if let Some(trace) = &options.trace {
             trace.attach(&controller);
         }
         let description = std::mem::take(&mut options.description);
-        let channel = ChannelState { description, ..ChannelState::default() };
+        let mut channel = ChannelState { description, ..ChannelState::default() };
+        channel.reconciler.errors += u64::from(unread.is_some());
+        channel.reconciler.last_error = unread;
         let shared = Arc::new(Shared {
             process: Process::current(incarnation, epoch),
             controller,
@@ -253,17 +258,21 @@ impl Drop for Reconciler {
     }
 }
 
-/// What an earlier process of this boot left, read within the disk's timeout.
-fn inherit(disk: &mut Bounded, home: &Home, epoch: &Epoch, options: &Options) -> HoldSet {
+/// What an earlier process of this boot left, read within the disk's timeout; and why its status, if there is one, told
+/// nothing.
+fn inherit(disk: &mut Bounded, home: &Home, epoch: &Epoch, options: &Options) -> (HoldSet, Option<String>) {
     let policy = options.settings.leases;
     let now = options.settings.clock.now();
     let (read, found, ours) = (home.clone(), home.clone(), epoch.clone());
-    let status = disk.call(options.disk_timeout, || (), move || Snapshot::read(&read)).ok().and_then(Result::ok);
+    let status = disk.call(options.disk_timeout, || (), move || Snapshot::read(&read));
+    let status = status.unwrap_or_else(|why| Err(io::Error::other(why.to_string())));
+    let unread = status.as_ref().err().filter(|error| error.kind() != io::ErrorKind::NotFound);
+    let unread = unread.map(|why| format!("the earlier status can't be read, and what it alone knew is lost: {why}"));
     let files = || {
         let scan = disk.call(options.disk_timeout, || (), move || request_file::scan(&found, &ours));
         scan.unwrap_or_default().requests
     };
-    status::inherited(status.as_ref(), files, epoch, policy, now)
+    (status::inherited(status.as_ref().ok(), files, epoch, policy, now), unread)
 }
 
 impl Shared {

@@ -368,6 +368,34 @@ fn temporary_and_foreign_files_in_the_holds_folder_hold_nothing() {
 }
 
 #[test]
+fn a_start_removes_what_killed_writers_left_over_an_hour_ago_and_nothing_else() {
+    let place = Place::new();
+    let folders = [place.home().path().to_owned(), place.home().holds_folder()];
+    fs::create_dir(&folders[1]).unwrap();
+    let old = std::time::SystemTime::now() - Duration::from_secs(3700);
+    for folder in &folders {
+        for name in [".write-left", ".write-young", ".written", "write-notes"] {
+            let file = fs::File::create(folder.join(name)).unwrap();
+            if name != ".write-young" {
+                file.set_modified(old).unwrap();
+            }
+        }
+        let of_another_kind = folder.join(".write-folder");
+        fs::create_dir(&of_another_kind).unwrap();
+        fs::File::open(of_another_kind).unwrap().set_modified(old).unwrap();
+        std::os::unix::fs::symlink(folder.join(".written"), folder.join(".write-link")).unwrap();
+    }
+    drop(place.start());
+    for folder in &folders {
+        let there = |name: &str| folder.join(name).symlink_metadata().is_ok();
+        assert!(!there(".write-left"), "what was left in {} is there still", folder.display());
+        for name in [".write-young", ".write-folder", ".write-link", ".written", "write-notes"] {
+            assert!(there(name), "{name} was removed from {}", folder.display());
+        }
+    }
+}
+
+#[test]
 fn whatever_stands_in_the_channel_closes_the_gate_and_is_named() {
     type Put = fn(&PathBuf);
     let table: [(&str, Put, &str); 6] = [

@@ -1,13 +1,17 @@
 //! Writing whole or not at all: a temporary file, synced, renamed into place, and its folder synced.
 //!
 //! A reader sees the old file or the new one and never a torn one (C1), and a crash after any of the [`STEPS`] leaves one
-//! of the two, with at most a temporary file beside it that nobody reads (C2).
+//! of the two, with at most a temporary file beside it that nobody reads (C2). A gateway that starts removes such files.
 
-use rustix::fs::OFlags;
+use super::home::Home;
+use super::read;
+use rustix::fs::{AtFlags, FileType, OFlags};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 use tempfile::NamedTempFile;
 
 /// One step of replacing a file.
@@ -30,6 +34,9 @@ pub const STEPS: [Step; 5] = [Step::Create, Step::Write, Step::SyncFile, Step::R
 
 /// What the temporary files' names begin with: a dot, and so the name of no hold.
 pub(crate) const TEMPORARY: &str = ".write-";
+
+/// A temporary file that nobody has written to for this long is what a killed writer has left: one hour.
+const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 
 /// Whatever can take the [`STEPS`]: the disk, or a model of one.
 pub trait Disk {
@@ -93,6 +100,31 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<Metadata> {
     let mut replacing = Replacing { path, folder, bytes, temporary: None, written: None };
     take_steps(&mut replacing)?;
     replacing.written.ok_or_else(|| io::Error::other("the steps have left out the sync"))
+}
+
+/// Removes what killed writers have left in a home and its folder of holds.
+///
+/// Any process may be writing there, so what is younger than an hour stays. A step of the wall clock can make a file in use
+/// look old: then its writer's rename fails and says so, and nothing else is lost. Whatever can't be removed stays, since
+/// nobody reads it.
+pub(crate) fn remove_leftovers(home: &Home) {
+    let folders = [read::home(home.path()), read::folder(&home.holds_folder())];
+    for folder in folders.into_iter().flatten() {
+        let found =
+            read::names(&folder, super::request_file::MAX_HOLD_FILES, |name| name.starts_with(TEMPORARY.as_bytes()));
+        for name in found.map_or_else(|_| Vec::new(), |(names, _)| names) {
+            if is_left_behind(&folder, &name) {
+                let _ = rustix::fs::unlinkat(&folder, &*name, AtFlags::empty());
+            }
+        }
+    }
+}
+
+fn is_left_behind(folder: &OwnedFd, name: &[u8]) -> bool {
+    let Ok(stat) = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else { return false };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let age = u64::try_from(stat.st_mtime).ok().and_then(|written| now.as_secs().checked_sub(written));
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && age >= Some(LEFT_BEHIND.as_secs())
 }
 
 /// Makes a folder of one's own if it isn't there, and makes sure that it is one: nothing is ever written through a link.
