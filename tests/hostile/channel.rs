@@ -3,24 +3,97 @@
 //! Each row of the tables is one attempt, and each table asserts how many it has made. Time stands still for leases here,
 //! so that a gate which opens has been opened by what it found.
 
-use gateway_drain::control::{LockError, request_file};
+use gateway_drain::control::{Epoch, Found, LockError, request_file};
 use gateway_drain::controller::Settings;
-use gateway_drain::hold::Source;
+use gateway_drain::hold::{Action, Source};
 use gateway_drain::reconciler::{Options, StartError};
 use gateway_drain::status::{GatewayState, HoldStatus};
-use gateway_drain::{Clock, DrainState, Home, Reconciler, Snapshot};
+use gateway_drain::{Channel, Clock, Home, Reconciler, Request, RequestId, Snapshot};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use serde_json::{Value, json};
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, Permissions};
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::UnixListener;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// What is claimed, and the attempts at it: each panics if it falls short; how many were made.
+pub type Trial = (&'static str, fn() -> usize);
+
+/// All of them, for the tests and for the run of faults alike.
+pub const TRIALS: [Trial; 20] = [
+    (
+        "no kind of thing in the place of a request opens the gate or hangs",
+        no_kind_of_thing_in_the_place_of_a_request_opens_the_gate_or_hangs,
+    ),
+    (
+        "no kind of thing in the place of a request lets a gateway start open",
+        no_kind_of_thing_in_the_place_of_a_request_lets_a_gateway_start_open,
+    ),
+    (
+        "no content that makes no sense opens the gate and the status says what is wrong",
+        no_content_that_makes_no_sense_opens_the_gate_and_the_status_says_what_is_wrong,
+    ),
+    (
+        "a file of 10 GiB costs neither time nor memory and holds the gate",
+        a_file_of_10_gib_costs_neither_time_nor_memory_and_holds_the_gate,
+    ),
+    (
+        "a field out of range is bounded and the gate stays closed",
+        a_field_out_of_range_is_bounded_and_the_gate_stays_closed,
+    ),
+    ("an unready delay without end is bounded too", an_unready_delay_without_end_is_bounded_too),
+    (
+        "a name that is no request id holds the gate under a name of its own",
+        a_name_that_is_no_request_id_holds_the_gate_under_a_name_of_its_own,
+    ),
+    (
+        "a name that a writer or an editor leaves behind is nobody's hold",
+        a_name_that_a_writer_or_an_editor_leaves_behind_is_nobody_s_hold,
+    ),
+    (
+        "whatever stands in the place of the holds folder holds the gate",
+        whatever_stands_in_the_place_of_the_holds_folder_holds_the_gate,
+    ),
+    (
+        "five thousand hold files are bounded and hold the gate to the last",
+        five_thousand_hold_files_are_bounded_and_hold_the_gate_to_the_last,
+    ),
+    (
+        "as many holds as there can be saying all they can leave the status readable",
+        as_many_holds_as_there_can_be_saying_all_they_can_leave_the_status_readable,
+    ),
+    (
+        "whatever a starting gateway finds as its status is replaced or named",
+        whatever_a_starting_gateway_finds_as_its_status_is_replaced_or_named,
+    ),
+    (
+        "no content of an earlier status keeps a gateway from starting",
+        no_content_of_an_earlier_status_keeps_a_gateway_from_starting,
+    ),
+    (
+        "a status that is taken away or replaced is published again",
+        a_status_that_is_taken_away_or_replaced_is_published_again,
+    ),
+    (
+        "whatever stands in the place of the lock is a clear error and is left alone",
+        whatever_stands_in_the_place_of_the_lock_is_a_clear_error_and_is_left_alone,
+    ),
+    ("a second gateway in a home is told who is there", a_second_gateway_in_a_home_is_told_who_is_there),
+    ("a home that is no folder is a clear error", a_home_that_is_no_folder_is_a_clear_error),
+    (
+        "a home that goes away closes the gate and one that comes back opens it",
+        a_home_that_goes_away_closes_the_gate_and_one_that_comes_back_opens_it,
+    ),
+    ("no fuzzed request opens the gate", no_fuzzed_request_opens_the_gate),
+    (
+        "no fuzzed status opens the gate of a gateway that starts under the marker",
+        no_fuzzed_status_opens_the_gate_of_a_gateway_that_starts_under_the_marker,
+    ),
+];
 
 /// Nothing here may take longer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,7 +116,15 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::in_folder(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    /// Where an fsync costs nothing, if there is such a place: for attempts by the hundred.
+    fn in_memory() -> Self {
+        Self::in_folder(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary folder"))
+    }
+
+    fn in_folder(folder: TempDir) -> Self {
         fs::write(folder.path().join("outside.json"), OUTSIDE).expect("writable");
         fs::create_dir(folder.path().join("outside")).expect("writable");
         fs::write(folder.path().join("outside/hold.json"), OUTSIDE).expect("writable");
@@ -164,8 +245,7 @@ const DEVICES: [(&str, Make, &str); 2] = [
     ("a device without end", |path, _| device(path, 5), "a device"),
 ];
 
-#[test]
-fn no_kind_of_thing_in_the_place_of_a_request_opens_the_gate_or_hangs() {
+pub fn no_kind_of_thing_in_the_place_of_a_request_opens_the_gate_or_hangs() -> usize {
     let place = Place::new();
     let gateway = place.gateway();
     let mut attempts = 0;
@@ -184,10 +264,10 @@ fn no_kind_of_thing_in_the_place_of_a_request_opens_the_gate_or_hangs() {
     }
     place.assert_untouched("requests");
     assert_eq!(attempts, 2 * (KINDS.len() + devices.len()));
+    attempts
 }
 
-#[test]
-fn no_kind_of_thing_in_the_place_of_a_request_lets_a_gateway_start_open() {
+pub fn no_kind_of_thing_in_the_place_of_a_request_lets_a_gateway_start_open() -> usize {
     let mut attempts = 0;
     for (name, make, says) in &KINDS {
         let place = Place::new();
@@ -199,6 +279,7 @@ fn no_kind_of_thing_in_the_place_of_a_request_lets_a_gateway_start_open() {
         attempts += 1;
     }
     assert_eq!(attempts, 9);
+    attempts
 }
 
 /// Content that is no request, and a part of what the status has to say of it.
@@ -237,8 +318,7 @@ fn nonsense() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     ]
 }
 
-#[test]
-fn no_content_that_makes_no_sense_opens_the_gate_and_the_status_says_what_is_wrong() {
+pub fn no_content_that_makes_no_sense_opens_the_gate_and_the_status_says_what_is_wrong() -> usize {
     let place = Place::new();
     let gateway = place.gateway();
     let mut attempts = 0;
@@ -255,10 +335,10 @@ fn no_content_that_makes_no_sense_opens_the_gate_and_the_status_says_what_is_wro
         }
     }
     assert_eq!(attempts, 2 * 25);
+    attempts
 }
 
-#[test]
-fn a_file_of_10_gib_costs_neither_time_nor_memory_and_holds_the_gate() {
+pub fn a_file_of_10_gib_costs_neither_time_nor_memory_and_holds_the_gate() -> usize {
     let place = Place::new();
     let gateway = place.gateway();
     let aside = place.home.path().join(".aside");
@@ -266,11 +346,11 @@ fn a_file_of_10_gib_costs_neither_time_nor_memory_and_holds_the_gate() {
     fs::rename(&aside, place.home.marker()).expect("writable");
     let hold = held(&gateway, "marker", "10 GiB");
     assert!(hold.reason.contains(&(10_u64 << 30).to_string()), "the status says {:?}", hold.reason);
+    1
 }
 
 /// Fields that make no sense in a request that does: what is left of the lease, in seconds.
-#[test]
-fn a_field_out_of_range_is_bounded_and_the_gate_stays_closed() {
+pub fn a_field_out_of_range_is_bounded_and_the_gate_stays_closed() -> usize {
     let place = Place::new();
     let gateway = place.gateway();
     let path = place.home.marker();
@@ -313,10 +393,10 @@ fn a_field_out_of_range_is_bounded_and_the_gate_stays_closed() {
         attempts += 1;
     }
     assert_eq!(attempts, 22);
+    attempts
 }
 
-#[test]
-fn an_unready_delay_without_end_is_bounded_too() {
+pub fn an_unready_delay_without_end_is_bounded_too() -> usize {
     let place = Place::new();
     fs::write(place.home.marker(), r#"{"action": "drain", "unready_delay_seconds": 1e308}"#).expect("writable");
     let gateway = place.gateway();
@@ -324,10 +404,10 @@ fn an_unready_delay_without_end_is_bounded_too() {
     let at = status.drain.holds[0].since_boot_millis;
     assert_eq!(at.closes_at - at.first_seen, 600_000, "ten minutes, and no more");
     assert!(!gateway.unready().is_empty(), "readiness fails meanwhile");
+    1
 }
 
-#[test]
-fn a_name_that_is_no_request_id_holds_the_gate_under_a_name_of_its_own() {
+pub fn a_name_that_is_no_request_id_holds_the_gate_under_a_name_of_its_own() -> usize {
     let place = Place::new();
     let gateway = place.gateway();
     let long = format!("{}.json", "x".repeat(250));
@@ -361,10 +441,10 @@ fn a_name_that_is_no_request_id_holds_the_gate_under_a_name_of_its_own() {
         attempts += 1;
     }
     assert_eq!(attempts, 12);
+    attempts
 }
 
-#[test]
-fn a_name_that_a_writer_or_an_editor_leaves_behind_is_nobody_s_hold() {
+pub fn a_name_that_a_writer_or_an_editor_leaves_behind_is_nobody_s_hold() -> usize {
     let place = Place::new();
     fs::create_dir(place.home.holds_folder()).expect("writable");
     let mut attempts = 0;
@@ -375,10 +455,10 @@ fn a_name_that_a_writer_or_an_editor_leaves_behind_is_nobody_s_hold() {
     let gateway = place.gateway();
     assert!(gateway.gate().admit().is_ok(), "no hold is there: {:#?}", gateway.snapshot().drain.holds);
     assert_eq!(attempts, 6);
+    attempts
 }
 
-#[test]
-fn whatever_stands_in_the_place_of_the_holds_folder_holds_the_gate() {
+pub fn whatever_stands_in_the_place_of_the_holds_folder_holds_the_gate() -> usize {
     let mut attempts = 0;
     let more: [(&str, Make, &str); 2] = [
         (
@@ -401,10 +481,10 @@ fn whatever_stands_in_the_place_of_the_holds_folder_holds_the_gate() {
         attempts += 1;
     }
     assert_eq!(attempts, 9);
+    attempts
 }
 
-#[test]
-fn five_thousand_hold_files_are_bounded_and_hold_the_gate_to_the_last() {
+pub fn five_thousand_hold_files_are_bounded_and_hold_the_gate_to_the_last() -> usize {
     let place = Place::new();
     let folder = place.home.holds_folder();
     fs::create_dir(&folder).expect("writable");
@@ -430,10 +510,10 @@ fn five_thousand_hold_files_are_bounded_and_hold_the_gate_to_the_last() {
     assert!(gateway.gate().admit().is_err(), "one is left");
     fs::remove_file(last).expect("removable");
     reopened(&gateway, "none is left");
+    1
 }
 
-#[test]
-fn as_many_holds_as_there_can_be_saying_all_they_can_leave_the_status_readable() {
+pub fn as_many_holds_as_there_can_be_saying_all_they_can_leave_the_status_readable() -> usize {
     const TRIED: u64 = 64;
     let place = Place::new();
     let folder = place.home.holds_folder();
@@ -458,10 +538,10 @@ fn as_many_holds_as_there_can_be_saying_all_they_can_leave_the_status_readable()
     let most = each * (request_file::MAX_HOLD_FILES as u64 + 1);
     assert!(most < Snapshot::MAX_BYTES, "{most} bytes of status could not be read again");
     drop(gateway);
+    1
 }
 
-#[test]
-fn whatever_a_starting_gateway_finds_as_its_status_is_replaced_or_named() {
+pub fn whatever_a_starting_gateway_finds_as_its_status_is_replaced_or_named() -> usize {
     let mut attempts = 0;
     let devices = if makes_devices() { &DEVICES[..] } else { &[] };
     for (name, make, says) in KINDS.iter().chain(devices) {
@@ -488,10 +568,10 @@ fn whatever_a_starting_gateway_finds_as_its_status_is_replaced_or_named() {
         attempts += 1;
     }
     assert_eq!(attempts, KINDS.len() + devices.len());
+    attempts
 }
 
-#[test]
-fn no_content_of_an_earlier_status_keeps_a_gateway_from_starting() {
+pub fn no_content_of_an_earlier_status_keeps_a_gateway_from_starting() -> usize {
     let place = Place::new();
     drop(place.start().expect("the home is free and usable"));
     let sound: Value = serde_json::from_slice(&fs::read(place.home.status()).expect("published")).expect("JSON");
@@ -525,18 +605,22 @@ fn no_content_of_an_earlier_status_keeps_a_gateway_from_starting() {
     }
     let mut attempts = 0;
     for (name, content, taken_over) in rows {
+        let parses = serde_json::from_slice::<Snapshot>(&content).is_ok();
         fs::write(place.home.status(), content).expect("writable");
         let gateway = place.start().unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(gateway.gate().admit().is_err(), taken_over, "{name}: {:#?}", gateway.snapshot().drain);
-        assert!(Snapshot::read(&place.home).is_ok(), "{name}: the status was replaced");
+        let status =
+            Snapshot::read(&place.home).unwrap_or_else(|error| panic!("{name}: the status was not replaced: {error}"));
+        let said = status.drain.reconciler.last_error.unwrap_or_default();
+        assert_eq!(said.contains("the earlier status can't be read"), !parses, "{name}: it says {said:?}");
         place.assert_untouched(&name);
         attempts += 1;
     }
     assert_eq!(attempts, 25 + 11);
+    attempts
 }
 
-#[test]
-fn a_status_that_is_taken_away_or_replaced_is_published_again() {
+pub fn a_status_that_is_taken_away_or_replaced_is_published_again() -> usize {
     let place = Place::new();
     let gateway = place.gateway();
     let ours = |status: &Snapshot| status.drain.incarnation == *gateway.controller().incarnation();
@@ -559,10 +643,10 @@ fn a_status_that_is_taken_away_or_replaced_is_published_again() {
         attempts += 1;
     }
     assert_eq!(attempts, 4);
+    attempts
 }
 
-#[test]
-fn whatever_stands_in_the_place_of_the_lock_is_a_clear_error_and_is_left_alone() {
+pub fn whatever_stands_in_the_place_of_the_lock_is_a_clear_error_and_is_left_alone() -> usize {
     let mut attempts = 0;
     let devices = if makes_devices() { &DEVICES[..] } else { &[] };
     let second_name: [(&str, Make, &str); 1] = [(
@@ -577,7 +661,11 @@ fn whatever_stands_in_the_place_of_the_lock_is_a_clear_error_and_is_left_alone()
         let error = place.start().map(drop).expect_err(name);
         assert!(matches!(error, StartError::Lock(LockError::Unusable { .. })), "{name}: {error:?}");
         let text = error.to_string();
-        assert!(text.contains("home"), "{name}: it names where: {text}");
+        let home = place.home.path().to_string_lossy();
+        assert!(
+            text.contains(&*home) && text.len() > home.len() + 30,
+            "{name}: it names the home and the cause: {text}"
+        );
         assert!(!place.home.status().exists(), "{name}: nothing is published without the lock");
         let after = fs::symlink_metadata(place.home.lock_path()).expect("left alone").ino();
         assert_eq!(before, after, "{name}");
@@ -586,30 +674,30 @@ fn whatever_stands_in_the_place_of_the_lock_is_a_clear_error_and_is_left_alone()
         attempts += 1;
     }
     assert_eq!(attempts, KINDS.len() + devices.len() + 1);
+    attempts
 }
 
-#[test]
-fn a_second_gateway_in_a_home_is_told_who_is_there() {
+pub fn a_second_gateway_in_a_home_is_told_who_is_there() -> usize {
     let place = Place::new();
     let gateway = place.gateway();
     let error = place.start().map(drop).expect_err("one gateway for each home");
     assert!(matches!(error, StartError::Lock(LockError::InUse { .. })), "{error:?}");
     assert!(error.to_string().contains(gateway.controller().incarnation().as_str()), "{error}");
     assert!(gateway.gate().admit().is_ok(), "the first one is none the worse for it");
+    1
 }
 
-#[test]
-fn a_home_that_is_no_folder_is_a_clear_error() {
+pub fn a_home_that_is_no_folder_is_a_clear_error() -> usize {
     let place = Place::new();
     fs::remove_dir(place.home.path()).expect("empty");
     fs::write(place.home.path(), "no folder").expect("writable");
     let error = place.start().map(drop).expect_err("no folder");
     assert!(matches!(error, StartError::Lock(LockError::Unusable { .. })), "{error:?}");
     assert_eq!(fs::read_to_string(place.home.path()).expect("left alone"), "no folder");
+    1
 }
 
-#[test]
-fn a_home_that_goes_away_closes_the_gate_and_one_that_comes_back_opens_it() {
+pub fn a_home_that_goes_away_closes_the_gate_and_one_that_comes_back_opens_it() -> usize {
     let place = Place::new();
     let gateway = place.gateway();
     let away = place.folder.path().join("outside/away");
@@ -627,18 +715,25 @@ fn a_home_that_goes_away_closes_the_gate_and_one_that_comes_back_opens_it() {
     fs::rename(&away, place.home.path()).expect("writable");
     published(&gateway, "the home is back", |status| status.drain.revision > before);
     reopened(&gateway, "the home is back");
+    1
 }
 
-/// Set for the child that has given up root's rights.
-const UNPRIVILEGED: &str = "GATEWAY_DRAIN_TEST_UNPRIVILEGED_HOME";
-const NOBODY: u32 = 65534;
-
-/// What may not be read is not absent. Root may read everything, so as root this runs in a child that is nobody.
-#[test]
-fn what_may_not_be_read_holds_the_gate_or_is_a_clear_error() {
-    if let Some(folder) = std::env::var_os(UNPRIVILEGED) {
-        return unreadable_rows(Path::new(&folder));
+/// A sound text with some bytes of it changed, left out, doubled or replaced by words of the wire.
+fn fuzzed(sound: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
+    const WORDS: [&[u8]; 10] =
+        [b"{", b"}", b"[", b"null", b"-1", b"1e308", b"\"\"", b"\"cancel\"", b"\\ud800", b"18446744073709551616"];
+    let mut bytes = sound.to_vec();
+    for _ in 0..random.usize(1..6) {
+        let at = random.usize(..=bytes.len());
+        let until = (at + random.usize(..8)).min(bytes.len());
+        match random.u8(..4) {
+            0 => drop(bytes.drain(at..until)),
+            1 => bytes[at..until].iter_mut().for_each(|byte| *byte = random.u8(..)),
+            2 => drop(bytes.splice(at..until, random.choice(WORDS).unwrap_or_default().iter().copied())),
+            _ => bytes.extend_from_within(at..until),
+        }
     }
+<<<<<<< HEAD
     let folder = tempfile::tempdir().expect("a temporary folder");
     if !rustix::process::geteuid().is_root() {
         return unreadable_rows(folder.path());
@@ -662,55 +757,69 @@ fn what_may_not_be_read_holds_the_gate_or_is_a_clear_error() {
     let failed = format!("as nobody: {said}{}", String::from_utf8_lossy(&child.stderr));
     assert!(child.status.success(), "{failed}");
     assert!(said.contains("5 attempts as an ordinary user"), "{failed}");
+=======
+    bytes
+>>>>>>> 672306c (Make the hostile attempts one table, and add fuzzed files, tokens, headers, and another user's files)
 }
 
-fn unreadable_rows(folder: &Path) {
+/// 400 markers and 400 hold files of a fixed seed. What happens to be a request of another boot, or one that gives up a
+/// hold, holds nothing by right and is left out.
+pub fn no_fuzzed_request_opens_the_gate() -> usize {
+    let place = Place::in_memory();
+    let gateway = place.gateway();
+    let channel = Channel::new(place.home.clone());
+    let mut random = fastrand::Rng::with_seed(0x5eed);
+    let sound =
+        request_file::to_bytes(&Request::begin(RequestId::marker(), "ops").reason("upgrade"), &Epoch::current());
     let mut attempts = 0;
-    let mut home = || {
-        attempts += 1;
-        let home = Home::at(folder.join(format!("home-{attempts}")));
-        fs::create_dir_all(home.holds_folder()).expect("writable");
-        home
-    };
-    let start = |home: &Home| Reconciler::start(home.clone(), Options::default());
-    let forbid = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0o000)).expect("one's own");
-    let make = |path: &Path| {
-        fs::write(path, OUTSIDE).expect("writable");
-        forbid(path);
-    };
-
-    let (marker, hold, holds) = (home(), home(), home());
-    make(&marker.marker());
-    make(&hold.holds_folder().join("upgrade.json"));
-    forbid(&holds.holds_folder());
-    for (home, id) in [(&marker, "marker"), (&hold, "upgrade"), (&holds, "!holds")] {
-        let gateway = start(home).expect("the home is usable");
-        let found = held(&gateway, id, id);
-        assert!(found.reason.contains("Permission denied"), "{id}: the status says {:?}", found.reason);
-        assert_eq!(gateway.controller().state(), DrainState::ExternalDraining);
+    for id in [RequestId::marker(), RequestId::new("upgrade").expect("a name")] {
+        let path = place.home.request_path(&id);
+        for case in 0..400 {
+            let content = fuzzed(&sound, &mut random);
+            fs::write(place.home.path().join(".aside"), &content).expect("writable");
+            fs::rename(place.home.path().join(".aside"), &path).expect("writable");
+            gateway.kick();
+            let holds = match channel.find(&id) {
+                Found::Stale { .. } | Found::Absent => false,
+                Found::Valid(request) => request.action == Action::Begin && request.unready_delay.is_zero(),
+                Found::Unreadable { .. } => true,
+            };
+            if holds {
+                held(&gateway, id.as_str(), &format!("case {case} of {id}: {}", content.escape_ascii()));
+                attempts += 1;
+            }
+            remove(&path);
+            gateway.kick();
+            reopened(&gateway, &format!("case {case} of {id}"));
+        }
     }
-    fs::set_permissions(holds.holds_folder(), Permissions::from_mode(0o700)).expect("one's own");
-
-    let lock = home();
-    make(&lock.lock_path());
-    let error = start(&lock).map(drop).expect_err("the lock may not be opened");
-    assert!(error.to_string().contains("Permission denied"), "{error}");
-
-    let read_only = home();
-    fs::set_permissions(read_only.path(), Permissions::from_mode(0o500)).expect("one's own");
-    let error = start(&read_only).map(drop).expect_err("nothing may be made there");
-    assert!(error.to_string().contains("Permission denied"), "{error}");
-    fs::set_permissions(read_only.path(), Permissions::from_mode(0o700)).expect("one's own");
-    println!("{attempts} attempts as an ordinary user");
+    place.assert_untouched("requests");
+    assert!(attempts > 600, "{attempts} of 800 asked for something");
+    attempts
 }
 
-#[test]
-fn another_umask_changes_nothing_of_who_may_read_what_is_written() {
-    let place = Place::new();
-    let _gateway = place.gateway();
-    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
-    let names: [OsString; 2] = ["gateway_state.json".into(), "gateway.lock".into()];
-    for name in names {
-        assert_eq!(mode(&place.home.path().join(&name)), 0o600, "{name:?} is its owner's alone");
+/// 300 statuses of a fixed seed.
+pub fn no_fuzzed_status_opens_the_gate_of_a_gateway_that_starts_under_the_marker() -> usize {
+    let place = Place::in_memory();
+    let gateway = place.gateway();
+    Channel::new(place.home.clone())
+        .write(&Request::begin(RequestId::new("a").expect("a name"), "ops"))
+        .expect("written");
+    held(&gateway, "a", "a hold for the status to tell of");
+    let sound = fs::read(place.home.status()).expect("published");
+    drop(gateway);
+    fs::remove_dir_all(place.home.holds_folder()).expect("removable");
+    File::create(place.home.marker()).expect("touched");
+    let mut random = fastrand::Rng::with_seed(0x5eed);
+    let mut attempts = 0;
+    for case in 0..300 {
+        let content = fuzzed(&sound, &mut random);
+        fs::write(place.home.status(), &content).expect("writable");
+        let gateway = place.start().unwrap_or_else(|error| panic!("case {case}: {error}"));
+        assert!(gateway.gate().admit().is_err(), "case {case} opened the gate: {}", content.escape_ascii());
+        assert!(Snapshot::read(&place.home).is_ok(), "case {case}: the status was not replaced");
+        attempts += 1;
     }
+    place.assert_untouched("statuses");
+    attempts
 }
