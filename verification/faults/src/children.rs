@@ -1,25 +1,28 @@
 //! Child processes of this program in one of its roles, and ending them.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 /// A child in a role, free or traced by the stepper. Dropping it kills it.
 pub struct Role {
     child: Child,
-    pub stdout: BufReader<ChildStdout>,
+    stdout: BufReader<ChildStdout>,
+    printed: Vec<String>,
+    ended: Option<ExitStatus>,
 }
 
 impl Role {
     fn spawn(command: &mut Command) -> io::Result<Self> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no output"))?;
-        Ok(Self { child, stdout: BufReader::new(stdout) })
+        Ok(Self { child, stdout: BufReader::new(stdout), printed: Vec::new(), ended: None })
     }
 
     /// Starts the role and lets it begin.
     pub fn start(role: &[String]) -> io::Result<Self> {
-        Self::start_as(Command::new(THIS_PROGRAM).args(role))
+        Self::start_as(command(role).stderr(complaints(role)))
     }
 
     /// As [`start`](Self::start), with a command of the caller's.
@@ -33,6 +36,7 @@ impl Role {
     pub fn stepped(at: u64, stop_ms: u64, role: &[String]) -> io::Result<Self> {
         let mut command = Command::new(THIS_PROGRAM);
         command.args(["stepper", "--at", &at.to_string(), "--stop-ms", &stop_ms.to_string(), "--"]).args(role);
+        command.stderr(complaints(role));
         let mut started = Self::spawn(&mut command)?;
         let traced = started.line()?;
         if !traced.starts_with("traced") {
@@ -40,6 +44,10 @@ impl Role {
         }
         started.tell("begin");
         Ok(started)
+    }
+
+    pub fn process(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
     }
 
     pub fn pid(&self) -> u32 {
@@ -57,6 +65,7 @@ impl Role {
     pub fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         self.stdout.read_line(&mut line)?;
+        self.printed.push(line.trim_end().into());
         Ok(line.trim_end().into())
     }
 
@@ -65,16 +74,31 @@ impl Role {
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) -> io::Result<()> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        Ok(rustix::process::kill_process(pid, signal)?)
+        Ok(rustix::process::kill_process(self.process(), signal)?)
     }
 
-    /// Closes its input, and gives what it still prints once it has ended.
-    pub fn ends(&mut self) -> io::Result<Vec<String>> {
+    /// Closes its input, waits until it and whatever it has started have ended, and gives all that it has printed.
+    pub fn ends(&mut self) -> io::Result<&[String]> {
         drop(self.child.stdin.take());
-        let lines = (&mut self.stdout).lines().collect();
-        self.child.wait()?;
-        lines
+        for line in (&mut self.stdout).lines() {
+            self.printed.push(line?);
+        }
+        self.ended = Some(self.child.wait()?);
+        Ok(&self.printed)
+    }
+
+    /// Whether it has been seen to end by a signal.
+    pub fn was_killed(&self) -> bool {
+        self.ended.is_some_and(|status| status.signal().is_some())
+    }
+
+    /// What it says on its standard error, if that was piped, once it has ended.
+    pub fn complains(&mut self) -> io::Result<String> {
+        let mut text = String::new();
+        if let Some(stderr) = &mut self.child.stderr {
+            stderr.read_to_string(&mut text)?;
+        }
+        Ok(text)
     }
 
     pub fn kill(&mut self) {
@@ -93,6 +117,39 @@ impl Drop for Role {
 /// This very program, also if it has been built anew since it was started.
 pub const THIS_PROGRAM: &str = "/proc/self/exe";
 
+/// The secret of every endpoint here.
+pub const SECRET: &str = "faults-Aq9ZxW7vBn2MkLp5TgYhUj8RfEdCv4XsQo1Iu6Hy";
+
+/// The name under which this program is the command line.
+pub const TOOL: &str = "gateway-drain";
+
+/// This program in a role.
+pub fn command(role: &[String]) -> Command {
+    let mut command = Command::new(THIS_PROGRAM);
+    match role.split_first() {
+        Some((name, arguments)) if name == TOOL => command.arg0(TOOL).args(arguments),
+        _ => command.args(role),
+    };
+    command.env("HERMES_DASHBOARD_DRAIN_SECRET", SECRET);
+    command
+}
+
+/// Where a role's messages go: the command line tells of its progress, which nobody reads here.
+fn complaints(role: &[String]) -> Stdio {
+    if role.first().is_some_and(|name| name == TOOL) { Stdio::null() } else { Stdio::inherit() }
+}
+
+/// The command line, in a home.
+pub fn tool(home: &Path, arguments: &[&str]) -> Vec<String> {
+    let home = home.to_string_lossy();
+    let head = [TOOL, "--home", &home, "--owner", "ann", "--patience", "2s"];
+    head.iter().chain(arguments).map(ToString::to_string).collect()
+}
+
+pub fn endpoint(home: &Path) -> Vec<String> {
+    ["endpoint", "--home", &home.to_string_lossy()].map(ToString::to_string).into()
+}
+
 pub fn gateway(home: &Path, evidence: &Path, tick_ms: u64, workers: u64) -> Vec<String> {
     let (tick, workers) = (tick_ms.to_string(), workers.to_string());
     role("gateway", home, evidence, &["--tick-ms", &tick, "--workers", &workers])
@@ -102,8 +159,8 @@ pub fn controller(home: &Path, evidence: &Path, name: &str, rounds: u64) -> Vec<
     role("controller", home, evidence, &["--name", name, "--rounds", &rounds.to_string()])
 }
 
-pub fn dashboard(home: &Path, evidence: &Path, rounds: u64) -> Vec<String> {
-    role("dashboard", home, evidence, &["--rounds", &rounds.to_string()])
+pub fn script(home: &Path, evidence: &Path, rounds: u64) -> Vec<String> {
+    role("script", home, evidence, &["--rounds", &rounds.to_string()])
 }
 
 fn role(name: &str, home: &Path, evidence: &Path, more: &[&str]) -> Vec<String> {

@@ -1,10 +1,10 @@
-//! Kills: of a gateway, of a controller and of a dashboard's endpoint, before each of their steps and at random times.
+//! Kills of a gateway before each of its steps, stops of its successor, and kills of everything at random times.
 
 use crate::children::{self, Role};
 use crate::evidence::{self, Log};
 use crate::oracle::{Granted, Lies, Oracle};
 use crate::report::{Row, grouped};
-use crate::roles::{LEASE, Pressure, answer, pause, wait_for};
+use crate::roles::{LEASE, answer, pause, wait_for};
 use gateway_drain::control::Found;
 use gateway_drain::hold::{Ending, Incarnation, Nonce, Outcome};
 use gateway_drain::reconciler::Options;
@@ -15,13 +15,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const PART: &str = "Crashes";
+pub const PART: &str = "Crashes";
 /// More than this long nothing may take here: a run that hangs is a fault.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// A tick that never comes: the gateway looks when it is told to.
 const NEVER: Duration = Duration::from_secs(3600);
 /// No sequence here has more steps.
-const MOST_STEPS: u64 = 2000;
+pub const MOST_STEPS: u64 = 2000;
 
 /// A home of its own, in memory where there is such a place.
 pub struct Place {
@@ -34,11 +34,20 @@ pub struct Place {
 impl Place {
     pub fn new() -> io::Result<Self> {
         let memory = Path::new("/dev/shm");
-        let folder = if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? };
+        let folder = if memory.is_dir() {
+            tempfile::Builder::new().prefix("gateway-drain-faults-").tempdir_in(memory)?
+        } else {
+            tempfile::tempdir()?
+        };
         let home = Home::at(folder.path().join("home"));
         std::fs::create_dir(home.path())?;
         let evidence = folder.path().join("evidence");
         Ok(Self { _folder: folder, channel: Channel::new(home.clone()), home, evidence })
+    }
+
+    /// Where a token is kept meanwhile.
+    pub fn token(&self) -> std::path::PathBuf {
+        self.evidence.with_extension("token")
     }
 
     pub fn start(&self, tick: Duration) -> Result<Reconciler, String> {
@@ -53,17 +62,17 @@ impl Place {
     }
 }
 
-fn hold() -> RequestId {
+pub fn hold() -> RequestId {
     RequestId::new("a").unwrap_or_else(|_| RequestId::marker())
 }
 
 /// No lease that runs now ends later than this.
-fn latest_end() -> Duration {
+pub fn latest_end() -> Duration {
     Duration::from_nanos(evidence::now()) + LEASE
 }
 
 /// Notes every file of the channel that isn't whole, and gives the number of temporary files.
-fn whole(row: &mut Row, place: &Place) -> u64 {
+pub fn whole(row: &mut Row, place: &Place) -> u64 {
     let mut temporary = 0;
     let status = Snapshot::read(&place.home);
     let absent = matches!(&status, Err(error) if error.kind() == io::ErrorKind::NotFound);
@@ -85,7 +94,7 @@ fn whole(row: &mut Row, place: &Place) -> u64 {
 }
 
 /// Ends every hold that is left, as an operator may.
-fn override_all(place: &Place, gateway: &Reconciler) -> io::Result<bool> {
+pub fn override_all(place: &Place, gateway: &Reconciler) -> io::Result<bool> {
     place.channel.remove(&RequestId::marker())?;
     for hold in gateway.controller().holds() {
         if !hold.id.is_marker() && RequestId::new(hold.id.as_str()).is_ok() {
@@ -147,7 +156,7 @@ fn set(place: &Place, before: Before) -> Result<(Oracle, Option<Nonce>), String>
     Ok((oracle, commit.nonce))
 }
 
-fn commit(seen: &Snapshot) -> Request {
+pub fn commit(seen: &Snapshot) -> Request {
     Request::commit(hold(), "ann", seen.drain.incarnation.clone(), seen.drain.generation)
 }
 
@@ -224,20 +233,20 @@ impl Life<'_> {
 
 /// What became of the kills of one row.
 #[derive(Default)]
-struct Kills {
-    steps: BTreeMap<String, u64>,
-    temporary: u64,
+pub struct Kills {
+    pub steps: BTreeMap<String, u64>,
+    pub temporary: u64,
     closed: u64,
     open: u64,
-    expired: u64,
+    pub expired: u64,
 }
 
 impl Kills {
-    fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.steps.values().sum()
     }
 
-    fn steps(&self) -> String {
+    pub fn steps(&self) -> String {
         let steps: Vec<String> = self.steps.iter().map(|(step, times)| format!("{step} {times}")).collect();
         steps.join(", ")
     }
@@ -371,69 +380,10 @@ fn stopped_once(row: &mut Row, at: u64) -> Result<bool, String> {
     Ok(true)
 }
 
-/// A writer of the channel, killed before each of its steps while a gateway runs under load.
-pub fn writer_at_each_step(tried: &'static str, role: impl Fn(&Place) -> Vec<String>, stride: u64) -> Row {
-    let mut row = Row::new(PART, tried, "kills");
-    let result = writer(&mut row, role, stride);
-    row.some("the run", result);
-    row
-}
-
-fn writer(row: &mut Row, role: impl Fn(&Place) -> Vec<String>, stride: u64) -> Result<(), String> {
-    let text = |error: io::Error| error.to_string();
-    let place = Place::new().map_err(text)?;
-    let gateway = place.start(Duration::from_millis(2))?;
-    let mut pressure = Pressure::on(gateway.gate(), &place.evidence, 2).map_err(text)?;
-    let log = Log::open(&place.evidence).map_err(text)?;
-    log.say(&format!("up {}", gateway.controller().incarnation()));
-    let mut kills = Kills::default();
-    let mut at = 1;
-    while at < MOST_STEPS {
-        let mut writer = Role::stepped(at, 0, &role(&place)).map_err(text)?;
-        let printed = writer.ends().map_err(text)?;
-        let Some(step) = printed.iter().find_map(|line| line.strip_prefix("killed ")) else { break };
-        *kills.steps.entry(step.to_owned()).or_default() += 1;
-        whole(row, &place);
-        let holds = gateway.controller().holds();
-        for hold in &holds {
-            let short = hold.commit.is_some() || hold.expires_at <= latest_end();
-            row.must(short, || format!("before step {at}: no lease ends it in time: {hold:?}"));
-        }
-        if holds.iter().all(|hold| hold.commit.is_none()) && at % 16 == 1 {
-            let opened = wait_for(LEASE * 3, || gateway.gate().admit().is_ok().then_some(()));
-            row.must(opened.is_some(), || format!("before step {at}: wedged beyond the lease: {holds:?}"));
-            kills.expired += 1;
-        }
-        // Whatever is left is ended as an operator would, in the evidence first.
-        for hold in &holds {
-            log.say(&format!("overriding {}", hold.id));
-        }
-        let opened = override_all(&place, &gateway).map_err(text)?;
-        row.must(opened, || format!("before step {at}: wedged under {:?}", gateway.controller().holds()));
-        at += stride;
-    }
-    row.must(at < MOST_STEPS, || "the sequence has no end".into());
-    pressure.ends();
-    let audit = evidence::audit(&place.evidence).map_err(text)?;
-    row.times = kills.count();
-    row.happened = format!(
-        "{}. {} turns pressed on the gate; told drained {}, committed {}, all of it true; {} times the lease was left to \
-         run out, and did.",
-        kills.steps(),
-        grouped(audit.turns as u64),
-        grouped(audit.told_drained as u64),
-        grouped(audit.told_committed as u64),
-        kills.expired
-    );
-    row.must(audit.told_drained > 0 && audit.turns > 0, || "nothing was told, or nothing ran".into());
-    audit.false_words.into_iter().for_each(|word| row.must(false, || word));
-    Ok(())
-}
-
 /// Everything at once, killed at random times.
 pub fn at_random_times(kills: u64, seed: u64) -> Row {
     let tried =
-        "a gateway, two controllers and a dashboard's endpoint in one home, one of them killed at a random time";
+        "a gateway, two controllers and a script with the marker in one home, one of them killed at a random time";
     let mut row = Row::new(PART, tried, "kills");
     let result = random(&mut row, kills, seed);
     row.some("the run", result);
@@ -462,7 +412,7 @@ fn operate(place: &Place, log: &Log, alive: &[u32], random: &mut fastrand::Rng) 
 }
 
 fn random(row: &mut Row, kills: u64, seed: u64) -> Result<(), String> {
-    const NAMES: [&str; 4] = ["gateway", "controller", "controller", "dashboard"];
+    const NAMES: [&str; 4] = ["gateway", "controller", "controller", "script"];
     let text = |error: io::Error| error.to_string();
     let place = Place::new().map_err(text)?;
     let log = Log::open(&place.evidence).map_err(text)?;
@@ -471,7 +421,7 @@ fn random(row: &mut Row, kills: u64, seed: u64) -> Result<(), String> {
         0 => children::gateway(place.home.path(), &place.evidence, 3, 2),
         1 => children::controller(place.home.path(), &place.evidence, "one", u64::MAX),
         2 => children::controller(place.home.path(), &place.evidence, "two", u64::MAX),
-        _ => children::dashboard(place.home.path(), &place.evidence, u64::MAX),
+        _ => children::script(place.home.path(), &place.evidence, u64::MAX),
     };
     let mut all: Vec<Role> = (0..4).map(|which| Role::start(&role(which))).collect::<Result<_, _>>().map_err(text)?;
     let mut killed: BTreeMap<&str, u64> = BTreeMap::new();

@@ -59,8 +59,8 @@ pub fn audit(path: &Path) -> io::Result<Audit> {
     let mut last_alive: HashMap<u32, u64> = HashMap::new();
     let mut dead: HashMap<u32, u64> = HashMap::new();
     let mut incarnations: HashMap<&str, u32> = HashMap::new();
-    // Grants, by hold: from when, until when.
-    let mut grants: HashMap<&str, (u64, Option<u64>)> = HashMap::new();
+    // Grants: of which hold, from when, until when. A hold's name may be used again.
+    let mut grants: Vec<(&str, u64, Option<u64>)> = Vec::new();
     let mut drained = Vec::new();
     for line in text.lines() {
         let words: Vec<&str> = line.split(' ').collect();
@@ -83,12 +83,11 @@ pub fn audit(path: &Path) -> io::Result<Audit> {
             }
             ("committed", [hold]) => {
                 audit.told_committed += 1;
-                grants.insert(hold, (time, None));
+                grants.push((hold, time, None));
             }
             ("withdrawing" | "overriding", [hold]) => {
-                if let Some((_, until @ None)) = grants.get_mut(hold) {
-                    *until = Some(time);
-                }
+                let open = grants.iter_mut().filter(|(of, _, until)| of == hold && until.is_none());
+                open.for_each(|(.., until)| *until = Some(time));
             }
             _ => {}
         }
@@ -108,7 +107,7 @@ pub fn audit(path: &Path) -> io::Result<Audit> {
         })
         .collect();
     spans.sort_unstable();
-    for (hold, (from, until)) in grants {
+    for (hold, from, until) in grants {
         // E1: no turn in flight from the grant until the hold ends.
         let until = until.unwrap_or(u64::MAX);
         if let Some((start, end, process)) = spans.iter().find(|(start, end, _)| *start < until && *end > from) {
@@ -141,6 +140,9 @@ mod tests {
         assert_eq!(audited(across).false_words.len(), 1);
         let cut_off_by_a_kill = "1 7 start 1\n3 8 committed a\n4 9 killing 7\n5 8 withdrawing a\n";
         assert_eq!(audited(cut_off_by_a_kill).false_words.len(), 1);
+        let under_a_name_that_is_used_again =
+            "1 8 committed a\n2 7 start 1\n3 8 withdrawing a\n4 7 end 1\n5 8 committed a\n6 8 withdrawing a\n";
+        assert_eq!(audited(under_a_name_that_is_used_again).false_words.len(), 1);
         let after_its_owner_died = "3 8 committed a\n4 9 dead 8\n9 7 start 1\n";
         assert_eq!(audited(after_its_owner_died).false_words.len(), 1);
     }

@@ -8,12 +8,16 @@
 mod children;
 mod crashes;
 mod evidence;
+mod hostile;
 mod load;
 mod oracle;
 mod report;
 mod resources;
 mod roles;
+#[path = "../../../tests/serving/mod.rs"]
+mod serving;
 mod stepper;
+mod writers;
 
 use clap::{Parser, Subcommand};
 use report::Row;
@@ -30,6 +34,9 @@ struct Args {
     /// Where the table goes. [default: docs/reliability.md of this repository]
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Write no page, and fail if the rows are not those of the page that is there.
+    #[arg(long)]
+    check: bool,
     /// For how long the load runs, at least.
     #[arg(long, default_value_t = 300)]
     load_seconds: u64,
@@ -43,7 +50,7 @@ struct Args {
     #[arg(long)]
     seed: Option<u64>,
     /// Only this part; can be given again.
-    #[arg(long, value_parser = ["crashes", "resources", "load"])]
+    #[arg(long, value_parser = ["crashes", "resources", "hostile", "load"])]
     only: Vec<String>,
 }
 
@@ -73,7 +80,7 @@ enum Role {
         rounds: u64,
     },
     #[command(hide = true)]
-    Dashboard {
+    Script {
         #[arg(long)]
         home: PathBuf,
         #[arg(long)]
@@ -81,6 +88,18 @@ enum Role {
         #[arg(long)]
         rounds: u64,
     },
+    #[command(hide = true)]
+    Endpoint {
+        #[arg(long)]
+        home: PathBuf,
+    },
+    #[command(hide = true)]
+    Act {
+        #[arg(long)]
+        evidence: PathBuf,
+    },
+    #[command(hide = true)]
+    Case { number: usize, folder: PathBuf },
     #[command(hide = true)]
     Starved { home: PathBuf },
     #[command(hide = true)]
@@ -111,7 +130,10 @@ fn play(role: Role) -> Result<(), Box<dyn Error>> {
             roles::gateway(&home, &evidence, Duration::from_millis(tick_ms), workers)
         }
         Role::Controller { home, evidence, name, rounds } => Ok(roles::controller(&home, &evidence, &name, rounds)?),
-        Role::Dashboard { home, evidence, rounds } => Ok(roles::dashboard(&home, &evidence, rounds)?),
+        Role::Script { home, evidence, rounds } => Ok(roles::script(&home, &evidence, rounds)?),
+        Role::Endpoint { home } => roles::endpoint(&home),
+        Role::Act { evidence } => Ok(writers::act(&evidence)?),
+        Role::Case { number, folder } => Ok(hostile::case(number, &folder)?),
         Role::Starved { home } => resources::starved(&home),
         Role::Load { seconds, turns, drains } => load::run(seconds, turns, drains),
         Role::Million => load::million(),
@@ -123,6 +145,11 @@ fn play(role: Role) -> Result<(), Box<dyn Error>> {
 type Part<'a> = (&'a str, &'a dyn Fn() -> Vec<Row>);
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
+    if std::env::args_os().next().is_some_and(|name| name == children::TOOL) {
+        // As every role: so that it is traced from its first step on.
+        std::io::stdin().lines().next();
+        return Ok(gateway_drain::cli::main());
+    }
     let args = Args::parse();
     if let Some(role) = args.role {
         play(role)?;
@@ -131,27 +158,31 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let began = Instant::now();
     let seed = args.seed.unwrap_or_else(evidence::now);
     let crashes = || {
-        let controller =
-            |place: &crashes::Place| children::controller(place.home.path(), &place.evidence, "stepped", 1);
-        let dashboard = |place: &crashes::Place| children::dashboard(place.home.path(), &place.evidence, 2);
         vec![
             crashes::gateway_at_each_step(args.stride),
             crashes::start_stopped_at_each_step(args.stride),
-            crashes::writer_at_each_step(
+            writers::at_each_step(
                 "a controller killed before each step, from its begin to the end of its withdrawal",
-                controller,
+                &[writers::CONTROLLER],
                 args.stride,
             ),
-            crashes::writer_at_each_step(
-                "a dashboard's endpoint killed before each step of two begins and cancels",
-                dashboard,
+            writers::at_each_step(
+                "the command line killed before each step: `run`, `begin`, `wait`, `renew`, `commit`, `cancel`",
+                &writers::COMMANDS,
                 args.stride,
             ),
+            writers::at_each_step(
+                "a dashboard's endpoint killed before each step, as HTTP clients begin, commit and cancel",
+                &[writers::ENDPOINT],
+                args.stride,
+            ),
+            writers::at_random_times(args.random_kills / 4, seed),
             crashes::at_random_times(args.random_kills, seed),
         ]
     };
     let load = || load::rows(args.load_seconds);
-    let parts: [Part; 3] = [("crashes", &crashes), ("resources", &resources::rows), ("load", &load)];
+    let parts: [Part; 4] =
+        [("crashes", &crashes), ("resources", &resources::rows), ("hostile", &hostile::rows), ("load", &load)];
     let chosen = parts.iter().filter(|(name, _)| args.only.is_empty() || args.only.iter().any(|only| only == name));
     let mut rows: Vec<Row> = Vec::new();
     for (name, part) in chosen {
@@ -170,6 +201,15 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         row.faults.iter().take(5).for_each(|fault| println!("     {fault}"));
     }
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reliability.md");
-    report::write(&args.out.unwrap_or(page), &rows, began.elapsed(), seed)?;
-    Ok(if rows.iter().all(Row::passes) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let page = args.out.unwrap_or(page);
+    let mut differ = Vec::new();
+    if args.check {
+        differ = report::compare(&page, &rows)?;
+        for row in &differ {
+            println!("FAIL not passed in both this run and {}: {row}", page.display());
+        }
+    } else {
+        report::write(&page, &rows, began.elapsed(), seed)?;
+    }
+    Ok(if differ.is_empty() && rows.iter().all(Row::passes) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,5 +1,6 @@
 //! The table of `docs/reliability.md`: its numbers are those of the run that wrote it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io;
 use std::path::Path;
@@ -44,7 +45,8 @@ impl Row {
         let verdict = if self.passes() { "pass" } else { "**FAIL**" };
         let faults =
             if self.faults.is_empty() { String::new() } else { format!(" Fell short: {}.", self.faults.len()) };
-        format!("| {} | {} {} | {}{faults} | {verdict} |", self.tried, grouped(self.times), self.unit, self.happened)
+        let unit = if self.times == 1 { self.unit.trim_end_matches('s') } else { self.unit };
+        format!("| {} | {} {unit} | {}{faults} | {verdict} |", self.tried, grouped(self.times), self.happened)
     }
 }
 
@@ -61,14 +63,18 @@ const HEAD: &str = "\
 
 <!-- Written by `cargo run -p faults`: every number is one that its run counted. Do not edit. -->
 
-`cargo run -p faults --release` makes the faults below happen to real processes and real files, writes this page anew
-and exits non-zero if any row falls short. `.ci/faults` first installs what it needs.
+`cargo run -p faults` makes the faults below happen to real processes and real files, writes this page anew and exits
+non-zero if any row falls short; with `--check` it writes nothing and fails as well if its rows are not those of this page.
+`.ci/faults` first installs what it needs.
 
 A kill is SIGKILL. A step is a system call on a file (open, mkdir, lock, truncate, chmod, write, fsync, rename, unlink),
 counted over all threads of the process, and the process is killed right before it. After each kill: every file of the
 channel is whole; the dead gateway is known to be dead; the next start is closed or open as an oracle says, which knows
 only what was written and what was answered; no lease that it leaves is longer than the one asked for; and what remains
 can be ended. Everything that controllers were told is compared with what the gateways' turns wrote down themselves.
+
+The attempts of hostile input are those of `tests/hostile`, which every `cargo test` makes too. Each looks at the gate, at the
+status and at what lies outside the home, and none may take longer than two minutes.
 ";
 
 const TAIL: &str = "
@@ -77,6 +83,7 @@ const TAIL: &str = "
 - SIGKILL loses nothing that the kernel has taken over. What a power cut loses is the business of the model of the
   channel, which has a disk with a volatile and a durable half.
 - Kills at random times are as good as their number. The kills at each step are exact, for the sequences that are run.
+- The fuzzed input here is of fixed seeds. The fuzz targets in `fuzz`, which are guided by coverage, look further.
 - The kills run on a file system in memory where there is one; there an fsync costs nothing.
 ";
 
@@ -95,6 +102,18 @@ pub fn write(path: &Path, rows: &[Row], took: Duration, seed: u64) -> io::Result
     std::fs::write(path, text)
 }
 
+/// The rows of a page that passed, by what was tried.
+fn passed(page: &str) -> BTreeSet<&str> {
+    page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" | pass |")?.split(" | ").next()).collect()
+}
+
+/// What of this run and of the page is not in both as passed. The numbers are each run's own.
+pub fn compare(path: &Path, rows: &[Row]) -> io::Result<Vec<String>> {
+    let page = std::fs::read_to_string(path)?;
+    let (there, here) = (passed(&page), rows.iter().filter(|row| row.passes()).map(|row| row.tried).collect());
+    Ok(there.symmetric_difference(&here).map(ToString::to_string).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +126,16 @@ mod tests {
         assert!(row.passes());
         row.must(false, || "it broke".into());
         assert!(!row.passes());
+    }
+
+    #[test]
+    fn a_row_that_the_page_has_not_or_alone_has_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("page.md");
+        let row = |tried| Row { times: 1, ..Row::new("part", tried, "times") };
+        write(&path, &[row("both"), row("the page's")], Duration::ZERO, 0).unwrap();
+        assert_eq!(compare(&path, &[row("both"), row("the run's")]).unwrap(), ["the page's", "the run's"]);
+        assert_eq!(compare(&path, &[row("both"), row("the page's")]).unwrap(), [""; 0]);
     }
 
     #[test]

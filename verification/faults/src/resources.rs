@@ -9,19 +9,23 @@ use gateway_drain::control::Found;
 use gateway_drain::hold::{Denied, Ending, LeasePolicy, Outcome};
 use gateway_drain::{Channel, DrainState, Home, Reconciler, Refusal, Request, RequestId, Snapshot};
 use gateway_drain::{controller::Settings, reconciler::Options};
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::error::Error;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const PART: &str = "Resources";
 const PATIENCE: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(5);
 const ROUNDS: u64 = 20;
+/// An ordinary user: what is read-only is read-only to him.
+const NOBODY: u32 = 65534;
 
 type Outcomes = Result<String, Box<dyn Error>>;
 
@@ -131,26 +135,58 @@ fn full_disk() -> Outcomes {
 
 fn read_only() -> Outcomes {
     let place = Place::new()?;
-    let gateway = place.start(TICK)?;
-    let begun = hold();
-    must(place.ask(&gateway, &begun)? == Some(Outcome::Held), "not held")?;
-    let home = place.home.path();
-    mount_bind(home, home).map_err(|error| format!("a read-only folder needs root: {error}"))?;
-    let frozen = Mounted(home.into());
-    mount_remount(home, MountFlags::BIND | MountFlags::RDONLY, "")?;
-    must(place.channel.write(&hold()).is_err(), "a request was written to a read-only folder")?;
-    must(place.channel.remove(&begun.id).is_err(), "a request was removed from a read-only folder")?;
-    must(closed(&gateway), "a read-only folder opened the gate")?;
-    within("the lease ends the hold although nothing can be removed", || is_open(&gateway))?;
-    within("readiness says so", || gateway.unready().iter().any(|why| why.contains("can't be published")))?;
-    drop(gateway);
-    let error = place.start(TICK).err().ok_or("a start in a read-only home")?;
-    must(error.contains(&*home.to_string_lossy()), "the error doesn't name the home")?;
-    drop(frozen);
-    let gateway = place.start(TICK)?;
-    place.channel.remove(&begun.id)?;
-    within("open", || is_open(&gateway))?;
-    Ok("nothing changes but by time: a hold stays for its lease and no longer; a start fails and names the home".into())
+    let (home, outside) = (place.home.path(), place.evidence.parent().ok_or("no folder")?);
+    fs::set_permissions(outside, Permissions::from_mode(0o755))?;
+    chown(home, Some(NOBODY), Some(NOBODY))?;
+    let as_nobody = |role: &[String]| {
+        let mut command = children::command(role);
+        command.uid(NOBODY).gid(NOBODY);
+        command
+    };
+    let tool = |arguments: &[&str]| as_nobody(&children::tool(home, arguments)).stdin(Stdio::null()).output();
+    let role = children::gateway(home, &place.evidence, 5, 0);
+    let mut gateway = Role::start_as(&mut as_nobody(&role)).map_err(|error| format!("needs root: {error}"))?;
+    must(gateway.line()?.starts_with("up"), "the gateway didn't start")?;
+    must(tool(&["begin", "a", "--lease", "1s"])?.status.success(), "not held")?;
+    let freeze = |mode: u32| {
+        let folders = [home.to_owned(), place.home.holds_folder()];
+        folders.iter().try_for_each(|folder| fs::set_permissions(folder, Permissions::from_mode(mode)))
+    };
+    freeze(0o500)?;
+    let before = fs::read(place.home.status())?;
+    let refused = tool(&["begin", "b"])?;
+    must(!refused.status.success(), "a request was written to a read-only folder")?;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    must(said.contains("Permission denied"), &format!("the command line doesn't say why: {said}"))?;
+    let unready = |gateway: &mut Role| -> Result<String, Box<dyn Error>> {
+        gateway.tell("unready");
+        Ok(gateway.line()?)
+    };
+    let said = unready(&mut gateway)?;
+    must(said.contains("state: "), &format!("a read-only folder opened the gate: {said}"))?;
+    let began = Instant::now();
+    loop {
+        let said = unready(&mut gateway)?;
+        if said.contains("can't be published") && !said.contains("state: ") {
+            break;
+        }
+        must(began.elapsed() < PATIENCE, &format!("the lease should have ended the hold: {said}"))?;
+        pause(TICK);
+    }
+    must(fs::read(place.home.status())? == before, "a status was written into a read-only folder")?;
+    gateway.ends()?;
+    let mut next = Role::start_as(as_nobody(&role).stderr(Stdio::piped()))?;
+    must(next.line()?.is_empty(), "a start in a read-only home")?;
+    let error = next.complains()?;
+    must(error.contains(&*home.to_string_lossy()), &format!("the error doesn't name the home: {error}"))?;
+    freeze(0o700)?;
+    let mut next = Role::start_as(&mut as_nobody(&role))?;
+    must(next.line()?.starts_with("up"), "the home can be written to, and no gateway starts")?;
+    must(tool(&["cancel", "a"])?.status.success(), "the hold can't be cancelled")?;
+    within("open", || published(&place.home, |s| s.drain.state == DrainState::Running))?;
+    Ok("nothing changes but by time: a hold stays for its lease and no longer; the command line says why it can't write; a \
+        start fails and names the home"
+        .into())
 }
 
 fn lost_home() -> Outcomes {
@@ -306,6 +342,18 @@ fn faketime() -> Result<PathBuf, Box<dyn Error>> {
     library.into_iter().find(|path| path.is_file()).ok_or_else(|| "libfaketime is not installed".into())
 }
 
+/// What the library of a process of this number has left in memory, removed when this is dropped: a process that is killed
+/// doesn't do so itself.
+struct Faked(u32);
+
+impl Drop for Faked {
+    fn drop(&mut self) {
+        for name in ["faketime_shm_", "sem.faketime_sem_"] {
+            let _ = fs::remove_file(format!("/dev/shm/{name}{}", self.0));
+        }
+    }
+}
+
 fn stepped_clock(step: &str) -> Outcomes {
     let place = Place::new()?;
     let clock = place.evidence.with_extension("clock");
@@ -314,7 +362,9 @@ fn stepped_clock(step: &str) -> Outcomes {
     command.args(children::gateway(place.home.path(), &place.evidence, 5, 0));
     command.env("LD_PRELOAD", faketime()?).env("FAKETIME_TIMESTAMP_FILE", &clock);
     command.envs([("FAKETIME_NO_CACHE", "1"), ("DONT_FAKE_MONOTONIC", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]);
-    let _gateway = Role::start_as(&mut command)?;
+    let gateway = Role::start_as(&mut command)?;
+    let _traces = Faked(gateway.pid());
+    let _gateway = gateway;
     let day = |status: &Snapshot| status.updated_at.get(..10).unwrap_or_default().to_owned();
     let lasts = |since: Instant| -> Result<Duration, Box<dyn Error>> {
         within("the lease runs out", || {
@@ -379,7 +429,7 @@ fn another_boot() -> Outcomes {
 pub fn rows() -> Vec<Row> {
     let mut rows = vec![
         row("a full disk under a running gateway and under a start", "times", ROUNDS, full_disk),
-        row("the home made read-only under a held gate, and a start in it", "times", 5, read_only),
+        row("the home made read-only under a held gate of an ordinary user, and a start in it", "times", 5, read_only),
         row("the home moved away and back, taken over by another gateway, removed", "times", 5, lost_home),
         row(
             "no file descriptor left, with a turn in flight, under a marker and at a start",

@@ -1,10 +1,13 @@
-//! What the child processes do: a gateway, a controller that keeps to the protocol, a dashboard's endpoint.
+//! What the child processes do: a gateway, a controller that keeps to the protocol, a writer of the marker, a dashboard's
+//! endpoint. The command line is this program's too, under its name.
 //!
 //! Each reads one line before it begins, so that it can be traced from its first step on, and writes down in the evidence
 //! what it does and what it is told.
 
 use crate::evidence::{Log, now};
 use gateway_drain::hold::{Incarnation, Outcome};
+use gateway_drain::http::Endpoint;
+use gateway_drain::http::auth::{Settings, SharedSecret};
 use gateway_drain::reconciler::Options;
 use gateway_drain::{Channel, Gate, Home, Reconciler, Request, RequestId, Snapshot};
 use std::error::Error;
@@ -63,7 +66,7 @@ impl Pressure {
     }
 }
 
-/// A gateway that takes `look` and `shutdown` from its standard input and ends with it.
+/// A gateway that takes `look`, `unready` and `shutdown` from its standard input and ends with it.
 pub fn gateway(home: &Path, evidence: &Path, tick: Duration, workers: u64) -> Result<(), Box<dyn Error>> {
     let mut commands = io::stdin().lines();
     commands.next();
@@ -78,6 +81,7 @@ pub fn gateway(home: &Path, evidence: &Path, tick: Duration, workers: u64) -> Re
     for command in commands {
         match command?.as_str() {
             "look" => reconciler.kick(),
+            "unready" => println!("unready {}", reconciler.unready().join("; ")),
             "shutdown" => {
                 reconciler.controller().begin_shutdown(Duration::from_secs(5))?;
                 reconciler.controller().stopped().wait();
@@ -165,8 +169,8 @@ fn control(channel: &Channel, log: &Log, id: &RequestId, owner: &str) -> io::Res
     channel.remove(id).map(drop)
 }
 
-/// What a dashboard's endpoint does: writes the marker, waits for what the gateway makes of it, removes it again.
-pub fn dashboard(home: &Path, evidence: &Path, rounds: u64) -> io::Result<()> {
+/// A script that writes the marker, waits for what the gateway makes of it, and removes it again.
+pub fn script(home: &Path, evidence: &Path, rounds: u64) -> io::Result<()> {
     io::stdin().lines().next();
     let (channel, log) = (Channel::new(Home::at(home)), Log::open(evidence)?);
     for _ in 0..rounds {
@@ -187,5 +191,23 @@ pub fn dashboard(home: &Path, evidence: &Path, rounds: u64) -> io::Result<()> {
         pause(Duration::from_micros(fastrand::u64(..20_000)));
     }
     println!("done");
+    Ok(())
+}
+
+/// A dashboard's endpoint over a home, as a server of its own: prints its address, and ends with its standard input.
+pub fn endpoint(home: &Path) -> Result<(), Box<dyn Error>> {
+    io::stdin().lines().next();
+    let secret = SharedSecret::from_env(&Settings::default())?.ok_or("there is no secret")?;
+    let routes = Endpoint::of_home(Home::at(home)).verifier(secret).routes();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
+    println!("up {}", listener.local_addr()?);
+    let ends = runtime.spawn_blocking(|| io::stdin().lines().for_each(drop));
+    runtime.block_on(async {
+        tokio::select! {
+            served = axum::serve(listener, routes).into_future() => served,
+            _ = ends => Ok(()),
+        }
+    })?;
     Ok(())
 }

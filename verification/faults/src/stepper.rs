@@ -3,7 +3,7 @@
 //! The process is traced (`ptrace`), so that "before step k" is exact and each step is hit in turn, which no timer and no
 //! counter of a single thread could do. SIGKILL at the entry of a system call keeps the call from being made.
 
-use crate::children::THIS_PROGRAM;
+use crate::children;
 use crate::roles::pause;
 use nix::libc;
 use nix::sys::ptrace::{self, Options};
@@ -11,7 +11,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::io;
-use std::process::Command;
 use std::time::Duration;
 
 /// The system calls that count as steps, and their names.
@@ -41,7 +40,7 @@ const STEPS: &[(i64, &str)] = &[
 ///
 /// Prints `traced` once it is, `stopped` when it is stopped, and at the end `killed STEP` or `ended`.
 pub fn run(at: u64, stop: Duration, role: &[String]) -> io::Result<()> {
-    let child = Command::new(THIS_PROGRAM).args(role).spawn()?;
+    let child = children::command(role).spawn()?;
     let root = Pid::from_raw(child.id().cast_signed());
     ptrace::seize(root, Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_TRACECLONE | Options::PTRACE_O_EXITKILL)?;
     ptrace::interrupt(root)?;
