@@ -142,7 +142,7 @@ fn complaints(role: &[String]) -> Stdio {
 /// The command line, in a home.
 pub fn tool(home: &Path, arguments: &[&str]) -> Vec<String> {
     let home = home.to_string_lossy();
-    let head = [TOOL, "--home", &home, "--owner", "ann", "--patience", "2s"];
+    let head = [TOOL, "--home", &home, "--owner", "ann"];
     head.iter().chain(arguments).map(ToString::to_string).collect()
 }
 
