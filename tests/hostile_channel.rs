@@ -118,9 +118,12 @@ fn in_a_child(case: &another_user::Case, test: &str) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let program = folder.path().join("test");
     std::fs::copy(std::env::current_exe().expect("a test has a path"), &program).expect("room for the test");
+    // Below the name of the crate, which the harness leaves out.
+    let module = module_path!().split_once("::").map(|(_, module)| format!("{module}::")).unwrap_or_default();
+    let test = module + test;
     case.run(folder.path(), |place| {
         let mut command = std::process::Command::new(&program);
-        command.args(["--exact", test, "--nocapture"]).env(FOLDER, place);
+        command.args(["--exact", &test, "--nocapture"]).env(FOLDER, place);
         command
     });
 }

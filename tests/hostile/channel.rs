@@ -733,33 +733,7 @@ fn fuzzed(sound: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
             _ => bytes.extend_from_within(at..until),
         }
     }
-<<<<<<< HEAD
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    if !rustix::process::geteuid().is_root() {
-        return unreadable_rows(folder.path());
-    }
-    std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("root gives away");
-    let test = folder.path().join("test");
-    fs::copy(std::env::current_exe().expect("a test has a path"), &test).expect("room for the test");
-    fs::set_permissions(&test, Permissions::from_mode(0o755)).expect("just made");
-    // Below the name of the crate, which the harness leaves out.
-    let module = module_path!().split_once("::").map(|(_, module)| format!("{module}::")).unwrap_or_default();
-    let this = module + "what_may_not_be_read_holds_the_gate_or_is_a_clear_error";
-    let child = Command::new(&test)
-        .args(["--exact", &this, "--nocapture"])
-        .env(UNPRIVILEGED, folder.path())
-        .current_dir(folder.path())
-        .uid(NOBODY)
-        .gid(NOBODY)
-        .output()
-        .expect("root may become nobody");
-    let said = String::from_utf8_lossy(&child.stdout);
-    let failed = format!("as nobody: {said}{}", String::from_utf8_lossy(&child.stderr));
-    assert!(child.status.success(), "{failed}");
-    assert!(said.contains("5 attempts as an ordinary user"), "{failed}");
-=======
     bytes
->>>>>>> 672306c (Make the hostile attempts one table, and add fuzzed files, tokens, headers, and another user's files)
 }
 
 /// 400 markers and 400 hold files of a fixed seed. What happens to be a request of another boot, or one that gives up a
