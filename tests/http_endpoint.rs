@@ -4,8 +4,8 @@
 
 mod serving;
 
-use gateway_drain::control::Found;
-use gateway_drain::{Channel, DrainState, RequestId};
+use gateway_drain::control::{Epoch, Found};
+use gateway_drain::{Channel, DrainState, Request, RequestId};
 use serde_json::{Value, json};
 use serving::{Answer, Gateway, PEOPLE, PLACES, Place, Server, bearer};
 use std::time::Duration;
@@ -250,6 +250,35 @@ fn a_renewal_that_comes_just_too_late_is_told_so_and_leaves_no_new_hold() {
 }
 
 #[test]
+fn what_an_earlier_boot_left_is_told_apart_from_nothing() {
+    both(|place, gateway, server| {
+        let id = RequestId::new("upgrade").unwrap();
+        let earlier = Channel::of_epoch(gateway.home(), Epoch::from("another-boot:1".to_owned()));
+        earlier.write(&Request::begin(id, "alice")).unwrap();
+        gateway.until(|status| !status.drain.ignored.is_empty());
+        assert_eq!(server.hold("token-a", "upgrade").error(), (412, "other_epoch".into()), "{place:?}");
+        let renew = json!({"action": "renew", "request_id": "upgrade"}).to_string();
+        assert_eq!(server.drain("token-a", &renew).error(), (412, "other_epoch".into()));
+        begin(server, "token-b", "upgrade");
+    });
+}
+
+#[test]
+fn a_dashboard_in_another_epoch_than_its_gateway_says_so_and_writes_nothing() {
+    let gateway = Gateway::start_idle();
+    let server = Server::of(gateway.endpoint(Place::Dashboard).verifier(PEOPLE));
+    let path = gateway.home().status();
+    let status = std::fs::read_to_string(&path).unwrap();
+    let epoch = Epoch::current();
+    assert!(epoch.is_known(), "the epoch of this boot is not known");
+    std::fs::write(&path, status.replace(epoch.as_str(), "another-container:1")).unwrap();
+    let drain = json!({"action": "drain", "request_id": "upgrade"}).to_string();
+    assert_eq!(server.drain("token-a", &drain).error(), (412, "other_epoch".into()));
+    assert_eq!(server.hold("token-a", "upgrade").error(), (412, "other_epoch".into()));
+    assert_eq!(file_of(&gateway, "upgrade"), b"");
+}
+
+#[test]
 fn a_wait_whose_gateway_dies_is_never_answered_with_drained() {
     let gateway = Gateway::start();
     let server = Server::of(gateway.endpoint(Place::Dashboard).verifier(PEOPLE));
@@ -397,7 +426,9 @@ fn a_dead_gateway_is_never_reported_and_a_begin_is_kept_for_its_successor() {
 #[test]
 fn a_home_that_vanishes_is_a_503_and_readiness_says_why() {
     both(|place, gateway, server| {
-        std::fs::remove_dir_all(gateway.folder.path()).unwrap();
+        // In one step: a gateway that publishes meanwhile would put a file into a folder that is being emptied.
+        let away = tempfile::tempdir().unwrap();
+        std::fs::rename(gateway.folder.path(), away.path().join("gone")).unwrap();
         let begun = server.drain("token-a", r#"{"action":"drain","request_id":"upgrade"}"#);
         assert_eq!(begun.error(), (503, "unavailable".into()), "{place:?}");
         assert!(begun.json()["detail"].as_str().unwrap().contains("home"), "{}", begun.body);

@@ -47,10 +47,11 @@ impl Files {
         }
         let sight = Sight::of(status, id);
         let unknown = sight.hold.is_none() && sight.answers.is_empty() && !sight.is_ending();
-        if unknown && matches!(self.channel.find(id), Found::Absent) {
-            return Look::Removed;
+        match unknown.then(|| self.channel.find(id)) {
+            Some(Found::Absent) => Look::Removed,
+            Some(Found::Stale { epoch }) => Look::Stale(of_another_boot(&epoch)),
+            _ => Look::Seen(Box::new(sight)),
         }
-        Look::Seen(Box::new(sight))
     }
 
     /// Nobody lives there; perhaps the last one left word that it was going.
@@ -76,9 +77,7 @@ impl Files {
                 let why = format!("{}: it belongs to {:?}, and this is {owner:?}", Denied::NotYours, request.owner);
                 Err(Failure::Denied(why))
             }
-            Found::Stale { epoch } => {
-                Err(Failure::Ignored(format!("the request was written in another boot ({})", epoch.as_str())))
-            }
+            Found::Stale { epoch } => Err(Failure::Ignored(of_another_boot(&epoch))),
             Found::Unreadable { why, .. } => {
                 let path = self.home().request_path(id);
                 Err(Failure::Denied(format!("what stands at {} is no request: {why}", path.display())))
@@ -217,6 +216,10 @@ impl Files {
         let ours = snapshot.filter(|snapshot| Some(&snapshot.drain.incarnation) == live.as_ref());
         Ok(Status { readout, drain: ours.map(|snapshot| json!(snapshot.drain)) })
     }
+}
+
+fn of_another_boot(epoch: &Epoch) -> String {
+    format!("the request was written in another boot ({})", epoch.as_str())
 }
 
 /// The hold of this name, if it is committed.

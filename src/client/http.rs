@@ -68,6 +68,7 @@ impl Http {
             Ok(Some(standing)) => standing.into_look(),
             Ok(None) => Look::NoHold,
             Err(Failure::Unreachable(why)) => Look::Silent(why),
+            Err(Failure::Ignored(why)) => Look::Stale(why),
             Err(failure) => Look::Over(failure),
         }
     }
@@ -126,7 +127,7 @@ impl Http {
     pub(super) fn has_ended(&self, request: &Request) -> Result<bool, Failure> {
         match self.standing(&request.id) {
             Ok(standing) => Ok(standing.is_none()),
-            Err(Failure::LeaseLost(_) | Failure::ShuttingDown) => Ok(true),
+            Err(Failure::LeaseLost(_) | Failure::Ignored(_) | Failure::ShuttingDown) => Ok(true),
             Err(Failure::Unreachable(_)) => Ok(false),
             Err(failure) => Err(failure),
         }
@@ -186,6 +187,8 @@ impl Answer {
             (400 | 413 | 431, None) => Failure::Usage(detail),
             (404 | 405, None) => Failure::Usage(format!("there is no drain endpoint at this address: {detail}")),
             (403 | 429, None) => Failure::Denied(detail),
+            // Of another boot: nothing that a gateway was asked, and so no denial of its own.
+            (412, None) => Failure::Ignored(detail),
             (_, None) => Failure::Unreachable(detail),
         }))
     }

@@ -31,6 +31,8 @@ pub(super) enum Look {
     NoHold,
     /// The file of the hold is definitely not there, and the gateway knows no such hold.
     Removed,
+    /// What lies there under its name is of another epoch, and the gateway knows no such hold.
+    Stale(String),
     /// What has ended the hold, in the gateway's own words.
     Over(Failure),
     /// The living process's own status.
@@ -192,6 +194,9 @@ impl Watch {
                 return self.other_process(live).unwrap_or(silent);
             }
             Look::Removed if !written.nonces.is_empty() => return Verdict::Over(withdrawn()),
+            // What lay there before our own writing says nothing about it.
+            Look::Stale(_) if !self.known => return Verdict::Silent(UNANSWERED.into()),
+            Look::Stale(why) => return Verdict::Over(Failure::Ignored(why.clone())),
             Look::NoHold if self.known => return Verdict::Over(withdrawn()),
             Look::NoHold | Look::Removed => return Verdict::Silent(UNANSWERED.into()),
             Look::Seen(sight) => sight,

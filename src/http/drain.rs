@@ -7,7 +7,7 @@
 
 use super::asked::Asked;
 use super::problem::{Fault, Problem};
-use super::published::{Published, answer, hold};
+use super::published::{Published, answer, hold, ignored};
 use super::respond::{MarkerAnswer, RemovedAnswer, json};
 use crate::control::Found;
 use crate::hold::{Denied, Ending, Nonce, Outcome, Request, RequestId};
@@ -49,6 +49,7 @@ pub(super) async fn act(
     let writing = turn.lock().await;
     let status = published.status().await.map_err(unusable(Some(false)))?;
     let found = published.found(&asked.id).await.map_err(unusable(Some(false)))?;
+    own_epoch(published, status.as_ref())?;
     let seen = Seen { status, found };
     let planned = plan(asked, who, &seen);
     if matches!(&planned, Err(problem) if problem.fault == Fault::Denied(Denied::LeaseExpired))
@@ -121,7 +122,8 @@ fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
             None if answered.is_some_and(|(_, outcome)| outcome == Outcome::Ended(Ending::Expired)) => {
                 Err(Denied::LeaseExpired.into())
             }
-            None => Err(Denied::NotHeld.into()),
+            None if verb == Verb::Cancel => Err(Denied::NotHeld.into()),
+            None => Err(status.and_then(|status| other_epoch(id, status)).unwrap_or_else(|| Denied::NotHeld.into())),
         },
     }
 }
@@ -206,6 +208,7 @@ fn was_begun_anew(id: &RequestId, seen: &Seen, status: &Snapshot) -> bool {
 /// How one hold stands, for whoever asks with `GET`.
 pub(super) async fn stand(published: &Published, id: &RequestId, wait: Option<Duration>) -> Result<Response, Problem> {
     let status = published.status().await.map_err(unusable(None))?.ok_or_else(|| no_gateway(None))?;
+    own_epoch(published, Some(&status))?;
     standing(id, &status)?;
     let status = match wait {
         Some(wait) => until_drained(published, id, status, wait).await?,
@@ -253,8 +256,22 @@ fn standing(id: &RequestId, status: &Snapshot) -> Result<(), Problem> {
     }
     match answer(status, id) {
         Some((_, Outcome::Ended(Ending::Expired))) => Err(Denied::LeaseExpired.into()),
-        _ => Err(Denied::NotHeld.into()),
+        _ => Err(other_epoch(id, status).unwrap_or_else(|| Denied::NotHeld.into())),
     }
+}
+
+/// What lies in the hold's place is of another epoch.
+fn other_epoch(id: &RequestId, status: &Snapshot) -> Option<Problem> {
+    ignored(status, id).map(|why| Problem::new(Fault::OtherEpoch, why))
+}
+
+/// A dashboard in another container, say, has another epoch than the gateway, which would ignore all that it writes.
+fn own_epoch(published: &Published, status: Option<&Snapshot>) -> Result<(), Problem> {
+    if status.is_some_and(|status| published.is_foreign_to(status)) {
+        let why = "the gateway runs in another epoch than this endpoint (another boot, or another container)";
+        return Err(Problem::new(Fault::OtherEpoch, why));
+    }
+    Ok(())
 }
 
 /// What the gateway's answer means to whoever asked.

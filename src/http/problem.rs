@@ -21,6 +21,7 @@ pub(super) enum Fault {
     TooManyAttempts,
     HeadersTooLarge,
     Unavailable,
+    OtherEpoch,
     Denied(Denied),
 }
 
@@ -37,7 +38,9 @@ impl Fault {
                 StatusCode::CONFLICT
             }
             Self::Denied(Denied::LeaseExpired) => StatusCode::GONE,
-            Self::Denied(Denied::OtherIncarnation | Denied::OtherGeneration) => StatusCode::PRECONDITION_FAILED,
+            Self::OtherEpoch | Self::Denied(Denied::OtherIncarnation | Denied::OtherGeneration) => {
+                StatusCode::PRECONDITION_FAILED
+            }
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -57,6 +60,7 @@ impl Fault {
             Self::TooManyAttempts => "too_many_attempts",
             Self::HeadersTooLarge => "headers_too_large",
             Self::Unavailable => "unavailable",
+            Self::OtherEpoch => "other_epoch",
             Self::Denied(Denied::NotYours) => "not_yours",
             Self::Denied(Denied::NotHeld) => "not_held",
             Self::Denied(Denied::LeaseExpired) => "lease_expired",
@@ -70,7 +74,7 @@ impl Fault {
     }
 
     #[cfg(test)]
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::BadRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -80,6 +84,7 @@ impl Fault {
         Self::TooManyAttempts,
         Self::HeadersTooLarge,
         Self::Unavailable,
+        Self::OtherEpoch,
         Self::Denied(Denied::NotYours),
         Self::Denied(Denied::NotHeld),
         Self::Denied(Denied::LeaseExpired),

@@ -3,7 +3,7 @@
 //! Every answer about a hold is made from here. All that touches the disk is bounded, in time and in number, so that a
 //! file system that hangs costs a request an error and nobody else anything.
 
-use crate::control::{Channel, Found, Home};
+use crate::control::{Channel, Epoch, Found, Home};
 use crate::hold::{Nonce, Outcome, Request, RequestId};
 use crate::reconciler::Reconciler;
 use crate::status::{HoldStatus, Snapshot};
@@ -26,12 +26,13 @@ const OFTEN_FOR: Duration = Duration::from_secs(3);
 pub(super) struct Published {
     channel: Channel,
     pub(super) here: Option<Arc<Reconciler>>,
+    epoch: Epoch,
     disk: Arc<Semaphore>,
 }
 
 impl Published {
     pub(super) fn new(home: Home, here: Option<Arc<Reconciler>>) -> Self {
-        Self { channel: Channel::new(home), here, disk: Arc::new(Semaphore::new(DISK_CALLS)) }
+        Self { channel: Channel::new(home), here, epoch: Epoch::current(), disk: Arc::new(Semaphore::new(DISK_CALLS)) }
     }
 
     /// The status of the process that lives in the home; `None` if none does, or if it hasn't published yet.
@@ -46,6 +47,11 @@ impl Published {
             Ok((live.as_ref() == Some(&snapshot.drain.incarnation)).then_some(snapshot))
         })
         .await
+    }
+
+    /// Whether what is written here would be of another epoch to the gateway that published this, and so be ignored.
+    pub(super) fn is_foreign_to(&self, status: &Snapshot) -> bool {
+        status.drain.epoch.differs_from(&self.epoch)
     }
 
     /// Whether a process lives in the home, published or not.
@@ -134,6 +140,12 @@ impl Published {
 /// What a status says of one hold.
 pub(super) fn hold<'a>(status: &'a Snapshot, id: &RequestId) -> Option<&'a HoldStatus> {
     status.drain.holds.iter().find(|hold| hold.request_id == *id)
+}
+
+/// Why the gateway doesn't honour what lies in a hold's place, where there is no such hold: it is of another epoch.
+pub(super) fn ignored<'a>(status: &'a Snapshot, id: &RequestId) -> Option<&'a str> {
+    let ignored = status.drain.ignored.iter().find(|ignored| ignored.request_id == id.as_str());
+    ignored.filter(|_| hold(status, id).is_none()).map(|ignored| ignored.why.as_str())
 }
 
 /// What a status answers to the write that lies in a hold's place.
