@@ -250,6 +250,19 @@ fn a_renewal_that_comes_just_too_late_is_told_so_and_leaves_no_new_hold() {
 }
 
 #[test]
+fn a_renewal_does_not_put_back_a_file_that_somebody_has_removed() {
+    let gateway = Gateway::start_idle();
+    let server = Server::of(gateway.endpoint(Place::Gateway).verifier(PEOPLE));
+    begin(&server, "token-a", "upgrade");
+    // The gateway has not looked since: its status still says held.
+    std::fs::remove_file(gateway.home().request_path(&RequestId::new("upgrade").unwrap())).unwrap();
+    let renew = json!({"action": "renew", "request_id": "upgrade"}).to_string();
+    assert_eq!(server.drain("token-a", &renew).error(), (404, "not_held".into()));
+    assert_eq!(file_of(&gateway, "upgrade"), b"", "the renewal undid the withdrawal");
+    gateway.until(|status| status.drain.holds.is_empty());
+}
+
+#[test]
 fn what_an_earlier_boot_left_is_told_apart_from_nothing() {
     both(|place, gateway, server| {
         let id = RequestId::new("upgrade").unwrap();

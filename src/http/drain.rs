@@ -10,7 +10,7 @@ use super::problem::{Fault, Problem};
 use super::published::{Published, answer, hold, ignored};
 use super::respond::{MarkerAnswer, RemovedAnswer, json};
 use crate::control::Found;
-use crate::hold::{Denied, Ending, Nonce, Outcome, Request, RequestId};
+use crate::hold::{Denied, Ending, Nonce, Outcome, Request, RequestId, Source};
 use crate::state::DrainState;
 use crate::status::Snapshot;
 use crate::wire::{HoldAnswer, Verb};
@@ -74,7 +74,8 @@ pub(super) async fn act(
     }
 }
 
-/// What may be done, from what the gateway has published; the file that lies there matters only to spare it.
+/// What may be done, from what the gateway has published; the file that lies there matters only to spare it, and a file
+/// that is gone is not put back by a renewal: somebody has withdrawn the hold.
 fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
     let (id, verb, status) = (&asked.id, asked.verb, seen.status.as_ref());
     if let (Some(meant_for), Some(status)) = (&asked.incarnation, status)
@@ -116,6 +117,11 @@ fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
             Some(held) if verb == Verb::Cancel && held.committed && asked.token != held.token => {
                 Err(Denied::Committed.into())
             }
+            Some(held) if verb == Verb::Renew && held.source == Source::File && !held.committed => match &seen.found {
+                Found::Absent => Err(Denied::NotHeld.into()),
+                Found::Stale { .. } => Err(Problem::new(Fault::OtherEpoch, "what lies there is of another epoch")),
+                Found::Valid(_) | Found::Unreadable { .. } => Ok(Plan::Write),
+            },
             Some(_) if verb == Verb::Override && id.is_marker() => Ok(Plan::Remove),
             Some(_) => Ok(Plan::Write),
             None if owner.is_some() && matches!(verb, Verb::Cancel | Verb::Renew) => Ok(Plan::Write),
