@@ -1,6 +1,6 @@
 #!/bin/sh
-# Deploys without cutting off a turn. Usage: deploy.sh ACTION... (the gateway is that of HERMES_HOME)
-gateway-drain run --reason "deploy" --timeout "${DRAIN_TIMEOUT:-10m}" -- "$@"
+# Deploys without cutting off a turn. Usage: deploy.sh [OPTIONS OF gateway-drain run] -- ACTION...
+gateway-drain run --reason "deploy" "$@"
 code=$?
 case $code in
     0) echo "deployed" ;;

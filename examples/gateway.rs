@@ -10,20 +10,22 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use clap::Parser;
 use futures_util::stream;
-use gateway_drain::gate::LabelledPermit;
+use gateway_drain::gate::{LabelledPermit, Reading};
 use gateway_drain::http::Endpoint;
 use gateway_drain::http::auth::{Settings, SharedSecret};
 use gateway_drain::reconciler::Options;
 use gateway_drain::trace::Trace;
-use gateway_drain::{Home, Reconciler, http};
+use gateway_drain::{Controller, DrainState, Home, Reconciler, http};
+use sd_notify::NotifyState;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 
 /// An agent gateway that can be drained.
@@ -106,8 +108,7 @@ fn endpoint(reconciler: Arc<Reconciler>, address: SocketAddr) -> Result<Endpoint
 }
 
 /// The first SIGTERM (or Ctrl-C) begins the shutdown, the second forces it.
-async fn shut_down_on_signal(reconciler: Arc<Reconciler>, deadline: Duration) -> std::io::Result<()> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+async fn shut_down_on_signal([mut term, mut int]: [Signal; 2], reconciler: Arc<Reconciler>, deadline: Duration) {
     for signals in 1.. {
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
         let controller = reconciler.controller().clone();
@@ -119,7 +120,35 @@ async fn shut_down_on_signal(reconciler: Arc<Reconciler>, deadline: Duration) ->
             println!("forced: {} abandoned", controller.force_stop().abandoned.in_flight);
         }
     }
-    Ok(())
+}
+
+/// Tells systemd how the gateway stands, if systemd started it. That it stops is said of a shutdown and never of a drain:
+/// from then on systemd counts the time until it kills. A thread of its own does it, so that nothing else waits for systemd.
+fn tell_systemd(controller: &Controller) {
+    let tell = |reading: Reading, first: Option<NotifyState>| {
+        let stands = format!("{}, {} in flight", reading.state, reading.total());
+        let stops = (reading.state == DrainState::ShutdownDraining).then_some(NotifyState::Stopping);
+        let told: Vec<_> = first.into_iter().chain(stops).chain([NotifyState::Status(&stands)]).collect();
+        // Nobody may be listening, and that is nothing to fail for.
+        let _ = sd_notify::notify(&told);
+        stands
+    };
+    let (gate, (changed, changes)) = (controller.gate().clone(), mpsc::channel());
+    controller.observe(move |change| change.reading().into_iter().for_each(|reading| _ = changed.send(reading)));
+    std::thread::spawn(move || {
+        let mut last = tell(gate.reading(), Some(NotifyState::Ready));
+        loop {
+            // Turns come and go without a change of state; once a second is often enough for people.
+            let reading = match changes.recv_timeout(Duration::from_secs(1)) {
+                Ok(reading) => reading,
+                Err(RecvTimeoutError::Timeout) => gate.reading(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if last != format!("{}, {} in flight", reading.state, reading.total()) {
+                last = tell(reading, None);
+            }
+        }
+    });
 }
 
 #[tokio::main]
@@ -134,7 +163,10 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let options = Options { tick, trace, ..Options::default() };
     let reconciler = Reconciler::start(home, options).map_err(|e| e.to_string())?;
     let reconciler = Arc::new(reconciler);
-    let signals = tokio::spawn(shut_down_on_signal(reconciler.clone(), deadline));
+    // Taken before anybody is told that it is ready: from then on a signal is a shutdown.
+    let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    let signals = tokio::spawn(shut_down_on_signal(signals, reconciler.clone(), deadline));
+    tell_systemd(reconciler.controller());
 
     let (address, marker) = (listener.local_addr()?, reconciler.home().marker());
     println!("listening on http://{address}\nhome: {}\n", reconciler.home().path().display());

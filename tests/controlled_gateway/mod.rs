@@ -21,19 +21,35 @@ use std::time::{Duration, Instant};
 /// Nothing in a test takes longer than this, however slow the machine.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
-/// The example gateway, built once for each test program: cargo builds no example for a single test.
-pub fn example() -> &'static Path {
+/// The example gateway.
+pub fn example() -> PathBuf {
+    examples().join("gateway")
+}
+
+/// Where the examples lie, built once for each test program: cargo builds no example for a single test.
+pub fn examples() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let tool = Path::new(env!("CARGO_BIN_EXE_gateway-drain"));
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--all-features", "--example", "gateway"])
+            .args(["build", "--quiet", "--all-features", "--example", "gateway", "--example", "dashboard"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status()
             .expect("cargo runs");
-        assert!(built.success(), "the example gateway builds");
-        tool.parent().expect("a program lies in a folder").join("examples/gateway")
+        assert!(built.success(), "the examples build");
+        tools().join("examples")
     })
+}
+
+/// Where `gateway-drain` lies.
+pub fn tools() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_gateway-drain")).parent().expect("a program lies in a folder")
+}
+
+/// A search path on which `gateway-drain` and the examples are found.
+pub fn search_path() -> std::ffi::OsString {
+    let system = std::env::var_os("PATH").unwrap_or_default();
+    let folders = [tools().to_owned(), examples().to_owned()].into_iter().chain(std::env::split_paths(&system));
+    std::env::join_paths(folders).expect("a search path")
 }
 
 /// A gateway process in a home of its own.
@@ -74,14 +90,14 @@ impl GatewayProcess {
     }
 
     fn spawn(mut command: Command, home: &Path, listen: &str) -> Self {
-        let mut child = command
-            .arg("--home")
-            .arg(home)
-            .args(["--listen", listen, "--tick-ms", "20"])
-            .stdout(Stdio::piped())
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("the example gateway starts");
+        command.arg("--home").arg(home).args(["--listen", listen, "--tick-ms", "20"]);
+        Self::of(command, home)
+    }
+
+    /// One that this command starts in this home.
+    pub fn of(mut command: Command, home: &Path) -> Self {
+        let started = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn();
+        let mut child = started.expect("the example gateway starts");
         let lines = Lines::of_stdout(child.stdout.take());
         let line = lines.until("listening on http://");
         let address = line.rsplit("http://").next().unwrap_or_default().trim().to_owned();
@@ -132,6 +148,24 @@ impl GatewayProcess {
         signal(&self.child, Signal::CONT);
     }
 
+    /// Its exit code once it has ended, within this time. Otherwise it is killed, and there is none.
+    pub fn ends_within(mut self, limit: Duration) -> Option<i32> {
+        let began = Instant::now();
+        let (_keep, pause) = channel::<()>();
+        while began.elapsed() < limit {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                return status.code();
+            }
+            // Its end is no event to a thread that has to look at the clock as well.
+            let _ = pause.recv_timeout(Duration::from_millis(10));
+        }
+        None
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL: it is gone without a word.
     pub fn kill(mut self) {
         self.end();
@@ -146,6 +180,34 @@ impl GatewayProcess {
 impl Drop for GatewayProcess {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// A dashboard process over the home of a gateway.
+pub struct DashboardProcess {
+    child: Child,
+    pub address: String,
+    _lines: Lines,
+}
+
+impl DashboardProcess {
+    pub fn start(home: &Path, secret: Option<&str>) -> Self {
+        let mut command = Command::new(examples().join("dashboard"));
+        command.env_remove(Gateway::SECRET_VARIABLE).envs(secret.map(|secret| (Gateway::SECRET_VARIABLE, secret)));
+        command.arg("--home").arg(home).args(["--listen", "127.0.0.1:0"]);
+        let started = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn();
+        let mut child = started.expect("the example dashboard starts");
+        let lines = Lines::of_stdout(child.stdout.take());
+        let line = lines.until("listening on http://");
+        let address = line.rsplit("http://").next().unwrap_or_default().trim().to_owned();
+        Self { child, address, _lines: lines }
+    }
+}
+
+impl Drop for DashboardProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -213,6 +275,15 @@ impl Tool {
     /// Waits until it has said `text` on stderr.
     pub fn said(&self, text: &str) -> String {
         self.lines.until(text)
+    }
+
+    /// Sends a signal to the `gateway-drain` that a script runs, and to nobody else.
+    pub fn signal_in_script(&self, number: Signal) {
+        let shell = self.child.as_ref().expect("it is running").id();
+        let children = format!("/proc/{shell}/task/{shell}/children");
+        let children = std::fs::read_to_string(children).expect("the script's processes are known");
+        let tool = children.trim().parse().ok().and_then(Pid::from_raw).expect("it runs one command at a time");
+        kill_process(tool, number).expect("the process is there");
     }
 
     pub fn signal(&self, number: Signal) {

@@ -1,0 +1,9 @@
+#!/bin/sh
+# Restarts gateways one after the other; behind a proxy that looks at /readyz no request fails.
+# Usage: rolling-restart.sh PORT...     for the units gateway@PORT, with their homes in /var/lib/gateway/PORT
+set -eu
+for port in "$@"; do
+    gateway-drain run --home "${STATE:-/var/lib/gateway}/$port" --reason "rolling restart" \
+        --unready-delay "${UNREADY_DELAY:-2s}" --timeout 10m -- ${RESTART:-systemctl restart} "gateway@$port"
+    curl -fsS -o /dev/null --retry 60 --retry-delay 1 --retry-connrefused "http://127.0.0.1:$port/readyz"
+done
