@@ -1,6 +1,6 @@
 //! Any bytes to any route: an answer below 500, in time, and a gate that stays as it was.
 
-use crate::serving::{Gateway, PEOPLE, PLACES, Place, Server};
+use super::serving::{Gateway, PEOPLE, PLACES, Place, Server};
 use gateway_drain::DrainState;
 use gateway_drain::http::auth::{Settings, SharedSecret};
 use std::io::{ErrorKind, Read, Write};

@@ -194,7 +194,7 @@ pub const SEEDS: &[Seed] = &[
         file: "reconciler.rs",
         within: "inherit(&mut disk, &home, &epoch, &options)",
         find: "inherit(&mut disk, &home, &epoch, &options)",
-        replace: "HoldSet::new(options.settings.leases)",
+        replace: "(HoldSet::new(options.settings.leases), None)",
         check: Test(
             "reconciler::a_committed_hold_outlives_a_restart_from_its_file_from_the_status_or_from_either_alone",
         ),
