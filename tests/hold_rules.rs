@@ -4,7 +4,7 @@
 
 use gateway_drain::gate::Generation;
 use gateway_drain::hold::{Denied, Ending, Facts, HoldEvent, HoldSet, Incarnation, LeasePolicy, Outcome, Source};
-use gateway_drain::{Controller, Request, RequestId};
+use gateway_drain::{Controller, DrainState, Event, Request, RequestId};
 use std::time::Duration;
 
 const fn at(seconds: u64) -> Duration {
@@ -193,4 +193,75 @@ fn a_request_id_is_the_name_of_a_file_in_the_folder_of_holds_and_of_nothing_else
     for unsound in ["", &too_long, ".hidden", "..", "a/b", "../a", "a b", "a\0", "\u{fc}", "marker", "!home"] {
         assert!(RequestId::new(unsound).is_err(), "{unsound:?} is a request id");
     }
+}
+
+#[test]
+fn the_gate_moves_only_where_it_does_not_stand_as_the_holds_say() {
+    let incarnation = Incarnation::fresh();
+    let mut holds = HoldSet::new(LeasePolicy::default());
+    let moves = |holds: &HoldSet| DrainState::ALL.map(|state| holds.moves(state, at(0)));
+    assert_eq!(moves(&holds), [None, Some(Event::EndDrain), None, None], "no hold is left");
+    holds.apply(&Request::begin(id("upgrade"), "ops"), &drained(&incarnation), at(0));
+    assert_eq!(moves(&holds), [Some(Event::BeginDrain), None, None, None], "a hold is there");
+}
+
+/// A begin, as a file would bear it.
+fn in_file(name: &str) -> Request {
+    let mut begin = Request::begin(id(name), "ops");
+    begin.source = Source::File;
+    begin
+}
+
+#[test]
+fn what_is_in_the_channel_is_decided_at_once_and_only_what_is_definitely_not_there_ends() {
+    let incarnation = Incarnation::fresh();
+    let facts = drained(&incarnation);
+    let mut holds = HoldSet::new(LeasePolicy::default());
+    let (first, second) = (in_file("first"), in_file("second"));
+    let (outcomes, changes) = holds.reconcile(&[first.clone(), second.clone()], |_| true, &facts, at(0));
+    assert_eq!(outcomes, [Outcome::Held, Outcome::Held], "each is answered, in order");
+    assert_eq!(changes.iter().map(|change| &change.id).collect::<Vec<_>>(), [&first.id, &second.id]);
+
+    let (_, changes) = holds.reconcile(&[first.clone()], |_| false, &facts, at(1));
+    assert_eq!(changes, [], "a file that may only be unreadable ends nothing");
+    let (_, changes) = holds.reconcile(&[first.clone()], |_| true, &facts, at(1));
+    let ended: Vec<_> = changes.iter().map(|change| (&change.id, change.what)).collect();
+    assert_eq!(ended, [(&second.id, HoldEvent::Ended(Ending::Withdrawn))], "and the one that is there stays");
+}
+
+#[test]
+fn a_timestamp_as_old_as_the_lease_is_no_sane_one() {
+    let incarnation = Incarnation::fresh();
+    let mut holds = HoldSet::new(LeasePolicy::default());
+    let mut begin = in_file("upgrade").lease(at(60));
+    begin.age = Some(at(60));
+    assert_eq!(holds.apply(&begin, &drained(&incarnation), at(100)).0, Outcome::Held);
+    let hold = holds.get(&begin.id).expect("it is held");
+    assert_eq!(hold.expires_at, at(160), "H5: it has its whole lease, as with no timestamp at all");
+}
+
+#[test]
+fn a_withdrawal_in_a_file_is_remembered_and_one_by_a_call_has_no_file_to_outlive_it() {
+    let incarnation = Incarnation::fresh();
+    let facts = drained(&incarnation);
+    for source in [Source::File, Source::Process] {
+        let mut holds = HoldSet::new(LeasePolicy::default());
+        holds.apply(&Request::begin(id("upgrade"), "ops"), &facts, at(0));
+        let mut withdraw = Request::withdraw(id("upgrade"), "ops");
+        withdraw.source = source;
+        assert_eq!(holds.apply(&withdraw, &facts, at(1)).0, Outcome::Ended(Ending::Withdrawn));
+        let remembered = holds.standing(&withdraw.id, withdraw.nonce.as_ref(), at(1));
+        let wanted = (source == Source::File).then_some(Outcome::Ended(Ending::Withdrawn));
+        assert_eq!(remembered, wanted, "{source:?}: the write that withdrew it, seen again");
+    }
+}
+
+#[test]
+fn a_lease_that_ran_out_before_a_restart_has_run_out_after_it() {
+    let incarnation = Incarnation::fresh();
+    let mut holds = HoldSet::new(LeasePolicy::default());
+    let begin = in_file("upgrade");
+    holds.restore_expired(begin.id.clone(), begin.nonce.clone());
+    let (outcome, change) = holds.apply(&begin, &drained(&incarnation), at(0));
+    assert_eq!((outcome, change), (Outcome::Ended(Ending::Expired), None), "H3: its file does not begin it again");
 }
