@@ -480,21 +480,27 @@ mod tests {
         let lock = home.lock(&incarnation).unwrap();
         let clock = Clock::manual();
         let settings = Settings { clock: clock.clone(), ..Settings::default() };
-        let (tick, disk_timeout) = (Duration::from_secs(3600), Duration::from_millis(200));
+        let (tick, disk_timeout) = (Duration::from_secs(3600), Duration::from_secs(2));
         let options = Options { tick, disk_timeout, settings, ..Options::default() };
-        let disk = Bounded::new("test").unwrap();
-        let jobs = disk.jobs.clone();
         std::fs::write(home.marker(), "").unwrap();
-        let gateway = Reconciler::start_on(disk, home, lock, incarnation, options).unwrap();
 
-        let (answer, hung) = channel::<()>();
-        let (slow, waits) = channel();
-        jobs.send(Box::new(move || {
-            slow.send(()).unwrap();
-            _ = hung.recv();
-        }))
-        .unwrap();
-        waits.recv().unwrap();
+        // A disk that hangs, once it is told to, with the work of the very thread that looks.
+        let mut disk = Bounded::new("test").unwrap();
+        let (jobs, work) = channel();
+        disk.jobs = jobs;
+        let hangs = Arc::new(AtomicBool::new(false));
+        let ((hanging, held), (answer, hung)) = (channel(), channel::<()>());
+        let told_to = Arc::clone(&hangs);
+        std::thread::spawn(move || {
+            for job in work {
+                if told_to.load(Ordering::SeqCst) {
+                    hanging.send(()).unwrap();
+                    _ = hung.recv();
+                }
+                job();
+            }
+        });
+        let gateway = Reconciler::start_on(disk, home, lock, incarnation, options).unwrap();
         let (told, ended) = channel();
         let controller = gateway.controller().clone();
         gateway.controller().observe(move |change| {
@@ -502,10 +508,13 @@ mod tests {
                 told.send(controller.holds().iter().any(|hold| hold.id == RequestId::found("home"))).unwrap();
             }
         });
+        hangs.store(true, Ordering::SeqCst);
+        gateway.kick();
+        held.recv_timeout(Duration::from_secs(60)).expect("the thread wants something of the disk");
         // Its lease is over, and its renewal may lie in what is about to be read.
         clock.advance(Duration::from_secs(3600));
         gateway.kick();
-        let after_the_look = ended.recv_timeout(Duration::from_secs(10)).expect("the lease is over");
+        let after_the_look = ended.recv_timeout(Duration::from_secs(60)).expect("the lease is over");
         assert!(after_the_look, "H3: its lease ended in the middle of a look");
         let deadline = Instant::now() + Duration::from_secs(10);
         while gateway.unready().len() < 3 {

@@ -3,7 +3,7 @@
 mod published;
 
 use gateway_drain::control::{Epoch, LockError};
-use gateway_drain::controller::Settings;
+use gateway_drain::controller::{Change, Settings};
 use gateway_drain::hold::{Denied, Ending, Incarnation, Outcome};
 use gateway_drain::reconciler::{Options, StartError};
 use gateway_drain::status::GatewayState;
@@ -11,6 +11,7 @@ use gateway_drain::{Channel, Clock, DrainState, Home, Reconciler, Refusal, Reque
 use published::{comes_true, until};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -488,19 +489,22 @@ fn a_gateway_whose_lock_was_taken_away_publishes_nothing_more() {
 fn a_kick_in_the_middle_of_a_look_makes_another_one() {
     let place = Place::new();
     let gateway = place.start();
-    let (channel, gate, controller) = (place.channel.clone(), gateway.gate().clone(), gateway.controller().clone());
-    let (inside, begun) = std::sync::mpsc::channel();
-    gateway.controller().observe(move |_| {
+    let channel = place.channel.clone();
+    let ((inside, looking), (kick, kicked)) = (mpsc::channel(), mpsc::channel());
+    let kicked = Mutex::new(kicked);
+    gateway.controller().observe(move |change| {
         // On the thread that looks, after it has read the files: what is written now is in the next look, if there is one.
-        if controller.holds().len() == 1 {
+        if matches!(change, Change::Hold(hold) if hold.id.is_marker()) {
             channel.write(&Request::begin(id("late"), "bob")).unwrap();
-            inside.send(gate.reading().generation).unwrap();
+            inside.send(()).unwrap();
+            let _ = kicked.lock().unwrap().recv_timeout(Duration::from_secs(10));
         }
     });
     place.channel.write(&marker()).unwrap();
     gateway.kick();
-    begun.recv_timeout(Duration::from_secs(10)).expect("the first look");
+    looking.recv_timeout(Duration::from_secs(10)).expect("the first look");
     gateway.kick();
+    kick.send(()).unwrap();
     until(place.home(), "the hold that came in the middle", |s| s.drain.holds.len() == 2);
 }
 
