@@ -170,27 +170,27 @@ fn restarted(unready_delay: &str, readiness: &str, requests: usize) -> Vec<Tried
     tried
 }
 
-fn refused(tried: &[Tried]) -> usize {
-    let bad = tried.iter().find(|turn| !matches!(turn.end, End::Whole | End::Refused));
-    assert!(bad.is_none(), "a turn was cut off or got no answer: {bad:?}");
-    tried.iter().filter(|turn| turn.end == End::Refused).count()
+/// Those that did not end well: refused, cut off, or with the connection closed in the place of an answer.
+fn failed(tried: &[Tried]) -> Vec<&Tried> {
+    tried.iter().filter(|turn| turn.end != End::Whole).collect()
 }
 
 #[test]
 fn no_request_of_20000_fails_while_three_gateways_are_restarted() {
     let tried = restarted("2s", "/readyz", REQUESTS);
     assert!(tried.len() >= REQUESTS, "{} requests", tried.len());
-    assert_eq!(refused(&tried), 0, "refused, of {} requests", tried.len());
+    let failed = failed(&tried);
+    assert!(failed.is_empty(), "{} of {} requests, the first: {:?}", failed.len(), tried.len(), failed.first());
 }
 
 #[test]
-fn without_the_unready_delay_some_are_refused() {
+fn without_the_unready_delay_some_fail() {
     let tried = restarted("0s", "/readyz", 1);
-    assert!(refused(&tried) > 0, "nothing was refused: the delay isn't what it rests on");
+    assert!(!failed(&tried).is_empty(), "none failed: the delay isn't what it rests on");
 }
 
 #[test]
-fn without_the_readiness_some_are_refused() {
+fn without_the_readiness_some_fail() {
     let tried = restarted("2s", "/livez", 1);
-    assert!(refused(&tried) > 0, "nothing was refused: the readiness isn't what it rests on");
+    assert!(!failed(&tried).is_empty(), "none failed: the readiness isn't what it rests on");
 }
