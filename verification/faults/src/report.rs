@@ -61,11 +61,11 @@ pub fn grouped(number: u64) -> String {
 const HEAD: &str = "\
 # Reliability: what was tried, how often, and what happened
 
-<!-- Written by `cargo run -p faults`: every number is one that its run counted. Do not edit. -->
+<!-- Written by `.ci/faults`: every number is one that its run counted. Do not edit. -->
 
-`cargo run -p faults` makes the faults below happen to real processes and real files, writes this page anew and exits
-non-zero if any row falls short; with `--check` it writes nothing and fails as well if its rows are not those of this page.
-`.ci/faults` first installs what it needs.
+`.ci/faults` makes the faults below happen to real processes and real files, writes this page anew and exits non-zero if any
+row falls short. `.ci/faults --check`, a part of `.ci/run`, does the same with an unoptimized build, writes nothing, and fails
+as well if its rows are not those of this page.
 
 A kill is SIGKILL. A step is a system call on a file (open, mkdir, lock, truncate, chmod, write, fsync, rename, unlink),
 counted over all threads of the process, and the process is killed right before it. After each kill: every file of the
@@ -98,7 +98,8 @@ pub fn write(path: &Path, rows: &[Row], took: Duration, seed: u64) -> io::Result
         let _ = writeln!(text, "{}", row.cells());
     }
     text += TAIL;
-    let _ = write!(text, "\nThis run took {} s, with the seed {seed}.\n", took.as_secs());
+    let build = if cfg!(debug_assertions) { "an unoptimized" } else { "an optimized" };
+    let _ = write!(text, "\nThis run of {build} build took {} s, with the seed {seed}.\n", took.as_secs());
     std::fs::write(path, text)
 }
 

@@ -194,6 +194,9 @@ impl Writer {
         let said = |line: &&String| !["traced ", "killed ", "ended"].iter().any(|word| line.starts_with(word));
         if self.prints_token && printed.iter().any(|line| said(&line)) {
             scene.log.say("committed a");
+            if !scene.gateway.gate().reading().drained {
+                return Err(format!("it was told that it may act, and the gate isn't drained: {printed:?}"));
+            }
         }
         Ok(printed.iter().find_map(|line| line.strip_prefix("killed ")).map(str::to_owned))
     }
