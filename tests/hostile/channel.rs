@@ -2,6 +2,8 @@
 //!
 //! Each row of the tables is one attempt, and each table asserts how many it has made. Time stands still for leases here,
 //! so that a gate which opens has been opened by what it found.
+//!
+//! `tests/hostile_channel.rs` makes each of them a test, and the run of faults counts them for `docs/reliability.md`.
 
 use gateway_drain::control::{Epoch, Found, LockError, request_file};
 use gateway_drain::controller::Settings;

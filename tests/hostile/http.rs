@@ -1,4 +1,7 @@
 //! Any bytes to any route: an answer below 500, in time, and a gate that stays as it was.
+//!
+//! `tests/http_hostile.rs` makes each of them a test, and the run of faults counts them for `docs/reliability.md`. Whoever takes
+//! it in takes in `tests/serving` as well.
 
 use super::serving::{Gateway, PEOPLE, PLACES, Place, Server};
 use gateway_drain::DrainState;
