@@ -14,13 +14,14 @@ use std::path::Path;
 use std::time::Duration;
 
 /// A gateway under load, whose channel somebody writes into until he is killed.
-pub struct Scene {
-    pub place: Place,
+struct Scene {
     gateway: Reconciler,
     pressure: Pressure,
     log: Log,
     kills: Kills,
     tried: u64,
+    /// Dropped last, and so removed once nobody writes into it.
+    place: Place,
 }
 
 impl Scene {
@@ -30,7 +31,7 @@ impl Scene {
         let pressure = Pressure::on(gateway.gate(), &place.evidence, 2).map_err(|error| error.to_string())?;
         let log = Log::open(&place.evidence).map_err(|error| error.to_string())?;
         log.say(&format!("up {}", gateway.controller().incarnation()));
-        Ok(Self { place, gateway, pressure, log, kills: Kills::default(), tried: 0 })
+        Ok(Self { gateway, pressure, log, kills: Kills::default(), tried: 0, place })
     }
 
     /// What has to be true after a kill, whenever it came; and the end of whatever is left.
