@@ -5,6 +5,7 @@
 use gateway_drain::gate::Generation;
 use gateway_drain::hold::{Denied, Ending, Facts, HoldEvent, HoldSet, Incarnation, LeasePolicy, Outcome, Source};
 use gateway_drain::{Controller, DrainState, Event, Request, RequestId};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const fn at(seconds: u64) -> Duration {
@@ -264,4 +265,22 @@ fn a_lease_that_ran_out_before_a_restart_has_run_out_after_it() {
     holds.restore_expired(begin.id.clone(), begin.nonce.clone());
     let (outcome, change) = holds.apply(&begin, &drained(&incarnation), at(0));
     assert_eq!((outcome, change), (Outcome::Ended(Ending::Expired), None), "H3: its file does not begin it again");
+}
+
+#[test]
+fn a_refusal_says_why_in_words_of_its_own() {
+    let said: BTreeSet<String> = Denied::ALL.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), Denied::ALL.len(), "no two say the same: {said:?}");
+    assert!(Denied::NotYours.to_string().contains("somebody else"), "whoever asks learns what to do about it");
+}
+
+#[test]
+fn a_hold_is_shown_with_the_reason_that_was_given_last() {
+    let incarnation = Incarnation::fresh();
+    let mut holds = HoldSet::new(LeasePolicy::default());
+    for reason in ["a new kernel", "a newer kernel"] {
+        let begin = Request::begin(id("upgrade"), "ops").reason(reason);
+        holds.apply(&begin, &drained(&incarnation), at(0));
+        assert_eq!(holds.get(&begin.id).expect("it is held").reason, reason);
+    }
 }

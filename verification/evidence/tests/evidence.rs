@@ -7,6 +7,8 @@
 mod catalogue;
 #[path = "../incidents.rs"]
 mod incidents;
+#[path = "../../shuttle/tests/schedules/table.rs"]
+mod crowds;
 #[path = "../../loom/tests/models/table.rs"]
 mod models;
 
@@ -71,7 +73,7 @@ const BESIDE: [Beside; 29] = [
     beside(
         "G4",
         &[("tests/waiting.rs", "every_one_of_many_waiting_threads_wakes_in_every_one_of_many_drains")],
-        "the inside of event-listener, which loom can't see; a waiter that sleeps through exactly 2^22 drains",
+        "the inside of event-listener, which no checker sees into; a waiter that sleeps through exactly 2^22 drains",
     ),
     beside("G5", &[], "hardware: loom checks the memory model as it implements it"),
     beside(
@@ -188,6 +190,7 @@ fn names(list: &str) -> impl Iterator<Item = &str> {
 
 struct Row {
     loom: usize,
+    crowds: usize,
     executions: usize,
     configurations: Vec<&'static str>,
     liveness: bool,
@@ -209,6 +212,7 @@ fn row(property: PropertyId) -> Row {
     let seeds: BTreeSet<String> = sown.chain(left_out).chain(never).chain(on_disk).collect();
     Row {
         loom: models.len(),
+        crowds: crowds::CHECKS.iter().filter(|check| check.properties.contains(&number)).count(),
         executions: models.iter().map(|check| check.executions).sum(),
         configurations: CHECKS.iter().filter(|c| c.properties.contains(&number)).map(|c| c.config.name).collect(),
         liveness: live.count() > 0,
@@ -232,27 +236,64 @@ fn version(package: &str) -> String {
     after.split_once('"').unwrap().0.to_owned()
 }
 
+/// The scenarios of `verification/threads`, and in how many rounds it runs each.
+fn threads() -> (Vec<String>, String) {
+    let source = fs::read_to_string(root().join("verification/threads/tests/threads.rs")).unwrap();
+    let table = source.split_once("const SCENARIOS").and_then(|(_, rest)| rest.split_once("];")).expect("its table").0;
+    let scenarios = table.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+    let rounds =
+        source.split_once("const ROUNDS: u64 = ").and_then(|(_, rest)| rest.split_once(';')).expect("its rounds");
+    (scenarios, rounds.0.replace('_', ","))
+}
+
+/// The files that `.ci/mutants` names.
+fn mutated() -> Vec<String> {
+    let script = fs::read_to_string(root().join(".ci/mutants")).unwrap();
+    let rows = script.split_once("<< 'ROWS'\n").and_then(|(_, rest)| rest.split_once("ROWS\n")).expect("its rows").0;
+    rows.lines().filter_map(|row| Some(format!("`{}`", row.split_whitespace().nth(1)?))).collect()
+}
+
 fn page() -> String {
+    let (scenarios, rounds) = threads();
     let mut text = format!(
         "# What was checked\n\n\
          Made from the tables that the checks run by (`verification/evidence`); a test fails when this page differs from them. \
          Every number here is asserted by the check that it is told of. Times are left out: they are a machine's.\n\n\
-         - **loom {}**: the production source, compiled with loom's primitives. Two workers without any bound unless one is \
-         named, three with 3 preemptions, four with 2. It sees neither the inside of event-listener nor load buffering.\n\
+         - **loom {}**: the production source, compiled with loom's primitives. Two workers without any bound, \
+         three with 3 preemptions, four with 2. It sees neither the inside of event-listener nor load buffering.\n\
+         - **shuttle {}**: the same source with tens of tasks, under {} schedules drawn at random and {} drawn with {} changes of \
+         priority for each model, the same ones every time. A sample, not an exploration; every access counts as sequentially \
+         consistent.\n\
+         - **threads**: `.ci/tsan` runs {} scenarios on real threads, {} rounds each, under ThreadSanitizer, after it has seen \
+         each of the gate's {} orderings, weakened by one step, reported as a race. std isn't compiled anew for it and it knows \
+         no fences, so what a contended lock of std guards and what happens inside event-listener is not watched \
+         (`verification/threads/tsan.suppressions`).\n\
+         - **mutants**: `.ci/mutants` changes every function of {} in every way that cargo-mutants knows, and fails if \
+         the tests beside the file's name there notice nothing; what is left out stands with its reason in \
+         `.cargo/mutants.toml`. A command of its own: it takes the better part of an hour.\n\
          - **model**: a breadth-first explorer of the protocol over the production functions, each configuration to its end; \
          stateright {} finds the same states and steps in two of them, and TLC in one, from a specification that shares no code. \
          Bounded are the number of crashes, removals and the like, as the table below says.\n\
          - **liveness**: strongly connected components under weak fairness; each fairness is shown to be needed.\n\
          - **seeds**: bugs put into the production source, or rules left out of the model, each of which turns its check red.\n\n\
          ## Each property\n\n\
-         | Property | loom: models, executions | model: configurations | Tests on real threads, files and processes | Seeds \
-         killed | Not shown |\n|---|---|---|---|---|---|\n",
+         | Property | loom: models, executions | shuttle: models | model: configurations | Tests on real threads, files and processes | Seeds \
+         killed | Not shown |\n|---|---|---|---|---|---|---|\n",
         version("loom"),
+        version("shuttle"),
+        grouped(crowds::RANDOM),
+        grouped(crowds::PCT),
+        crowds::DEPTH,
+        scenarios.len(),
+        rounds,
+        catalogue::seeds().filter(|seed| seed.id.starts_with("ordering-")).count(),
+        mutated().join(", "),
         version("stateright"),
     );
     for property in PROPERTIES {
         let row = row(property.id);
         let loom = if row.loom == 0 { String::new() } else { format!("{}, {}", row.loom, grouped(row.executions)) };
+        let crowds = if row.crowds == 0 { String::new() } else { row.crowds.to_string() };
         let mut model = row.configurations.join(", ");
         if row.liveness {
             model.push_str(if model.is_empty() { "liveness" } else { "; liveness" });
@@ -261,7 +302,7 @@ fn page() -> String {
             row.tests.iter().map(|(file, test)| format!("`{file}` {}", test.replace('_', " "))).collect();
         writeln!(
             text,
-            "| **{}** {} | {loom} | {model} | {} | {} | {} |",
+            "| **{}** {} | {loom} | {crowds} | {model} | {} | {} | {} |",
             property.id,
             property.sentence,
             tests.join("; ").replace(" ;", ";").trim(),
@@ -278,6 +319,17 @@ fn page() -> String {
         let (name, executions) = (check.name, grouped(check.executions));
         let (properties, witnesses) = (check.properties.join(" "), check.witnesses.join(", "));
         writeln!(text, "| {name} | {properties} | {} | {bound} | {executions} | {witnesses} |", check.workers).unwrap();
+    }
+    text.push_str(
+        "\n## The crowds under shuttle\n\n| Model | Properties | Tasks | Some schedule shows |\n|---|---|---|---|\n",
+    );
+    for check in crowds::CHECKS {
+        let (properties, witnesses) = (check.properties.join(" "), check.witnesses.join(", "));
+        writeln!(text, "| {} | {properties} | {} | {witnesses} |", check.name, check.tasks).unwrap();
+    }
+    text.push_str("\n## The scenarios on real threads\n\n");
+    for scenario in &scenarios {
+        writeln!(text, "- {}", scenario.replace('_', " ")).unwrap();
     }
     text.push_str(
         "\n## The configurations of the model\n\n| Configuration | About | States | Steps |\n|---|---|---|---|\n",
@@ -358,7 +410,7 @@ fn every_defect_of_the_reference_has_a_seed_that_names_it_or_a_reason() {
 fn no_property_is_without_a_check_or_has_fewer_than_two_seeded_bugs() {
     for property in PROPERTIES {
         let row = row(property.id);
-        let checks = row.loom + row.configurations.len() + usize::from(row.liveness) + row.tests.len();
+        let checks = row.loom + row.crowds + row.configurations.len() + usize::from(row.liveness) + row.tests.len();
         assert!(checks > 0, "{property} has no check");
         assert!(
             row.seeds.len() >= 2,
