@@ -223,9 +223,9 @@ fn what_is_in_the_channel_is_decided_at_once_and_only_what_is_definitely_not_the
     assert_eq!(outcomes, [Outcome::Held, Outcome::Held], "each is answered, in order");
     assert_eq!(changes.iter().map(|change| &change.id).collect::<Vec<_>>(), [&first.id, &second.id]);
 
-    let (_, changes) = holds.reconcile(&[first.clone()], |_| false, &facts, at(1));
+    let (_, changes) = holds.reconcile(std::slice::from_ref(&first), |_| false, &facts, at(1));
     assert_eq!(changes, [], "a file that may only be unreadable ends nothing");
-    let (_, changes) = holds.reconcile(&[first.clone()], |_| true, &facts, at(1));
+    let (_, changes) = holds.reconcile(std::slice::from_ref(&first), |_| true, &facts, at(1));
     let ended: Vec<_> = changes.iter().map(|change| (&change.id, change.what)).collect();
     assert_eq!(ended, [(&second.id, HoldEvent::Ended(Ending::Withdrawn))], "and the one that is there stays");
 }

@@ -250,7 +250,7 @@ fn threads() -> (Vec<String>, String) {
 fn mutated() -> Vec<String> {
     let script = fs::read_to_string(root().join(".ci/mutants")).unwrap();
     let rows = script.split_once("<< 'ROWS'\n").and_then(|(_, rest)| rest.split_once("ROWS\n")).expect("its rows").0;
-    rows.lines().filter_map(|row| Some(format!("`{}`", row.split_whitespace().nth(1)?))).collect()
+    rows.lines().filter_map(|row| Some(format!("`{}`", row.split_whitespace().next()?))).collect()
 }
 
 fn page() -> String {
@@ -270,7 +270,8 @@ fn page() -> String {
          (`verification/threads/tsan.suppressions`).\n\
          - **mutants**: `.ci/mutants` changes every function of {} in every way that cargo-mutants knows, and fails if \
          the tests beside the file's name there notice nothing; what is left out stands with its reason in \
-         `.cargo/mutants.toml`. A command of its own: it takes the better part of an hour.\n\
+         `.cargo/mutants.toml`. A command of its own. The concurrent \
+         files aren't mutated, but sown with the bugs below.\n\
          - **model**: a breadth-first explorer of the protocol over the production functions, each configuration to its end; \
          stateright {} finds the same states and steps in two of them, and TLC in one, from a specification that shares no code. \
          Bounded are the number of crashes, removals and the like, as the table below says.\n\
