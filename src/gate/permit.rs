@@ -16,6 +16,22 @@ use std::borrow::Cow;
 /// be cloned. Work that the turn itself starts shares the turn's permit, in an [`Arc`](std::sync::Arc) of the
 /// [owned form](Self::into_owned), and adds nothing to the count: a parent never waits for a child that the closed gate
 /// keeps out.
+///
+/// A gate that lives as long as the process needs no owned form: its permits go into any task, and cost half as much.
+///
+/// ```
+/// use gateway_drain::{Controller, Gate, Permit};
+/// use std::sync::OnceLock;
+///
+/// static GATE: OnceLock<Gate> = OnceLock::new();
+///
+/// let controller = Controller::new();
+/// let gate = GATE.get_or_init(|| controller.gate().clone());
+/// let permit: Permit<'static> = gate.admit()?;
+/// std::thread::spawn(move || drop(permit)).join().expect("the turn ends");
+/// assert_eq!(gate.reading().in_flight, 0);
+/// # Ok::<(), gateway_drain::Refusal>(())
+/// ```
 #[must_use = "the work counts as finished as soon as its permit is dropped"]
 pub struct Permit<'g> {
     gate: &'g Gate,

@@ -1,0 +1,279 @@
+//! `docs/performance.md`: what this run measured, on which machine, beside which versions.
+
+use crate::growth::{self, IN_FLIGHT, WAITERS, with};
+use crate::guards::{BORROWED, FLOOR, Guard, Kind, LABELLED, LINES, OWNED, REFUSED, TRACKER, on_threads};
+use crate::plots::{Line, draw};
+use crate::rest::{self, HOLDS};
+use crate::rounds::{Measured, ROUNDS, Spread, cores, number};
+use crate::serving;
+use crate::targets::Target;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+/// On how many threads the guards are measured.
+pub const THREADS: [usize; 3] = [1, 2, 4];
+
+const LOCK: &str = include_str!("../Cargo.lock");
+const PEERS: [&str; 7] = ["tokio-util", "drain", "tokio-graceful", "hyper-util", "hyper", "crossbeam-utils", "tokio"];
+
+/// Writes the page and its plots.
+pub fn write(docs: &Path, measured: &Measured, guards: &[Guard], targets: &[Target]) -> Result<(), Box<dyn Error>> {
+    let plots = docs.join("performance");
+    fs::create_dir_all(&plots)?;
+    let page = Page { measured, guards, targets };
+    page.plot(&plots)?;
+    fs::write(docs.join("performance.md"), page.text()?)?;
+    Ok(())
+}
+
+struct Page<'a> {
+    measured: &'a Measured,
+    guards: &'a [Guard],
+    targets: &'a [Target],
+}
+
+impl Page<'_> {
+    fn text(&self) -> Result<String, Box<dyn Error>> {
+        let mut page = String::from(
+            "# Performance: what admission costs, beside its peers\n\n\
+             <!-- Written by `cargo bench --manifest-path benches/Cargo.toml`: every number is one that its run measured. Do not edit. -->\n\n",
+        );
+        writeln!(
+            page,
+            "`cargo bench --manifest-path benches/Cargo.toml` measures all of this anew and writes this page.\n\n\
+             Machine: {}, {} cores; {}. Peers: {}.\n\n\
+             Every table is of one run. Each of its rounds, {ROUNDS} unless it says otherwise, runs each contender once, in rotated order, for about \
+             two milliseconds. Times of guards are the processor's. A value is the median of the rounds; in brackets, between what nine of ten rounds lay. A ratio is taken within each \
+             round, so that a machine that is slow for a while is slow for both sides. A wide bracket is a machine that did something else as well.\n\n\
+             Times differ from machine to machine; how many instructions the hot paths take doesn't, and `.ci/instructions` asserts that.\n",
+            processor(),
+            cores(),
+            env!("COMPILER"),
+            versions()
+        )?;
+        self.targets(&mut page)?;
+        self.guards_table(&mut page)?;
+        self.better(&mut page)?;
+        self.growth(&mut page)?;
+        self.rest(&mut page)?;
+        Ok(page)
+    }
+
+    fn targets(&self, page: &mut String) -> Result<(), std::fmt::Error> {
+        let met = self.targets.iter().filter(|target| target.is_met(self.measured)).count();
+        writeln!(page, "## Targets\n\n{met} of {} met.\n", self.targets.len())?;
+        page.push_str("| What | Measured | Target | |\n|---|---|---|---|\n");
+        for target in self.targets {
+            let verdict = if target.is_met(self.measured) { "met" } else { "**missed**" };
+            let found = target.found(self.measured);
+            writeln!(page, "| {} | {found} {} | {} | {verdict} |", target.says, target.unit, target.bound())?;
+        }
+        page.push_str(
+            "\nThe gate keeps state, generation and counts in one word, which two cores can't both have at once: \
+             [decision 9](decisions/0009-one-word-or-shards.md) says why, and what it costs. An owned permit also \
+             counts the gate's owners, as `Arc` does. Where that is too much, a gate that lives as long as the process (in a `static`, \
+             or leaked) gives borrowed permits that can be moved into any task.\n\n",
+        );
+        Ok(())
+    }
+
+    fn guards_table(&self, page: &mut String) -> Result<(), std::fmt::Error> {
+        page.push_str(
+            "## A guard, taken and given back\n\nNanoseconds for each thread. The threads do nothing else, which no gateway does: on two or more \
+             this is what happens at worst.\n\n![by threads](performance/threads.svg)\n\n\
+             | | One thread | to the floor | Two threads | to TaskTracker | Four threads | It |\n|---|---|---|---|---|---|---|\n",
+        );
+        for guard in self.guards {
+            let on = |threads| self.measured.of(&on_threads(guard.name, threads));
+            let floor = self.measured.ratio(&on_threads(guard.name, 1), &on_threads(FLOOR, 1));
+            let tracker = self.measured.ratio(&on_threads(guard.name, 2), &on_threads(TRACKER, 2));
+            let does = match (guard.kind, guard.lacks) {
+                (Kind::Borrowed, "") => "borrows the gate",
+                (_, "") => "",
+                (_, lacks) => lacks,
+            };
+            let (one, two, four) = (on(1), on(2), on(4));
+            writeln!(
+                page,
+                "| {} | {one} | {} | {two} | {} | {four} | {does} |",
+                guard.name,
+                number(floor.median),
+                number(tracker.median)
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Where a peer costs less, it is said.
+    fn better(&self, page: &mut String) -> Result<(), std::fmt::Error> {
+        page.push_str("\n### Where a peer is better\n\n");
+        let mut said = false;
+        for threads in THREADS {
+            for (ours, kind) in [(BORROWED, Kind::Borrowed), (OWNED, Kind::Owned)] {
+                let peers = self.guards.iter().filter(|guard| guard.kind == kind && !guard.lacks.is_empty());
+                for peer in peers {
+                    let ratio = self.measured.ratio(&on_threads(ours, threads), &on_threads(peer.name, threads));
+                    if (ratio.median * 100.0).round() > 100.0 {
+                        let name = peer.name;
+                        let threads = if threads == 1 { "one thread".into() } else { format!("{threads} threads") };
+                        writeln!(
+                            page,
+                            "- {name}, on {threads}: {ours} costs {ratio} times as much. It {}.",
+                            peer.lacks
+                        )?;
+                        said = true;
+                    }
+                }
+            }
+        }
+        let release = |many| self.measured.ratio(&with(growth::RELEASE, many), &with(growth::TRACKER_RELEASE, many));
+        for many in WAITERS {
+            if release(many).median > 1.005 {
+                writeln!(
+                    page,
+                    "- TaskTracker, with {} waiting: the last release costs us {} times as much.",
+                    whole(many),
+                    release(many)
+                )?;
+                said = true;
+            }
+        }
+        let closing = self.measured.ratio(&with(growth::CLOSE, 1_000), &with(growth::TRACKER_CLOSE, 1_000));
+        if closing.median > 1.005 {
+            writeln!(
+                page,
+                "- TaskTracker, closing and reopening with 1,000 in flight: it costs us {closing} times as much. \
+                 We tell those who wait; its `close` refuses nobody."
+            )?;
+            said = true;
+        }
+        if !said {
+            page.push_str("In no row of this run.\n");
+        }
+        page.push('\n');
+        Ok(())
+    }
+
+    fn growth(&self, page: &mut String) -> Result<(), std::fmt::Error> {
+        page.push_str(
+            "## As work in flight grows\n\nNanoseconds.\n\n![by work in flight](performance/in-flight.svg)\n\n",
+        );
+        self.table(
+            page,
+            "In flight",
+            &IN_FLIGHT,
+            &[growth::ADMIT, growth::CLOSE, growth::LABEL, growth::TOKEN, growth::TRACKER_CLOSE],
+        )?;
+        page.push_str(
+            "\n## The last release\n\nNanoseconds for the one who leaves, with so many tasks that wait.\n\n\
+             ![by waiters](performance/waiters.svg)\n\n",
+        );
+        self.table(page, "Waiting", &WAITERS, &[growth::RELEASE, growth::TRACKER_RELEASE])?;
+        writeln!(
+            page,
+            "\nTo a thread that sleeps on another core, in nanoseconds, each round the median of 41 times, almost all of it the system's own: \
+             gateway-drain {}, TaskTracker {}.\n",
+            self.measured.of(growth::WOKEN),
+            self.measured.of(growth::TRACKER_WOKEN)
+        )
+    }
+
+    fn rest(&self, page: &mut String) -> Result<(), std::fmt::Error> {
+        let of = |name| self.measured.of(name);
+        writeln!(
+            page,
+            "## The tower layer\n\n\
+             In front of a service that answers at once, a request takes {} ns, without the layer {} ns; the layer allocates {} times.\n\n\
+             Behind hyper, one server thread and one client thread with 16 connections that are kept alive: {} requests a second with \
+             the layer, {} without, in rounds of a quarter of a second each.\n\n\
+             ## At rest\n\n\
+             The whole process of a gateway that nobody asks anything, at the default tick of a second, in per cent of a core, in {} \
+             windows of a second each.\n\n![by holds](performance/holds.svg)\n",
+            of(serving::LAYERED),
+            of(serving::BARE),
+            number(of(crate::targets::ALLOCATIONS).median),
+            of(serving::LAYERED_SERVER),
+            of(serving::SERVER),
+            rest::SECONDS,
+        )?;
+        self.table(page, "Hold files", &HOLDS, &[rest::REST])?;
+        writeln!(
+            page,
+            "\n## The explorer\n\nThe model of the protocol is explored at {} edges a second on one core, in 10 rounds.",
+            of(rest::EXPLORER)
+        )
+    }
+
+    /// One row for each number, one column for each measurement.
+    fn table(&self, page: &mut String, of: &str, numbers: &[u64], names: &[&str]) -> Result<(), std::fmt::Error> {
+        writeln!(page, "| {of} | {} |\n|---|{}", names.join(" | "), "---|".repeat(names.len()))?;
+        for many in numbers {
+            let cells: Vec<String> =
+                names.iter().map(|name| self.measured.of(&with(name, *many)).to_string()).collect();
+            writeln!(page, "| {} | {} |", whole(*many), cells.join(" | "))?;
+        }
+        Ok(())
+    }
+
+    fn plot(&self, plots: &Path) -> Result<(), Box<dyn Error>> {
+        let shown = [FLOOR, LINES, BORROWED, OWNED, REFUSED, LABELLED, TRACKER, "tokio Semaphore, owned permit"];
+        let by_threads = |name: &str| {
+            let at = |threads: &usize| (*threads as f64, self.measured.of(&on_threads(name, *threads)).median);
+            (
+                if name == LINES { "the same, each thread its own".to_owned() } else { name.to_owned() },
+                THREADS.iter().map(at).collect(),
+            )
+        };
+        let lines: Vec<Line> = shown.into_iter().map(by_threads).collect();
+        draw(&plots.join("threads.svg"), "A guard taken and given back", "threads", "ns", &lines)?;
+
+        let names = [growth::ADMIT, growth::CLOSE, growth::LABEL, growth::TOKEN, growth::TRACKER_CLOSE];
+        let lines = self.lines(&names, &IN_FLIGHT);
+        draw(&plots.join("in-flight.svg"), "As work in flight grows", "in flight", "ns", &lines)?;
+
+        let lines = self.lines(&[growth::RELEASE, growth::TRACKER_RELEASE], &WAITERS);
+        draw(&plots.join("waiters.svg"), "The last release and its wake-ups", "waiting tasks", "ns", &lines)?;
+
+        let lines = self.lines(&[rest::REST], &HOLDS);
+        draw(&plots.join("holds.svg"), "A gateway at rest", "hold files", "% of a core", &lines)
+    }
+
+    fn lines(&self, names: &[&str], numbers: &[u64]) -> Vec<Line> {
+        let at = |name: &str, many: &u64| (*many as f64, self.measured.of(&with(name, *many)).median);
+        names.iter().map(|name| ((*name).to_owned(), numbers.iter().map(|many| at(name, many)).collect())).collect()
+    }
+}
+
+fn whole(many: u64) -> String {
+    if many < 1_000 { many.to_string() } else { number(many as f64) }
+}
+
+/// The ratios, for whoever ran the command.
+pub fn print(measured: &Measured, targets: &[Target]) {
+    for target in targets {
+        let verdict = if target.is_met(measured) { "met" } else { "MISSED" };
+        let found: Spread = target.found(measured);
+        println!("{:<60} {:>28} {:<14} {:<20} {verdict}", target.says, found.to_string(), target.unit, target.bound());
+    }
+}
+
+/// The processor's own name, and nothing else of the machine.
+fn processor() -> String {
+    let about = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = about.lines().find_map(|line| line.strip_prefix("model name"));
+    model
+        .and_then(|line| line.split_once(':'))
+        .map_or("an unknown processor".into(), |(_, name)| name.trim().to_owned())
+}
+
+/// The peers' versions, from the lock file that this program was built by.
+fn versions() -> String {
+    let version = |name: &&str| {
+        let (_, entry) = LOCK.split_once(&format!("name = \"{name}\"\n"))?;
+        let version = entry.lines().next()?.strip_prefix("version = \"")?.trim_end_matches('"');
+        Some(format!("{name} {version}"))
+    };
+    PEERS.iter().filter_map(version).collect::<Vec<_>>().join(", ")
+}

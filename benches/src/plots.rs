@@ -1,0 +1,63 @@
+//! The plots: cost as it grows.
+
+use plotters::prelude::*;
+use std::error::Error;
+use std::path::Path;
+
+/// One line: its name, and its points.
+pub type Line = (String, Vec<(f64, f64)>);
+
+const COLOURS: [RGBColor; 8] = [
+    RGBColor(0, 0, 0),
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(120, 120, 120),
+];
+
+/// Draws the lines with both axes logarithmic. A point at 0 stands at the left edge.
+pub fn draw(path: &Path, title: &str, x: &str, y: &str, lines: &[Line]) -> Result<(), Box<dyn Error>> {
+    let points = || lines.iter().flat_map(|(_, points)| points);
+    let most = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(f64::MIN, f64::max);
+    let least = |of: fn(&(f64, f64)) -> f64| points().map(of).filter(|value| *value > 0.0).fold(f64::MAX, f64::min);
+    let from_zero = points().any(|(x, _)| *x == 0.0);
+    let left = if from_zero { least(|point| point.0) / 10.0 } else { least(|point| point.0) };
+
+    let area = SVGBackend::new(path, (820, 480)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&area)
+        .caption(title, ("sans-serif", 18))
+        .margin(12)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        .margin_right(260)
+        .build_cartesian_2d(
+            (left..most(|point| point.0) * 1.05).log_scale(),
+            (least(|point| point.1) * 0.7..most(|point| point.1) * 1.5).log_scale(),
+        )?;
+    let label = |value: &f64| crate::rounds::number(*value).trim_end_matches(".00").trim_end_matches(".0").to_owned();
+    chart
+        .configure_mesh()
+        .x_desc(x)
+        .y_desc(y)
+        .label_style(("sans-serif", 13))
+        .light_line_style(RGBColor(240, 240, 240))
+        .x_label_formatter(&|value| if from_zero && *value <= left { "0".into() } else { label(value) })
+        .y_label_formatter(&label)
+        .draw()?;
+    for (number, (name, points)) in lines.iter().enumerate() {
+        let colour = COLOURS[number % COLOURS.len()];
+        let points: Vec<(f64, f64)> = points.iter().map(|(x, y)| (x.max(left), *y)).collect();
+        chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
+        chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;
+        // The names stand in the margin in a column, each in its line's colour.
+        let row = i32::try_from(number)? * 20 + 60;
+        area.draw(&Rectangle::new([(575, row - 1), (595, row + 2)], colour.filled()))?;
+        area.draw(&Text::new(name.clone(), (602, row - 6), ("sans-serif", 13)))?;
+    }
+    area.present()?;
+    Ok(())
+}
