@@ -119,7 +119,9 @@ fn take_in(folder: &OwnedFd, name: &str, limit: u64) -> Result<Content, Unreadab
     if file_type(&opened) != FileType::RegularFile {
         return Err(Unreadable::Replaced);
     }
-    let mut bytes = Vec::new();
+    // Room for what it says it has and one more, so that its end is found without growing.
+    let size = u64::try_from(opened.st_size).unwrap_or(0).min(limit);
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
     let read = File::from(file).take(limit + 1).read_to_end(&mut bytes)? as u64;
     if read > limit {
         return Err(Unreadable::TooLarge(u64::try_from(opened.st_size).unwrap_or(read).max(read)));

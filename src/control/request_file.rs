@@ -238,7 +238,8 @@ pub fn interpret(content: &Content, id: &RequestId, ours: &Epoch, wall: SystemTi
         token: text("token").map(Nonce::from),
         source: Source::File,
         action,
-        ..Request::begin(id.clone(), text("principal").unwrap_or_default())
+        id: id.clone(),
+        owner: text("principal").unwrap_or_default(),
     }))
 }
 
