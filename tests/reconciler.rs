@@ -265,7 +265,9 @@ fn a_removed_home_opens_nothing_and_readiness_says_why() {
     // In one step: a look in the middle of a removal would rightly see the hold's file go first.
     fs::rename(place.home().path(), place.home().path().with_extension("gone")).unwrap();
     gateway.kick();
-    comes_true("readiness says why", || gateway.unready().iter().any(|why| why.contains("the home is no longer ours")));
+    comes_true("readiness says why", || {
+        gateway.unready().iter().any(|why| why.starts_with("the home is no longer ours"))
+    });
     assert!(gateway.controller().holds().iter().any(|hold| hold.id == id("a")), "H2: nobody has withdrawn it");
     assert!(gateway.gate().admit().is_err());
 }
@@ -453,11 +455,9 @@ fn a_folder_of_holds_that_can_not_be_listed_withdraws_none_of_them() {
     let gateway = place.start();
     place.ask(&gateway, &Request::begin(id("a"), "ann"));
     let holds = place.home().holds_folder();
-    fs::rename(&holds, holds.with_extension("aside")).unwrap();
     fs::write(holds.with_extension("file"), "").unwrap();
     let held = || gateway.controller().holds().into_iter().map(|hold| hold.id.to_string()).collect::<Vec<_>>();
     // In one step, so that there is no moment without a folder in which its holds would rightly be gone.
-    fs::rename(holds.with_extension("aside"), &holds).unwrap();
     rustix::fs::renameat_with(
         rustix::fs::CWD,
         &holds,
