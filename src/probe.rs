@@ -8,9 +8,15 @@
 //! |---|---|
 //! | `outside.rs` | what can be done to a gateway and seen of it, and what has to be undone |
 //! | `checks.rs` | what is tried, in order, and what it shows |
+//! | `trials.rs` | the table of it, by property, with what each needs |
+//!
+//! `docs/probe.md` tells how to use it.
 
 mod checks;
 mod outside;
+mod trials;
+
+pub use trials::{Need, TRIALS, Trial};
 
 use crate::client::Interrupt;
 use crate::properties::PropertyId;

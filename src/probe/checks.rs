@@ -3,7 +3,7 @@
 //! Each check leaves the gateway as it found it, and says what it rests on. What isn't seen to be kept is not said to be.
 
 use super::outside::{OWNER, Outside, Restarted, Seen, Stop, Turned};
-use super::{Row, Sight};
+use super::{Row, Sight, TRIALS};
 use crate::control::Epoch;
 use crate::gate::Generation;
 use crate::hold::{Incarnation, Nonce, Request, RequestId};
@@ -25,24 +25,30 @@ pub(super) fn all(gateway: &mut Outside<'_>, rows: &mut Vec<Row>) -> Result<(), 
     match &gateway.torn {
         Some(what) => rows.broken(C1, what.clone()),
         None if gateway.home().is_some() => rows.kept(C1, format!("{} reads of the status, all whole", gateway.reads)),
-        None => rows.unseen(C1, "no --home"),
+        None => {}
     }
     rows.tell(G6, !gateway.negative, "active_agents was never negative", "active_agents was negative");
-    done
+    let drains = done?;
+    for trial in TRIALS {
+        if rows.0.iter().all(|row| row.property != trial.property) {
+            let why =
+                if drains { trial.unseen(gateway.options) } else { "not tried: first it has to drain and to reopen" };
+            rows.unseen(trial.property, why);
+        }
+    }
+    Ok(())
 }
 
-fn each(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
+/// Tells whether the gateway drains and reopens at all.
+fn each(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<bool, Stop> {
     if !begin_and_cancel(gateway, rows)? {
-        return Ok(());
+        return Ok(false);
     }
     a_turn_in_flight(gateway, rows)?;
     begun_twice(gateway, rows)?;
     begun_and_cancelled_in_a_row(gateway, rows)?;
     if gateway.home().is_none() {
-        for property in [C3, C4, H2, H3, H4, E1, C5] {
-            rows.unseen(property, "no --home");
-        }
-        return Ok(());
+        return Ok(true);
     }
     whatever_stands_there(gateway, rows)?;
     another_epoch(gateway, rows)?;
@@ -50,12 +56,9 @@ fn each(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
         two_holds(gateway, rows)?;
         a_lease(gateway, rows)?;
         a_commit(gateway, rows)?;
-    } else {
-        for property in [H2, H3, H4, E1] {
-            rows.unseen(property, "the gateway knows the marker and no other hold, without a lease");
-        }
     }
-    a_restart(gateway, rows)
+    a_restart(gateway, rows)?;
+    Ok(true)
 }
 
 struct Rows<'a>(&'a mut Vec<Row>);
@@ -498,8 +501,10 @@ fn a_commit(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> 
             rows.kept(H4, "a committed hold outlasted its file, another's cancel and a withdrawal with a wrong token");
         }
     }
+    let mut there = true;
     if let Some(command) = gateway.options.restart.clone() {
         let Restarted { shut_down, first } = gateway.restart(&command)?;
+        there = first.is_some();
         let committed = |seen: &Seen| seen.is_draining() && seen.hold(&hold).is_some_and(is_committed);
         let drains = first.as_ref().is_some_and(committed);
         let stays = drains && gateway.never(|seen| !seen.is_draining() || seen.agents() > 0)?.is_none();
@@ -513,15 +518,16 @@ fn a_commit(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> 
             }
             (Some(_), false, false) => rows.broken(E1, "a committed hold did not outlive the death of the process"),
         }
-    } else {
-        rows.unseen(E1, "no --restart-cmd; without a restart, see H4");
     }
     gateway.withdraw(&hold)?;
-    let ended = gateway.until(Seen::is_running)?;
-    gateway.withdrawn(&hold)?;
-    if ended.is_err() {
+    if gateway.until(Seen::is_running)?.is_err() {
+        if !there {
+            // The withdrawal is left for a gateway that comes back after all.
+            return Err(Stop::Lost(NO_NEW_PROCESS.into()));
+        }
         rows.broken(L2, "a committed hold was withdrawn with its token, and the gate stayed closed");
     }
+    gateway.withdrawn(&hold)?;
     Ok(())
 }
 
@@ -531,13 +537,12 @@ fn is_committed(hold: &Value) -> bool {
 
 /// Restarts the gateway under a hold, and with the hold gone while it was away.
 fn a_restart(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
-    let Some(command) = gateway.options.restart.clone() else {
-        rows.unseen(C5, "no --restart-cmd");
-        return Ok(());
-    };
+    let Some(command) = gateway.options.restart.clone() else { return Ok(()) };
     gateway.begin()?;
     let _ = gateway.until(Seen::is_draining)?;
-    match gateway.restart(&command)?.first {
+    let first = gateway.restart(&command)?.first;
+    let there = first.is_some();
+    match first {
         None => rows.unseen(C5, NO_NEW_PROCESS),
         Some(first) => {
             let turned = gateway.turn().map(|(turned, _)| turned);
@@ -554,7 +559,78 @@ fn a_restart(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop>
     }
     gateway.cancel()?;
     if let Err(last) = gateway.until(Seen::is_running)? {
+        if !there {
+            return Err(Stop::Lost(NO_NEW_PROCESS.into()));
+        }
         rows.broken(L2, format!("restarted, and its request cancelled, the status says {}", last.state()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Interrupt;
+    use crate::control::Home;
+    use crate::probe::Options;
+    use rustix::fs::{CWD, Mode, mkfifoat};
+    use std::io::Write as _;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    const TICK: Duration = Duration::from_millis(10);
+
+    /// A gateway whose status is a pipe, so that each look of the probe takes as long as this wants: the second one under a
+    /// hold lasts until its lease is over.
+    fn answer_late(home: &Home, over: &AtomicBool) {
+        let lease = TICK * 2 + Duration::from_secs(1);
+        let next = || {
+            let next = home.path().join("next");
+            mkfifoat(CWD, &next, Mode::RUSR | Mode::WUSR).unwrap();
+            fs::rename(next, home.status()).unwrap();
+        };
+        let mut looks_under_a_hold = 0;
+        loop {
+            // Waits for the next reader, and sends whoever comes after it to another pipe.
+            let mut pipe = fs::OpenOptions::new().write(true).open(home.status()).unwrap();
+            next();
+            if over.load(Ordering::Relaxed) {
+                return;
+            }
+            let held = home.request_path(&id("lease")).exists();
+            looks_under_a_hold = if held { looks_under_a_hold + 1 } else { 0 };
+            let answer_at = Instant::now() + if looks_under_a_hold == 2 { lease } else { Duration::ZERO };
+            while Instant::now() < answer_at {
+                thread::park_timeout(answer_at - Instant::now());
+            }
+            let state = if held { "draining" } else { "running" };
+            pipe.write_all(format!(r#"{{"gateway_state": "{state}", "active_agents": 0}}"#).as_bytes()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_probe_that_renews_too_late_itself_calls_the_lease_unseen() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let over = Arc::new(AtomicBool::new(false));
+        mkfifoat(CWD, home.status(), Mode::RUSR | Mode::WUSR).unwrap();
+        let gateway = thread::spawn({
+            let (home, over) = (home.clone(), over.clone());
+            move || answer_late(&home, &over)
+        });
+        let patience = Duration::from_secs(60);
+        let options = Options { home: Some(folder.path().into()), tick: TICK, patience, ..Options::default() };
+        let interrupt = Interrupt::new();
+        let mut outside = Outside::of(&options, &interrupt).unwrap();
+        let mut rows = Vec::new();
+        a_lease(&mut outside, &mut Rows(&mut rows)).unwrap();
+        outside.take_back().unwrap();
+        over.store(true, Ordering::Relaxed);
+        drop(fs::File::open(home.status()).unwrap());
+        gateway.join().unwrap();
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        assert_eq!((rows[0].property, rows[0].sight), (H3, Sight::Unseen), "{rows:?}");
+        assert!(rows[0].evidence.contains("could not renew in time"), "{rows:?}");
+    }
 }

@@ -29,13 +29,15 @@ const LEASE: Duration = Duration::from_secs(60);
 pub(super) enum Stop {
     Interrupted,
     Lost(String),
+    /// The endpoint said no: nothing has come of the request.
+    Denied(String),
 }
 
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Interrupted => f.write_str("it was interrupted"),
-            Self::Lost(why) => f.write_str(why),
+            Self::Lost(why) | Self::Denied(why) => f.write_str(why),
         }
     }
 }
@@ -248,8 +250,12 @@ impl<'a> Outside<'a> {
             self.write(&request)?;
             return Ok(request.nonce);
         }
-        self.begun.insert(marker, None);
-        self.post("drain").map(|_| None)
+        let first = self.begun.insert(marker.clone(), None).is_none();
+        let answer = self.post("drain");
+        if first && matches!(answer, Err(Stop::Denied(_))) {
+            self.begun.remove(&marker);
+        }
+        answer.map(|_| None)
     }
 
     /// Ends it.
@@ -327,6 +333,9 @@ impl<'a> Outside<'a> {
         let sent = request.send(json!({"action": action}).to_string());
         let mut response = sent.map_err(|error| lost(error.to_string()))?;
         let text = response.body_mut().read_to_string().map_err(|error| lost(error.to_string()))?;
+        if response.status().is_client_error() {
+            return Err(Stop::Denied(format!("{url}/api/gateway/drain: {} to {action:?}: {text}", response.status())));
+        }
         if !response.status().is_success() {
             return Err(lost(format!("{} to {action:?}: {text}", response.status())));
         }
@@ -426,4 +435,46 @@ fn remove(path: &Path) -> io::Result<()> {
         _ => std::fs::remove_file(path),
     };
     removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DrainState, Reconciler, reconciler};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    #[test]
+    fn a_panic_takes_back_what_had_been_begun_a_committed_hold_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let tick = Duration::from_millis(10);
+        let gateway =
+            Reconciler::start(home.clone(), reconciler::Options { tick, ..reconciler::Options::default() }).unwrap();
+        let patience = Duration::from_secs(60);
+        let options = Options { home: Some(folder.path().into()), tick, patience, ..Options::default() };
+        let interrupt = Interrupt::new();
+
+        let mut outside = Outside::of(&options, &interrupt).unwrap();
+        let panicked = catch_unwind(AssertUnwindSafe(move || {
+            let hold = RequestId::new("committed").unwrap();
+            outside.begin().unwrap();
+            outside.write(&Outside::request(&hold)).unwrap();
+            let (seen, _) = outside.until(|seen| seen.hold(&hold).is_some()).unwrap().unwrap();
+            let drain = seen.drain().unwrap();
+            let incarnation = drain["incarnation"].as_str().unwrap().to_owned().into();
+            let generation = serde_json::from_value(drain["generation"].clone()).unwrap();
+            let commit = Request::commit(hold.clone(), OWNER, incarnation, generation);
+            let token = commit.nonce.clone().unwrap();
+            outside.write(&commit).unwrap();
+            outside.committed(&hold, token.clone());
+            outside.until(|seen| seen.answer(&token) == Some("committed")).unwrap().unwrap();
+            panic!("in the middle of it");
+        }));
+
+        let why = panicked.unwrap_err();
+        assert_eq!(why.downcast_ref(), Some(&"in the middle of it"));
+        assert!(!home.marker().exists(), "the marker is gone");
+        assert_eq!(std::fs::read_dir(home.holds_folder()).unwrap().count(), 0, "the hold file is gone");
+        assert_eq!(gateway.controller().state(), DrainState::Running, "and the gateway runs");
+    }
 }

@@ -1,0 +1,69 @@
+//! `docs/probe.md` says what the probe does: its table is that of the code, and its example is what the probe prints.
+
+#![cfg(feature = "probe")]
+
+mod tiny_gateway;
+
+use gateway_drain::client::Interrupt;
+use gateway_drain::probe::{Options, Sight, TRIALS, run};
+use gateway_drain::properties::PROPERTIES;
+use gateway_drain::properties::PropertyId::{C2, E2, G5, H5, L1, L3, L4, S1, S3, S4, S5};
+use std::fmt::Write;
+use std::time::Duration;
+use tiny_gateway::TinyGateway;
+
+const DOCUMENT: &str = include_str!("../docs/probe.md");
+
+#[test]
+fn its_table_is_that_of_the_code() {
+    let mut table = String::from("| | Property | Needs | What is tried |\n|---|---|---|---|\n");
+    for trial in TRIALS {
+        let needs: Vec<_> = trial.needs.iter().map(ToString::to_string).collect();
+        let (id, sentence) = (trial.property, trial.property.sentence());
+        writeln!(table, "| {id} | {sentence} | {} | {} |", needs.join(", "), trial.tried).unwrap();
+    }
+    assert!(DOCUMENT.contains(&table), "docs/probe.md is to contain\n{table}");
+}
+
+#[test]
+fn it_names_every_property_that_no_row_tells_of() {
+    let tried = |id| TRIALS.iter().any(|trial| trial.property == id);
+    let untold: Vec<_> = PROPERTIES.iter().map(|property| property.id).filter(|id| !tried(*id)).collect();
+    let named = "S1, S3 to S5, G5, H5, C2, E2, L1, L3 and L4 can't be seen from outside";
+    assert!(DOCUMENT.contains(named), "docs/probe.md names them: {untold:?}");
+    assert_eq!(untold, [S1, S3, S4, S5, G5, H5, C2, E2, L1, L3, L4]);
+}
+
+/// The text with every number the same: no two runs take equally long.
+fn form(text: &str) -> String {
+    let mut form = String::new();
+    for character in text.chars() {
+        if !character.is_ascii_digit() {
+            form.push(character);
+        } else if !form.ends_with('#') {
+            form.push('#');
+        }
+    }
+    form
+}
+
+#[test]
+fn its_example_is_what_the_probe_prints_of_such_a_gateway() {
+    let gateway = TinyGateway::start(None);
+    let options = Options {
+        home: Some(gateway.home().into()),
+        turn: Some((gateway.turns(), String::new())),
+        tick: Duration::from_millis(50),
+        patience: Duration::from_secs(30),
+        ..Options::default()
+    };
+    let report = run(&options, &Interrupt::new()).unwrap();
+    let shown = DOCUMENT.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap_or_default();
+    assert!(form(shown) == form(&report.to_string()), "docs/probe.md is to show\n{report}");
+    let told = |property| report.rows.iter().any(|row| row.property == property);
+    for trial in TRIALS {
+        assert!(told(trial.property), "no row tells of {}, not even that it is unseen", trial.property);
+        let lacks = trial.needs.iter().any(|need| !matches!(need.to_string().as_str(), "`--home`" | "`--turn-url`"));
+        assert_eq!(report.sight(trial.property) == Sight::Unseen, lacks, "{}: {:?}", trial.property, trial.needs);
+    }
+}
