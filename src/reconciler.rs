@@ -504,7 +504,7 @@ mod tests {
         let (told, ended) = channel();
         let controller = gateway.controller().clone();
         gateway.controller().observe(move |change| {
-            if matches!(change, Change::Hold(hold) if hold.id.is_marker()) {
+            if matches!(change, Change::Hold(changed) if changed.id.is_marker()) {
                 told.send(controller.holds().iter().any(|hold| hold.id == RequestId::found("home"))).unwrap();
             }
         });

@@ -5,10 +5,10 @@
 
 #[path = "../../seeded/catalogue.rs"]
 mod catalogue;
-#[path = "../incidents.rs"]
-mod incidents;
 #[path = "../../shuttle/tests/schedules/table.rs"]
 mod crowds;
+#[path = "../incidents.rs"]
+mod incidents;
 #[path = "../../loom/tests/models/table.rs"]
 mod models;
 
