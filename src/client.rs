@@ -196,7 +196,7 @@ impl Drain {
     /// gone for good: one who is still acting is cut off.
     ///
     /// Over HTTP it wants a token with the scope `override`; over the files, whoever may write in the home may do it. Either
-    /// way the gateway records it as an override, by this owner.
+    /// way the gateway records it as an override, by this owner; but the marker is simply removed, which is its withdrawal.
     ///
     /// # Errors
     /// [`Failure::Denied`] without that right, and [`Failure::Unreachable`] if the gateway didn't notice in time. That there

@@ -121,7 +121,12 @@ pub const METRICS: [Metric; 19] = [
     metric(Kind::Gauge, "drain_holds_overdue", &[], "Committed holds whose act takes longer than its deadline"),
     metric(Kind::Gauge, "drain_drained", &[], "1 while the gate is closed and nothing is in flight"),
     metric(Kind::Gauge, "drain_stalled", &[], "1 while nothing that is waited for ends"),
-    metric(Kind::Gauge, "drain_oldest_permit_age_seconds", &[], "Age of the oldest labelled work in flight"),
+    metric(
+        Kind::Gauge,
+        "drain_oldest_permit_age_seconds",
+        &[],
+        "Age of the oldest labelled work in flight; 0 without any",
+    ),
     metric(
         Kind::Gauge,
         "drain_began_timestamp_seconds",

@@ -108,8 +108,8 @@ impl std::error::Error for CanNotProbe {}
 /// Probes a gateway. It is closed and opened many times meanwhile, so it should be one that nobody needs.
 ///
 /// When `interrupt` is raised, it takes back what it has begun and returns what it has seen so far. A process that is
-/// killed can take nothing back: what has a lease ends with it within a minute, and a marker of a gateway that knows no
-/// leases stays.
+/// killed can take nothing back: its holds end within a minute and an unsound marker within an hour, a hold that it has
+/// committed stays until it is overridden, and a marker of a gateway that knows no leases until it is removed.
 ///
 /// # Errors
 /// [`CanNotProbe`]: it can't be reached, or isn't running, or somebody holds it already. Nothing has been touched.

@@ -239,7 +239,12 @@ impl Reconciler {
         let view = self.shared.controller.view();
         let health = self.shared.health.lock().clone();
         let silent = view.now.saturating_sub(health.last_tick);
-        let patience = self.shared.options.tick * 3 + self.shared.options.disk_timeout * 2;
+        let patience = self
+            .shared
+            .options
+            .tick
+            .saturating_mul(3)
+            .saturating_add(self.shared.options.disk_timeout.saturating_mul(2));
         let state = (view.reading.state != DrainState::Running).then(|| format!("state: {}", view.reading.state));
         let pending = view.pending.then(|| "a hold is about to close the gate".to_owned());
         let stuck = (silent > patience).then(|| format!("the reconciler has been silent for {} s", silent.as_secs()));
@@ -328,7 +333,7 @@ impl Ticker {
                 Ok(()) => {
                     panics_in_a_row = 0;
                     // A fifth short of the tick: what appears right after a look is acted on and published within one.
-                    let rest = (tick * 4 / 5).saturating_sub(began.elapsed());
+                    let rest = (tick / 5 * 4).saturating_sub(began.elapsed());
                     self.until_next_change().min(rest)
                 }
                 Err(panic) => {

@@ -64,7 +64,7 @@ pub(crate) const FIELDS: [Field; 10] = [
         kind: "string",
         verbs: &Verb::ALL,
         what: "which hold; without it, the marker",
-        of: |_, request| json!(request.id),
+        of: |_, request| json!(Some(&request.id).filter(|id| !id.is_marker())),
     },
     Field {
         name: "reason",
@@ -180,4 +180,17 @@ pub(crate) struct GatewayAnswer {
     pub(crate) drained: bool,
     pub(crate) stalled: bool,
     pub(crate) active_work: Vec<WorkStatus>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_marker_is_meant_by_naming_no_hold() {
+        let request = Request::override_hold(RequestId::marker(), "ops");
+        assert_eq!(body(Verb::Override, &request), json!({"action": "override"}));
+        let request = Request::override_hold(RequestId::new("upgrade").unwrap(), "ops");
+        assert_eq!(body(Verb::Override, &request), json!({"action": "override", "request_id": "upgrade"}));
+    }
 }

@@ -210,7 +210,7 @@ fn a_begin_that_nobody_answers_leaves_nothing_behind() {
 fn an_unready_delay_is_waited_out_before_drained_is_said() {
     let home = home();
     let process = GatewayProcess::start(home.path());
-    let held = upgrade(home.path()).unready_delay(Duration::from_millis(700)).begin().unwrap();
+    let held = upgrade(home.path()).unready_delay(Duration::from_secs(5)).begin().unwrap();
     assert!(process.admits(), "a pending hold closes the gate too early: this shows nothing");
     held.wait().unwrap();
     assert!(!process.admits(), "drained was said of an open gate");
@@ -292,7 +292,7 @@ mod in_async_code {
     async fn a_wait_that_is_dropped_keeps_the_hold() {
         let home = home();
         let process = GatewayProcess::start(home.path());
-        let turn = process.turn(1500);
+        let turn = process.turn(5_000);
         let held = upgrade(home.path()).begin_async().await.unwrap();
         let first = held.wait();
         assert!(tokio::time::timeout(Duration::from_millis(100), first).await.is_err(), "a turn is in flight");

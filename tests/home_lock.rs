@@ -7,12 +7,22 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+/// Tells the threads of a test that it is over, also when it fails: otherwise they would be waited for without end.
+struct AtEnd<'a>(&'a AtomicBool);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_dead_gateway_is_never_said_to_live_while_its_successor_takes_the_lock() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::at(folder.path());
     let (dead, over) = (Mutex::new(None), AtomicBool::new(false));
     std::thread::scope(|threads| {
+        let _at_end = AtEnd(&over);
         for _ in 0..2 {
             threads.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
@@ -31,7 +41,6 @@ fn a_dead_gateway_is_never_said_to_live_while_its_successor_takes_the_lock() {
             drop(home.lock(&incarnation).expect("the home is free"));
             *dead.lock().unwrap() = Some(incarnation);
         }
-        over.store(true, Ordering::Relaxed);
     });
 }
 

@@ -39,6 +39,15 @@ fn probe(address: &str, probe: &Value) -> bool {
     ureq::get(format!("http://{address}{}", probe["httpGet"]["path"].as_str().expect("a path"))).call().is_ok()
 }
 
+/// Tells the threads of a test that it is over, also when it fails: otherwise they would be waited for without end.
+struct AtEnd<'a>(&'a AtomicBool);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_pod_that_ends_under_load_refuses_and_cuts_off_no_turn_and_is_never_killed() {
     let (home, pod) = (home(), pod());
@@ -58,6 +67,7 @@ fn a_pod_that_ends_under_load_refuses_and_cuts_off_no_turn_and_is_never_killed()
     let over_now = || over.load(Ordering::Relaxed);
     let period = Duration::from_secs(container["readinessProbe"]["periodSeconds"].as_u64().expect("seconds"));
     let (tried, ending, long, code) = std::thread::scope(|scope| {
+        let at_end = AtEnd(&over);
         let prober = scope.spawn(|| {
             while !over_now() {
                 ready.store(probe(address, &container["readinessProbe"]), Ordering::Relaxed);
@@ -86,7 +96,7 @@ fn a_pod_that_ends_under_load_refuses_and_cuts_off_no_turn_and_is_never_killed()
         assert!(hook.expect("preStop runs").success(), "preStop failed");
         assert!(!ready.load(Ordering::Relaxed), "the pod was ready to the end");
         assert!(!gateway.admits(), "the gate opened between preStop and SIGTERM");
-        over.store(true, Ordering::Relaxed);
+        drop(at_end);
         prober.thread().unpark();
         prober.join().expect("the prober");
         let tried: Vec<Tried> = clients.into_iter().flat_map(|client| client.join().expect("a client")).collect();

@@ -23,7 +23,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tiny_gateway::{Fault, TinyGateway};
 
-const TURN: &str = r#"{"session": "probe", "millis": 1500}"#;
+const TURN: &str = r#"{"session": "probe", "millis": 5000}"#;
 
 fn options(home: &Path) -> Options {
     let tick = Duration::from_millis(50);

@@ -37,7 +37,7 @@ fn terminal() -> (File, Receiver<String>) {
 fn the_line_tells_what_is_waited_for_in_place_and_goes_when_the_wait_ends() {
     let home = home();
     let gateway = GatewayProcess::start(home.path());
-    let turn = gateway.turn(2_000);
+    let turn = gateway.turn(6_000);
     drain(home.path(), &["begin", "upgrade", "--lease", "10m"]).expect(ExitCode::Drained);
 
     let (theirs, seen) = terminal();

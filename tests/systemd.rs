@@ -56,7 +56,7 @@ fn systemd_is_told_of_a_stop_at_the_shutdown_and_never_by_a_drain() {
     assert!(first.contains(&"READY=1".to_owned()), "{first:?}");
 
     for round in ["first", "second"] {
-        let turn = service.gateway.turn(1500);
+        let turn = service.gateway.turn(10_000);
         drain(&service.home, &["begin", round]).expect(ExitCode::Drained);
         service.until("external_draining, 1 in flight");
         assert!(turn.finished());
@@ -64,7 +64,7 @@ fn systemd_is_told_of_a_stop_at_the_shutdown_and_never_by_a_drain() {
         drain(&service.home, &["cancel", round]).expect(ExitCode::Drained);
         service.until("running, 0 in flight");
     }
-    let turn = service.gateway.turn(3000);
+    let turn = service.gateway.turn(10_000);
     drain(&service.home, &["begin", "third"]).expect(ExitCode::Drained);
     service.until("external_draining, 1 in flight");
     assert_eq!(service.times_told("STOPPING=1"), 0, "a drain is no stop: {:?}", service.told);

@@ -113,7 +113,8 @@ pub enum Verb {
     /// End somebody else's hold, committed or not.
     ///
     /// For a hold whose owner is gone for good: one who is still acting under a commit is cut off, and the gateway takes work
-    /// again. Over HTTP it wants a token with the scope `override`. The gateway records who did it.
+    /// again. Over HTTP it wants a token with the scope `override`. The gateway records
+    /// who did it, but for the marker, which is only removed.
     #[command(after_long_help = "Example:
   gateway-drain status && gateway-drain override upgrade-42")]
     Override(Override),
@@ -143,11 +144,12 @@ pub enum Verb {
     ///
     /// Begins and cancels drains many times, puts corrupt markers there, and restarts the gateway if told how: use one that
     /// nobody needs. Takes --home, --url or both; with --home it sees most. Takes back all that it has begun, also on
-    /// Ctrl-C; killed, it leaves holds that end within a minute, and a marker that a gateway without leases keeps.
+    /// Ctrl-C; killed, it may leave a marker, which you remove, and the committed hold `probe-commit`, which `override` ends.
     ///
-    /// Exit code: 0 nothing was seen broken, 1 something was, 2 it could not be tried or ended.
+    /// Exit code: 0 nothing was seen broken, 1 something was, 2 it could not be tried or ended or something could not be taken
+    /// back, 130 it was interrupted.
     #[command(after_long_help = "Example:
-  gateway-drain probe --home ~/.hermes --restart-cmd 'systemctl restart gateway' \\
+  gateway-drain probe --home ~/.hermes --restart-cmd 'systemctl kill -s KILL gateway; systemctl start gateway' \\
     --turn-url http://127.0.0.1:8080/turns --turn-body '{\"session\": \"probe\", \"millis\": 5000}'")]
     Probe(Probe),
 

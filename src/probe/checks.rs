@@ -465,12 +465,15 @@ fn committed(gateway: &mut Outside<'_>, rows: &mut Rows<'_>, hold: &RequestId) -
     let commit = Request::commit(hold.clone(), OWNER, incarnation, generation);
     let Some(token) = commit.nonce.clone() else { return Ok(None) };
     // Noted before it is written: from then on it may be granted.
-    gateway.write(&commit)?;
     gateway.committed(hold, token.clone());
+    gateway.write(&commit)?;
     if gateway.until(|seen| seen.answer(&token) == Some("committed"))?.is_ok() {
         return Ok(Some(()));
     }
     rows.broken(C6, "a commit of a drained gateway, with its incarnation and generation, was not granted");
+    // It may be granted yet, and then it ends with its token alone.
+    gateway.withdraw(hold)?;
+    let _ = gateway.until(|seen| seen.hold(hold).is_none())?;
     gateway.withdrawn(hold)?;
     Ok(None)
 }
@@ -535,7 +538,7 @@ fn is_committed(hold: &Value) -> bool {
     hold["committed"] == true
 }
 
-/// Restarts the gateway under a hold, and with the hold gone while it was away.
+/// Restarts the gateway under the request that every gateway knows.
 fn a_restart(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
     let Some(command) = gateway.options.restart.clone() else { return Ok(()) };
     gateway.begin()?;

@@ -465,8 +465,8 @@ mod tests {
             let generation = serde_json::from_value(drain["generation"].clone()).unwrap();
             let commit = Request::commit(hold.clone(), OWNER, incarnation, generation);
             let token = commit.nonce.clone().unwrap();
-            outside.write(&commit).unwrap();
             outside.committed(&hold, token.clone());
+            outside.write(&commit).unwrap();
             outside.until(|seen| seen.answer(&token) == Some("committed")).unwrap().unwrap();
             panic!("in the middle of it");
         }));

@@ -87,7 +87,7 @@ pub const TRIALS: [Trial; 18] = [
     ),
     trial(
         E1,
-        &[Home, DrainObject, RestartCommand],
+        &[Home, RestartCommand, DrainObject],
         "killed and started again under a committed hold whose file is gone: it stays drained",
     ),
     trial(L2, &[], "cancelled, also after twenty drains in a row: the status says running, and goes on saying so"),

@@ -251,7 +251,7 @@ pub fn drain<S: AsRef<OsStr>>(home: &Path, arguments: &[S]) -> Ended {
     Tool::start(home, arguments).ended()
 }
 
-/// The tool, for things that the two functions above don't do.
+/// The tool, for what [`drain`] doesn't do.
 pub fn tool(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gateway-drain"));
     command.env_remove(Gateway::SECRET_VARIABLE).env("USER", "tester");
