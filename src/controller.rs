@@ -510,7 +510,9 @@ impl Core {
     fn force_stop(&mut self, tell: &mut Vec<Change>) -> ShutdownReport {
         let from = self.lifecycle.state();
         if let Some(abandoned) = self.lifecycle.force_stop() {
-            let reading = self.lifecycle.gate().reading();
+            // What was abandoned then, even if some of it has left since.
+            let Abandoned { in_flight, internal } = abandoned;
+            let reading = Reading { in_flight, internal, ..self.lifecycle.gate().reading() };
             self.report = Some(ShutdownReport { interrupted: self.interrupted, abandoned });
             tell.push(Change::Moved { from, event: Event::Stop, reading });
         }

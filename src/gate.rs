@@ -298,8 +298,8 @@ impl Core {
     }
 
     /// The one slow path, for whoever leaves a closed gate. The last to leave finds it drained, unless it has been moved
-    /// since, and then the mover tells. `notify` looks for listeners behind a full fence and a waiter looks at the word
-    /// behind its own, so one of the two sees the other (G4).
+    /// since, and then the mover tells. `notify` looks for listeners under the lock under which a waiter puts itself on
+    /// their list before it looks at the word, so one of the two sees the other (G4).
     #[cold]
     fn left_closed(&self) {
         // Relaxed: who is woken acquires for itself. The subtraction's own answer would do, but to want it costs every

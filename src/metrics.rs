@@ -43,7 +43,10 @@ impl Metrics {
     /// Counts from now on what happens to this gateway, and describes all metrics.
     pub fn observe(reconciler: &Arc<Reconciler>) -> Self {
         describe();
-        let drain = Mutex::new(Drain::default());
+        // A gateway that has started under a hold drains already.
+        let view = reconciler.view();
+        let age = view.times.began.map(|began| view.now.saturating_sub(began));
+        let drain = Mutex::new(Drain { since: age.and_then(|age| Instant::now().checked_sub(age)) });
         reconciler.controller().observe(move |change| count(change, &drain));
         let metrics = Self { reconciler: Arc::clone(reconciler) };
         metrics.record();

@@ -159,10 +159,9 @@ impl Reconciler {
         mut options: Options,
     ) -> Result<Self, StartError> {
         let epoch = Epoch::current();
-        let (inherited, unread) = inherit(&mut disk, &home, &epoch, &options);
-        let locked = lock.home();
-        // Left undone if it takes too long: nobody reads what is left there.
-        let _ = disk.call(options.disk_timeout, || (), move || write::remove_leftovers(&locked));
+        let inherited = inherit(&mut disk, &home, &epoch, &options);
+        let (inherited, unread) = inherited
+            .map_err(|why| StartError::Status { path: home.status(), source: io::Error::other(why.to_string()) })?;
         let controller = Controller::restored(options.settings.clone(), incarnation.clone(), inherited);
         if let Some(trace) = &options.trace {
             trace.attach(&controller);
@@ -263,21 +262,27 @@ impl Drop for Reconciler {
     }
 }
 
-/// What an earlier process of this boot left, read within the disk's timeout; and why its status, if there is one, told
-/// nothing.
-fn inherit(disk: &mut Bounded, home: &Home, epoch: &Epoch, options: &Options) -> (HoldSet, Option<String>) {
+/// What an earlier process of this boot left, read within the disk's timeout, and what of it can't be read.
+///
+/// A disk that doesn't answer in time is no answer: what was left there is not lost, and a gateway that went without it could
+/// open under a commit (E1).
+fn inherit(
+    disk: &mut Bounded,
+    home: &Home,
+    epoch: &Epoch,
+    options: &Options,
+) -> Result<(HoldSet, Option<String>), bounded::Failed> {
     let policy = options.settings.leases;
     let now = options.settings.clock.now();
     let (read, found, ours) = (home.clone(), home.clone(), epoch.clone());
-    let status = disk.call(options.disk_timeout, || (), move || Snapshot::read(&read));
-    let status = status.unwrap_or_else(|why| Err(io::Error::other(why.to_string())));
+    let status = disk.call(options.disk_timeout, || (), move || Snapshot::read(&read))?;
     let unread = status.as_ref().err().filter(|error| error.kind() != io::ErrorKind::NotFound);
     let unread = unread.map(|why| format!("the earlier status can't be read, and what it alone knew is lost: {why}"));
-    let files = || {
-        let scan = disk.call(options.disk_timeout, || (), move || request_file::scan(&found, &ours));
-        scan.unwrap_or_default().requests
+    let requests = match &status {
+        Ok(_) => Vec::new(),
+        Err(_) => disk.call(options.disk_timeout, || (), move || request_file::scan(&found, &ours))?.requests,
     };
-    (status::inherited(status.as_ref().ok(), files, epoch, policy, now), unread)
+    Ok((status::inherited(status.as_ref().ok(), || requests, epoch, policy, now), unread))
 }
 
 impl Shared {
@@ -315,6 +320,9 @@ struct Ticker {
 impl Ticker {
     fn run(mut self) {
         let mut panics_in_a_row = 0_u32;
+        // Left undone if it takes too long: nobody reads what is left there.
+        let writer = Arc::clone(&self.writer);
+        let _ = self.on_disk(move || write::remove_leftovers(&writer.locked_home()));
         loop {
             // Registered before the look: a kick in its middle makes another one.
             let changed = self.shared.controller.gate().changed().listen();
@@ -453,6 +461,47 @@ mod tests {
     use crate::controller::Change;
     use crate::hold::RequestId;
     use std::sync::mpsc::channel;
+
+    /// A trace that is written once the disk is late, and has been written once the disk has caught up.
+    struct Late(std::sync::mpsc::Sender<()>, std::sync::mpsc::Receiver<()>);
+    impl io::Write for Late {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            _ = self.0.send(());
+            _ = self.1.recv_timeout(Duration::from_secs(60));
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_disk_that_answers_too_late_at_the_start_lets_no_gateway_start_without_what_was_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let incarnation = Incarnation::fresh();
+        let lock = home.lock(&incarnation).unwrap();
+        // The first look takes too long, and is over by the time that the trace is begun.
+        let mut disk = Bounded::new("test").unwrap();
+        let (jobs, work) = channel();
+        disk.jobs = jobs;
+        let (late, too_late) = channel::<()>();
+        let (caught_up, done) = channel::<()>();
+        std::thread::spawn(move || {
+            for (number, job) in work.into_iter().enumerate() {
+                if number == 0 {
+                    _ = too_late.recv();
+                }
+                job();
+                _ = caught_up.send(());
+            }
+        });
+        let trace = Some(Trace::to(Late(late, done), None));
+        let options = Options { disk_timeout: Duration::from_millis(50), trace, ..Options::default() };
+        let started = Reconciler::start_on(disk, home, lock, incarnation, options);
+        assert!(matches!(started, Err(StartError::Status { .. })), "E1: {started:?}");
+    }
 
     #[test]
     fn a_disk_that_hangs_holds_up_neither_the_deadline_of_a_shutdown_nor_its_grace() {

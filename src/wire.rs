@@ -147,24 +147,31 @@ pub(crate) enum Standing {
     Overridden,
 }
 
-/// To whoever asked about a hold of its own.
+/// To whoever asked about a hold of its own. A client can do without what has a default.
 #[derive(Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field on the wire")]
 pub(crate) struct HoldAnswer {
+    #[serde(default)]
     pub(crate) ok: bool,
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub(crate) action: Option<&'static str>,
     pub(crate) request_id: RequestId,
     pub(crate) nonce: Option<Nonce>,
+    #[serde(default)]
     pub(crate) acknowledged: bool,
     pub(crate) outcome: Option<Standing>,
+    #[serde(default)]
     pub(crate) owner: String,
+    #[serde(default)]
     pub(crate) reason: String,
     pub(crate) age_seconds: Option<f64>,
     pub(crate) lease_left_seconds: Option<f64>,
     pub(crate) deadline_seconds: Option<f64>,
+    #[serde(default)]
     pub(crate) committed: bool,
+    #[serde(default)]
     pub(crate) overdue: bool,
+    #[serde(default)]
     pub(crate) suppress_notification: bool,
     pub(crate) gateway: Option<GatewayAnswer>,
 }
@@ -182,7 +189,7 @@ pub(crate) struct GatewayAnswer {
     pub(crate) active_work: Vec<WorkStatus>,
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "client"))]
 mod tests {
     use super::*;
 

@@ -263,6 +263,22 @@ fn a_renewal_does_not_put_back_a_file_that_somebody_has_removed() {
 }
 
 #[test]
+fn a_renewal_does_not_write_over_what_somebody_has_ended_the_hold_by() {
+    for ending in [Request::withdraw as fn(RequestId, &'static str) -> Request, Request::override_hold] {
+        let gateway = Gateway::start_idle();
+        let server = Server::of(gateway.endpoint(Place::Gateway).verifier(PEOPLE));
+        begin(&server, "token-a", "upgrade");
+        // The gateway has not looked since: its status still says held.
+        let request = ending(RequestId::new("upgrade").unwrap(), "alice");
+        Channel::new(gateway.home()).write(&request).unwrap();
+        let written = file_of(&gateway, "upgrade");
+        let renew = json!({"action": "renew", "request_id": "upgrade"}).to_string();
+        assert_eq!(server.drain("token-a", &renew).error(), (404, "not_held".into()), "{:?}", request.action);
+        assert_eq!(file_of(&gateway, "upgrade"), written, "the renewal undid it: {:?}", request.action);
+    }
+}
+
+#[test]
 fn what_an_earlier_boot_left_is_told_apart_from_nothing() {
     both(|place, gateway, server| {
         let id = RequestId::new("upgrade").unwrap();
@@ -287,8 +303,12 @@ fn a_dashboard_in_another_epoch_than_its_gateway_says_so_and_writes_nothing() {
     std::fs::write(&path, status.replace(epoch.as_str(), "another-container:1")).unwrap();
     let drain = json!({"action": "drain", "request_id": "upgrade"}).to_string();
     assert_eq!(server.drain("token-a", &drain).error(), (412, "other_epoch".into()));
-    assert_eq!(server.hold("token-a", "upgrade").error(), (412, "other_epoch".into()));
     assert_eq!(file_of(&gateway, "upgrade"), b"");
+    // To look, and to take a marker away, takes no epoch.
+    assert_eq!(server.hold("token-a", "upgrade").error(), (404, "not_held".into()));
+    std::fs::write(gateway.home().marker(), "").unwrap();
+    server.drain("token-a", r#"{"action":"cancel"}"#);
+    assert!(!gateway.home().marker().exists(), "the marker is there still");
 }
 
 #[test]

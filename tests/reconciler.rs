@@ -377,22 +377,22 @@ fn a_start_removes_what_killed_writers_left_over_an_hour_ago_and_nothing_else() 
     fs::create_dir(&folders[1]).unwrap();
     let old = std::time::SystemTime::now() - Duration::from_secs(3700);
     for folder in &folders {
-        for name in [".write-left", ".write-young", ".written", "write-notes"] {
+        for name in [".write-Left01", ".write-Young1", ".write-protect", ".written", "write-notes"] {
             let file = fs::File::create(folder.join(name)).unwrap();
-            if name != ".write-young" {
+            if name != ".write-Young1" {
                 file.set_modified(old).unwrap();
             }
         }
         let of_another_kind = folder.join(".write-folder");
         fs::create_dir(&of_another_kind).unwrap();
         fs::File::open(of_another_kind).unwrap().set_modified(old).unwrap();
-        std::os::unix::fs::symlink(folder.join(".written"), folder.join(".write-link")).unwrap();
+        std::os::unix::fs::symlink(folder.join(".written"), folder.join(".write-link01")).unwrap();
     }
     drop(place.start());
     for folder in &folders {
         let there = |name: &str| folder.join(name).symlink_metadata().is_ok();
-        assert!(!there(".write-left"), "what was left in {} is there still", folder.display());
-        for name in [".write-young", ".write-folder", ".write-link", ".written", "write-notes"] {
+        assert!(!there(".write-Left01"), "what was left in {} is there still", folder.display());
+        for name in [".write-Young1", ".write-protect", ".write-folder", ".write-link01", ".written", "write-notes"] {
             assert!(there(name), "{name} was removed from {}", folder.display());
         }
     }

@@ -68,12 +68,17 @@ pub struct AsyncHeld {
 }
 
 /// [`Committed`], for async code.
-#[derive(Debug)]
 #[must_use = "dropping it gives up the hold"]
 pub struct AsyncCommitted {
     committed: Guarded<Committed>,
     id: RequestId,
     token: Nonce,
+}
+
+impl fmt::Debug for AsyncCommitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncCommitted").field("committed", &self.committed).finish_non_exhaustive()
+    }
 }
 
 impl AsyncHeld {

@@ -9,6 +9,7 @@ use super::{Drain, Failure, Interrupt, Progress, SeenDrained};
 use crate::clock::Clock;
 use crate::hold::{Denied, Incarnation, Nonce, Request, RequestId};
 use crate::sync::{Arc, Mutex};
+use core::fmt;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -30,7 +31,6 @@ pub struct Held {
 }
 
 /// The right to act: the gateway was drained when it was granted, and stays so until this is withdrawn or dropped (E1).
-#[derive(Debug)]
 #[must_use = "dropping it gives up the hold"]
 pub struct Committed {
     guard: Guard,
@@ -46,7 +46,6 @@ struct Guard {
 }
 
 /// What the guard, its heartbeat and a wait share.
-#[derive(Debug)]
 pub(super) struct Keeper {
     drain: Drain,
     clock: Clock,
@@ -54,6 +53,19 @@ pub(super) struct Keeper {
     watch: Mutex<Watch>,
     /// Ends the heartbeat.
     quiet: Interrupt,
+}
+
+// The token ends the hold, so no log is to have it.
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").field("drain", &self.drain).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Committed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Committed").field("guard", &self.guard).finish_non_exhaustive()
+    }
 }
 
 /// What has been written.

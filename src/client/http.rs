@@ -52,7 +52,7 @@ impl Http {
             .proxy(None)
             .timeout_global(Some(TIMEOUT));
         #[cfg(feature = "tls")]
-        let config = match roots()? {
+        let config = match if parsed.scheme_str() == Some("https") { roots()? } else { None } {
             Some(roots) => config.tls_config(ureq::tls::TlsConfig::builder().root_certs(roots).build()),
             None => config,
         };
@@ -186,7 +186,8 @@ impl Answer {
             }
             (400 | 413 | 431, None) => Failure::Usage(detail),
             (404 | 405, None) => Failure::Usage(format!("there is no drain endpoint at this address: {detail}")),
-            (403 | 429, None) => Failure::Denied(detail),
+            (403 | 409 | 429, None) => Failure::Denied(detail),
+            (410, None) => Failure::LeaseLost(detail),
             // Of another boot: nothing that a gateway was asked, and so no denial of its own.
             (412, None) => Failure::Ignored(detail),
             (_, None) => Failure::Unreachable(detail),

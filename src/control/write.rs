@@ -110,14 +110,22 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<Metadata> {
 pub(crate) fn remove_leftovers(home: &Home) {
     let folders = [read::home(home.path()), read::folder(&home.holds_folder())];
     for folder in folders.into_iter().flatten() {
-        let found =
-            read::names(&folder, super::request_file::MAX_HOLD_FILES, |name| name.starts_with(TEMPORARY.as_bytes()));
+        let found = read::names(&folder, AT_ONE_START, is_temporary);
         for name in found.map_or_else(|_| Vec::new(), |(names, _)| names) {
             if is_left_behind(&folder, &name) {
                 let _ = rustix::fs::unlinkat(&folder, &*name, AtFlags::empty());
             }
         }
     }
+}
+
+/// No start takes longer for what many have left.
+const AT_ONE_START: usize = 100;
+
+/// Whether a name is one that a temporary file gets: what it begins with, and six letters or digits.
+fn is_temporary(name: &[u8]) -> bool {
+    let drawn = name.strip_prefix(TEMPORARY.as_bytes());
+    drawn.is_some_and(|drawn| drawn.len() == 6 && drawn.iter().all(u8::is_ascii_alphanumeric))
 }
 
 fn is_left_behind(folder: &OwnedFd, name: &[u8]) -> bool {

@@ -10,9 +10,9 @@ use super::problem::{Fault, Problem};
 use super::published::{Published, answer, hold, ignored};
 use super::respond::{MarkerAnswer, RemovedAnswer, json};
 use crate::control::Found;
-use crate::hold::{Denied, Ending, Nonce, Outcome, Request, RequestId, Source};
+use crate::hold::{Action, Denied, Ending, Nonce, Outcome, Request, RequestId, Source};
 use crate::state::DrainState;
-use crate::status::Snapshot;
+use crate::status::{HoldStatus, Snapshot};
 use crate::wire::{HoldAnswer, Verb};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -49,7 +49,6 @@ pub(super) async fn act(
     let writing = turn.lock().await;
     let status = published.status().await.map_err(unusable(Some(false)))?;
     let found = published.found(&asked.id).await.map_err(unusable(Some(false)))?;
-    own_epoch(published, status.as_ref())?;
     let seen = Seen { status, found };
     let planned = plan(asked, who, &seen);
     if matches!(&planned, Err(problem) if problem.fault == Fault::Denied(Denied::LeaseExpired))
@@ -69,7 +68,10 @@ pub(super) async fn act(
         None => PATIENCE,
     };
     match (planned, asked.request(who)) {
-        (Plan::Write, Some(request)) => write(published, writing, asked, &seen, request, wait, patience).await,
+        (Plan::Write, Some(request)) => {
+            own_epoch(published, seen.status.as_ref())?;
+            write(published, writing, asked, &seen, request, wait, patience).await
+        }
         _ => remove(published, writing, asked, &seen, patience).await,
     }
 }
@@ -120,6 +122,10 @@ fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
             Some(held) if verb == Verb::Renew && held.source == Source::File && !held.committed => match &seen.found {
                 Found::Absent => Err(Denied::NotHeld.into()),
                 Found::Stale { .. } => Err(Problem::new(Fault::OtherEpoch, "what lies there is of another epoch")),
+                // Somebody has ended it, and the gateway has yet to look.
+                Found::Valid(lying) if ends(lying, held) && answered.is_none_or(|(write, _)| *write != lying.nonce) => {
+                    Err(Denied::NotHeld.into())
+                }
                 Found::Valid(_) | Found::Unreadable { .. } => Ok(Plan::Write),
             },
             Some(_) if verb == Verb::Override && id.is_marker() => Ok(Plan::Remove),
@@ -131,6 +137,15 @@ fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
             None if verb == Verb::Cancel => Err(Denied::NotHeld.into()),
             None => Err(status.and_then(|status| other_epoch(id, status)).unwrap_or_else(|| Denied::NotHeld.into())),
         },
+    }
+}
+
+/// Whether a request that lies there is one that ends this hold.
+fn ends(lying: &Request, held: &HoldStatus) -> bool {
+    match lying.action {
+        Action::Override => true,
+        Action::Withdraw => lying.owner == held.owner,
+        Action::Begin | Action::Commit => false,
     }
 }
 
@@ -214,7 +229,6 @@ fn was_begun_anew(id: &RequestId, seen: &Seen, status: &Snapshot) -> bool {
 /// How one hold stands, for whoever asks with `GET`.
 pub(super) async fn stand(published: &Published, id: &RequestId, wait: Option<Duration>) -> Result<Response, Problem> {
     let status = published.status().await.map_err(unusable(None))?.ok_or_else(|| no_gateway(None))?;
-    own_epoch(published, Some(&status))?;
     standing(id, &status)?;
     let status = match wait {
         Some(wait) => until_drained(published, id, status, wait).await?,

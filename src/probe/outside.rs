@@ -68,8 +68,10 @@ impl Seen {
     }
 
     /// Which process says so.
-    fn process(&self) -> (Option<u64>, Option<&str>) {
-        (self.fields["pid"].as_u64(), self.drain().and_then(|drain| drain["incarnation"].as_str()))
+    fn process(&self) -> (Option<u64>, Option<u64>, Option<&str>) {
+        // In a container every gateway may have the same id.
+        let number = |name: &str| self.fields[name].as_u64();
+        (number("pid"), number("start_time"), self.drain().and_then(|drain| drain["incarnation"].as_str()))
     }
 
     pub(super) fn agents(&self) -> i64 {

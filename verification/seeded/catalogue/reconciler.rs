@@ -188,13 +188,27 @@ pub const SEEDS: &[Seed] = &[
         check: Test("reconciler::an_unusable_home_is_a_clear_error_at_the_start"),
     },
     Seed {
+        id: "late-disk-is-an-answer",
+        breaks: &["E1", "C4"],
+        bug: "What a disk doesn't tell in time at a start counts as lost.",
+        file: "reconciler.rs",
+        within: "inherited
+            .map_err(|why| StartError::Status { path: home.status(), source: io::Error::other(why.to_string()) })?",
+        find: "inherited
+            .map_err(|why| StartError::Status { path: home.status(), source: io::Error::other(why.to_string()) })?",
+        replace: "inherited.unwrap_or_else(|_| (HoldSet::new(options.settings.leases), None))",
+        check: Unit(
+            "reconciler::tests::a_disk_that_answers_too_late_at_the_start_lets_no_gateway_start_without_what_was_left",
+        ),
+    },
+    Seed {
         id: "restart-inherits-nothing",
         breaks: &["E1", "H4"],
         bug: "A restart takes over nothing.",
         file: "reconciler.rs",
         within: "inherit(&mut disk, &home, &epoch, &options)",
         find: "inherit(&mut disk, &home, &epoch, &options)",
-        replace: "(HoldSet::new(options.settings.leases), None)",
+        replace: "Ok((HoldSet::new(options.settings.leases), None))",
         check: Test(
             "reconciler::a_committed_hold_outlives_a_restart_from_its_file_from_the_status_or_from_either_alone",
         ),
