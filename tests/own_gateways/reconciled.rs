@@ -111,6 +111,10 @@ impl Gateway for Reconciled {
     }
 
     fn snapshot(&self) -> Snapshot {
+        // A shutdown that is drained ends by itself, as soon as the gateway has noticed.
+        if self.reconciler.gate().reading().drained {
+            self.stop();
+        }
         let abandoned = self.reconciler.controller().report();
         let abandoned = abandoned.map_or(0, |report| report.abandoned.in_flight + report.abandoned.internal);
         told(self.reconciler.gate().reading(), abandoned)
