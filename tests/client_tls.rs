@@ -76,6 +76,15 @@ fn a_certificate_of_an_authority_that_is_not_trusted_is_no_gateway() {
 }
 
 #[test]
+fn without_tls_nobody_asks_for_certificates() {
+    let there = Terminated::start();
+    let mut command = tool(Path::new("nowhere"));
+    command.env(Gateway::ROOTS_VARIABLE, "/nowhere/roots.pem");
+    command.args(["--url", &format!("http://{}", there.gateway.address), "status"]);
+    Tool::spawn(command).ended().expect(ExitCode::Drained);
+}
+
+#[test]
 fn a_file_of_certificates_that_can_not_be_used_is_named() {
     let there = Terminated::start();
     let none = there.home.path().join("gateway_state.json");

@@ -371,6 +371,28 @@ fn temporary_and_foreign_files_in_the_holds_folder_hold_nothing() {
 }
 
 #[test]
+fn a_gateway_that_looks_only_when_kicked_still_follows_its_files() {
+    let place = Place::new();
+    let gateway =
+        Reconciler::start(place.home().clone(), Options { tick: Duration::MAX, ..Options::default() }).unwrap();
+    assert_eq!(gateway.unready(), Vec::<String>::new());
+    let follows = |drains: bool| {
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while gateway.gate().admit().is_err() != drains {
+            assert!(std::time::Instant::now() < deadline, "its thread looks no more");
+            gateway.kick();
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    };
+    for _ in 0..3 {
+        fs::write(place.home().marker(), "").unwrap();
+        follows(true);
+        fs::remove_file(place.home().marker()).unwrap();
+        follows(false);
+    }
+}
+
+#[test]
 fn a_start_removes_what_killed_writers_left_over_an_hour_ago_and_nothing_else() {
     let place = Place::new();
     let folders = [place.home().path().to_owned(), place.home().holds_folder()];
