@@ -61,22 +61,19 @@ fn since_boot() -> Duration {
     let clock = ClockId::Boottime;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let clock = ClockId::Monotonic;
-    read(clock)
+    let now = rustix::time::clock_gettime(clock);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
-/// A monotonic clock that costs next to nothing to read, for ages that people read. It moves in steps of the system's
-/// timer: a few milliseconds.
-pub(crate) fn coarse() -> Duration {
+/// Nanoseconds of a monotonic clock that costs next to nothing to read, for ages that people read. It moves in steps of
+/// the system's timer: a few milliseconds.
+pub(crate) fn coarse() -> u64 {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let clock = ClockId::MonotonicCoarse;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let clock = ClockId::Monotonic;
-    read(clock)
-}
-
-fn read(clock: ClockId) -> Duration {
     let now = rustix::time::clock_gettime(clock);
-    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+    u64::try_from(now.tv_sec).unwrap_or(0).wrapping_mul(1_000_000_000) + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
 impl fmt::Debug for Clock {

@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::sync::Mutex;
+use core::mem;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -16,20 +17,25 @@ pub struct ActiveWork {
     pub age: Duration,
 }
 
-struct Entry {
-    kind: Cow<'static, str>,
-    label: Cow<'static, str>,
-    /// How many came before it. The clock is too coarse to tell who did.
-    order: u64,
-    start: Duration,
-}
-
 /// A slab: claiming and giving back a place costs the same however many are taken.
 #[derive(Default)]
 struct Table {
-    entries: Vec<Option<Entry>>,
-    free: Vec<usize>,
+    places: Vec<Place>,
+    /// The free place that is taken next; if there is none, the one that isn't there yet.
+    free: usize,
     claimed: u64,
+}
+
+/// Filled in where it is, field by field: to build one elsewhere and move it here takes longer than all the rest.
+struct Place {
+    kind: Cow<'static, str>,
+    label: Cow<'static, str>,
+    /// In nanoseconds of the coarse clock, which can't tell who came first.
+    start: u64,
+    /// The number of the claim; 0 while the place is free.
+    claim: u64,
+    /// The free place after this one, while this one is free.
+    next: usize,
 }
 
 #[derive(Default)]
@@ -39,34 +45,59 @@ impl Labels {
     /// Enters a piece of work that starts now; gives its place in the table.
     pub(super) fn claim(&self, kind: Cow<'static, str>, label: Cow<'static, str>) -> usize {
         let start = clock::coarse();
-        let mut table = self.0.lock();
-        let entry = Entry { kind, label, order: table.claimed, start };
+        let table = &mut *self.0.lock();
         table.claimed += 1;
-        if let Some(place) = table.free.pop() {
-            table.entries[place] = Some(entry);
-            return place;
+        let number = table.free;
+        if number == table.places.len() {
+            table.add_a_place();
         }
-        table.entries.push(Some(entry));
-        table.entries.len() - 1
+        let place = &mut table.places[number];
+        place.kind = kind;
+        place.label = label;
+        place.start = start;
+        place.claim = table.claimed;
+        table.free = place.next;
+        number
     }
 
-    pub(super) fn give_back(&self, place: usize) {
-        let entry = {
-            let mut table = self.0.lock();
-            table.free.push(place);
-            table.entries[place].take()
+    pub(super) fn give_back(&self, number: usize) {
+        let names = {
+            let table = &mut *self.0.lock();
+            let place = &mut table.places[number];
+            place.claim = 0;
+            place.next = mem::replace(&mut table.free, number);
+            (owned(&mut place.kind), owned(&mut place.label))
         };
-        // Its strings are freed here, after the lock is released.
-        drop(entry);
+        // They are freed here, after the lock is released.
+        drop(names);
     }
 
     pub(super) fn oldest(&self, limit: usize) -> Vec<ActiveWork> {
         let table = self.0.lock();
         let now = clock::coarse();
-        let mut work: Vec<&Entry> = table.entries.iter().flatten().collect();
-        work.sort_unstable_by_key(|entry| entry.order);
-        let named =
-            |e: &Entry| ActiveWork { kind: e.kind.clone(), label: e.label.clone(), age: now.saturating_sub(e.start) };
+        let mut work: Vec<&Place> = table.places.iter().filter(|place| place.claim > 0).collect();
+        work.sort_unstable_by_key(|place| place.claim);
+        let named = |place: &Place| ActiveWork {
+            kind: place.kind.clone(),
+            label: place.label.clone(),
+            age: Duration::from_nanos(now.saturating_sub(place.start)),
+        };
         work.into_iter().take(limit).map(named).collect()
+    }
+}
+
+impl Table {
+    #[cold]
+    fn add_a_place(&mut self) {
+        let next = self.places.len() + 1;
+        self.places.push(Place { kind: "".into(), label: "".into(), start: 0, claim: 0, next });
+    }
+}
+
+/// What a name that is no longer needed has to free.
+fn owned(name: &mut Cow<'static, str>) -> Option<String> {
+    match name {
+        Cow::Owned(name) => Some(mem::take(name)),
+        Cow::Borrowed(_) => None,
     }
 }
