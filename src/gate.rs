@@ -7,6 +7,7 @@
 //! Anyone may hold a [`Gate`] and ask it for a [`Permit`]. Only a [`Lifecycle`](crate::Lifecycle) can move its state,
 //! because only it owns the gate's `Mover`.
 
+mod handles;
 mod labels;
 mod permit;
 mod wait;
@@ -21,6 +22,7 @@ pub(crate) use word::Unmoved;
 use crate::state::{DrainState, Event};
 use crate::sync::{Arc, AtomicU64, Event as Signal, Ordering};
 use core::fmt;
+use handles::Handles;
 use labels::Labels;
 use serde::{Deserialize, Serialize};
 use word::{MAX_INTERNAL, MAX_TURNS, Unit, Word};
@@ -29,6 +31,9 @@ use word::{MAX_INTERNAL, MAX_TURNS, Unit, Word};
 ///
 /// A `Gate` is a handle: clones share one gate. It comes from [`Controller::gate`](crate::Controller::gate) or
 /// [`Lifecycle::gate`](crate::Lifecycle::gate).
+///
+/// What the handles share, some two hundred bytes, is never freed: when the last handle goes it is kept for the next gate
+/// that the process makes. So a permit needs no part in owning it ([`OwnedPermit`] says what that saves).
 ///
 /// ```
 /// use gateway_drain::{Controller, Refusal};
@@ -43,9 +48,12 @@ use word::{MAX_INTERNAL, MAX_TURNS, Unit, Word};
 /// ```
 #[derive(Clone)]
 pub struct Gate {
-    core: Arc<Core>,
+    core: &'static Core,
+    /// Counts the handles, and nothing else.
+    _handles: Arc<Handles>,
 }
 
+/// What the handles and the permits of a gate share.
 struct Core {
     word: AtomicU64,
     /// The state moved, or the last permit left a closed gate.
@@ -180,14 +188,8 @@ impl Gate {
 
     /// A new, open gate and the right to move it.
     pub(crate) fn new() -> (Self, Mover) {
-        let gate = Self {
-            core: Arc::new(Core {
-                word: AtomicU64::new(Word::NEW.bits()),
-                changed: Signal::new(),
-                interrupt: Signal::new(),
-                labels: Labels::default(),
-            }),
-        };
+        let handles = Handles::of_a_new_gate();
+        let gate = Self { core: handles.core(), _handles: Arc::new(handles) };
         (gate.clone(), Mover { gate })
     }
 
@@ -216,7 +218,7 @@ impl Gate {
     #[inline]
     pub fn admit(&self) -> Result<Permit<'_>, Refusal> {
         self.core.enter(Word::admit)?;
-        Ok(Permit::new(self, Unit::TURN))
+        Ok(Permit::new(self.core, Unit::TURN))
     }
 
     /// Admits system work that no turn in flight started: a replay after a restart, the completion of a background
@@ -230,7 +232,7 @@ impl Gate {
     #[inline]
     pub fn admit_internal(&self) -> Result<Permit<'_>, Refusal> {
         self.core.enter(Word::admit_internal)?;
-        Ok(Permit::new(self, Unit::INTERNAL))
+        Ok(Permit::new(self.core, Unit::INTERNAL))
     }
 
     /// Everything the gate knows, in one atomic load.
@@ -239,7 +241,7 @@ impl Gate {
     /// Acquires: whoever reads `drained` sees all that the finished work wrote (G5).
     #[must_use]
     pub fn reading(&self) -> Reading {
-        self.word().reading()
+        self.core.reading()
     }
 
     /// Waits until the drain of this `generation` is drained.
@@ -257,13 +259,6 @@ impl Gate {
         self.core.labels.oldest(limit)
     }
 
-    fn word(&self) -> Word {
-        // Acquire: pairs with the Release in `leave`, so that the work which a drained word no longer counts is seen
-        // whole (G5); the word's releases are read-modify-writes, so the last of them carries all the earlier ones.
-        // Relaxed fails `visibility::whoever_reads_drained_sees_what_the_last_turn_wrote`.
-        Word::from_bits(self.core.word.load(Ordering::Acquire))
-    }
-
     /// Wakes everybody who listens for a change of the state or of the last permit.
     pub(crate) fn changed(&self) -> &Signal {
         &self.core.changed
@@ -271,6 +266,26 @@ impl Gate {
 }
 
 impl Core {
+    fn new() -> Self {
+        Self {
+            word: AtomicU64::new(Word::NEW.bits()),
+            changed: Signal::new(),
+            interrupt: Signal::new(),
+            labels: Labels::default(),
+        }
+    }
+
+    fn word(&self) -> Word {
+        // Acquire: pairs with the Release in `leave`, so that the work which a drained word no longer counts is seen
+        // whole (G5); the word's releases are read-modify-writes, so the last of them carries all the earlier ones.
+        // Relaxed fails `visibility::whoever_reads_drained_sees_what_the_last_turn_wrote`.
+        Word::from_bits(self.word.load(Ordering::Acquire))
+    }
+
+    fn reading(&self) -> Reading {
+        self.word().reading()
+    }
+
     #[inline]
     fn enter(&self, rule: impl Fn(Word) -> Result<Word, Refusal>) -> Result<(), Refusal> {
         // Relaxed: what is read here is only a guess that the exchange below confirms, or the reason for a refusal.

@@ -11,14 +11,32 @@ mod model;
 #[cfg(not(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle"))))]
 mod real {
     pub(crate) use event_listener::{Event, EventListener, Listener};
+    use std::sync::PoisonError;
     pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
     pub(super) use std::sync::{Mutex, MutexGuard};
+
+    /// Values that live as long as the process and aren't in use at the moment.
+    pub(crate) struct Spare<T: 'static>(Mutex<Vec<&'static T>>);
+
+    impl<T: Sync> Spare<T> {
+        pub(crate) const fn new() -> Self {
+            Self(Mutex::new(Vec::new()))
+        }
+
+        pub(crate) fn take(&'static self) -> Option<&'static T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        }
+
+        pub(crate) fn give_back(&'static self, value: &'static T) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(value);
+        }
+    }
 }
 
 #[cfg(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle")))]
 use model as real;
 
-pub(crate) use real::{AtomicU64, Event, EventListener, Listener, Ordering};
+pub(crate) use real::{AtomicU64, Event, EventListener, Listener, Ordering, Spare};
 pub(crate) use std::sync::Arc;
 
 /// A mutex whose lock can't fail: what it guards is only ever changed by code that leaves it whole, so a panic

@@ -59,6 +59,39 @@ fn an_owned_permit_is_the_same_admission() {
 }
 
 #[test]
+fn a_permit_that_outlives_its_gate_counts_in_no_other() {
+    let controller = Controller::new();
+    let plain = controller.gate().admit().unwrap().into_owned();
+    let labelled = controller.gate().admit_internal().unwrap().into_owned().labelled("replay", "session 7");
+    drop(controller);
+
+    let others: Vec<_> = (0..100).map(|_| Controller::new()).collect();
+    let counted = |when: &str| {
+        for other in &others {
+            let reading = other.gate().reading();
+            assert_eq!((reading.in_flight, reading.internal), (0, 0), "{when}, a gate counts what another admitted");
+            assert!(other.gate().active_work(1).is_empty(), "{when}, a gate names what another admitted");
+        }
+    };
+    counted("while the permits live");
+    drop(plain);
+    drop(labelled);
+    counted("after their end");
+}
+
+#[test]
+fn a_new_gate_has_nothing_of_those_before_it() {
+    let new = Controller::new().gate().reading();
+    for _ in 0..100 {
+        let controller = Controller::new();
+        assert_eq!(controller.gate().reading(), new);
+        drained_by_ops(&controller);
+        controller.begin_shutdown(Duration::ZERO).unwrap();
+        assert!(controller.stopped().wait().finished());
+    }
+}
+
+#[test]
 fn work_that_a_turn_starts_shares_its_permit_and_passes_the_closed_gate() {
     let controller = Controller::new();
     let turn = Arc::new(controller.gate().admit().unwrap().into_owned());

@@ -50,15 +50,15 @@ assert_impl_all!(Snapshot: Send, Sync, Clone);
 // A permit is a reference and what it counts for; an answer of the gate is no larger than a permit.
 const_assert_eq!(size_of::<Permit<'static>>(), 16);
 const_assert_eq!(size_of::<OwnedPermit>(), 16);
-const_assert_eq!(size_of::<Gate>(), 8);
+const_assert_eq!(size_of::<Gate>(), 16);
 const_assert_eq!(size_of::<Result<Permit<'static>, Refusal>>(), 16);
 const_assert!(size_of::<Refusal>() == 1);
 
 #[test]
-fn an_owned_permit_keeps_its_gate_alive_on_another_thread() {
+fn an_owned_permit_outlives_its_gate_on_another_thread() {
     let permit = {
         let controller = Controller::new();
         controller.gate().admit().expect("a new gate admits").into_owned()
     };
-    std::thread::spawn(move || drop(permit)).join().expect("the gate is still there to be left");
+    std::thread::spawn(move || drop(permit)).join().expect("there is still something to be left");
 }

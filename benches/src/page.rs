@@ -72,9 +72,8 @@ impl Page<'_> {
         }
         page.push_str(
             "\nThe gate keeps state, generation and counts in one word, which two cores can't both have at once: \
-             [decision 9](decisions/0009-one-word-or-shards.md) says why, and what it costs. An owned permit also \
-             counts the gate's owners, as `Arc` does. Where that is too much, a gate that lives as long as the process (in a `static`, \
-             or leaked) gives borrowed permits that can be moved into any task.\n\n",
+             [decision 9](decisions/0009-one-word-or-shards.md) says why, and what it costs. An owned permit \
+             costs what a borrowed one does: [decision 10](decisions/0010-a-gate-is-never-freed.md) says how.\n\n",
         );
         Ok(())
     }

@@ -59,7 +59,7 @@ pub struct Admitted(pub(super) Arc<Held>);
 
 impl Admitted {
     /// Completes when this work is asked to give up, as [`Permit::interrupted`](crate::Permit::interrupted).
-    pub fn interrupted(&self) -> Interrupted {
+    pub fn interrupted(&self) -> Interrupted<'_> {
         self.0.permit().interrupted()
     }
 

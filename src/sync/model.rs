@@ -11,15 +11,17 @@
 //! `notify` wakes every listener whatever number it is given, since the crate only ever wakes all.
 
 use core::future::Future;
+#[cfg(all(loom, feature = "loom"))]
+use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 #[cfg(all(loom, feature = "loom"))]
-use loom::sync as checker;
+use loom::{lazy_static::Lazy, sync as checker};
 #[cfg(not(all(loom, feature = "loom")))]
-use shuttle::sync as checker;
+use shuttle::{lazy_static::Lazy, sync as checker};
 
 use checker::Condvar;
 #[cfg(not(all(loom, feature = "loom")))]
@@ -55,12 +57,39 @@ impl AtomicU64 {
         self.access().load(order)
     }
 
+    pub(crate) fn store(&self, value: u64, order: Ordering) {
+        self.access().store(value, order);
+    }
+
     pub(crate) fn fetch_sub(&self, value: u64, order: Ordering) -> u64 {
         self.access().fetch_sub(value, order)
     }
 
     pub(crate) fn compare_exchange_weak(&self, seen: u64, new: u64, ok: Ordering, err: Ordering) -> Result<u64, u64> {
         self.access().compare_exchange_weak(seen, new, ok, err)
+    }
+}
+
+/// As the real one, for the length of an execution: a checker's primitives belong to the one that made them.
+///
+/// The lock is std's: it is never waited for, since a checker runs one thread at a time, and orders nothing that a
+/// checker knows of.
+pub(crate) struct Spare<T: Sync + 'static>(Lazy<std::sync::Mutex<Vec<&'static T>>>);
+
+impl<T: Sync + 'static> Spare<T> {
+    pub(crate) const fn new() -> Self {
+        #[cfg(all(loom, feature = "loom"))]
+        return Self(Lazy { init: std::sync::Mutex::default, _p: PhantomData });
+        #[cfg(not(all(loom, feature = "loom")))]
+        return Self(Lazy::new(std::sync::Mutex::default));
+    }
+
+    pub(crate) fn take(&'static self) -> Option<&'static T> {
+        self.0.get().lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    pub(crate) fn give_back(&'static self, value: &'static T) {
+        self.0.get().lock().unwrap_or_else(PoisonError::into_inner).push(value);
     }
 }
 

@@ -79,9 +79,9 @@ pub const GATE: &[Seed] = &[
         breaks: &["G5"],
         bug: "A reading acquires nothing.",
         file: "gate.rs",
-        within: "self.core.word.load(Ordering::Acquire)",
-        find: "self.core.word.load(Ordering::Acquire)",
-        replace: "self.core.word.load(Ordering::Relaxed)",
+        within: "self.word.load(Ordering::Acquire)",
+        find: "self.word.load(Ordering::Acquire)",
+        replace: "self.word.load(Ordering::Relaxed)",
         check: Model("visibility::whoever_reads_drained_sees_what_the_last_turn_wrote"),
     },
     Seed {
@@ -338,6 +338,26 @@ pub const GATE: &[Seed] = &[
         check: Model("admission::permits_in_every_form_leave_the_count_once"),
     },
     Seed {
+        id: "a-gate-in-use-is-given-to-the-next",
+        breaks: &["G6"],
+        bug: "What a gate leaves behind is the next gate's although a permit still counts in it.",
+        file: "gate/handles.rs",
+        within: "if self.core.reading().total() == 0 {",
+        find: "self.core.reading().total() == 0",
+        replace: "true",
+        check: Model("handles::the_next_gate_has_nothing_of_one_that_ends_with_its_last_turn"),
+    },
+    Seed {
+        id: "a-new-gate-is-a-used-one",
+        breaks: &["G6"],
+        bug: "A new gate starts with the state, generation and counts that another left behind.",
+        file: "gate/handles.rs",
+        within: "core.word.store(Word::NEW.bits(), Ordering::Relaxed);",
+        find: "core.word.store(Word::NEW.bits(), Ordering::Relaxed);",
+        replace: "",
+        check: Test("admission::a_new_gate_has_nothing_of_those_before_it"),
+    },
+    Seed {
         id: "owned-permit-leaks",
         breaks: &["G6"],
         bug: "An owned permit is never given back. In the field: 75736cd3a, #103906, the count stayed up after work had ended.",
@@ -345,8 +365,8 @@ pub const GATE: &[Seed] = &[
         within: "impl Drop for OwnedPermit {
     #[inline]
     fn drop(&mut self) {
-        self.gate.core.leave(self.unit);",
-        find: "self.gate.core.leave(self.unit);",
+        self.core.leave(self.unit);",
+        find: "self.core.leave(self.unit);",
         replace: "",
         check: Test("admission::an_owned_permit_is_the_same_admission"),
     },
@@ -358,9 +378,9 @@ pub const GATE: &[Seed] = &[
         within: "impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.gate.core.leave(self.unit);",
-        find: "self.gate.core.leave(self.unit);",
-        replace: "if !std::thread::panicking() { self.gate.core.leave(self.unit); }",
+        self.core.leave(self.unit);",
+        find: "self.core.leave(self.unit);",
+        replace: "if !std::thread::panicking() { self.core.leave(self.unit); }",
         check: Test("admission::a_permit_counts_until_it_is_dropped_even_by_a_panic"),
     },
     Seed {
@@ -378,8 +398,8 @@ pub const GATE: &[Seed] = &[
         breaks: &["G6"],
         bug: "A label stays in the table for ever.",
         file: "gate/permit.rs",
-        within: "self.permit.gate.core.labels.give_back(self.place);",
-        find: "self.permit.gate.core.labels.give_back(self.place);",
+        within: "self.permit.core.labels.give_back(self.place);",
+        find: "self.permit.core.labels.give_back(self.place);",
         replace: "",
         check: Model("admission::permits_in_every_form_leave_the_count_once"),
     },

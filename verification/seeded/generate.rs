@@ -45,8 +45,11 @@ fn copy(from: &Path, to: &Path, root: &Path, sown: &mut usize) {
         if name == "lib.rs" {
             text = as_included(&text);
         }
-        // A seed is looked up at run time, so nothing that may hold one is evaluated by the compiler.
-        let text = text.replace("const fn ", "fn ").replace("const { agrees_with_table", "{ agrees_with_table");
+        // A seed is looked up at run time, so nothing that may hold one is evaluated by the compiler. The primitives hold
+        // none, and make a `static`.
+        if !name.starts_with("sync") {
+            text = text.replace("const fn ", "fn ").replace("const { agrees_with_table", "{ agrees_with_table");
+        }
         // What a file includes from beside the source is there and not here.
         let text = text.replace("(\"../../docs/", &format!("(\"{}/../docs/", root.display()));
         fs::write(target, text).expect("the output folder can be written");

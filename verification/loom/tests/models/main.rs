@@ -6,6 +6,7 @@
 mod admission;
 mod controller;
 mod explore;
+mod handles;
 mod internal;
 mod shutdown;
 mod table;
