@@ -384,3 +384,20 @@ impl fmt::Display for NotDrained {
 }
 
 impl std::error::Error for NotDrained {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "the table has no such transition")]
+    fn a_method_for_a_transition_that_the_table_lacks_fails_the_build() {
+        agrees_with_table::<Running, Stopped>(Event::Stop);
+    }
+
+    #[test]
+    #[should_panic(expected = "the table moves to another state")]
+    fn a_method_that_ends_in_another_state_than_the_table_says_fails_the_build() {
+        agrees_with_table::<Running, ShutdownDraining>(Event::BeginDrain);
+    }
+}
