@@ -572,3 +572,83 @@ impl fmt::Debug for Controller {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hold::{Ending, Source};
+
+    fn controlled() -> (Controller, Clock) {
+        let clock = Clock::manual();
+        (Controller::with(Settings { clock: clock.clone(), ..Settings::default() }), clock)
+    }
+
+    fn begin() -> Request {
+        Request::begin(RequestId::marker(), "ops")
+    }
+
+    #[test]
+    fn a_drain_is_stalled_from_the_minute_on_in_which_nothing_ends_until_something_does_and_never_once_drained() {
+        let (controller, clock) = controlled();
+        let mut turns = vec![controller.gate().admit().unwrap(), controller.gate().admit().unwrap()];
+        controller.request(&begin());
+        let stalled_after = |millis| {
+            clock.advance(Duration::from_millis(millis));
+            // A look in which nothing has ended is no progress.
+            controller.settle();
+            controller.view().stalled
+        };
+        assert_eq!([stalled_after(59_999), stalled_after(1)], [false, true]);
+        turns.pop();
+        assert_eq!([stalled_after(0), stalled_after(59_999), stalled_after(1)], [false, false, true]);
+        turns.pop();
+        assert_eq!(
+            [stalled_after(0), stalled_after(3_000_000)],
+            [false, false],
+            "it is drained, and nothing is awaited"
+        );
+    }
+
+    #[test]
+    fn what_changes_next_by_time_alone_is_a_shutdown_s_deadline_and_then_its_end() {
+        let (controller, clock) = controlled();
+        let turn = controller.gate().admit().unwrap();
+        assert_eq!(controller.view().next_change, None, "nothing is under way");
+        controller.begin_shutdown(Duration::from_secs(30)).unwrap();
+        assert_eq!(controller.view().next_change, Some(Duration::from_secs(30)));
+        clock.advance(Duration::from_secs(30));
+        assert_eq!(controller.view().next_change, Some(Duration::from_secs(35)), "the deadline is no moment to come");
+        drop(turn);
+        controller.settle();
+        assert_eq!(controller.view().next_change, None, "it has stopped");
+    }
+
+    #[test]
+    fn who_joins_is_told_how_the_gateway_stands_and_of_every_change_since() {
+        let (controller, _) = controlled();
+        controller.request(&begin());
+        let (told, heard) = std::sync::mpsc::channel();
+        let first = told.clone();
+        controller.observe_from(
+            move |view| first.send(format!("{} holds, {}", view.holds.len(), view.reading.state)).unwrap(),
+            move |change| _ = change.reading().map(|reading| told.send(reading.state.to_string()).unwrap()),
+        );
+        controller.request(&Request::withdraw(RequestId::marker(), "ops"));
+        assert_eq!(heard.try_iter().collect::<Vec<_>>(), ["1 holds, external_draining", "running"]);
+    }
+
+    #[test]
+    fn what_is_in_the_channel_decides_as_one_step_and_is_answered_until_it_is_gone() {
+        let (controller, _) = controlled();
+        let request = Request { source: Source::File, ..begin() };
+        controller.reconcile(std::slice::from_ref(&request), |_| true);
+        let answers = |view: View| view.acknowledged.into_iter().map(|answer| (answer.nonce, answer.outcome));
+        assert_eq!(controller.state(), DrainState::ExternalDraining);
+        assert_eq!(answers(controller.view()).collect::<Vec<_>>(), [(request.nonce, Outcome::Held)]);
+        controller.begin_shutdown(Duration::from_secs(30)).unwrap();
+        let overtaken = answers(controller.view()).map(|(_, outcome)| outcome).collect::<Vec<_>>();
+        assert_eq!(overtaken, [Outcome::Ended(Ending::Absorbed)], "C6: nobody is told that it holds");
+        controller.reconcile(&[], |_| true);
+        assert!(answers(controller.view()).next().is_none());
+    }
+}

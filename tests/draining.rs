@@ -1,10 +1,15 @@
 //! A drain from its beginning to its end, and against a shutdown: through the controller, as its observers hear it.
 
-use gateway_drain::controller::{Change, Settings};
+use gateway_drain::controller::{Change, Settings, ShutdownReport};
+use gateway_drain::gate::Reading;
 use gateway_drain::hold::{Denied, Outcome};
+use gateway_drain::lifecycle::Abandoned;
 use gateway_drain::state::Denial;
-use gateway_drain::{Clock, Controller, DrainState, Event, Request, RequestId};
+use gateway_drain::{Clock, Controller, DrainState, Event, OwnedPermit, Request, RequestId};
+use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 fn ops() -> RequestId {
@@ -186,4 +191,73 @@ fn a_shutdown_takes_in_the_holds_and_owes_them_nothing_any_more() {
     enter(&controller);
     controller.begin_shutdown(Duration::from_secs(60)).unwrap();
     assert_eq!(controller.holds(), [], "S3: the shutdown wins over every hold");
+}
+
+#[test]
+fn the_controller_says_who_holds_the_gate_and_whether_a_shutdown_is_to_notify_nobody() {
+    let controller = Controller::new();
+    enter(&controller);
+    let names: Vec<_> = controller.holds().into_iter().map(|hold| hold.id).collect();
+    assert_eq!((names, controller.suppresses_notification()), (vec![ops()], false));
+    controller.request(&Request::begin(RequestId::new("quiet").unwrap(), "ops").suppress_notification(true));
+    assert!(controller.suppresses_notification(), "one of the holds asks for it");
+}
+
+#[test]
+fn only_a_shutdown_that_neither_interrupted_nor_abandoned_anything_has_finished_by_itself() {
+    let report = |interrupted, in_flight, internal| {
+        ShutdownReport { interrupted, abandoned: Abandoned { in_flight, internal } }.finished()
+    };
+    assert!(report(0, 0, 0));
+    for (interrupted, in_flight, internal) in [(1, 0, 0), (0, 1, 0), (0, 0, 1)] {
+        assert!(!report(interrupted, in_flight, internal), "{interrupted}, {in_flight} and {internal}");
+    }
+}
+
+#[test]
+fn a_shutdown_whose_deadline_has_passed_interrupts_nobody_if_nothing_is_in_flight() {
+    let controller = Controller::new();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    controller.observe(move |change| heard.lock().unwrap().push(matches!(change, Change::Interrupted(_))));
+    controller.begin_shutdown(Duration::ZERO).unwrap();
+    assert_eq!(*told.lock().unwrap(), [false, false], "the shutdown began, and it stopped");
+}
+
+/// Ends its work the moment that it is asked to give up, on the very thread that asks.
+struct GivesUp(Mutex<Vec<OwnedPermit>>);
+
+impl Wake for GivesUp {
+    fn wake(self: Arc<Self>) {
+        self.0.lock().unwrap().clear();
+    }
+}
+
+#[test]
+fn a_change_tells_the_gate_right_after_it_even_if_what_it_tells_of_has_left_since() {
+    let controller = Controller::new();
+    let turn = controller.gate().admit().unwrap().into_owned();
+    let mut asked = pin!(turn.interrupted());
+    let work = vec![turn, controller.gate().admit_internal().unwrap().into_owned()];
+    let waker = Waker::from(Arc::new(GivesUp(Mutex::new(work))));
+    assert_eq!(asked.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Pending);
+    let readings = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&readings);
+    controller.observe(move |change| heard.lock().unwrap().push(change.reading()));
+
+    enter(&controller);
+    let report = controller.force_stop();
+    assert_eq!(report.abandoned, Abandoned { in_flight: 1, internal: 1 });
+    assert_eq!(controller.gate().reading().total(), 0, "all of it has left since");
+    let told: Vec<_> = readings.lock().unwrap().iter().map(|reading| reading.map(standing)).collect();
+    let gate = |state| Some((state, 1, 1));
+    // The hold comes and goes between the moves, and says nothing of the gate.
+    let hold = None;
+    let moves =
+        [hold, gate(DrainState::ExternalDraining), gate(DrainState::ShutdownDraining), hold, gate(DrainState::Stopped)];
+    assert_eq!(told, moves, "S5: what was abandoned is told as it was");
+}
+
+fn standing(reading: Reading) -> (DrainState, u64, u64) {
+    (reading.state, reading.in_flight, reading.internal)
 }
