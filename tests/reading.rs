@@ -1,9 +1,11 @@
 //! What a look makes of what stands there, one guard at a time: through the reader itself, without a gateway.
 
 use gateway_drain::control::read::{self, Content, Unreadable};
-use gateway_drain::control::request_file::{MAX_HOLD_FILES, Scan, interpret, scan};
+use gateway_drain::control::request_file::{MAX_HOLD_FILES, Scan, interpret, scan, to_bytes};
 use gateway_drain::control::{Epoch, Found};
-use gateway_drain::{Channel, Home, RequestId};
+use gateway_drain::gate::Generation;
+use gateway_drain::hold::{Action, Incarnation, Nonce, Source};
+use gateway_drain::{Channel, Home, Request, RequestId};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::io::Errno;
 use std::fs::{self, File};
@@ -126,18 +128,100 @@ fn a_home_that_can_not_be_looked_into_is_held_closed_and_says_nothing_of_what_is
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("file");
     fs::write(&file, "").expect("writable");
+    assert_eq!(Scan::blind("as told").blind_to(), Some("as told"));
     for scan in [scan(&Home::at(&file), &Epoch::current()), Scan::blind("as told")] {
         assert_eq!(scan.requests.len(), 1, "one hold for all that was not seen: {scan:?}");
-        assert!(scan.blind_to().is_some(), "{scan:?}");
+        assert_eq!(scan.blind_to(), Some(&*scan.requests[0].reason), "{scan:?}");
         for id in [RequestId::marker(), upgrade()] {
             assert!(!scan.is_absent(&id), "{id} is not known to be absent");
         }
     }
 }
 
+#[test]
+fn a_look_takes_what_can_not_be_read_as_a_hold_in_a_file_and_as_that_very_write() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let home = Home::at(folder.path());
+    let look = || scan(&home, &Epoch::current());
+    let empty = look();
+    assert_eq!(empty, Scan::empty(), "nothing is there");
+    for id in [RequestId::marker(), upgrade()] {
+        assert!(empty.is_absent(&id), "{id} was looked for, and is not there");
+    }
+    fs::write(home.marker(), "").expect("writable");
+    let first = look();
+    assert_eq!(first.blind_to(), None, "one file that makes no sense hides nothing else: {first:?}");
+    let [touched] = &first.requests[..] else { panic!("one hold, and not {first:?}") };
+    assert_eq!((&touched.id, touched.action, touched.source), (&RequestId::marker(), Action::Begin, Source::File));
+    let Found::Unreadable { nonce, .. } = found(folder.path(), &RequestId::marker()) else { panic!("it is empty") };
+    assert!(nonce.is_some() && touched.nonce == nonce, "C6: the write that is answered is the one that stands there");
+}
+
+#[test]
+fn only_a_whole_name_with_the_right_ending_is_a_hold() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let home = Home::at(folder.path());
+    fs::create_dir(home.holds_folder()).expect("writable");
+    for name in [".write-Xa91", ".upgrade.json", ".json", "upgrade.json~", "upgrade", "upgrade.json"] {
+        fs::write(home.holds_folder().join(name), "{}").expect("writable");
+    }
+    let ids: Vec<_> = scan(&home, &Epoch::current()).requests.into_iter().map(|request| request.id).collect();
+    assert_eq!(ids, [upgrade()]);
+}
+
+#[test]
+fn what_was_written_in_another_epoch_holds_nothing_and_is_said_to_be_ignored() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let home = Home::at(folder.path());
+    let earlier = Channel::of_epoch(home.clone(), Epoch::from("earlier:1".to_owned()));
+    earlier.write(&Request::begin(upgrade(), "ops")).expect("writable");
+    let scan = scan(&home, &Epoch::from("later:2".to_owned()));
+    assert!(scan.requests.is_empty(), "C3: {scan:?}");
+    let why = "it was written in another epoch (earlier:1); this one is later:2";
+    assert_eq!(scan.ignored, [("upgrade".to_owned(), why.to_owned())]);
+}
+
+#[test]
+fn every_field_of_a_request_is_found_as_it_was_written() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let channel = Channel::new(Home::at(folder.path()));
+    let plain = Request::begin(upgrade(), "ops");
+    let full = Request::commit(upgrade(), "ops", Incarnation::fresh(), Generation::from(7))
+        .reason("to 1.4")
+        .lease(Duration::from_millis(1500))
+        .deadline(Duration::from_secs(60))
+        .unready_delay(Duration::from_secs(10))
+        .suppress_notification(true)
+        .token(Nonce::fresh());
+    for mut written in [plain, full] {
+        channel.write(&written).expect("writable");
+        let Found::Valid(found) = channel.find(&upgrade()) else { panic!("{:?}", channel.find(&upgrade())) };
+        assert!(found.age.is_some_and(|age| age < PATIENCE), "written just now: {found:?}");
+        (written.age, written.source) = (found.age, Source::File);
+        assert_eq!(*found, written);
+    }
+}
+
+#[test]
+fn the_bytes_of_a_request_are_a_file_that_says_the_same() {
+    let request = Request::begin(upgrade(), "ops").reason("to 1.4");
+    let bytes = to_bytes(&request, &Epoch::default());
+    let Found::Valid(found) = meaning(&bytes, 0, SystemTime::now()) else { panic!("{}", bytes.escape_ascii()) };
+    assert_eq!((found.nonce, found.owner, found.reason), (request.nonce, request.owner, request.reason));
+}
+
 /// What a hold file of this content, written at this time, means to a gateway that looks at `wall`.
 fn meaning(bytes: &[u8], modified: i128, wall: SystemTime) -> Found {
     interpret(&Content { bytes: bytes.to_vec(), modified }, &upgrade(), &Epoch::default(), wall)
+}
+
+/// The request in a hold file of this content.
+#[track_caller]
+fn valid(content: &str) -> Request {
+    match meaning(content.as_bytes(), 0, SystemTime::UNIX_EPOCH) {
+        Found::Valid(request) => *request,
+        other => panic!("{content} is {other:?}"),
+    }
 }
 
 #[test]
@@ -146,6 +230,37 @@ fn a_hold_file_of_no_known_action_holds_and_says_so() {
         let found = meaning(content.as_bytes(), 0, SystemTime::UNIX_EPOCH);
         let says = matches!(&found, Found::Unreadable { why, .. } if why == "it has no known action");
         assert!(says, "{content} is {found:?}");
+    }
+}
+
+#[test]
+fn a_hold_file_wants_what_its_action_says() {
+    let rows = [
+        ("drain", Action::Begin),
+        ("commit", Action::Commit),
+        ("cancel", Action::Withdraw),
+        ("override", Action::Override),
+    ];
+    for (word, action) in rows {
+        assert_eq!(valid(&format!(r#"{{"action": "{word}"}}"#)).action, action, "{word}");
+    }
+}
+
+#[test]
+fn only_true_suppresses_notification() {
+    for (word, suppresses) in [("true", true), ("false", false), (r#""true""#, false), ("1", false), ("null", false)] {
+        let request = valid(&format!(r#"{{"action": "drain", "suppress_notification": {word}}}"#));
+        assert_eq!(request.suppress_notification, suppresses, "{word}");
+    }
+}
+
+#[test]
+fn what_is_no_duration_is_as_if_it_were_not_there() {
+    let long = Some(Duration::MAX);
+    let rows = [("0", None), ("-0.0", None), ("-1", None), ("1e-12", None), (r#""60""#, None), ("1e308", long)];
+    for (word, lease) in rows.into_iter().chain([("0.5", Some(Duration::from_millis(500)))]) {
+        let request = valid(&format!(r#"{{"action": "drain", "lease_seconds": {word}}}"#));
+        assert_eq!(request.lease, lease, "a lease of {word} s");
     }
 }
 
