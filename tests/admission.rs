@@ -1,5 +1,6 @@
 //! Admission through the gate: who is let in, who is refused, and what is counted.
 
+use gateway_drain::gate::Generation;
 use gateway_drain::{Controller, Gate, Refusal, Request, RequestId};
 use std::future::Future;
 use std::pin::pin;
@@ -188,4 +189,48 @@ fn a_gateway_that_was_stopped_by_force_takes_no_internal_work_although_some_is_i
     let _stuck = controller.gate().admit_internal().unwrap();
     let _ = controller.force_stop();
     assert_eq!(controller.gate().admit_internal().unwrap_err(), Refusal::Stopped);
+}
+
+#[test]
+fn each_refusal_says_why_in_a_word_and_a_sentence_of_its_own_and_whether_to_come_back() {
+    let rows = [
+        (Refusal::Draining, "draining", "is draining", true),
+        (Refusal::ShuttingDown, "shutting_down", "is shutting down", false),
+        (Refusal::Stopped, "stopped", "has stopped", false),
+        (Refusal::Saturated, "saturated", "as much work in flight as it can count", true),
+    ];
+    for (refusal, word, says, retryable) in rows {
+        assert_eq!((refusal.word(), refusal.is_retryable()), (word, retryable));
+        assert!(refusal.to_string().contains(says), "{word}: {refusal}");
+    }
+}
+
+#[test]
+fn turns_and_internal_work_are_counted_apart_and_together() {
+    let controller = Controller::new();
+    let gate = controller.gate();
+    let _turns = [gate.admit().unwrap(), gate.admit().unwrap()];
+    let _internal = [(); 3].map(|()| gate.admit_internal().unwrap());
+    let reading = gate.reading();
+    assert_eq!((reading.in_flight, reading.internal, reading.total()), (2, 3, 5));
+}
+
+#[test]
+fn a_permit_that_a_task_owns_is_interrupted_as_one_that_a_scope_borrows() {
+    let controller = Controller::new();
+    let owned = controller.gate().admit().unwrap().into_owned();
+    let labelled = controller.gate().admit().unwrap().into_owned().labelled("turn", "s1");
+    let mut interrupted = [owned.interrupted(), labelled.interrupted()].map(Box::pin);
+    let mut poll = || interrupted.each_mut().map(|asked| asked.as_mut().poll(&mut Context::from_waker(Waker::noop())));
+    assert_eq!((poll(), owned.is_interrupted(), labelled.is_interrupted()), ([Poll::Pending; 2], false, false));
+    controller.begin_shutdown(Duration::ZERO).unwrap();
+    assert_eq!((poll(), owned.is_interrupted(), labelled.is_interrupted()), ([Poll::Ready(()); 2], true, true));
+}
+
+#[test]
+fn a_generation_is_the_low_22_bits_of_a_count_and_is_shown_as_a_number() {
+    let generation = |count: u32| Generation::from(count);
+    assert_eq!(generation(Generation::MAX + 1 + 7), generation(7), "after the last one comes 0 again");
+    assert_ne!(generation(Generation::MAX), generation(7));
+    assert_eq!(generation(Generation::MAX).to_string(), "4194303");
 }

@@ -130,3 +130,18 @@ fn every_one_of_many_waiting_threads_wakes_in_every_one_of_many_drains() {
         end(&controller);
     }
 }
+
+#[test]
+fn a_wait_that_ends_without_drained_says_why() {
+    let says = [
+        (WaitError::Reopened, "the gate has reopened since"),
+        (WaitError::Abandoned, "stopped by force with work in flight"),
+        (
+            WaitError::DeadlinePassed { in_flight: 2, internal: 1 },
+            "2 turn(s) and 1 piece(s) of internal work in flight",
+        ),
+    ];
+    for (error, why) in says {
+        assert!(error.to_string().contains(why), "{error:?} says {error}");
+    }
+}
