@@ -224,7 +224,7 @@ fn a_shutdown_whose_deadline_has_passed_interrupts_nobody_if_nothing_is_in_fligh
     assert_eq!(*told.lock().unwrap(), [false, false], "the shutdown began, and it stopped");
 }
 
-/// Ends its work the moment that it is asked to give up, on the very thread that asks.
+/// Ends work the moment that work is asked to give up, on the very thread that asks.
 struct GivesUp(Mutex<Vec<OwnedPermit>>);
 
 impl Wake for GivesUp {
@@ -236,21 +236,21 @@ impl Wake for GivesUp {
 #[test]
 fn a_change_tells_the_gate_right_after_it_even_if_what_it_tells_of_has_left_since() {
     let controller = Controller::new();
+    let stuck = controller.gate().admit().unwrap();
     let turn = controller.gate().admit().unwrap().into_owned();
-    let mut asked = pin!(turn.interrupted());
-    let work = vec![turn, controller.gate().admit_internal().unwrap().into_owned()];
-    let waker = Waker::from(Arc::new(GivesUp(Mutex::new(work))));
+    let internal = controller.gate().admit_internal().unwrap().into_owned();
+    let waker = Waker::from(Arc::new(GivesUp(Mutex::new(vec![turn, internal]))));
+    let mut asked = pin!(stuck.interrupted());
     assert_eq!(asked.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Pending);
     let readings = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&readings);
     controller.observe(move |change| heard.lock().unwrap().push(change.reading()));
 
     enter(&controller);
-    let report = controller.force_stop();
-    assert_eq!(report.abandoned, Abandoned { in_flight: 1, internal: 1 });
-    assert_eq!(controller.gate().reading().total(), 0, "all of it has left since");
+    assert_eq!(controller.force_stop().abandoned, Abandoned { in_flight: 2, internal: 1 });
+    assert_eq!(controller.gate().reading().total(), 1, "all but the stuck turn have left since");
     let told: Vec<_> = readings.lock().unwrap().iter().map(|reading| reading.map(standing)).collect();
-    let gate = |state| Some((state, 1, 1));
+    let gate = |state| Some((state, 2, 1));
     // The hold comes and goes between the moves, and says nothing of the gate.
     let hold = None;
     let moves =

@@ -270,8 +270,8 @@ fn page() -> String {
          (`verification/threads/tsan.suppressions`).\n\
          - **mutants**: `.ci/mutants` changes every function of {} in every way that cargo-mutants knows, and fails if \
          the tests beside the file's name there notice nothing; what is left out stands with its reason in \
-         `.cargo/mutants.toml`. A command of its own. The concurrent \
-         files aren't mutated, but sown with the bugs below.\n\
+         `.cargo/mutants.toml`. A command of its own. It \
+         knows no memory orderings and no constant tables: those are sown with the bugs below.\n\
          - **model**: a breadth-first explorer of the protocol over the production functions, each configuration to its end; \
          stateright {} finds the same states and steps in two of them, and TLC in one, from a specification that shares no code. \
          Bounded are the number of crashes, removals and the like, as the table below says.\n\
