@@ -8,6 +8,7 @@ use gateway_drain::state::Denial;
 use gateway_drain::{Clock, Controller, DrainState, Event, OwnedPermit, Request, RequestId};
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -222,6 +223,31 @@ fn a_shutdown_whose_deadline_has_passed_interrupts_nobody_if_nothing_is_in_fligh
     controller.observe(move |change| heard.lock().unwrap().push(matches!(change, Change::Interrupted(_))));
     controller.begin_shutdown(Duration::ZERO).unwrap();
     assert_eq!(*told.lock().unwrap(), [false, false], "the shutdown began, and it stopped");
+}
+
+/// Whether it was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn whoever_waits_for_the_stop_is_woken_by_it_and_told_how_it_went() {
+    let controller = Controller::new();
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut context = Context::from_waker(&waker);
+    let mut stopped = pin!(controller.stopped());
+    assert_eq!(stopped.as_mut().poll(&mut context), Poll::Pending);
+    assert!(!woken.0.load(Ordering::SeqCst), "nothing has happened yet");
+    controller.begin_shutdown(Duration::from_secs(60)).unwrap();
+    assert!(woken.0.load(Ordering::SeqCst), "L1: it has stopped, and nobody says so");
+    let nothing = ShutdownReport { interrupted: 0, abandoned: Abandoned::default() };
+    assert_eq!(stopped.as_mut().poll(&mut context), Poll::Ready(nothing));
 }
 
 /// Ends work the moment that work is asked to give up, on the very thread that asks.
