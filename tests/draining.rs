@@ -143,6 +143,59 @@ fn a_stuck_turn_is_interrupted_at_the_deadline_and_abandoned_after_the_grace() {
     assert_eq!((report.interrupted, report.abandoned.in_flight, report.finished()), (1, 1, false));
 }
 
+/// Work that ends as the gate next moves, before the call that moves it has gone on.
+struct EndsAsTheGateMoves(Mutex<Option<OwnedPermit>>);
+
+impl Wake for EndsAsTheGateMoves {
+    fn wake(self: Arc<Self>) {
+        drop(self.0.lock().unwrap().take());
+    }
+}
+
+/// Ends a shutdown by force, in this way, with three turns and some internal work in flight, of which one turn ends at
+/// that very moment.
+fn forced_as_a_turn_ends(force: impl FnOnce(&Controller, &Clock)) {
+    let (controller, clock, _) = observed();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    controller.observe(move |change| {
+        if let Change::Moved { event: Event::Stop, reading, .. } = change {
+            heard.lock().unwrap().push((reading.in_flight, reading.internal, reading.abandoned));
+        }
+    });
+    let gate = controller.gate();
+    let _stuck = [gate.admit().unwrap(), gate.admit().unwrap(), gate.admit_internal().unwrap()];
+    let ends = gate.admit().unwrap().into_owned();
+    controller.begin_shutdown(Duration::from_secs(30)).unwrap();
+    clock.advance(Duration::from_secs(30));
+    controller.settle();
+    let waker = Arc::new(EndsAsTheGateMoves(Mutex::new(Some(ends)))).into();
+    let mut wait = pin!(gate.drained(gate.reading().generation));
+    assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+
+    force(&controller, &clock);
+    let abandoned = controller.report().expect("it has stopped").abandoned;
+    assert_eq!((abandoned.in_flight, abandoned.internal), (3, 1), "S5: what the stop itself found is what it reports");
+    assert_eq!(gate.reading().in_flight, 2, "one turn has ended since");
+    let told = told.lock().unwrap();
+    assert_eq!(*told, [(3, 1, true)], "S5: the observers are told once, and the number that is reported");
+}
+
+#[test]
+fn a_forced_stop_tells_its_observers_the_number_that_it_reports_even_if_work_ends_meanwhile() {
+    forced_as_a_turn_ends(|controller, _| {
+        controller.force_stop();
+    });
+}
+
+#[test]
+fn a_shutdown_forced_by_its_deadline_tells_its_observers_the_number_that_it_reports_even_if_work_ends_meanwhile() {
+    forced_as_a_turn_ends(|controller, clock| {
+        clock.advance(Duration::from_secs(5));
+        controller.settle();
+    });
+}
+
 #[test]
 fn work_that_ends_when_interrupted_is_reported_as_interrupted_and_not_abandoned() {
     let (controller, clock, _) = observed();
