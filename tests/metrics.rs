@@ -2,27 +2,33 @@
 
 #![cfg(feature = "metrics")]
 
+use gateway_drain::controller::Settings;
 use gateway_drain::metrics::{Kind, METRICS, Metrics};
 use gateway_drain::reconciler::Options;
-use gateway_drain::{Home, Reconciler, Request, RequestId};
+use gateway_drain::{Clock, Home, Reconciler, Request, RequestId};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 type Values = Arc<Mutex<BTreeMap<String, f64>>>;
 
-/// An exporter that keeps the last value of everything.
+/// No wait takes longer, however slow the machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// An exporter that keeps the last value of everything; of a histogram, the last one recorded and how many there were.
 #[derive(Clone, Default)]
 struct Kept {
     values: Values,
+    recorded: Values,
     described: Arc<Mutex<BTreeSet<String>>>,
 }
 
 struct Cell {
     values: Values,
+    recorded: Values,
     name: String,
 }
 
@@ -60,7 +66,8 @@ impl GaugeFn for Cell {
 }
 
 impl HistogramFn for Cell {
-    fn record(&self, _: f64) {
+    fn record(&self, value: f64) {
+        self.recorded.lock().unwrap().insert(self.name.clone(), value);
         self.change(|count| count + 1.0);
     }
 }
@@ -69,7 +76,8 @@ impl Kept {
     fn cell(&self, key: &Key) -> Arc<Cell> {
         let mut labels: Vec<_> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
         labels.sort();
-        Arc::new(Cell { values: self.values.clone(), name: format!("{}{{{}}}", key.name(), labels.join(",")) })
+        let name = format!("{}{{{}}}", key.name(), labels.join(","));
+        Arc::new(Cell { values: self.values.clone(), recorded: self.recorded.clone(), name })
     }
 
     fn describe(&self, name: &KeyName) {
@@ -79,6 +87,31 @@ impl Kept {
     fn value(&self, name: &str) -> Option<f64> {
         self.values.lock().unwrap().get(name).copied()
     }
+
+    /// Waits until it has been counted once: a change is told by whichever thread is telling already.
+    fn counted_once(&self, name: &str) {
+        let deadline = Instant::now() + LIMIT;
+        while self.value(name) != Some(1.0) {
+            assert!(Instant::now() < deadline, "{name} is {:?}, and not 1", self.value(name));
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+}
+
+/// The exporter of the process, emptied, for one test at a time: a gateway's metrics come from its own thread as well.
+fn exporter() -> (&'static Kept, MutexGuard<'static, ()>) {
+    static ALONE: Mutex<()> = Mutex::new(());
+    static KEPT: OnceLock<Kept> = OnceLock::new();
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let kept = KEPT.get_or_init(|| {
+        let kept = Kept::default();
+        metrics::set_global_recorder(kept.clone()).expect("there is no other");
+        kept
+    });
+    kept.values.lock().unwrap().clear();
+    kept.recorded.lock().unwrap().clear();
+    kept.described.lock().unwrap().clear();
+    (kept, alone)
 }
 
 impl Recorder for Kept {
@@ -109,43 +142,40 @@ impl Recorder for Kept {
 
 #[test]
 fn a_drain_is_counted_from_its_begin_to_its_forced_end_and_no_name_from_outside_is_a_label() {
-    let kept = Kept::default();
+    let (kept, _alone) = exporter();
     let home = tempfile::tempdir().unwrap();
-    metrics::with_local_recorder(&kept, || {
-        let reconciler = Arc::new(Reconciler::start(Home::at(home.path()), Options::default()).unwrap());
-        let metrics = Metrics::observe(&reconciler);
-        assert_eq!(kept.value("drain_state{state=running}"), Some(1.0));
-        let timestamp = |name: &str| kept.value(&format!("drain_{name}_timestamp_seconds{{}}")).unwrap();
-        let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
-        let from_now = |name: &str| timestamp(name) - now();
-        assert!(timestamp("began").is_nan() && timestamp("last_progress").is_nan());
-        assert_eq!((timestamp("lease_expiry"), timestamp("deadline")), (f64::INFINITY, f64::INFINITY));
+    let reconciler = Arc::new(Reconciler::start(Home::at(home.path()), Options::default()).unwrap());
+    let metrics = Metrics::observe(&reconciler);
+    assert_eq!(kept.value("drain_state{state=running}"), Some(1.0));
+    let timestamp = |name: &str| kept.value(&format!("drain_{name}_timestamp_seconds{{}}")).unwrap();
+    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    let from_now = |name: &str| timestamp(name) - now();
+    assert!(timestamp("began").is_nan() && timestamp("last_progress").is_nan());
+    assert_eq!((timestamp("lease_expiry"), timestamp("deadline")), (f64::INFINITY, f64::INFINITY));
 
-        let controller = reconciler.controller();
-        let turn = controller.gate().admit().unwrap().into_owned().labelled("turn", "private-label");
-        let id = RequestId::new("private-id").unwrap();
-        controller.request(&Request::begin(id.clone(), "private-owner").reason("private-reason"));
-        metrics.record();
-        assert_eq!(kept.value("drain_state{state=external_draining}"), Some(1.0));
-        assert_eq!(kept.value("drain_state{state=running}"), Some(0.0));
-        assert_eq!(kept.value("drain_in_flight{kind=turn}"), Some(1.0));
-        assert_eq!(kept.value("drain_holds{}"), Some(1.0));
-        assert!((3500.0..=3600.0).contains(&from_now("lease_expiry")), "{}", from_now("lease_expiry"));
-        assert!((-60.0..=0.0).contains(&from_now("began")) && timestamp("last_progress") >= timestamp("began"));
-        controller.request(&Request::withdraw(id, "private-owner"));
-        assert_eq!(kept.value("drain_hold_events_total{event=withdrawn}"), Some(1.0));
-        assert_eq!(kept.value("drain_duration_seconds{outcome=reopened}"), Some(1.0));
+    let controller = reconciler.controller();
+    let turn = controller.gate().admit().unwrap().into_owned().labelled("turn", "private-label");
+    let id = RequestId::new("private-id").unwrap();
+    controller.request(&Request::begin(id.clone(), "private-owner").reason("private-reason"));
+    metrics.record();
+    assert_eq!(kept.value("drain_state{state=external_draining}"), Some(1.0));
+    assert_eq!(kept.value("drain_state{state=running}"), Some(0.0));
+    assert_eq!(kept.value("drain_in_flight{kind=turn}"), Some(1.0));
+    assert_eq!(kept.value("drain_holds{}"), Some(1.0));
+    assert!((3500.0..=3600.0).contains(&from_now("lease_expiry")), "{}", from_now("lease_expiry"));
+    assert!((-60.0..=0.0).contains(&from_now("began")) && timestamp("last_progress") >= timestamp("began"));
+    controller.request(&Request::withdraw(id, "private-owner"));
+    kept.counted_once("drain_hold_events_total{event=withdrawn}");
+    kept.counted_once("drain_duration_seconds{outcome=reopened}");
 
-        controller.begin_shutdown(Duration::from_secs(7200)).unwrap();
-        metrics.record();
-        assert!((7100.0..=7200.0).contains(&from_now("deadline")), "{}", from_now("deadline"));
-        controller.force_stop();
-        assert_eq!(kept.value("drain_forced_total{}"), Some(1.0));
-        assert_eq!(kept.value("drain_abandoned_total{}"), Some(1.0));
-        let moved = "drain_transitions_total{cause=stop,from=shutdown_draining,to=stopped}";
-        assert_eq!(kept.value(moved), Some(1.0));
-        drop(turn);
-    });
+    controller.begin_shutdown(Duration::from_secs(7200)).unwrap();
+    metrics.record();
+    assert!((7100.0..=7200.0).contains(&from_now("deadline")), "{}", from_now("deadline"));
+    controller.force_stop();
+    kept.counted_once("drain_forced_total{}");
+    kept.counted_once("drain_abandoned_total{}");
+    kept.counted_once("drain_transitions_total{cause=stop,from=shutdown_draining,to=stopped}");
+    drop(turn);
     let values = kept.values.lock().unwrap();
     let described = kept.described.lock().unwrap();
     for name in values.keys() {
@@ -156,6 +186,26 @@ fn a_drain_is_counted_from_its_begin_to_its_forced_end_and_no_name_from_outside_
         let given = name.trim_end_matches('}').rsplit('{').next().unwrap_or_default();
         assert_eq!(labels, Some(given.split(',').filter(|label| !label.is_empty()).count()), "the labels of {name}");
     }
+}
+
+#[test]
+fn a_drain_that_is_under_way_when_the_metrics_begin_is_timed_from_its_own_begin() {
+    let (kept, _alone) = exporter();
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::at(folder.path());
+    std::fs::write(home.marker(), "").unwrap();
+    let clock = Clock::manual();
+    let settings = Settings { clock: clock.clone(), ..Settings::default() };
+    let options = Options { settings, ..Options::default() };
+    let reconciler = Arc::new(Reconciler::start(home.clone(), options).unwrap());
+    clock.advance(Duration::from_secs(90));
+    let _metrics = Metrics::observe(&reconciler);
+    std::fs::remove_file(home.marker()).unwrap();
+    reconciler.kick();
+    let reopened = "drain_duration_seconds{outcome=reopened}";
+    kept.counted_once(reopened);
+    let lasted = kept.recorded.lock().unwrap()[reopened];
+    assert!((90.0..150.0).contains(&lasted), "it lasted {lasted} s: 90 s and a moment had passed since its begin");
 }
 
 #[test]
