@@ -2,11 +2,15 @@
 
 mod controlled_gateway;
 
+use axum::http::StatusCode;
 use controlled_gateway::{Ended, GatewayProcess, Tool, home, tool};
 use gateway_drain::client::{Drain, ExitCode, Gateway};
 use gateway_drain::{Channel, Home, Request, RequestId};
 use rustix::process::Signal;
+use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 /// A gateway that is reached over HTTP alone, with a secret that the tool itself has made.
 struct Remote {
@@ -199,6 +203,97 @@ fn heartbeats_keep_a_short_lease_and_the_status_is_shown() {
     remote.ended(tool).expect_code(0);
     assert!(turn.finished());
     assert!(remote.gateway().admits(), "the hold was not given up");
+}
+
+/// A server between the client and a gateway that hands everything on but for what answers about holds say beyond a few
+/// fields: as from another gateway, which knows no more.
+struct Terse {
+    _runtime: tokio::runtime::Runtime,
+    url: String,
+    left_out: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Terse {
+    fn before(gateway: &GatewayProcess, said: &'static [&'static str]) -> Self {
+        let (behind, left_out) = (format!("http://{}", gateway.address), Arc::new(Mutex::new(BTreeSet::new())));
+        let left = Arc::clone(&left_out);
+        let hand_on = move |request: axum::extract::Request| {
+            let (behind, left) = (behind.clone(), Arc::clone(&left));
+            async move {
+                let (head, body) = request.into_parts();
+                let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+                let answered = tokio::task::spawn_blocking(move || answer(&behind, &head, &body)).await.unwrap();
+                let (code, mut answer) = answered;
+                let fields = answer.as_object_mut().expect("every answer is an object");
+                left.lock().unwrap().extend(fields.keys().filter(|name| !said.contains(&name.as_str())).cloned());
+                fields.retain(|name, _| said.contains(&name.as_str()));
+                (code, axum::Json(answer))
+            }
+        };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        runtime.spawn(async { axum::serve(listener, axum::Router::new().fallback(hand_on)).await });
+        Self { _runtime: runtime, url, left_out }
+    }
+
+    /// The names of what it has left out so far.
+    fn left_out(&self) -> Vec<String> {
+        self.left_out.lock().unwrap().iter().cloned().collect()
+    }
+}
+
+/// What the gateway behind answers to this.
+fn answer(behind: &str, head: &axum::http::request::Parts, body: &[u8]) -> (StatusCode, Value) {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let (url, bearer) = (format!("{behind}{}", head.uri), &head.headers["authorization"]);
+    let answered = if head.method == "GET" {
+        agent.get(url).header("authorization", bearer).call()
+    } else {
+        agent.post(url).header("authorization", bearer).header("content-type", "application/json").send(body)
+    };
+    let mut response = answered.expect("the gateway answers");
+    (response.status(), serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap())
+}
+
+#[test]
+fn of_an_answer_the_client_wants_the_hold_its_nonce_what_became_of_it_and_the_gateway_and_does_without_the_rest() {
+    let mut remote = Remote::start();
+    let terse =
+        Terse::before(remote.gateway(), &["request_id", "nonce", "acknowledged", "outcome", "gateway", "error"]);
+    remote.url.clone_from(&terse.url);
+    remote.drain(&["begin", "upgrade"]).expect(ExitCode::Drained);
+    remote.drain(&["wait", "upgrade"]).expect(ExitCode::Drained);
+    let token = remote.drain(&["commit", "upgrade"]).expect(ExitCode::Drained).stdout;
+    assert!(!remote.gateway().admits(), "it was never committed");
+    remote.drain(&["cancel", "upgrade", "--token", token.trim()]).expect(ExitCode::Drained);
+    remote.drain(&["run", "--", "sh", "-c", "exit 42"]).expect_code(42);
+    assert!(remote.gateway().admits(), "a hold was not given up");
+    let optional = [
+        "action",
+        "age_seconds",
+        "committed",
+        "deadline_seconds",
+        "lease_left_seconds",
+        "ok",
+        "overdue",
+        "owner",
+        "reason",
+        "suppress_notification",
+    ];
+    let left_out = terse.left_out();
+    assert!(optional.iter().all(|name| left_out.iter().any(|left| left == name)), "only {left_out:?} was left out");
+}
+
+#[test]
+fn an_answer_that_does_not_say_acknowledged_is_none_and_the_client_asks_until_the_hold_shows_its_nonce() {
+    let mut remote = Remote::start();
+    let terse = Terse::before(remote.gateway(), &["request_id", "nonce", "outcome", "gateway"]);
+    remote.url.clone_from(&terse.url);
+    remote.drain(&["begin", "upgrade"]).expect(ExitCode::Drained);
+    assert!(!remote.gateway().admits(), "the hold was taken for acknowledged before the gate had closed");
+    remote.drain(&["wait", "upgrade"]).expect(ExitCode::Drained);
+    assert!(terse.left_out().contains(&"acknowledged".to_owned()));
 }
 
 #[tokio::test]

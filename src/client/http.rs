@@ -75,8 +75,8 @@ impl Http {
 
     pub(super) fn find(&self, id: &RequestId, owner: &str) -> Result<Option<Request>, Failure> {
         let Some(standing) = self.standing(id)? else { return Ok(None) };
-        if standing.committed {
-            return Err(crate::hold::Denied::Committed.into());
+        if standing.outcome == Some(Standing::Committed) {
+            return Err(Denied::Committed.into());
         }
         let deadline = standing.deadline_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let owner = if standing.owner.is_empty() { owner.to_owned() } else { standing.owner };
@@ -208,7 +208,7 @@ impl HoldAnswer {
             age: self.age_seconds.unwrap_or_default(),
             lease_left: self.lease_left_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             pending: outcome == Outcome::Pending,
-            committed: self.committed,
+            committed: outcome == Outcome::Committed,
         });
         Look::Seen(Box::new(Sight {
             incarnation: gateway.incarnation,
