@@ -149,6 +149,9 @@ fn a_gateway_that_is_killed_ends_the_wait_with_7() {
     remote.gateway.take().unwrap().kill();
     remote.ended(waiting).expect(ExitCode::Unreachable);
     remote.drain(&["status"]).expect(ExitCode::Unreachable);
+    let begun = remote.drain(&["begin", "upgrade", "--patience", "500ms"]).expect(ExitCode::Unreachable);
+    let last = begun.stderr.lines().last().unwrap_or_default();
+    assert_eq!(last.matches("can't be reached").count(), 1, "it says so once: {last}");
 }
 
 #[test]

@@ -341,7 +341,7 @@ impl Keeper {
                         written = !sent.repeat;
                         self.note(sent);
                     }
-                    Err(failure) if failure.is_silence() => unwritten = Some(failure.to_string()),
+                    Err(failure) if failure.is_silence() => unwritten = Some(failure),
                     Err(failure) => return Err(failure),
                 }
             }
@@ -365,7 +365,7 @@ impl Keeper {
                 (Verdict::Over(failure), _) => return Err(failure),
                 // A living gateway takes a tick to answer, and has it also where the time given is shorter.
                 (Verdict::Silent(why), _) if silence >= self.drain.patience || (over && !alive) => {
-                    return Err(Failure::Unreachable(unwritten.unwrap_or(why)));
+                    return Err(unwritten.unwrap_or(Failure::Unreachable(why)));
                 }
                 (_, _) if silence >= self.drain.patience => {
                     let why = format!("it lives and has acknowledged nothing for {} s", silence.as_secs());
