@@ -51,7 +51,7 @@ fn probed(options: &Options) -> Report {
     report
 }
 
-/// Kills a gateway when it is told to, waits until it is gone and starts the next one at the same address.
+/// Restarts a gateway when it is told to, and says so once that is done.
 struct Supervisor {
     asked: PathBuf,
     done: PathBuf,
@@ -59,22 +59,30 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    fn of(gateway: GatewayProcess, home: &Path, folder: &Path) -> Self {
+    fn of(folder: &Path, mut restart: impl FnMut() + Send + 'static) -> Self {
         let [asked, done] = ["asked", "done"].map(|name| folder.join(name));
         for pipe in [&asked, &done] {
             mkfifoat(CWD, pipe, Mode::RUSR | Mode::WUSR).unwrap();
         }
-        let (orders, answers, home) = (asked.clone(), done.clone(), home.to_owned());
+        let (orders, answers) = (asked.clone(), done.clone());
         let thread = std::thread::spawn(move || {
-            let mut gateway = gateway;
             while std::fs::read_to_string(&orders).unwrap() == "restart\n" {
-                let address = gateway.address.clone();
-                gateway.kill();
-                gateway = GatewayProcess::start_at(&home, &address);
+                restart();
                 std::fs::write(&answers, "started\n").unwrap();
             }
         });
         Self { asked, done, thread }
+    }
+
+    /// One that kills a gateway, waits until it is gone and starts the next one at the same address.
+    fn of_process(gateway: GatewayProcess, home: &Path, folder: &Path) -> Self {
+        let (home, mut running) = (home.to_owned(), Some(gateway));
+        Self::of(folder, move || {
+            let before = running.take().expect("one runs at any time");
+            let address = before.address.clone();
+            before.kill();
+            running = Some(GatewayProcess::start_at(&home, &address));
+        })
     }
 
     fn restart_command(&self) -> String {
@@ -96,7 +104,7 @@ fn the_example_gateway_keeps_everything_that_can_be_seen_also_when_it_is_killed_
     let gateway = GatewayProcess::start(&home);
     let url = format!("http://{}", gateway.address);
     let turns = format!("{url}/turns");
-    let supervisor = Supervisor::of(gateway, &home, folder.path());
+    let supervisor = Supervisor::of_process(gateway, &home, folder.path());
     let restart = supervisor.restart_command();
     let more = ["--url", &url, "--turn-url", &turns, "--turn-body", TURN, "--restart-cmd", &restart, "--json"];
     let output = probe_command(&home, &more).output().unwrap();
@@ -130,6 +138,18 @@ fn a_gateway_of_the_references_contract_is_not_blamed_for_what_can_not_be_seen()
         assert_eq!(report.sight(kept), Sight::Kept, "{kept}\n{report}");
     }
     assert!(report.to_string().starts_with("Nothing was seen broken"), "{report}");
+}
+
+#[test]
+fn a_process_that_has_the_id_of_the_one_before_is_told_by_its_start_time() {
+    let (folder, gateway) = (tempfile::tempdir().unwrap(), Arc::new(TinyGateway::start(None)));
+    let restarted = Arc::clone(&gateway);
+    let supervisor = Supervisor::of(folder.path(), move || restarted.restart());
+    let restart = Some(supervisor.restart_command());
+    let report = probed(&Options { restart, patience: Duration::from_secs(30), ..options(gateway.home()) });
+    supervisor.end();
+    assert_eq!(report.broken(), [], "{report}");
+    assert_eq!(report.sight(PropertyId::C5), Sight::Kept, "{report}");
 }
 
 #[test]

@@ -2,12 +2,14 @@
 //!
 //! It shares nothing with the crate: its state, its status and its HTTP are its own, as another language's would be.
 
+#![allow(dead_code, reason = "each test uses its own part")]
+
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -28,6 +30,7 @@ struct Shared {
     fault: Option<Fault>,
     /// Whether the gate is closed, and how many turns are in flight.
     gate: Mutex<(bool, u64)>,
+    start_time: AtomicU64,
     stop: AtomicBool,
 }
 
@@ -43,7 +46,8 @@ impl TinyGateway {
     pub fn start(fault: Option<Fault>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().to_owned();
-        let shared = Arc::new(Shared { home, fault, gate: Mutex::default(), stop: AtomicBool::default() });
+        let (gate, start_time, stop) = (Mutex::default(), AtomicU64::new(1), AtomicBool::default());
+        let shared = Arc::new(Shared { home, fault, gate, start_time, stop });
         shared.tick();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -69,6 +73,11 @@ impl TinyGateway {
 
     pub fn home(&self) -> &Path {
         &self.shared.home
+    }
+
+    /// From here on it is another process, which happens to have the same id, as in a container.
+    pub fn restart(&self) {
+        self.shared.start_time.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Where turns are started.
@@ -106,7 +115,8 @@ impl Shared {
         };
         let running = !closed || self.fault == Some(Fault::ShowsRunningForTheWholeDrain);
         let state = if running { "running" } else { "draining" };
-        let status = json!({"gateway_state": state, "active_agents": agents, "pid": std::process::id()});
+        let (pid, start_time) = (std::process::id(), self.start_time.load(Ordering::Relaxed));
+        let status = json!({"gateway_state": state, "active_agents": agents, "pid": pid, "start_time": start_time});
         let temporary = self.home.join(".status");
         fs::write(&temporary, status.to_string()).unwrap();
         fs::rename(temporary, self.home.join("gateway_state.json")).unwrap();
