@@ -18,6 +18,7 @@
 //! It relies on the file channel and the published status, or on the endpoint's wire format (`docs/http.md`); the command
 //! line relies on it.
 
+pub(crate) mod agent;
 mod asynchronous;
 mod failure;
 mod files;

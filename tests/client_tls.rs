@@ -1,10 +1,11 @@
-//! The client over TLS, to the endpoint behind a terminator, with a certificate of its own authority.
+//! The client and the probe over TLS, to the endpoint behind a terminator, with a certificate of its own authority.
 
 #![cfg(all(feature = "tls", feature = "cli", feature = "axum"))]
 
 mod controlled_gateway;
 
 use controlled_gateway::{Ended, GatewayProcess, Tool, home, tool};
+use gateway_drain::Home;
 use gateway_drain::client::{ExitCode, Gateway};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -55,6 +56,15 @@ impl Terminated {
         command.env(Gateway::ROOTS_VARIABLE, roots).args(["--url", &self.url, "--patience", "2s"]).args(arguments);
         Tool::spawn(command).ended()
     }
+
+    fn probe(&self, roots: &Path) -> Ended {
+        let mut command = tool(Path::new("nowhere"));
+        command.env_remove(Home::VARIABLE).env(Gateway::ROOTS_VARIABLE, roots);
+        // Nobody listens there: whoever asks it gets no further.
+        command.env("ALL_PROXY", "http://127.0.0.1:9");
+        command.args(["--url", &self.url, "--patience", "30s", "probe", "--tick", "50ms"]);
+        Tool::spawn(command).ended()
+    }
 }
 
 #[test]
@@ -73,6 +83,16 @@ fn a_certificate_of_an_authority_that_is_not_trusted_is_no_gateway() {
     let ended = there.drain(Path::new(""), &["begin", "upgrade"]).expect(ExitCode::Unreachable);
     assert!(ended.stderr.contains("certificate"), "it says why: {}", ended.stderr);
     assert!(there.gateway.admits(), "a drain was begun through a connection that nobody vouches for");
+}
+
+#[test]
+fn the_probe_trusts_whom_the_client_trusts_and_asks_no_proxy_either() {
+    let there = Terminated::start();
+    let probed = there.probe(&there.home.path().join("roots.pem")).expect_code(0);
+    assert!(probed.stdout.starts_with("Nothing was seen broken"), "{}", probed.stdout);
+
+    let refused = there.probe(Path::new("")).expect(ExitCode::Usage);
+    assert!(refused.stderr.contains("certificate"), "it says why: {}", refused.stderr);
 }
 
 #[test]

@@ -15,6 +15,8 @@ use gateway_drain::{Home, Reconciler, Snapshot};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -269,4 +271,24 @@ fn it_touches_nothing_where_somebody_holds_the_gate_or_no_gateway_runs() {
     let says = refused.to_string();
     assert!(says.contains("nothing was tried"), "{says}");
     assert_eq!(std::fs::read(Home::at(gateway.home()).marker()).unwrap(), b"mine");
+}
+
+#[test]
+fn an_address_that_sends_it_on_to_a_gateway_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = GatewayProcess::start(folder.path());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = Some(format!("http://{}", listener.local_addr().unwrap()));
+    let location = format!("http://{}/api/status", gateway.address);
+    let redirect = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        // The whole request, so that the connection ends without a reset.
+        let _ = BufReader::new(&connection).lines().map_while(Result::ok).find(String::is_empty);
+        let head =
+            format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        connection.write_all(head.as_bytes()).unwrap();
+    });
+    let refused = run(&Options { url, ..Options::default() }, &Interrupt::new()).map_err(|why| why.to_string());
+    assert!(refused.as_ref().is_err_and(|why| why.contains("302")), "{refused:?}");
+    redirect.join().unwrap();
 }

@@ -3,6 +3,7 @@
 //! It relies on the endpoint's promise that every answer is the gateway's own acknowledgement, by the process that holds
 //! the home's lock (`docs/http.md`). The bearer token is in no message and no debug output.
 
+use super::agent::config;
 use super::transport::{Sent, Withdrawal};
 use super::watch::{Look, SeenHold, Sight};
 use super::{Failure, Status};
@@ -34,29 +35,11 @@ struct Answer {
 
 impl Http {
     pub(super) fn new(url: &str, secret: Option<String>) -> Result<Self, Failure> {
-        let unusable = |why: &str| Failure::Usage(format!("{url:?} is no address of a gateway: {why}"));
-        let parsed: ureq::http::Uri = url.parse().map_err(|error| unusable(&format!("{error}")))?;
-        match parsed.scheme_str() {
-            Some("http") => {}
-            Some("https") if cfg!(feature = "tls") => {}
-            Some("https") => return Err(unusable("this build has no TLS (feature `tls`)")),
-            _ => return Err(unusable("it has to begin with http:// or https://")),
-        }
         if secret.as_ref().is_some_and(|secret| !secret.bytes().all(|byte| byte.is_ascii_graphic())) {
             return Err(Failure::Usage("the secret has characters that no bearer token has".into()));
         }
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .timeout_global(Some(TIMEOUT));
-        #[cfg(feature = "tls")]
-        let config = match if parsed.scheme_str() == Some("https") { roots()? } else { None } {
-            Some(roots) => config.tls_config(ureq::tls::TlsConfig::builder().root_certs(roots).build()),
-            None => config,
-        };
-        Ok(Self { agent: config.build().new_agent(), url: url.trim_end_matches('/').to_owned(), secret })
+        let agent = config([url]).map_err(Failure::Usage)?.timeout_global(Some(TIMEOUT)).build().new_agent();
+        Ok(Self { agent, url: url.trim_end_matches('/').to_owned(), secret })
     }
 
     pub(super) fn url(&self) -> &str {
@@ -224,26 +207,6 @@ impl HoldAnswer {
             answers: outcome.map(|outcome| (self.nonce, outcome)).into_iter().collect(),
         }))
     }
-}
-
-/// The certificates of the file that `SSL_CERT_FILE` names, if it names one: a gateway's own authority is in no public list.
-#[cfg(feature = "tls")]
-fn roots() -> Result<Option<ureq::tls::RootCerts>, Failure> {
-    use ureq::tls::{PemItem, RootCerts, parse_pem};
-    let variable = super::Gateway::ROOTS_VARIABLE;
-    let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) else { return Ok(None) };
-    let unusable = |why: String| Failure::Usage(format!("{variable} names {}: {why}", path.display()));
-    let pem = std::fs::read(&path).map_err(|error| unusable(error.to_string()))?;
-    let certificate = |item| match item {
-        Ok(PemItem::Certificate(certificate)) => Some(Ok(certificate)),
-        Ok(_) => None,
-        Err(error) => Some(Err(unusable(format!("{error}")))),
-    };
-    let certificates = parse_pem(&pem).filter_map(certificate).collect::<Result<Vec<_>, _>>()?;
-    if certificates.is_empty() {
-        return Err(unusable("there is no certificate in it".into()));
-    }
-    Ok(Some(RootCerts::new_with_certs(&certificates)))
 }
 
 fn read<T: serde::de::DeserializeOwned>(body: Value) -> Result<T, Failure> {

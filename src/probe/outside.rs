@@ -5,6 +5,7 @@
 
 use super::{CanNotProbe, Options};
 use crate::client::Interrupt;
+use crate::client::agent::config;
 use crate::control::{Channel, Epoch, Home};
 use crate::hold::{Nonce, Request, RequestId};
 use core::fmt;
@@ -127,12 +128,13 @@ impl<'a> Outside<'a> {
         if options.home.is_none() && options.url.is_none() {
             return Err(CanNotProbe("there is no gateway to probe: give --home, --url or both".into()));
         }
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
+        let urls = options.url.iter().chain(options.turn.as_ref().map(|(url, _)| url)).map(String::as_str);
+        let agent = config(urls)
+            .map_err(CanNotProbe)?
             .timeout_connect(Some(options.patience))
             .timeout_recv_response(Some(options.patience))
             .build()
-            .into();
+            .new_agent();
         let channel = options.home.clone().map(|home| Channel::new(Home::at(home)));
         let mut outside = Self {
             options,
@@ -180,6 +182,9 @@ impl<'a> Outside<'a> {
             (None, Some(url)) => {
                 let response = self.agent.get(format!("{url}/api/status")).call();
                 let mut response = response.map_err(|error| format!("{url} doesn't answer: {error}"))?;
+                if response.status() != 200 {
+                    return Err(format!("{url}/api/status answers {}", response.status()));
+                }
                 let text = response.body_mut().read_to_string().map_err(|error| error.to_string())?;
                 serde_json::from_str(&text).map_err(|error| format!("{url}/api/status is no JSON: {error}"))?
             }
