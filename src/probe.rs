@@ -154,7 +154,7 @@ impl Report {
             json!({
                 "property": row.property.to_string(),
                 "sentence": row.property.sentence(),
-                "sight": row.sight.to_string(),
+                "sight": row.sight.as_str(),
                 "evidence": row.evidence,
             })
         };
@@ -167,13 +167,22 @@ impl Report {
     }
 }
 
+impl Sight {
+    /// The word for programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Broken => "broken",
+            Self::Unseen => "unseen",
+        }
+    }
+}
+
+/// For people, who are not to overlook what was broken.
 impl fmt::Display for Sight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Kept => "kept",
-            Self::Broken => "BROKEN",
-            Self::Unseen => "unseen",
-        })
+        f.pad(if *self == Self::Broken { "BROKEN" } else { self.as_str() })
     }
 }
 
