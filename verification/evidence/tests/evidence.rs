@@ -11,6 +11,8 @@ mod crowds;
 mod incidents;
 #[path = "../../loom/tests/models/table.rs"]
 mod models;
+#[path = "../sources.rs"]
+mod sources;
 
 use gateway_drain::properties::{PROPERTIES, PropertyId};
 use gateway_drain_model::checks::{CHECKS, LIVENESS, SEEDS};
@@ -253,8 +255,53 @@ fn mutated() -> Vec<String> {
     rows.lines().filter_map(|row| Some(format!("`{}`", row.split_whitespace().next()?))).collect()
 }
 
+/// The checks that have no column of their own, each with what it does not show.
+fn others() -> String {
+    let root = root();
+    let faults = sources::faults(&root);
+    let parts: Vec<String> = faults.iter().map(|(part, rows)| format!("{rows} of {}", part.to_lowercase())).collect();
+    let (properties, gateways) = sources::judged(&root);
+    format!(
+        "- **fuzz**: `.ci/fuzz` has libFuzzer look for input that breaks what the {} targets below assert, guided by coverage, \
+         beginning with the inputs in `fuzz/corpus`. `.ci/run` gives each of them {} seconds, and other input every time. \
+         A sample, of what is read and decided: nothing races there.\n\
+         - **faults**: `.ci/faults` kills, starves, deceives and loads real processes in {} ways ({}), and fails if anything falls \
+         short; `docs/reliability.md` says how often, and what came of it. A kill loses nothing that the kernel has taken over, \
+         and kills at random times are as good as their number.\n\
+         - **conformance**: the suite that judges any gateway in Rust by {properties} of the properties (`docs/conformance.md`) \
+         judges {}, and under loom {}. Each of the {} gateways below that are broken on purpose is caught by the property that \
+         it was made to break and by no other than follow from its flaw, and so are {} under loom. Without loom, sequences and \
+         races are samples. It sees no files, crashes and restarts.\n",
+        sources::fuzz_targets(&root).len(),
+        sources::fuzz_seconds(&root),
+        faults.iter().map(|(_, rows)| rows).sum::<usize>(),
+        parts.join(", "),
+        gateways.join(", "),
+        sources::judged_under_loom(&root).join(" and "),
+        sources::broken_gateways(&root).len(),
+        sources::broken_under_loom(&root),
+    )
+}
+
+/// Their tables.
+fn tables_of_others() -> String {
+    let root = root();
+    let mut text =
+        "\n## The fuzz targets\n\n| Target | What it looks at | Properties | Inputs kept |\n|---|---|---|---|\n"
+            .to_owned();
+    for sources::Target { name, what, properties, kept } in sources::fuzz_targets(&root) {
+        writeln!(text, "| {name} | {what} | {} | {kept} |", properties.join(" ")).unwrap();
+    }
+    text.push_str("\n## The gateways that are broken on purpose\n\n| Flaw | Breaks | And with it |\n|---|---|---|\n");
+    for sources::Broken { flaw, breaks, also } in sources::broken_gateways(&root) {
+        writeln!(text, "| {flaw} | {breaks} | {} |", also.join(" ")).unwrap();
+    }
+    text
+}
+
 fn page() -> String {
     let (scenarios, rounds) = threads();
+    let others = others();
     let mut text = format!(
         "# What was checked\n\n\
          Made from the tables that the checks run by (`verification/evidence`); a test fails when this page differs from them. \
@@ -276,7 +323,8 @@ fn page() -> String {
          stateright {} finds the same states and steps in two of them, and TLC in one, from a specification that shares no code. \
          Bounded are the number of crashes, removals and the like, as the table below says.\n\
          - **liveness**: strongly connected components under weak fairness; each fairness is shown to be needed.\n\
-         - **seeds**: bugs put into the production source, or rules left out of the model, each of which turns its check red.\n\n\
+         - **seeds**: bugs put into the production source, or rules left out of the model, each of which turns its check red.\n\
+         {others}\n\
          ## Each property\n\n\
          | Property | loom: models, executions | shuttle: models | model: configurations | Tests on real threads, files and processes | Seeds \
          killed | Not shown |\n|---|---|---|---|---|---|---|\n",
@@ -343,6 +391,7 @@ fn page() -> String {
     for seeded in &SEEDS {
         writeln!(text, "| {:?} | {} | {} | {} |", seeded.seed, seeded.config, seeded.breaks, seeded.steps).unwrap();
     }
+    text.push_str(&tables_of_others());
     text.push_str("\n## The bugs sown in the source\n\n| Seed | Breaks | What is wrong | The check that goes red |\n|---|---|---|---|\n");
     for seed in catalogue::seeds() {
         writeln!(text, "| {} | {} | {} | {} |", seed.id, seed.breaks.join(" "), seed.bug, seed.check.name()).unwrap();
