@@ -2,7 +2,7 @@
 
 mod controlled_gateway;
 
-use controlled_gateway::{GatewayProcess, gateway, home, until_published};
+use controlled_gateway::{GatewayProcess, gateway, home, published};
 use gateway_drain::client::{Drain, Failure, Interrupt};
 use gateway_drain::{Channel, DrainState, Home, Request, RequestId, Snapshot};
 use std::path::Path;
@@ -266,7 +266,7 @@ mod in_async_code {
         let drain = upgrade(home.path());
         let running = tokio::spawn(async move { drain.run_async(async || ()).await.map(drop) });
         let path = home.path().to_owned();
-        let held = move || until_published(&path, "the hold", |status| !status.drain.holds.is_empty());
+        let held = move || published::until(&Home::at(&path), "the hold", |status| !status.drain.holds.is_empty());
         tokio::task::spawn_blocking(held).await.unwrap();
         running.abort();
         assert!(running.await.unwrap_err().is_cancelled());

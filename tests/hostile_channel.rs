@@ -7,6 +7,7 @@ mod another_user;
 #[path = "hostile/channel.rs"]
 #[allow(dead_code, reason = "the table is for the run of faults")]
 mod channel;
+mod published;
 
 #[test]
 fn no_kind_of_thing_in_the_place_of_a_request_opens_the_gate_or_hangs() {

@@ -465,7 +465,7 @@ fn a_home_that_vanishes_is_a_503_and_readiness_says_why() {
         let begun = server.drain("token-a", r#"{"action":"drain","request_id":"upgrade"}"#);
         assert_eq!(begun.error(), (503, "unavailable".into()), "{place:?}");
         assert!(begun.json()["detail"].as_str().unwrap().contains("home"), "{}", begun.body);
-        serving::eventually("readiness never failed", || (server.get("/readyz").code == 503).then_some(()));
+        serving::published::comes_true("readiness fails", || server.get("/readyz").code == 503);
         assert!(server.get("/readyz").body.contains("home"), "{}", server.get("/readyz").body);
         assert_eq!(server.get("/livez").code, 200);
     });

@@ -6,12 +6,12 @@
 mod controlled_gateway;
 mod tiny_gateway;
 
-use controlled_gateway::{GatewayProcess, LIMIT};
+use controlled_gateway::{GatewayProcess, published};
 use gateway_drain::client::Interrupt;
 use gateway_drain::probe::{Options, Report, Sight, TRIALS, run};
 use gateway_drain::properties::PropertyId;
 use gateway_drain::reconciler;
-use gateway_drain::{Home, Reconciler, Snapshot};
+use gateway_drain::{Home, Reconciler};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -22,7 +22,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tiny_gateway::{Fault, TinyGateway};
 
 const TURN: &str = r#"{"session": "probe", "millis": 5000}"#;
@@ -218,11 +218,7 @@ fn a_cancel_that_frees_everybodys_hold_is_caught() {
 
 fn spawned(home: &Path) -> Child {
     let probe = probe_command(home, &[]).spawn().unwrap();
-    let deadline = Instant::now() + LIMIT;
-    while !Snapshot::read(&Home::at(home)).is_ok_and(|status| !status.drain.holds.is_empty()) {
-        assert!(Instant::now() < deadline, "the probe never began a drain");
-        std::thread::park_timeout(Duration::from_millis(1));
-    }
+    published::until(&Home::at(home), "a drain that the probe has begun", |status| !status.drain.holds.is_empty());
     probe
 }
 

@@ -1,6 +1,5 @@
 //! The published status: what it says, when it is written, and what others read out of it.
 
-#[expect(dead_code, reason = "shared with tests that wait for more")]
 mod published;
 
 use gateway_drain::controller::Settings;

@@ -254,7 +254,9 @@ fn the_trace_of_the_example_gateway_as_a_process_conforms_also_when_it_is_killed
     let (home, path): (PathBuf, PathBuf) = (folder.path().join("home"), folder.path().join("trace.jsonl"));
     let channel = Channel::new(Home::at(&home));
     let drains = |home: &Path, wanted: bool| {
-        controlled_gateway::until_published(home, "the state", |s: &Snapshot| s.drain.state.is_draining() == wanted);
+        controlled_gateway::published::until(&Home::at(home), "the state", |s: &Snapshot| {
+            s.drain.state.is_draining() == wanted
+        });
     };
     for _ in 0..2 {
         let gateway = GatewayProcess::start_with(&home, &["--trace", path.to_str().unwrap()]);

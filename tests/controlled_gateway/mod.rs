@@ -5,6 +5,9 @@
 
 #![allow(dead_code, reason = "each test uses its own part")]
 
+#[path = "../published/mod.rs"]
+pub mod published;
+
 use gateway_drain::client::{ExitCode, Gateway};
 use gateway_drain::{Home, Snapshot};
 use rustix::process::{Pid, Signal, kill_process};
@@ -58,6 +61,26 @@ pub fn search_path() -> std::ffi::OsString {
     std::env::join_paths(folders).expect("a search path")
 }
 
+/// Where the system chooses the port.
+const ANY_PORT: &str = "127.0.0.1:0";
+
+/// A program with this secret for its endpoint, or none.
+fn with_secret(program: PathBuf, secret: Option<&str>) -> Command {
+    let mut command = Command::new(program);
+    command.env_remove(Gateway::SECRET_VARIABLE).envs(secret.map(|secret| (Gateway::SECRET_VARIABLE, secret)));
+    command
+}
+
+/// Starts a server, and waits until it says at which address it listens.
+fn listening(mut command: Command) -> (Child, String, Lines) {
+    let started = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn();
+    let mut child = started.unwrap_or_else(|error| panic!("{command:?} can't be started: {error}"));
+    let lines = Lines::of_stdout(child.stdout.take());
+    let line = lines.until("listening on http://");
+    let address = line.rsplit("http://").next().unwrap_or_default().trim().to_owned();
+    (child, address, lines)
+}
+
 /// A gateway process in a home of its own.
 pub struct GatewayProcess {
     child: Child,
@@ -69,44 +92,33 @@ pub struct GatewayProcess {
 
 impl GatewayProcess {
     pub fn start(home: &Path) -> Self {
-        let mut command = Command::new(example());
-        command.env_remove(Gateway::SECRET_VARIABLE);
-        Self::spawn(command, home, "127.0.0.1:0")
-    }
-
-    /// One at this address, which another one had.
-    pub fn start_at(home: &Path, listen: &str) -> Self {
-        let mut command = Command::new(example());
-        command.env_remove(Gateway::SECRET_VARIABLE);
-        Self::spawn(command, home, listen)
+        Self::start_with(home, &[])
     }
 
     /// One with more arguments.
     pub fn start_with(home: &Path, more: &[&str]) -> Self {
-        let mut command = Command::new(example());
-        command.env_remove(Gateway::SECRET_VARIABLE).args(more);
-        Self::spawn(command, home, "127.0.0.1:0")
+        Self::spawn(home, ANY_PORT, None, more)
+    }
+
+    /// One at this address, which another one had.
+    pub fn start_at(home: &Path, listen: &str) -> Self {
+        Self::spawn(home, listen, None, &[])
     }
 
     /// One whose endpoint wants this secret, at this address.
     pub fn start_with_secret(home: &Path, secret: &str, listen: &str) -> Self {
-        let mut command = Command::new(example());
-        command.env(Gateway::SECRET_VARIABLE, secret);
-        Self::spawn(command, home, listen)
+        Self::spawn(home, listen, Some(secret), &[])
     }
 
-    fn spawn(mut command: Command, home: &Path, listen: &str) -> Self {
-        command.arg("--home").arg(home).args(["--listen", listen, "--tick-ms", "20"]);
+    fn spawn(home: &Path, listen: &str, secret: Option<&str>, more: &[&str]) -> Self {
+        let mut command = with_secret(example(), secret);
+        command.arg("--home").arg(home).args(["--listen", listen, "--tick-ms", "20"]).args(more);
         Self::of(command, home)
     }
 
     /// One that this command starts in this home.
-    pub fn of(mut command: Command, home: &Path) -> Self {
-        let started = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn();
-        let mut child = started.expect("the example gateway starts");
-        let lines = Lines::of_stdout(child.stdout.take());
-        let line = lines.until("listening on http://");
-        let address = line.rsplit("http://").next().unwrap_or_default().trim().to_owned();
+    pub fn of(command: Command, home: &Path) -> Self {
+        let (child, address, lines) = listening(command);
         Self { child, home: home.to_owned(), address, _lines: lines }
     }
 
@@ -137,7 +149,7 @@ impl GatewayProcess {
 
     /// Looks at what the gateway has published until it says what is wanted.
     pub fn until(&self, what: &str, wanted: impl Fn(&Snapshot) -> bool) -> Snapshot {
-        until_published(&self.home, what, wanted)
+        published::until(&Home::at(&self.home), what, wanted)
     }
 
     /// SIGTERM: a shutdown.
@@ -198,14 +210,9 @@ pub struct DashboardProcess {
 
 impl DashboardProcess {
     pub fn start(home: &Path, secret: Option<&str>) -> Self {
-        let mut command = Command::new(examples().join("dashboard"));
-        command.env_remove(Gateway::SECRET_VARIABLE).envs(secret.map(|secret| (Gateway::SECRET_VARIABLE, secret)));
-        command.arg("--home").arg(home).args(["--listen", "127.0.0.1:0"]);
-        let started = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn();
-        let mut child = started.expect("the example dashboard starts");
-        let lines = Lines::of_stdout(child.stdout.take());
-        let line = lines.until("listening on http://");
-        let address = line.rsplit("http://").next().unwrap_or_default().trim().to_owned();
+        let mut command = with_secret(examples().join("dashboard"), secret);
+        command.arg("--home").arg(home).args(["--listen", ANY_PORT]);
+        let (child, address, lines) = listening(command);
         Self { child, address, _lines: lines }
     }
 }
@@ -214,19 +221,6 @@ impl Drop for DashboardProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-pub fn until_published(home: &Path, what: &str, wanted: impl Fn(&Snapshot) -> bool) -> Snapshot {
-    let began = Instant::now();
-    let (_keep, pause) = channel::<()>();
-    loop {
-        match Snapshot::read(&Home::at(home)) {
-            Ok(snapshot) if wanted(&snapshot) => return snapshot,
-            last => assert!(began.elapsed() < LIMIT, "the gateway never published {what}; the last was {last:?}"),
-        }
-        // No event tells that a file was replaced.
-        let _ = pause.recv_timeout(Duration::from_millis(10));
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! `tests/hostile_channel.rs` makes each of them a test, and the run of faults counts them for `docs/reliability.md`.
 
+use super::published::{comes_true, until};
 use gateway_drain::control::{Epoch, Found, LockError, request_file};
 use gateway_drain::controller::Settings;
 use gateway_drain::hold::{Action, Source};
@@ -100,10 +101,6 @@ pub const TRIALS: [Trial; 20] = [
 /// Nothing here may take longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a test waits for what has to come: less where a bug is sown and it may well wait in vain.
-fn patience() -> Duration {
-    if std::env::var_os("SEED").is_some() { PATIENCE / 10 } else { PATIENCE }
-}
 /// What lies outside the home, where no link may lead.
 const OUTSIDE: &str = r#"{"action": "drain", "principal": "from outside"}"#;
 const MIN_LEASE: f64 = 1.0;
@@ -171,26 +168,11 @@ impl Place {
     }
 }
 
-/// Waits until the published status is as `wanted`, and gives it.
-#[track_caller]
-#[expect(clippy::disallowed_methods, reason = "no event tells that a file has been replaced")]
-fn published(gateway: &Reconciler, what: &str, wanted: impl Fn(&Snapshot) -> bool) -> Snapshot {
-    let begun = Instant::now();
-    loop {
-        let status = Snapshot::read(gateway.home());
-        if let Some(status) = status.as_ref().ok().filter(|status| wanted(status)) {
-            return status.clone();
-        }
-        assert!(begun.elapsed() < patience(), "{what}: waited in vain, and the status is {status:#?}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
 /// Waits until the status shows the hold, and the gate is closed; gives what it says of the hold.
 #[track_caller]
 fn held(gateway: &Reconciler, id: &str, what: &str) -> HoldStatus {
     let shows = |status: &Snapshot| status.drain.holds.iter().any(|hold| hold.request_id.as_str() == id);
-    let status = published(gateway, what, shows);
+    let status = until(gateway.home(), what, shows);
     assert!(gateway.gate().admit().is_err(), "{what}: the gate is open");
     assert_eq!(status.gateway_state, GatewayState::Draining, "{what}");
     assert_eq!(status.drain.reconciler.panics, 0, "{what}: a look panicked");
@@ -201,7 +183,7 @@ fn held(gateway: &Reconciler, id: &str, what: &str) -> HoldStatus {
 
 #[track_caller]
 fn reopened(gateway: &Reconciler, what: &str) {
-    published(gateway, what, |status| status.gateway_state == GatewayState::Running);
+    until(gateway.home(), what, |status| status.gateway_state == GatewayState::Running);
     assert!(gateway.gate().admit().is_ok(), "{what}: it is gone, and the gate is closed still");
 }
 
@@ -402,7 +384,7 @@ pub fn an_unready_delay_without_end_is_bounded_too() -> usize {
     let place = Place::new();
     fs::write(place.home.marker(), r#"{"action": "drain", "unready_delay_seconds": 1e308}"#).expect("writable");
     let gateway = place.gateway();
-    let status = published(&gateway, "a delay", |status| status.drain.pending);
+    let status = until(&place.home, "a delay", |status| status.drain.pending);
     let at = status.drain.holds[0].since_boot_millis;
     assert_eq!(at.closes_at - at.first_seen, 600_000, "ten minutes, and no more");
     assert!(!gateway.unready().is_empty(), "readiness fails meanwhile");
@@ -432,7 +414,7 @@ pub fn a_name_that_is_no_request_id_holds_the_gate_under_a_name_of_its_own() -> 
         let what = name.escape_ascii().to_string();
         let path = place.home.holds_folder().join(OsStr::from_bytes(name));
         fs::write(&path, OUTSIDE).expect("writable");
-        let status = published(&gateway, &what, |status| !status.drain.holds.is_empty());
+        let status = until(&place.home, &what, |status| !status.drain.holds.is_empty());
         let hold = &status.drain.holds[0];
         assert!(gateway.gate().admit().is_err(), "{what}: the gate is open");
         assert!(hold.request_id.as_str().starts_with('!'), "{what} is held as {}", hold.request_id);
@@ -507,7 +489,7 @@ pub fn five_thousand_hold_files_are_bounded_and_hold_the_gate_to_the_last() -> u
             fs::remove_file(path).expect("removable");
         }
     }
-    let status = published(&gateway, "all but one are gone", |status| status.drain.holds.len() == 1);
+    let status = until(&place.home, "all but one are gone", |status| status.drain.holds.len() == 1);
     assert_eq!(status.drain.holds[0].request_id.as_str(), "hold-4999");
     assert!(gateway.gate().admit().is_err(), "one is left");
     fs::remove_file(last).expect("removable");
@@ -638,9 +620,9 @@ pub fn a_status_that_is_taken_away_or_replaced_is_published_again() -> usize {
         [("removed", &remove), ("written over", &write_over), ("emptied", &empty), ("replaced by a link", &link)];
     let mut attempts = 0;
     for (name, tamper) in rows {
-        let revision = published(&gateway, name, ours).drain.revision;
+        let revision = until(&place.home, name, ours).drain.revision;
         tamper();
-        published(&gateway, name, |status| ours(status) && status.drain.revision > revision);
+        until(&place.home, name, |status| ours(status) && status.drain.revision > revision);
         place.assert_untouched(name);
         attempts += 1;
     }
@@ -705,17 +687,15 @@ pub fn a_home_that_goes_away_closes_the_gate_and_one_that_comes_back_opens_it() 
     let away = place.folder.path().join("outside/away");
     fs::rename(place.home.path(), &away).expect("writable");
     let generation = gateway.gate().reading().generation;
-    let begun = Instant::now();
     gateway.kick();
     let said = || gateway.unready().iter().any(|why| why.contains("home"));
-    while gateway.gate().admit().is_ok() || !said() {
-        assert!(begun.elapsed() < patience(), "the home is gone: {:?}, {:?}", gateway.gate(), gateway.unready());
-        std::thread::yield_now();
-    }
+    comes_true("the gate is closed, and readiness says that the home is gone", || {
+        gateway.gate().admit().is_err() && said()
+    });
     assert_ne!(gateway.gate().reading().generation, generation);
     let before = Snapshot::read(&Home::at(&away)).expect("it was published before").drain.revision;
     fs::rename(&away, place.home.path()).expect("writable");
-    published(&gateway, "the home is back", |status| status.drain.revision > before);
+    until(&place.home, "the home is back", |status| status.drain.revision > before);
     reopened(&gateway, "the home is back");
     1
 }

@@ -3,6 +3,9 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+#[path = "../published/mod.rs"]
+pub mod published;
+
 use axum::Router;
 use gateway_drain::controller::Settings;
 use gateway_drain::http::Endpoint;
@@ -11,7 +14,7 @@ use gateway_drain::{Clock, Home, Reconciler, Snapshot};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// Where the endpoint is: both must behave alike.
@@ -65,29 +68,16 @@ impl Gateway {
     }
 
     /// Lets time pass, and waits until the gateway has published what came of it.
-    pub fn pass(&self, time: Duration, published: impl Fn(&Snapshot) -> bool) {
+    pub fn pass(&self, time: Duration, says: impl Fn(&Snapshot) -> bool) {
         self.clock.advance(time);
-        self.until(published);
+        self.until(says);
     }
 
     /// Waits until the published status says so.
-    pub fn until(&self, published: impl Fn(&Snapshot) -> bool) {
+    #[track_caller]
+    pub fn until(&self, says: impl Fn(&Snapshot) -> bool) {
         self.reconciler.kick();
-        eventually("the published status never said so", || {
-            Snapshot::read(&self.home()).ok().filter(&published).map(drop)
-        });
-    }
-}
-
-/// Looks again and again, for ten seconds at most.
-pub fn eventually<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < Duration::from_secs(10), "{what}");
-        std::thread::yield_now();
+        published::until(&self.home(), "what the test waits for", says);
     }
 }
 

@@ -9,7 +9,7 @@ mod http;
 
 use crate::children::THIS_PROGRAM;
 use crate::report::Row;
-use crate::serving;
+use crate::serving::{self, published};
 use another_user::CASES;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
