@@ -185,14 +185,19 @@ pub fn wake_ups() -> Vec<Contender<'static>> {
         let wait = closed.gate().drained(generation);
         woken_after(last, async move {
             assert_eq!(wait.await, Ok(()));
+            let woken = Instant::now();
             drop(closed);
+            woken
         })
     };
     let tracked = || {
         let tracker = TaskTracker::new();
         let last = tracker.token();
         tracker.close();
-        woken_after(last, async move { tracker.wait().await })
+        woken_after(last, async move {
+            tracker.wait().await;
+            Instant::now()
+        })
     };
     vec![
         contender(WOKEN, move || alone_on_core(0, || median_of(drained))),
@@ -206,13 +211,13 @@ fn median_of(measure: impl Fn() -> f64) -> f64 {
     values[values.len() / 2]
 }
 
-fn woken_after<G: Send>(last: G, wait: impl Future<Output = ()> + Send) -> f64 {
+/// `wait` says when it was over.
+fn woken_after<G: Send>(last: G, wait: impl Future<Output = Instant> + Send) -> f64 {
     let (parking, parked) = mpsc::channel();
     thread::scope(|scope| {
         let waiter = scope.spawn(move || {
             on_core(1);
-            block_on(wait, || parking.send(()).expect("the other side listens"));
-            Instant::now()
+            block_on(wait, || parking.send(()).expect("the other side listens"))
         });
         parked.recv().expect("the waiter parks");
         // It has said that it is about to park; it is given the time to do so, without giving this core away.
@@ -237,11 +242,14 @@ impl Wake for Unparks {
 }
 
 /// Polls the future on this thread, which parks in between, and says so before it does.
-fn block_on(future: impl Future<Output = ()>, parking: impl Fn()) {
+fn block_on<T>(future: impl Future<Output = T>, parking: impl Fn()) -> T {
     let unparks = Arc::new(Unparks(thread::current(), AtomicBool::new(false)));
     let waker = Waker::from(Arc::clone(&unparks));
     let mut future = std::pin::pin!(future);
-    while future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return value;
+        }
         parking();
         while !unparks.1.swap(false, Ordering::Acquire) {
             thread::park();

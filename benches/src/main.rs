@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     measured.interleave(ROUNDS, growth::IN_FLIGHT.into_iter().flat_map(growth::in_flight).collect());
     eprintln!("waiters");
     measured.interleave(ROUNDS, growth::WAITERS.into_iter().flat_map(growth::waiters).collect());
-    measured.interleave(ROUNDS, growth::wake_ups());
+    measured.interleave(5 * ROUNDS, growth::wake_ups());
     eprintln!("the layer");
     measured.interleave(ROUNDS, serving::empty());
     measured.take(targets::ALLOCATIONS, vec![serving::allocations() as f64]);
