@@ -157,9 +157,19 @@ fn labelled_work_is_named_oldest_first_for_as_long_as_it_is_in_flight() {
     assert_eq!(names(9), ["turn s1", "cron nightly"]);
     assert_eq!(names(1), ["turn s1"]);
     drop(first);
-    let _third = labelled("turn", "s3");
+    let third = labelled("turn", "s3");
     assert_eq!(names(9), ["cron nightly", "turn s3"], "a place that is used again does not change the order");
-    drop(second);
+    drop((second, third));
+    assert!(names(9).is_empty(), "nothing is in flight");
+}
+
+#[test]
+fn the_names_of_labelled_work_are_freed_with_its_permit() {
+    let controller = Controller::new();
+    let name = |length| "x".repeat(length);
+    let labelled = controller.gate().admit().unwrap().into_owned().labelled(name(1000), name(2000));
+    let taken = allocation_counter::measure(|| drop(labelled));
+    assert_eq!((taken.count_current, taken.bytes_current), (-2, -3000), "both names, and nothing else: {taken:?}");
 }
 
 #[test]
