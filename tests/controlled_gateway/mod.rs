@@ -5,9 +5,12 @@
 
 #![allow(dead_code, reason = "each test uses its own part")]
 
+#[path = "../built/mod.rs"]
+mod built;
 #[path = "../published/mod.rs"]
 pub mod published;
 
+pub use built::examples;
 use gateway_drain::client::{ExitCode, Gateway};
 use gateway_drain::{Home, Snapshot};
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,38 +19,12 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Nothing in a test takes longer than this, however slow the machine.
 pub const LIMIT: Duration = Duration::from_secs(60);
-
-/// The example gateway.
-pub fn example() -> PathBuf {
-    examples().join("gateway")
-}
-
-/// Where the examples lie, built once for each test program: cargo builds no example for a single test.
-pub fn examples() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let mut build = Command::new(env!("CARGO"));
-        // What cargo tells a test of its package would have other packages built anew, in here and again outside.
-        let of_this_test = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-        for (name, _) in std::env::vars().filter(|(name, _)| of_this_test(name)) {
-            build.env_remove(name);
-        }
-        let built = build
-            .args(["build", "--quiet", "--all-features", "--example", "gateway", "--example", "dashboard"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .expect("cargo runs");
-        assert!(built.success(), "the examples build");
-        tools().join("examples")
-    })
-}
 
 /// Where `gateway-drain` lies.
 pub fn tools() -> &'static Path {
@@ -64,9 +41,9 @@ pub fn search_path() -> std::ffi::OsString {
 /// Where the system chooses the port.
 const ANY_PORT: &str = "127.0.0.1:0";
 
-/// A program with this secret for its endpoint, or none.
-fn with_secret(program: PathBuf, secret: Option<&str>) -> Command {
-    let mut command = Command::new(program);
+/// The example of this name, with this secret for its endpoint or none.
+fn with_secret(name: &str, secret: Option<&str>) -> Command {
+    let mut command = Command::new(examples().join(name));
     command.env_remove(Gateway::SECRET_VARIABLE).envs(secret.map(|secret| (Gateway::SECRET_VARIABLE, secret)));
     command
 }
@@ -111,7 +88,7 @@ impl GatewayProcess {
     }
 
     fn spawn(home: &Path, listen: &str, secret: Option<&str>, more: &[&str]) -> Self {
-        let mut command = with_secret(example(), secret);
+        let mut command = with_secret("gateway", secret);
         command.arg("--home").arg(home).args(["--listen", listen, "--tick-ms", "20"]).args(more);
         Self::of(command, home)
     }
@@ -210,7 +187,7 @@ pub struct DashboardProcess {
 
 impl DashboardProcess {
     pub fn start(home: &Path, secret: Option<&str>) -> Self {
-        let mut command = with_secret(examples().join("dashboard"), secret);
+        let mut command = with_secret("dashboard", secret);
         command.arg("--home").arg(home).args(["--listen", ANY_PORT]);
         let (child, address, lines) = listening(command);
         Self { child, address, _lines: lines }

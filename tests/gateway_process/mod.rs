@@ -1,21 +1,21 @@
 //! The example gateway as a process of its own, and how an operator and its clients reach it: `touch`, `rm`, signals and
-//! HTTP. The tests of the live gateway rely on it; it relies on the example that `cargo test` builds beside them.
+//! HTTP. The tests of the live gateway rely on it.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
+
+#[path = "../built/mod.rs"]
+mod built;
 
 use gateway_drain::{Home, Snapshot};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use tempfile::TempDir;
 
-/// The example, which `cargo test` builds next to this test.
+/// The example gateway.
 pub fn example() -> PathBuf {
-    let test = std::env::current_exe().expect("the path of this test");
-    let built = test.parent().and_then(Path::parent).expect("target/<profile>/deps").join("examples/gateway");
-    assert!(built.is_file(), "{} is not there: build it with the same features", built.display());
-    built
+    built::examples().join("gateway")
 }
 
 /// A running gateway. Dropping it ends the process.

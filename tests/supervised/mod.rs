@@ -4,7 +4,7 @@
 
 #![allow(dead_code, reason = "each test uses its own part")]
 
-use crate::controlled_gateway::{LIMIT, example};
+use crate::controlled_gateway::{LIMIT, examples};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,7 +35,7 @@ impl Unit {
         let line = self.value("ExecStart").replace("%i", instance).replace("%S", state.to_str().expect("text"));
         let mut words = line.split_whitespace();
         assert_eq!(words.next(), Some("/usr/local/bin/gateway"));
-        let mut command = Command::new(example());
+        let mut command = Command::new(examples().join("gateway"));
         command.args(words).env_remove(gateway_drain::client::Gateway::SECRET_VARIABLE);
         command
     }
