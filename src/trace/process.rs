@@ -9,23 +9,22 @@
 //! - admissions and finishes that nobody logged: the counts of each line bound them;
 //! - an admission logged after the gate had closed, by a thread that was overtaken: at most as many as were counted when
 //!   it closed and not logged yet;
-//! - moves that a present line is ahead of the history: at most [`AHEAD`];
+//! - moves that a present line is ahead of the history: at most [`place::AHEAD`];
 //! - the end of a hold's unready delay.
 
-use super::line::{Line, LineEvent, StartHold, Work};
+mod holds;
+mod place;
+
+use super::line::{Line, LineEvent, Work};
 use crate::control::Epoch;
 use crate::gate::Generation;
-use crate::hold::{
-    Action, Denied, Ending, Facts, Hold, HoldEvent, HoldSet, Incarnation, LeasePolicy, Nonce, Outcome, Request,
-    RequestId, Source,
-};
+use crate::hold::{Hold, HoldSet, Incarnation, LeasePolicy, Request, RequestId, Source};
 use crate::properties::PropertyId;
 use crate::state::{Denial, DrainState, Event, Step, next};
 use crate::status::GatewayState;
+use holds::restored;
+use place::{Counts, Place, following, reach};
 use std::time::Duration;
-
-/// How many moves a present line may be ahead of the history.
-pub(super) const AHEAD: u32 = 64;
 
 /// Before the unready delay of any hold is over, and after those of all are.
 const EARLY: Duration = Duration::ZERO;
@@ -40,98 +39,6 @@ pub(super) struct Breach {
 
 fn breach<T>(property: PropertyId, what: impl Into<String>) -> Result<T, Breach> {
     Err(Breach { property, what: what.into() })
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    turns: u64,
-    internal: u64,
-}
-
-impl Counts {
-    fn of(line: &Line) -> Option<Self> {
-        Some(Self { turns: line.in_flight?, internal: line.internal? })
-    }
-
-    fn is_zero(self) -> bool {
-        self == Self::default()
-    }
-
-    /// What the gate's rules allow behind a closed gate: turns only finish, and internal work only enters while
-    /// something is still in flight.
-    fn fall_to(self, later: Self) -> Result<(), Breach> {
-        if self.is_zero() && !later.is_zero() {
-            return breach(
-                PropertyId::G3,
-                format!("the gate was drained, and {later} are in flight in the same drain"),
-            );
-        }
-        if later.turns > self.turns {
-            let Self { turns, .. } = self;
-            return breach(
-                PropertyId::G2,
-                format!("the turns in flight rose from {turns} to {} while the gate was closed", later.turns),
-            );
-        }
-        Ok(())
-    }
-}
-
-impl core::fmt::Display for Counts {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Self { turns, internal } = self;
-        write!(f, "{turns} turn(s) and {internal} piece(s) of internal work")
-    }
-}
-
-/// Where a kind of lines has got to.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    state: DrainState,
-    generation: Generation,
-    counts: Counts,
-    /// The counts at the first line behind this closed gate.
-    first: Counts,
-}
-
-impl Place {
-    fn of(line: &Line, counts: Counts) -> Self {
-        Self { state: line.state, generation: line.generation, counts, first: counts }
-    }
-
-    fn is_at(&self, state: DrainState, generation: Generation) -> bool {
-        self.state == state && self.generation == generation
-    }
-
-    /// In one and the same drain, whatever its kind.
-    fn shares_drain(&self, other: &Self) -> bool {
-        self.generation == other.generation && !self.state.admits() && !other.state.admits()
-    }
-
-    /// Rises along every path through the table.
-    fn rank(state: DrainState, generation: Generation) -> (u32, u8) {
-        let within = match state {
-            DrainState::ExternalDraining => 0,
-            DrainState::Running => 1,
-            DrainState::ShutdownDraining => 2,
-            DrainState::Stopped => 3,
-        };
-        // A shutdown out of Running opens a generation, one out of a drain doesn't: both come after all before them.
-        (generation.0, within)
-    }
-
-    fn move_to(&mut self, to: &Self) -> Result<(), Breach> {
-        if self.shares_drain(to) {
-            self.counts.fall_to(to.counts)?;
-            if self.state == DrainState::Stopped && to.counts.internal > self.counts.internal {
-                return breach(PropertyId::S4, "internal work was admitted by a stopped gateway");
-            }
-            *self = Self { first: self.first, ..*to };
-        } else {
-            *self = *to;
-        }
-        Ok(())
-    }
 }
 
 /// A hold that a successor must not lose.
@@ -333,154 +240,6 @@ impl Process {
         if to < seen { reach(place, &self.present) } else { Ok(()) }
     }
 
-    fn take_hold(&mut self, line: &Line, counts: Option<Counts>) -> Result<(), Breach> {
-        let (Some(id), Some(owner), Some(by)) = (&line.request, &line.owner, &line.by) else { return Ok(()) };
-        if !self.history.is_at(line.state, line.generation) {
-            let Place { state, generation, .. } = self.history;
-            let what = format!(
-                "the line is of {} in drain {}, and the gateway is in {state} in drain {generation}",
-                line.state, line.generation
-            );
-            return breach(PropertyId::G4, what);
-        }
-        if line.event != LineEvent::HoldEnded && by != owner {
-            return breach(PropertyId::H2, format!("{id} belongs to {owner:?}, and {by:?} acted on it in that name"));
-        }
-        match line.event {
-            LineEvent::HoldEnded => self.end_hold(id, owner, by, line.ending.unwrap_or(Ending::Withdrawn)),
-            LineEvent::HoldCommitted => self.commit_hold(id, owner, counts),
-            event => {
-                let mut request = self.asking(Action::Begin, id, owner);
-                request.source = line.source.unwrap_or(Source::Process);
-                // Any delay is as good as another: when it ends is not in the trace.
-                let delayed = line.unready_delay_ms.is_some_and(|millis| millis > 0);
-                request.unready_delay = if delayed { Duration::from_secs(1) } else { Duration::ZERO };
-                let renews = event == LineEvent::HoldRenewed;
-                let (outcome, change) = self.apply(&request, self.history.counts.is_zero());
-                match (outcome, change.map(|change| change.what)) {
-                    (Outcome::Refused(why), _) => breach(of(why), format!("{id} was begun by {owner:?}: {why}")),
-                    (_, Some(HoldEvent::Renewed)) if !renews => {
-                        breach(PropertyId::S2, format!("{id} was begun although it is held: that is a renewal"))
-                    }
-                    (_, Some(HoldEvent::Begun)) if renews => {
-                        breach(PropertyId::H3, format!("{id} was renewed, and nobody holds it"))
-                    }
-                    _ => Ok(()),
-                }
-            }
-        }
-    }
-
-    fn commit_hold(&mut self, id: &RequestId, owner: &str, counts: Option<Counts>) -> Result<(), Breach> {
-        if counts.is_some_and(|counts| !counts.is_zero()) {
-            let counts = counts.unwrap_or_default();
-            return breach(PropertyId::E1, format!("{id} was committed with {counts} in flight"));
-        }
-        if let Some(hold) = self.holds.get(id).filter(|hold| !hold.closes(EARLY)).cloned() {
-            // Its unready delay may be over by now.
-            self.holds.restore(Hold { closes_at: EARLY, ..hold });
-        }
-        let mut request = self.asking(Action::Commit, id, owner);
-        request.incarnation = Some(self.incarnation.clone());
-        request.generation = Some(self.history.generation);
-        // What was in flight at the last line may have finished since: a later line that shows it in flight is the breach.
-        let (outcome, _) = self.apply(&request, !self.history.state.admits());
-        match outcome {
-            Outcome::Committed => {}
-            Outcome::Refused(Denied::NotDrained) => {
-                return breach(PropertyId::E1, format!("{id} was committed while the gate is open"));
-            }
-            Outcome::Refused(why) => return breach(of(why), format!("{id} was committed by {owner:?}: {why}")),
-            _ => return breach(PropertyId::E1, format!("{id} was committed, and can't have been")),
-        }
-        self.history.counts = Counts::default();
-        if self.present.shares_drain(&self.history) {
-            self.present.counts = Counts::default();
-        }
-        Ok(())
-    }
-
-    fn end_hold(&mut self, id: &RequestId, owner: &str, by: &str, ending: Ending) -> Result<(), Breach> {
-        let Some(hold) = self.holds.get(id).cloned() else {
-            return breach(PropertyId::H1, format!("{id} ended, and nobody holds it"));
-        };
-        if hold.owner != owner {
-            let what = format!("{id} belongs to {:?}, and it ended as {owner:?}'s", hold.owner);
-            return breach(PropertyId::H2, what);
-        }
-        if matches!(ending, Ending::Expired | Ending::Absorbed) && !by.is_empty() {
-            return breach(PropertyId::H2, format!("{id} ended by {by:?}, and such an end is the gateway's own"));
-        }
-        let ended = match ending {
-            Ending::Expired => {
-                // Its lease may have run out by now. Whether that ends it is for production's rule to say.
-                self.holds.restore(Hold { expires_at: EARLY, ..hold.clone() });
-                !self.holds.expire(EARLY).is_empty()
-            }
-            Ending::Withdrawn if by.is_empty() && !hold.owner.is_empty() => self.holds.absent(id).is_some(),
-            Ending::Absorbed => {
-                if !matches!(self.history.state, DrainState::ShutdownDraining | DrainState::Stopped) {
-                    return breach(PropertyId::H2, format!("{id} was absorbed, and nothing shuts down"));
-                }
-                self.remove(id);
-                return Ok(());
-            }
-            Ending::Withdrawn | Ending::Overridden => {
-                let overrides = ending == Ending::Overridden;
-                let action = if overrides { Action::Override } else { Action::Withdraw };
-                let mut request = self.asking(action, id, by);
-                request.token = hold.commit.as_ref().map(|commit| commit.token.clone());
-                match self.apply(&request, true) {
-                    (Outcome::Refused(why), _) => {
-                        return breach(of(why), format!("{by:?} ended {id}, which belongs to {owner:?}: {why}"));
-                    }
-                    (_, change) => change.is_some(),
-                }
-            }
-        };
-        if !ended {
-            let (property, why) = match &hold.commit {
-                Some(_) => (PropertyId::H4, "it is committed"),
-                None => (PropertyId::H2, "it is kept in the process, not in a file"),
-            };
-            let how = if ending == Ending::Expired { "its lease ran out" } else { "its file was removed" };
-            return breach(property, format!("{id} ended because {how}, and {why}"));
-        }
-        self.hold_ended = true;
-        self.forget(id);
-        Ok(())
-    }
-
-    fn remove(&mut self, id: &RequestId) {
-        let request = self.asking(Action::Override, id, "");
-        let facts = Facts {
-            incarnation: &self.incarnation,
-            generation: self.history.generation,
-            drained: true,
-            shutting_down: false,
-        };
-        self.holds.apply(&request, &facts, EARLY);
-        self.forget(id);
-    }
-
-    /// The set remembers what ended for as long as a file may lie there; a trace tells of no files.
-    fn forget(&mut self, id: &RequestId) {
-        self.holds.absent(id);
-    }
-
-    fn apply(&mut self, request: &Request, drained: bool) -> (Outcome, Option<crate::hold::HoldChange>) {
-        let shutting_down = matches!(self.history.state, DrainState::ShutdownDraining | DrainState::Stopped);
-        let generation = self.history.generation;
-        let facts = Facts { incarnation: &self.incarnation, generation, drained, shutting_down };
-        self.holds.apply(request, &facts, EARLY)
-    }
-
-    /// A request as the line tells of it. Each line is a write of its own.
-    fn asking(&self, action: Action, id: &RequestId, owner: &str) -> Request {
-        let nonce = Some(Nonce::from(self.sequence.to_string()));
-        Request { id: id.clone(), action, owner: owner.to_owned(), nonce, ..self.blank.clone() }
-    }
-
     fn take_interrupt(&mut self, line: &Line, counts: Counts) -> Result<(), Breach> {
         if line.state != DrainState::ShutdownDraining || !self.history.is_at(line.state, line.generation) {
             return breach(PropertyId::S3, "work was interrupted, and only a shutdown past its deadline does that");
@@ -625,43 +384,6 @@ impl Process {
     }
 }
 
-/// Whether a present line can be where it says: at most [`AHEAD`] moves of the table ahead of the one before it.
-fn reach(from: &Place, to: &Place) -> Result<(), Breach> {
-    if from.is_at(to.state, to.generation) {
-        return Ok(());
-    }
-    let mut frontier = vec![(from.state, from.generation)];
-    for _ in 0..AHEAD {
-        let mut further = Vec::with_capacity(4);
-        for (state, generation) in frontier {
-            for event in Event::ALL {
-                let Step::Moves(moved) = next(state, event) else { continue };
-                let drain = if state.admits() { following(generation) } else { generation };
-                if to.is_at(moved, drain) {
-                    return Ok(());
-                }
-                if Place::rank(moved, drain) < Place::rank(to.state, to.generation) {
-                    further.push((moved, drain));
-                }
-            }
-        }
-        if further.is_empty() {
-            break;
-        }
-        further.sort_unstable_by_key(|(state, generation)| Place::rank(*state, *generation));
-        further.dedup();
-        frontier = further;
-    }
-    let property = match from.state {
-        DrainState::Stopped => PropertyId::S4,
-        DrainState::ShutdownDraining => PropertyId::S3,
-        _ if to.generation.0 < from.generation.0 => PropertyId::G4,
-        _ => PropertyId::S1,
-    };
-    let (Place { state, generation, .. }, at) = (from, format!("{} in drain {}", to.state, to.generation));
-    breach(property, format!("the gate was seen in {state} in drain {generation}, from which nothing leads to {at}"))
-}
-
 /// What a counted line says of itself.
 fn check_marks(line: &Line, counts: Counts) -> Result<(), Breach> {
     let abandoned = line.abandoned.unwrap_or(false);
@@ -685,45 +407,11 @@ fn check_marks(line: &Line, counts: Counts) -> Result<(), Breach> {
     Ok(())
 }
 
-/// The property that stands behind a refusal: to have granted the request breaks it.
-fn of(denied: Denied) -> PropertyId {
-    match denied {
-        Denied::NotYours => PropertyId::H2,
-        Denied::Committed => PropertyId::H4,
-        Denied::OtherIncarnation => PropertyId::C6,
-        Denied::ShuttingDown => PropertyId::S3,
-        Denied::LeaseExpired => PropertyId::H3,
-        Denied::NotHeld | Denied::NotDrained | Denied::NotClosedYet | Denied::OtherGeneration => PropertyId::E1,
-    }
-}
-
-fn following(generation: Generation) -> Generation {
-    Generation((generation.0 + 1) & Generation::MAX)
-}
-
 fn word(event: Event) -> &'static str {
     match event {
         Event::BeginDrain => "begin_drain",
         Event::EndDrain => "end_drain",
         Event::BeginShutdown => "begin_shutdown",
         Event::Stop => "stop",
-    }
-}
-
-fn restored(hold: &StartHold) -> Hold {
-    let token = Nonce::from(format!("{} at the start", hold.request));
-    Hold {
-        id: hold.request.clone(),
-        owner: hold.owner.clone(),
-        reason: String::new(),
-        source: hold.source,
-        first_seen: EARLY,
-        closes_at: if hold.pending { Duration::from_secs(1) } else { EARLY },
-        expires_at: LATE,
-        deadline: None,
-        suppress_notification: false,
-        nonce: Some(token.clone()),
-        refused: None,
-        commit: hold.committed.then_some(crate::hold::Commit { token, at: EARLY }),
     }
 }
