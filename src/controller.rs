@@ -154,7 +154,6 @@ pub(crate) struct View {
     #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "the metrics show them"))]
     pub(crate) times: Times,
     pub(crate) suppress_notification: bool,
-    pub(crate) next_change: Option<Duration>,
 }
 
 type Observer = dyn Fn(&Change) + Send + Sync;
@@ -394,6 +393,19 @@ impl Controller {
         self.tell_observers();
     }
 
+    /// Looks something up among the holds, under the lock.
+    pub(crate) fn among_holds<T>(&self, look: impl FnOnce(&HoldSet) -> T) -> T {
+        look(&self.shared.core.lock().holds)
+    }
+
+    /// How long it is until time alone changes something: [`Duration::MAX`] if it never does.
+    pub(crate) fn until_next_change(&self) -> Duration {
+        let Settings { clock, interrupt_grace, .. } = &self.shared.settings;
+        let now = clock.now();
+        let next = self.shared.core.lock().next_change(now, *interrupt_grace);
+        next.map_or(Duration::MAX, |moment| moment.saturating_sub(now))
+    }
+
     pub(crate) fn view(&self) -> View {
         self.view_of(&self.shared.core.lock())
     }
@@ -415,7 +427,6 @@ impl Controller {
                 deadline: core.shutdown_deadline.filter(|_| drain.is_some()),
             },
             suppress_notification: core.holds.suppresses_notification(),
-            next_change: core.next_change(now, self.shared.settings.interrupt_grace),
             acknowledged: core.acknowledged.iter().map(|answer| answer.as_of(&core.holds, now)).collect(),
             holds: core.holds.iter().cloned().collect(),
         }
@@ -613,14 +624,14 @@ mod tests {
     fn what_changes_next_by_time_alone_is_a_shutdown_s_deadline_and_then_its_end() {
         let (controller, clock) = controlled();
         let turn = controller.gate().admit().unwrap();
-        assert_eq!(controller.view().next_change, None, "nothing is under way");
+        assert_eq!(controller.until_next_change(), Duration::MAX, "nothing is under way");
         controller.begin_shutdown(Duration::from_secs(30)).unwrap();
-        assert_eq!(controller.view().next_change, Some(Duration::from_secs(30)));
+        assert_eq!(controller.until_next_change(), Duration::from_secs(30));
         clock.advance(Duration::from_secs(30));
-        assert_eq!(controller.view().next_change, Some(Duration::from_secs(35)), "the deadline is no moment to come");
+        assert_eq!(controller.until_next_change(), Duration::from_secs(5), "the deadline is no moment to come");
         drop(turn);
         controller.settle();
-        assert_eq!(controller.view().next_change, None, "it has stopped");
+        assert_eq!(controller.until_next_change(), Duration::MAX, "it has stopped");
     }
 
     #[test]

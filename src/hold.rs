@@ -12,7 +12,7 @@ pub use request::{Action, Denied, Ending, Outcome, Request, Source};
 
 use crate::gate::{Generation, Reading};
 use crate::state::{DrainState, Event};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 /// How long holds may last.
@@ -275,9 +275,10 @@ impl HoldSet {
         facts: &Facts<'_>,
         now: Duration,
     ) -> (Vec<Outcome>, Vec<HoldChange>) {
-        let there: BTreeSet<&RequestId> = seen.iter().map(|request| &request.id).collect();
-        let gone = self.in_files().into_iter().filter(|id| !there.contains(id) && absent(id));
-        let mut changes: Vec<HoldChange> = gone.filter_map(|id| self.absent(&id)).collect();
+        let there: HashSet<&RequestId> = seen.iter().map(|request| &request.id).collect();
+        let gone = self.names_in_files().filter(|id| !there.contains(id) && absent(id));
+        let gone: Vec<RequestId> = gone.cloned().collect();
+        let mut changes: Vec<HoldChange> = gone.iter().filter_map(|id| self.absent(id)).collect();
         let mut decide = |request: &Request| {
             let (outcome, change) = self.apply(request, facts, now);
             changes.extend(change);
@@ -436,8 +437,12 @@ impl HoldSet {
     /// The names under which the set knows something that is kept in a file.
     #[must_use]
     pub fn in_files(&self) -> Vec<RequestId> {
+        self.names_in_files().cloned().collect()
+    }
+
+    fn names_in_files(&self) -> impl Iterator<Item = &RequestId> {
         let held = self.iter().filter(|hold| hold.is_in_file()).map(|hold| &hold.id);
-        held.chain(self.ended.keys()).cloned().collect()
+        held.chain(self.ended.keys())
     }
 
     /// A shutdown takes in every hold (S3).

@@ -294,16 +294,16 @@ impl Shared {
         let view = self.controller.view();
         let work = self.controller.gate().active_work(self.options.active_work);
         let mut channel = self.channel.lock().clone();
-        let answered: BTreeSet<_> = view.acknowledged.iter().map(|answer| &answer.request_id).collect();
-        let forgotten = view
-            .holds
-            .iter()
-            .filter(|hold| hold.source == Source::File && hold.commit.is_some() && !answered.contains(&hold.id));
-        channel.ignored.extend(forgotten.map(|hold| Ignored {
-            request_id: hold.id.to_string(),
+        let committed = view.holds.iter().filter(|hold| hold.source == Source::File && hold.commit.is_some());
+        let mut forgotten: BTreeSet<_> = committed.map(|hold| &hold.id).collect();
+        for answer in &view.acknowledged {
+            forgotten.remove(&answer.request_id);
+        }
+        channel.ignored.extend(forgotten.into_iter().map(|id| Ignored {
+            request_id: id.to_string(),
             why: "its file is gone; the hold is committed, and only its token or an override ends it".into(),
         }));
-        Snapshot::new(&view, work, &self.process, channel)
+        Snapshot::new(view, work, &self.process, channel)
     }
 }
 
@@ -342,7 +342,7 @@ impl Ticker {
                     panics_in_a_row = 0;
                     // A fifth short of the tick: what appears right after a look is acted on and published within one.
                     let rest = (tick / 5 * 4).saturating_sub(began.elapsed());
-                    self.until_next_change().min(rest)
+                    self.shared.controller.until_next_change().min(rest)
                 }
                 Err(panic) => {
                     panics_in_a_row += 1;
@@ -381,16 +381,15 @@ impl Ticker {
         let unseen = scan.blind_to().map(str::to_owned);
         self.shared.controller.reconcile(&scan.requests, |id| scan.is_absent(id));
 
-        let holds = self.shared.controller.holds();
-        let overwritten = scan.requests.iter().filter_map(|request| {
-            // By name, as the controller keeps them.
-            let at = holds.binary_search_by(|hold| hold.id.cmp(&request.id)).ok()?;
-            let hold = Some(&holds[at]).filter(|hold| hold.owner != request.owner)?;
-            let found = if request.owner.is_empty() { &request.reason } else { &request.owner };
-            let why = format!("its file was overwritten ({found}); the hold is {}'s, and stays", hold.owner);
-            Some(Ignored { request_id: hold.id.to_string(), why })
+        let overwritten: Vec<Ignored> = self.shared.controller.among_holds(|holds| {
+            let overwritten = scan.requests.iter().filter_map(|request| {
+                let hold = holds.get(&request.id).filter(|hold| hold.owner != request.owner)?;
+                let found = if request.owner.is_empty() { &request.reason } else { &request.owner };
+                let why = format!("its file was overwritten ({found}); the hold is {}'s, and stays", hold.owner);
+                Some(Ignored { request_id: hold.id.to_string(), why })
+            });
+            overwritten.collect()
         });
-        let overwritten: Vec<Ignored> = overwritten.collect();
 
         let mut channel = self.shared.channel.lock();
         if let Some(why) = &unseen {
@@ -410,10 +409,10 @@ impl Ticker {
     fn publish(&mut self) -> io::Result<()> {
         let now = self.shared.options.settings.clock.now();
         let mut snapshot = self.shared.snapshot();
-        let says_nothing_new = self.published.as_ref().is_some_and(|(published, at)| {
+        let says_nothing_new = self.published.as_mut().is_some_and(|(published, at)| {
             let fresh =
                 snapshot.drain.state == DrainState::Running || now.saturating_sub(*at) < self.shared.options.refresh;
-            fresh && published.says_the_same(&snapshot)
+            fresh && published.still_says(&snapshot)
         });
         if says_nothing_new && self.stands() {
             return Ok(());
@@ -440,11 +439,6 @@ impl Ticker {
     fn stands(&mut self) -> bool {
         let writer = Arc::clone(&self.writer);
         self.on_disk(move || writer.stands()).unwrap_or(false)
-    }
-
-    fn until_next_change(&self) -> Duration {
-        let view = self.shared.controller.view();
-        view.next_change.map_or(Duration::MAX, |moment| moment.saturating_sub(view.now))
     }
 }
 

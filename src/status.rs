@@ -269,12 +269,12 @@ impl Snapshot {
             other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
         };
         let folder = read::home(home.path()).map_err(to_io)?;
-        let content = read::content_up_to(&folder, "gateway_state.json", Self::MAX_BYTES).map_err(to_io)?;
+        let content = read::content_up_to(&folder, b"gateway_state.json", Self::MAX_BYTES).map_err(to_io)?;
         serde_json::from_slice(&content.bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     /// What is needed beside one moment of the gateway to say everything.
-    pub(crate) fn new(view: &View, work: Vec<ActiveWork>, process: &Process, channel: ChannelState) -> Self {
+    pub(crate) fn new(view: View, work: Vec<ActiveWork>, process: &Process, channel: ChannelState) -> Self {
         let reading = view.reading;
         Self {
             gateway_state: reading.state.into(),
@@ -299,7 +299,7 @@ impl Snapshot {
                 suppress_notification: view.suppress_notification,
                 holds: view.holds.iter().map(|hold| HoldStatus::of(hold, view.now)).collect(),
                 active_work: work.into_iter().map(WorkStatus::from).collect(),
-                acknowledged: view.acknowledged.clone(),
+                acknowledged: view.acknowledged,
                 ignored: channel.ignored,
                 reconciler: channel.reconciler,
                 revision: channel.revision,
@@ -308,21 +308,18 @@ impl Snapshot {
         }
     }
 
-    /// Whether the two say the same, but for what only time has changed. A status that says nothing new isn't written.
-    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
-        let timeless = |snapshot: &Self| {
-            let mut same = snapshot.clone();
-            same.updated_at.clear();
-            same.drain.revision = 0;
-            same.drain.clock_millis = 0;
-            same.drain.active_work.clear();
-            for hold in &mut same.drain.holds {
-                hold.age_seconds = 0.0;
-                hold.lease_left_seconds = None;
-            }
-            same
-        };
-        timeless(self) == timeless(other)
+    /// Whether a newer one says the same, but for what only time has changed: that is taken over from it, so that no copy of
+    /// either is needed. A status that says nothing new isn't written.
+    pub(crate) fn still_says(&mut self, newer: &Self) -> bool {
+        self.updated_at.clone_from(&newer.updated_at);
+        self.drain.revision = newer.drain.revision;
+        self.drain.clock_millis = newer.drain.clock_millis;
+        self.drain.active_work.clone_from(&newer.drain.active_work);
+        for (hold, newer) in self.drain.holds.iter_mut().zip(&newer.drain.holds) {
+            hold.age_seconds = newer.age_seconds;
+            hold.lease_left_seconds = newer.lease_left_seconds;
+        }
+        self == newer
     }
 
     /// The holds that this status left to its successor: those of the same boot, with their leases and commits.

@@ -92,9 +92,23 @@ fn a_file_without_end_costs_no_more_than_one_that_is_just_too_large() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_file_that_says_nothing_of_its_length_is_read_to_its_end() {
+    // The kernel makes it up while it is read, and says that it is a regular file of no bytes.
+    let opened = read::home(Path::new("/proc/self")).expect("a folder");
+    let content = read::content(&opened, "cmdline").expect("readable");
+    assert_eq!(content.bytes, fs::read("/proc/self/cmdline").expect("readable"));
+    assert!(content.bytes.len() > 1, "there is more than one call brings: {content:?}");
+}
+
+#[test]
 fn no_more_names_are_listed_than_wanted_and_it_is_said_that_there_are_more() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let list = || read::names(&read::folder(folder.path()).expect("a folder"), 2, |name| name.starts_with(b"a"));
+    let list = || {
+        let opened = read::folder(folder.path()).expect("a folder");
+        let listed = read::names(&opened, 2, |name| name.starts_with(b"a"));
+        listed.map(|(listed, more)| (listed.into_iter().map(|listed| listed.name).collect::<Vec<_>>(), more))
+    };
     for name in ["b", "a2", "a1"] {
         fs::write(folder.path().join(name), "").expect("writable");
     }
@@ -222,6 +236,16 @@ fn valid(content: &str) -> Request {
         Found::Valid(request) => *request,
         other => panic!("{content} is {other:?}"),
     }
+}
+
+#[test]
+fn of_a_field_that_is_there_twice_the_last_one_counts() {
+    let content = r#"{"action": "commit", "principal": "ann", "action": "drain", "principal": "bob"}"#;
+    let request = valid(content);
+    assert_eq!((request.action, request.owner.as_str()), (Action::Begin, "bob"));
+    let content = r#"{"action": "drain", "action": 7}"#;
+    let found = meaning(content.as_bytes(), 0, SystemTime::UNIX_EPOCH);
+    assert!(matches!(found, Found::Unreadable { .. }), "{content} is {found:?}");
 }
 
 #[test]

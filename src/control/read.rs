@@ -5,8 +5,9 @@
 //! well, even where a file system hangs, is the [reconciler](crate::reconciler)'s part.
 
 use core::fmt;
+use rustix::buffer::spare_capacity;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
@@ -96,12 +97,17 @@ pub(crate) fn folder_in(at: impl AsFd, path: &Path) -> Result<OwnedFd, Unreadabl
 ///
 /// # Errors
 /// [`Unreadable`]; [`Missing`](Unreadable::Missing) if it definitely isn't there.
-pub fn content(folder: &OwnedFd, name: &str) -> Result<Content, Unreadable> {
-    content_up_to(folder, name, MAX_BYTES)
+pub fn content(folder: &OwnedFd, name: impl AsRef<[u8]>) -> Result<Content, Unreadable> {
+    content_up_to(folder, name.as_ref(), MAX_BYTES)
+}
+
+/// As [`content`], of a name that was just listed: what is known to be a regular file is not looked at again.
+pub(crate) fn content_of(folder: &OwnedFd, listed: &Listed) -> Result<Content, Unreadable> {
+    if listed.regular { take_in(folder, &listed.name, MAX_BYTES) } else { content(folder, &listed.name) }
 }
 
 /// As [`content`], with another bound.
-pub(crate) fn content_up_to(folder: &OwnedFd, name: &str, limit: u64) -> Result<Content, Unreadable> {
+pub(crate) fn content_up_to(folder: &OwnedFd, name: &[u8], limit: u64) -> Result<Content, Unreadable> {
     let seen = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
     if file_type(&seen) != FileType::RegularFile {
         return Err(Unreadable::Kind(kind(file_type(&seen))));
@@ -112,21 +118,35 @@ pub(crate) fn content_up_to(folder: &OwnedFd, name: &str, limit: u64) -> Result<
 
 /// Opens and reads what was seen to be a regular file, and may have been replaced since: looked at once more, through no
 /// link, and with NONBLOCK, so that a pipe that slips in can't hang the thread.
-fn take_in(folder: &OwnedFd, name: &str, limit: u64) -> Result<Content, Unreadable> {
+fn take_in(folder: &OwnedFd, name: &[u8], limit: u64) -> Result<Content, Unreadable> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(folder, name, flags, Mode::empty())?;
+    let file = File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
     let opened = rustix::fs::fstat(&file)?;
     if file_type(&opened) != FileType::RegularFile {
         return Err(Unreadable::Replaced);
     }
-    // Room for what it says it has and one more, so that its end is found without growing.
-    let size = u64::try_from(opened.st_size).unwrap_or(0).min(limit);
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
-    let read = File::from(file).take(limit + 1).read_to_end(&mut bytes)? as u64;
+    let size = u64::try_from(opened.st_size).unwrap_or(0);
+    // Room for what it says it has and one more, so that its end is found without growing, and mostly in one call: if just
+    // what it says it has came, it was all.
+    let mut bytes = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0) + 1);
+    let came = retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut bytes))).map_err(std::io::Error::from)?;
+    if came as u64 != size {
+        file.take((limit + 1).saturating_sub(came as u64)).read_to_end(&mut bytes)?;
+    }
+    let read = bytes.len() as u64;
     if read > limit {
-        return Err(Unreadable::TooLarge(u64::try_from(opened.st_size).unwrap_or(read).max(read)));
+        return Err(Unreadable::TooLarge(size.max(read)));
     }
     Ok(Content { bytes, modified: i128::from(opened.st_mtime) * 1_000_000_000 + i128::from(opened.st_mtime_nsec) })
+}
+
+/// A name in a folder, and what the listing says of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    /// The name, of whatever bytes.
+    pub name: Vec<u8>,
+    /// Whether it is known to be a regular file's. Not every file system says.
+    pub regular: bool,
 }
 
 /// The names in a folder, at most `limit` of those that `wanted` picks, in order; and whether there are more.
@@ -137,17 +157,18 @@ pub fn names(
     folder: &OwnedFd,
     limit: usize,
     wanted: impl Fn(&[u8]) -> bool,
-) -> Result<(Vec<Vec<u8>>, bool), Unreadable> {
+) -> Result<(Vec<Listed>, bool), Unreadable> {
     let mut names = Vec::new();
     for entry in rustix::fs::Dir::read_from(folder)? {
-        let name = entry?.file_name().to_bytes().to_vec();
-        if !wanted(&name) {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if !wanted(name) {
             continue;
         }
         if names.len() == limit {
             return Ok((names, true));
         }
-        names.push(name);
+        names.push(Listed { name: name.to_vec(), regular: entry.file_type() == FileType::RegularFile });
     }
     names.sort_unstable();
     Ok((names, false))
@@ -183,7 +204,7 @@ mod tests {
         std::fs::create_dir(path("folder")).unwrap();
         rustix::fs::mknodat(CWD, path("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
         let folder = folder(place.path()).unwrap();
-        let take_in = |name| take_in(&folder, name, MAX_BYTES);
+        let take_in = |name: &str| take_in(&folder, name.as_bytes(), MAX_BYTES);
         assert_eq!(take_in("file").unwrap().bytes, b"content");
         assert!(matches!(take_in("link"), Err(Unreadable::System(..))), "a link: {:?}", take_in("link"));
         assert_eq!(take_in("folder"), Err(Unreadable::Replaced));

@@ -6,11 +6,12 @@
 
 use super::epoch::Epoch;
 use super::home::Home;
-use super::read::{self, Content, Unreadable};
+use super::read::{self, Content, Listed, Unreadable};
 use crate::gate::Generation;
 use crate::hold::{Action, Incarnation, Nonce, Request, RequestId, Source};
-use serde::Deserialize as _;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime};
@@ -138,8 +139,9 @@ impl Scan {
                 self.requests.push(without_content(RequestId::found("holds"), why, None));
             }
             Ok((folder, names, more)) => {
-                for name in names {
-                    self.take_hold(&folder, &name, epoch);
+                self.requests.reserve(names.len());
+                for listed in names {
+                    self.take_hold(&folder, &listed, epoch);
                 }
                 if more {
                     self.holds_known = false;
@@ -150,14 +152,13 @@ impl Scan {
         }
     }
 
-    fn take_hold(&mut self, folder: &OwnedFd, name: &[u8], epoch: &Epoch) {
-        let lossy = String::from_utf8_lossy(name);
-        let stem = lossy.strip_suffix(".json").unwrap_or(&lossy);
-        if let (Ok(name), Ok(id)) = (str::from_utf8(name), RequestId::new(stem)) {
-            let found = find(folder, name, &id, epoch);
+    fn take_hold(&mut self, folder: &OwnedFd, listed: &Listed, epoch: &Epoch) {
+        let stem = str::from_utf8(&listed.name).ok().and_then(|name| name.strip_suffix(".json"));
+        if let Some(id) = stem.and_then(|stem| RequestId::new(stem).ok()) {
+            let found = found(read::content_of(folder, listed), &id, epoch);
             self.take(&id, found, epoch);
         } else {
-            let id = RequestId::found(&lossy.escape_default().to_string());
+            let id = RequestId::found(&String::from_utf8_lossy(&listed.name).escape_default().to_string());
             self.requests.push(without_content(id, "its name is no request id", None));
         }
     }
@@ -171,7 +172,11 @@ fn is_hold_file(name: &[u8]) -> bool {
 /// What stands at `name` in an open folder.
 #[must_use]
 pub fn find(folder: &OwnedFd, name: &str, id: &RequestId, epoch: &Epoch) -> Found {
-    match read::content(folder, name) {
+    found(read::content(folder, name), id, epoch)
+}
+
+fn found(look: Result<Content, Unreadable>, id: &RequestId, epoch: &Epoch) -> Found {
+    match look {
         Ok(content) => interpret(&content, id, epoch, SystemTime::now()),
         Err(Unreadable::Missing) => Found::Absent,
         Err(why) => Found::Unreadable { why: why.to_string(), nonce: None },
@@ -195,52 +200,81 @@ pub fn interpret(content: &Content, id: &RequestId, ours: &Epoch, wall: SystemTi
     if content.bytes.is_empty() {
         return unreadable("it is empty".into());
     }
-    let fields: Map<String, Value> = match serde_json::from_slice(&content.bytes) {
-        Ok(Value::Object(fields)) => fields,
-        Ok(_) => return unreadable("it is JSON but no object".into()),
-        Err(error) => return unreadable(format!("it is not JSON: {error}")),
+    let Ok(mut fields) = serde_json::from_slice::<BTreeMap<Field, Value>>(&content.bytes) else {
+        return match serde_json::from_slice::<Value>(&content.bytes) {
+            Ok(_) => unreadable("it is JSON but no object".into()),
+            Err(error) => unreadable(format!("it is not JSON: {error}")),
+        };
     };
-    let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::to_owned);
-    // What is no duration is as if it weren't there: a lease of no time at all would open the gate.
-    let seconds = |name: &str| {
-        let seconds = fields.get(name).and_then(Value::as_f64).filter(|seconds| *seconds > 0.0)?;
-        Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)).filter(|duration| !duration.is_zero())
+    let mut text = |field: Field| match fields.get_mut(&field).map(Value::take) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
     };
+    let (owner, nonce, token) = (text(Field::Principal), text(Field::Nonce), text(Field::Token));
+    let (incarnation, epoch) = (text(Field::Incarnation), text(Field::Epoch));
+    let reason = text(Field::Reason).unwrap_or_default().chars().take(MAX_REASON).collect();
+    let written = text(Field::RequestedAt).and_then(|text| text.parse::<jiff::Timestamp>().ok());
     // What is taken in comes out again in the status, which has to stay readable however many files say too much.
+    let too_long = |text: &Option<String>| text.as_ref().is_some_and(|text| text.chars().nth(MAX_NAME).is_some());
     let names = ["principal", "nonce", "token", "incarnation", "epoch"];
-    let too_long = |name: &&str| text(name).is_some_and(|text| text.chars().nth(MAX_NAME).is_some());
-    if let Some(name) = names.into_iter().find(too_long) {
+    let said = [&owner, &nonce, &token, &incarnation, &epoch];
+    if let Some((name, _)) = names.iter().zip(said).find(|(_, text)| too_long(text)) {
         return unreadable(format!("its {name} has more than {MAX_NAME} characters"));
     }
-    let epoch = Epoch::from(text("epoch").unwrap_or_default());
+    let epoch = Epoch::from(epoch.unwrap_or_default());
     if epoch.differs_from(ours) {
         return Found::Stale { epoch };
     }
     // The marker's presence decides, whatever it says: it can only begin.
-    let action = match fields.get("action").and_then(|word| Action::deserialize(word).ok()) {
+    let action = match fields.get(&Field::Action).and_then(|word| Action::deserialize(word).ok()) {
         Some(action) if !id.is_marker() => action,
         Some(_) => Action::Begin,
         None if id.is_marker() => Action::Begin,
         None => return unreadable("it has no known action".into()),
     };
-    let written = text("requested_at").and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    // What is no duration is as if it weren't there: a lease of no time at all would open the gate.
+    let seconds = |field: Field| {
+        let seconds = fields.get(&field).and_then(Value::as_f64).filter(|seconds| *seconds > 0.0)?;
+        Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)).filter(|duration| !duration.is_zero())
+    };
     let written = written.map_or(content.modified, jiff::Timestamp::as_nanosecond);
     Found::Valid(Box::new(Request {
-        reason: text("reason").unwrap_or_default().chars().take(MAX_REASON).collect(),
-        lease: seconds("lease_seconds"),
-        deadline: seconds("deadline_seconds"),
-        unready_delay: seconds("unready_delay_seconds").unwrap_or_default(),
-        suppress_notification: fields.get("suppress_notification") == Some(&Value::Bool(true)),
-        nonce: Some(text("nonce").map_or_else(|| nonce_of(content), Nonce::from)),
+        reason,
+        lease: seconds(Field::LeaseSeconds),
+        deadline: seconds(Field::DeadlineSeconds),
+        unready_delay: seconds(Field::UnreadyDelaySeconds).unwrap_or_default(),
+        suppress_notification: fields.get(&Field::SuppressNotification) == Some(&Value::Bool(true)),
+        nonce: Some(nonce.map_or_else(|| nonce_of(content), Nonce::from)),
         age: age(written, wall),
-        incarnation: text("incarnation").map(Incarnation::from),
-        generation: fields.get("generation").and_then(|value| Generation::deserialize(value).ok()),
-        token: text("token").map(Nonce::from),
+        incarnation: incarnation.map(Incarnation::from),
+        generation: fields.get(&Field::Generation).and_then(|value| Generation::deserialize(value).ok()),
+        token: token.map(Nonce::from),
         source: Source::File,
         action,
         id: id.clone(),
-        owner: text("principal").unwrap_or_default(),
+        owner: owner.unwrap_or_default(),
     }))
+}
+
+/// The fields of a file that mean something. As keys they take no memory, however many files there are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Field {
+    Action,
+    DeadlineSeconds,
+    Epoch,
+    Generation,
+    Incarnation,
+    LeaseSeconds,
+    Nonce,
+    Principal,
+    Reason,
+    RequestedAt,
+    SuppressNotification,
+    Token,
+    UnreadyDelaySeconds,
+    #[serde(other)]
+    Other,
 }
 
 /// A write that bears no nonce is told from the next one by its content and its modification time.

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The name of a hold; on disk, the name of its file.
 ///
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct RequestId(String);
+pub struct RequestId(Arc<str>);
 
 /// A text that can't be a [`RequestId`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,13 +53,13 @@ impl RequestId {
             && text.bytes().all(allowed)
             && !text.starts_with('.')
             && text != Self::MARKER;
-        if sound { Ok(Self(text)) } else { Err(InvalidRequestId(text)) }
+        if sound { Ok(Self(text.into())) } else { Err(InvalidRequestId(text)) }
     }
 
     /// A name that nobody else has.
     #[must_use]
     pub fn random() -> Self {
-        Self(random_hex())
+        Self(random_hex().into())
     }
 
     /// The hold that the marker file stands for.
@@ -70,7 +71,7 @@ impl RequestId {
     /// The hold that stands for something found in the channel that has no name of its own. The exclamation mark keeps
     /// it apart from every name that [`new`](Self::new) accepts.
     pub(crate) fn found(what: &str) -> Self {
-        Self(format!("{}{what}", Self::FOUND))
+        Self(format!("{}{what}", Self::FOUND).into())
     }
 
     /// The name.
@@ -82,7 +83,7 @@ impl RequestId {
     /// Whether this is [the marker's](Self::marker) name.
     #[must_use]
     pub fn is_marker(&self) -> bool {
-        self.0 == Self::MARKER
+        *self.0 == *Self::MARKER
     }
 }
 
@@ -92,13 +93,13 @@ impl TryFrom<String> for RequestId {
 
     fn try_from(text: String) -> Result<Self, InvalidRequestId> {
         let found = text.starts_with(Self::FOUND) && !text.contains('/');
-        if text == Self::MARKER || found { Ok(Self(text)) } else { Self::new(text) }
+        if text == Self::MARKER || found { Ok(Self(text.into())) } else { Self::new(text) }
     }
 }
 
 impl From<RequestId> for String {
     fn from(id: RequestId) -> Self {
-        id.0
+        id.0.as_ref().into()
     }
 }
 
@@ -111,13 +112,13 @@ impl fmt::Display for RequestId {
 /// What tells one write of a hold from every other. The gateway decides each nonce once, and its status acknowledges it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Nonce(String);
+pub struct Nonce(Arc<str>);
 
 impl Nonce {
     /// 128 random bits, in hexadecimal.
     #[must_use]
     pub fn fresh() -> Self {
-        Self(random_hex())
+        Self(random_hex().into())
     }
 
     /// The nonce.
@@ -129,7 +130,7 @@ impl Nonce {
 
 impl From<String> for Nonce {
     fn from(text: String) -> Self {
-        Self(text)
+        Self(text.into())
     }
 }
 
