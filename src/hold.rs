@@ -12,6 +12,7 @@ pub use request::{Action, Denied, Ending, Outcome, Request, Source};
 
 use crate::gate::{Generation, Reading};
 use crate::state::{DrainState, Event};
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
@@ -275,8 +276,10 @@ impl HoldSet {
         facts: &Facts<'_>,
         now: Duration,
     ) -> (Vec<Outcome>, Vec<HoldChange>) {
-        let there: HashSet<&RequestId> = seen.iter().map(|request| &request.id).collect();
-        let gone = self.names_in_files().filter(|id| !there.contains(id) && absent(id));
+        // Made only if something is gone, which is seldom.
+        let there: LazyCell<HashSet<&RequestId>, _> =
+            LazyCell::new(|| seen.iter().map(|request| &request.id).collect());
+        let gone = self.names_in_files().filter(|id| absent(id) && !there.contains(id));
         let gone: Vec<RequestId> = gone.cloned().collect();
         let mut changes: Vec<HoldChange> = gone.iter().filter_map(|id| self.absent(id)).collect();
         let mut decide = |request: &Request| {

@@ -280,7 +280,7 @@ fn inherit(
     let unread = unread.map(|why| format!("the earlier status can't be read, and what it alone knew is lost: {why}"));
     let requests = match &status {
         Ok(_) => Vec::new(),
-        Err(_) => disk.call(options.disk_timeout, || (), move || request_file::scan(&found, &ours))?.requests,
+        Err(_) => disk.call(options.disk_timeout, || (), move || request_file::scan(&found, &[], &ours))?.requests,
     };
     Ok((status::inherited(status.as_ref().ok(), || requests, epoch, policy, now), unread))
 }
@@ -373,8 +373,9 @@ impl Ticker {
     /// Looks at the files and lets the gateway follow.
     fn look(&mut self) {
         let (writer, epoch) = (Arc::clone(&self.writer), self.shared.process.epoch.clone());
+        let known = self.shared.controller.among_holds(HoldSet::in_files);
         let looked = self.on_disk(move || match writer.check() {
-            Ok(()) => request_file::scan(&writer.locked_home(), &epoch),
+            Ok(()) => request_file::scan(&writer.locked_home(), &known, &epoch),
             Err(error) => Scan::blind(error.to_string()),
         });
         let scan = looked.unwrap_or_else(|why| Scan::blind(format!("the home can't be looked at: {why}")));

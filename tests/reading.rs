@@ -123,18 +123,25 @@ fn of_holds_that_are_too_many_to_look_at_the_rest_is_one_hold_and_none_is_absent
     let folder = tempfile::tempdir().expect("a temporary folder");
     let home = Home::at(folder.path());
     fs::create_dir(home.holds_folder()).expect("writable");
-    for number in 0..=MAX_HOLD_FILES {
+    let name = |number: usize| RequestId::new(format!("hold-{number}")).expect("a sound name");
+    let known: Vec<_> = (0..=MAX_HOLD_FILES).map(name).collect();
+    for (number, id) in known.iter().enumerate() {
         // A second name is cheaper than a file.
-        let first = home.holds_folder().join("hold-0.json");
         match number {
-            0 => fs::write(first, "{}").expect("writable"),
-            _ => fs::hard_link(first, home.holds_folder().join(format!("hold-{number}.json"))).expect("writable"),
+            0 => fs::write(home.request_path(id), "{}").expect("writable"),
+            _ => fs::hard_link(home.request_path(&known[0]), home.request_path(id)).expect("writable"),
         }
     }
-    let scan = scan(&home, &Epoch::current());
-    assert_eq!(scan.requests.len(), MAX_HOLD_FILES + 1, "what is looked at, and one for the rest");
-    assert!(!scan.is_absent(&upgrade()), "nobody knows of a hold that was not looked at");
-    assert!(scan.is_absent(&RequestId::marker()), "the marker was looked for");
+    let look = |known: &[RequestId]| scan(&home, known, &Epoch::current());
+    let first = look(&[]);
+    assert_eq!(first.requests.len(), MAX_HOLD_FILES + 1, "what is looked at, and one for the rest");
+    assert!(!first.is_absent(&upgrade()), "nobody knows of a hold that was not looked at");
+    assert!(first.is_absent(&RequestId::marker()), "the marker was looked for");
+    let unnamed = RequestId::try_from("!no name".to_owned()).expect("the name of what has none");
+    assert!(!first.is_absent(&unnamed), "it may be among the rest");
+    let second = look(&known);
+    assert_eq!(second.requests.len(), MAX_HOLD_FILES + 2, "all that were known before, and one for the rest");
+    assert!(known.iter().all(|id| !second.is_absent(id)), "each stands there under its name");
 }
 
 #[test]
@@ -143,10 +150,11 @@ fn a_home_that_can_not_be_looked_into_is_held_closed_and_says_nothing_of_what_is
     let file = folder.path().join("file");
     fs::write(&file, "").expect("writable");
     assert_eq!(Scan::blind("as told").blind_to(), Some("as told"));
-    for scan in [scan(&Home::at(&file), &Epoch::current()), Scan::blind("as told")] {
+    for scan in [scan(&Home::at(&file), &[upgrade()], &Epoch::current()), Scan::blind("as told")] {
         assert_eq!(scan.requests.len(), 1, "one hold for all that was not seen: {scan:?}");
         assert_eq!(scan.blind_to(), Some(&*scan.requests[0].reason), "{scan:?}");
-        for id in [RequestId::marker(), upgrade()] {
+        let found = RequestId::try_from("!no name".to_owned()).expect("the name of what has none");
+        for id in [RequestId::marker(), upgrade(), found] {
             assert!(!scan.is_absent(&id), "{id} is not known to be absent");
         }
     }
@@ -156,9 +164,9 @@ fn a_home_that_can_not_be_looked_into_is_held_closed_and_says_nothing_of_what_is
 fn a_look_takes_what_can_not_be_read_as_a_hold_in_a_file_and_as_that_very_write() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let home = Home::at(folder.path());
-    let look = || scan(&home, &Epoch::current());
+    let look = || scan(&home, &[upgrade()], &Epoch::current());
     let empty = look();
-    assert_eq!(empty, Scan::empty(), "nothing is there");
+    assert_eq!((empty.requests.len(), empty.ignored.len()), (0, 0), "nothing is there");
     for id in [RequestId::marker(), upgrade()] {
         assert!(empty.is_absent(&id), "{id} was looked for, and is not there");
     }
@@ -179,7 +187,7 @@ fn only_a_whole_name_with_the_right_ending_is_a_hold() {
     for name in [".write-Xa91", ".upgrade.json", ".json", "upgrade.json~", "upgrade", "upgrade.json"] {
         fs::write(home.holds_folder().join(name), "{}").expect("writable");
     }
-    let ids: Vec<_> = scan(&home, &Epoch::current()).requests.into_iter().map(|request| request.id).collect();
+    let ids: Vec<_> = scan(&home, &[], &Epoch::current()).requests.into_iter().map(|request| request.id).collect();
     assert_eq!(ids, [upgrade()]);
 }
 
@@ -189,7 +197,7 @@ fn what_was_written_in_another_epoch_holds_nothing_and_is_said_to_be_ignored() {
     let home = Home::at(folder.path());
     let earlier = Channel::of_epoch(home.clone(), Epoch::from("earlier:1".to_owned()));
     earlier.write(&Request::begin(upgrade(), "ops")).expect("writable");
-    let scan = scan(&home, &Epoch::from("later:2".to_owned()));
+    let scan = scan(&home, &[], &Epoch::from("later:2".to_owned()));
     assert!(scan.requests.is_empty(), "C3: {scan:?}");
     let why = "it was written in another epoch (earlier:1); this one is later:2";
     assert_eq!(scan.ignored, [("upgrade".to_owned(), why.to_owned())]);

@@ -29,7 +29,7 @@ fuzz_target!(|name: &[u8]| {
     {
         return;
     }
-    let scan = scan(&home, &Epoch::default());
+    let scan = scan(&home, &[], &Epoch::default());
     std::fs::remove_file(&path).expect("just made");
     let counts = name.ends_with(b".json") && !name.starts_with(b".");
     assert_eq!(scan.requests.len(), usize::from(counts), "{:?}", name.escape_ascii().to_string());

@@ -11,7 +11,7 @@ use crate::gate::Generation;
 use crate::hold::{Action, Incarnation, Nonce, Request, RequestId, Source};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime};
@@ -68,17 +68,17 @@ pub struct Scan {
     pub requests: Vec<Request>,
     /// All that is there and not honoured: where, and why.
     pub ignored: Vec<(String, String)>,
-    /// Whether a marker that isn't among the requests is definitely absent.
-    pub marker_known: bool,
-    /// Whether a hold file that isn't among the requests is definitely absent.
-    pub holds_known: bool,
+    /// Whose file was looked for by its name and is definitely not there, or is another boot's.
+    pub absent: BTreeSet<RequestId>,
+    /// Whether the look went everywhere.
+    pub complete: bool,
 }
 
 impl Scan {
-    /// A look that found nothing: all that it is not given by [`take`](Self::take) is definitely absent.
+    /// A look that went everywhere and has found nothing yet: see [`take`](Self::take).
     #[must_use]
     pub fn empty() -> Self {
-        Self { marker_known: true, holds_known: true, ..Self::default() }
+        Self { complete: true, ..Self::default() }
     }
 
     /// A look that couldn't be taken: nothing is known to be absent, and the gate is held closed for that.
@@ -94,17 +94,19 @@ impl Scan {
         self.requests.iter().find(|request| request.id == home).map(|request| request.reason.as_str())
     }
 
-    /// Whether the file of an `id` that is not among the requests is definitely not there. What a look puts in the place
-    /// of files that it couldn't take in (`!home`, `!holds`) is over as soon as a look succeeds.
+    /// Whether the file of an `id` that is not among the requests is definitely not there: it was looked for by its name.
+    ///
+    /// What has no request id of its own can't be looked for. What a look puts in the place of files that it couldn't take
+    /// in (`!home`, `!holds`, a file of another name) is over as soon as a look goes everywhere without it.
     #[must_use]
     pub fn is_absent(&self, id: &RequestId) -> bool {
-        if id.is_marker() { self.marker_known } else { self.holds_known }
+        if id.is_found() { self.complete } else { self.absent.contains(id) }
     }
 }
 
-/// Takes a look at everything in the channel. Never fails (C4).
+/// Takes a look at everything in the channel, and at each of the holds `known` from files so far. Never fails (C4).
 #[must_use]
-pub fn scan(home: &Home, epoch: &Epoch) -> Scan {
+pub fn scan(home: &Home, known: &[RequestId], epoch: &Epoch) -> Scan {
     let folder = match read::home(home.path()) {
         Ok(folder) => folder,
         Err(why) => return Scan::blind(format!("the home can't be read: {why}")),
@@ -112,39 +114,39 @@ pub fn scan(home: &Home, epoch: &Epoch) -> Scan {
     let mut scan = Scan::empty();
     let marker = RequestId::marker();
     scan.take(&marker, find(&folder, &Home::file_name(&marker), &marker, epoch), epoch);
-    scan.take_holds(&folder, epoch);
+    scan.take_holds(&folder, known, epoch);
     scan
 }
 
 impl Scan {
-    /// Takes in what was found in the place of `id` by a gateway of the epoch `ours`.
+    /// Takes in what was found under the name of `id` by a gateway of the epoch `ours`.
     pub fn take(&mut self, id: &RequestId, found: Found, ours: &Epoch) {
         if let Found::Stale { epoch } = &found {
             let why = format!("it was written in another epoch ({}); this one is {}", epoch.as_str(), ours.as_str());
             self.ignored.push((id.to_string(), why));
         }
-        self.requests.extend(found.into_request(id));
+        match found.into_request(id) {
+            Some(request) => self.requests.push(request),
+            None => _ = self.absent.insert(id.clone()),
+        }
     }
 
-    fn take_holds(&mut self, home: &OwnedFd, epoch: &Epoch) {
+    fn take_holds(&mut self, home: &OwnedFd, known: &[RequestId], epoch: &Epoch) {
         let listed = read::folder_in(home, Home::HOLDS.as_ref()).and_then(|folder| {
             let (names, more) = read::names(&folder, MAX_HOLD_FILES, is_hold_file)?;
             Ok((folder, names, more))
         });
         match listed {
-            Err(Unreadable::Missing) => {}
+            Err(Unreadable::Missing) => self.absent.extend(known.iter().filter(|id| !id.is_marker()).cloned()),
             Err(why) => {
-                self.holds_known = false;
+                self.complete = false;
                 let why = format!("{} can't be read: {why}", Home::HOLDS);
                 self.requests.push(without_content(RequestId::found("holds"), why, None));
             }
             Ok((folder, names, more)) => {
-                self.requests.reserve(names.len());
-                for listed in names {
-                    self.take_hold(&folder, &listed, epoch);
-                }
+                self.take_listed(&folder, &names, known, epoch);
                 if more {
-                    self.holds_known = false;
+                    self.complete = false;
                     let why = format!("{} has more than {MAX_HOLD_FILES} files", Home::HOLDS);
                     self.requests.push(without_content(RequestId::found("holds"), why, None));
                 }
@@ -152,15 +154,27 @@ impl Scan {
         }
     }
 
-    fn take_hold(&mut self, folder: &OwnedFd, listed: &Listed, epoch: &Epoch) {
+    /// Takes in the files in the folder of holds. That the listing lacks one proves nothing: where a file is replaced while
+    /// its folder is listed, some file systems show neither the old one nor the new. Its name is there all along.
+    fn take_listed(&mut self, folder: &OwnedFd, listed: &[Listed], known: &[RequestId], epoch: &Epoch) {
+        self.requests.reserve(listed.len());
+        let seen: HashSet<RequestId> = listed.iter().map(|listed| self.take_hold(folder, listed, epoch)).collect();
+        let by_name = |id: &&RequestId| !id.is_marker() && !id.is_found() && !seen.contains(*id);
+        for id in known.iter().filter(by_name) {
+            self.take(id, find(folder, &Home::file_name(id), id, epoch), epoch);
+        }
+    }
+
+    fn take_hold(&mut self, folder: &OwnedFd, listed: &Listed, epoch: &Epoch) -> RequestId {
         let stem = str::from_utf8(&listed.name).ok().and_then(|name| name.strip_suffix(".json"));
         if let Some(id) = stem.and_then(|stem| RequestId::new(stem).ok()) {
             let found = found(read::content_of(folder, listed), &id, epoch);
             self.take(&id, found, epoch);
-        } else {
-            let id = RequestId::found(&String::from_utf8_lossy(&listed.name).escape_default().to_string());
-            self.requests.push(without_content(id, "its name is no request id", None));
+            return id;
         }
+        let id = RequestId::found(&String::from_utf8_lossy(&listed.name).escape_default().to_string());
+        self.requests.push(without_content(id.clone(), "its name is no request id", None));
+        id
     }
 }
 
@@ -344,10 +358,28 @@ mod tests {
         for name in ["a", "a.json", "a.json.json", "json", "A_b-c.1", &"x".repeat(RequestId::MAX_LEN)] {
             let id = RequestId::new(name).unwrap();
             channel.write(&Request::begin(id.clone(), "ops")).unwrap();
-            let scan = scan(&home, &Epoch::current());
+            let scan = scan(&home, &[], &Epoch::current());
             let ids: Vec<_> = scan.requests.iter().map(|request| &request.id).collect();
             assert_eq!(ids, [&id]);
             assert!(channel.remove(&id).unwrap());
         }
+    }
+
+    #[test]
+    fn a_hold_that_the_listing_lacks_is_absent_only_if_there_is_nothing_under_its_name() {
+        let place = tempfile::tempdir().unwrap();
+        let home = Home::at(place.path());
+        let ids = ["replaced", "gone", "folder"].map(|name| RequestId::new(name).unwrap());
+        let [replaced, gone, folder] = &ids;
+        crate::Channel::new(home.clone()).write(&Request::begin(replaced.clone(), "ops")).unwrap();
+        std::fs::create_dir(home.request_path(folder)).unwrap();
+        // As a listing is that was taken while they were replaced.
+        let mut scan = Scan::empty();
+        scan.take_listed(&read::folder(&home.holds_folder()).unwrap(), &[], &ids, &Epoch::current());
+        let there: Vec<_> = scan.requests.iter().map(|request| &request.id).collect();
+        assert_eq!(there, [replaced, folder], "H2: nobody has withdrawn them");
+        assert_eq!(ids.each_ref().map(|id| scan.is_absent(id)), [false, true, false]);
+        let unknown = RequestId::new("unknown").unwrap();
+        assert!(!scan.is_absent(&unknown), "{unknown} was not looked for, and {gone} was");
     }
 }

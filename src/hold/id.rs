@@ -74,6 +74,11 @@ impl RequestId {
         Self(format!("{}{what}", Self::FOUND).into())
     }
 
+    /// Whether it stands for something that has [no name of its own](Self::found).
+    pub(crate) fn is_found(&self) -> bool {
+        self.0.starts_with(Self::FOUND)
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -40,7 +40,7 @@ fn a_writer_killed_before_any_step_leaves_the_old_request_or_the_new_one() {
                 };
                 let expected = if taken.contains(&Step::Rename) { Some("new") } else { old };
                 assert_eq!(owner.as_deref(), expected, "C2: killed after {taken:?}");
-                let scan = scan(&home, &Epoch::current());
+                let scan = scan(&home, &[], &Epoch::current());
                 let found: Vec<_> = scan.requests.iter().map(|request| request.owner.as_str()).collect();
                 assert_eq!(found, expected.as_slice(), "C2: a temporary file is nobody's hold; killed after {taken:?}");
                 kills += 1;
