@@ -340,8 +340,8 @@ impl Ticker {
             let pause = match ticked {
                 Ok(()) => {
                     panics_in_a_row = 0;
-                    // A fifth short of the tick: what appears right after a look is acted on and published within one.
-                    let rest = (tick / 5 * 4).saturating_sub(began.elapsed());
+                    // A tenth short of the tick: what appears right after a look is acted on and published within one.
+                    let rest = (tick / 10 * 9).saturating_sub(began.elapsed());
                     self.shared.controller.until_next_change().min(rest)
                 }
                 Err(panic) => {

@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     eprintln!("the layer");
     measured.interleave(ROUNDS, serving::empty());
     measured.take(targets::ALLOCATIONS, vec![serving::allocations() as f64]);
-    measured.interleave(ROUNDS, serving::servers());
+    measured.interleave(10 * ROUNDS, serving::servers());
     eprintln!("the explorer");
     measured.interleave(10, vec![contender(rest::EXPLORER, rest::edges)]);
     eprintln!("at rest");

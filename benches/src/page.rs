@@ -186,16 +186,17 @@ impl Page<'_> {
             "## The tower layer\n\n\
              In front of a service that answers at once, a request takes {} ns, without the layer {} ns; the layer allocates {} times.\n\n\
              Behind hyper, one server thread and one client thread with 16 connections that are kept alive: {} requests a second with \
-             the layer, {} without, in rounds of a quarter of a second each.\n\n\
+             the layer, {} without, in rounds of a twentieth of a second each.\n\n\
              ## At rest\n\n\
              The whole process of a gateway that nobody asks anything, at the default tick of a second, in per cent of a core, in {} \
-             windows of a second each.\n\n![by holds](performance/holds.svg)\n",
+             windows of {} seconds each.\n\n![by holds](performance/holds.svg)\n",
             of(serving::LAYERED),
             of(serving::BARE),
             number(of(crate::targets::ALLOCATIONS).median),
             of(serving::LAYERED_SERVER),
             of(serving::SERVER),
-            rest::SECONDS,
+            rest::WINDOWS,
+            rest::WINDOW.as_secs(),
         )?;
         self.table(page, "Hold files", &HOLDS, &[rest::REST])?;
         writeln!(

@@ -16,13 +16,14 @@ use std::{env, fs, io, thread};
 
 /// How many hold files lie in the home.
 pub const HOLDS: [u64; 4] = [0, 10, 100, 1_000];
-/// Seconds for which each is watched. Longer than the ten after which an unchanged status is written anew.
-pub const SECONDS: usize = 21;
+/// How often each is watched for so long: some looks, so that it matters little how many of them a window has.
+pub const WINDOWS: usize = 10;
+pub const WINDOW: Duration = Duration::from_secs(5);
 
 pub const REST: &str = "per cent of a core, at rest";
 pub const EXPLORER: &str = "edges a second";
 
-/// Of each number of holds, the processor's time of each second in per cent of a core. The gateways run beside each other,
+/// Of each number of holds, the processor's time of each window in per cent of a core. The gateways run beside each other,
 /// each a process of its own.
 pub fn at_rest() -> io::Result<Vec<Vec<f64>>> {
     let me = env::current_exe()?;
@@ -33,8 +34,8 @@ pub fn at_rest() -> io::Result<Vec<Vec<f64>>> {
         let values: Vec<f64> = lines.map_while(Result::ok).filter_map(|line| line.parse().ok()).collect();
         let ended = gateway.wait()?;
         assert!(
-            ended.success() && values.len() == SECONDS,
-            "a gateway at rest ended with {ended} after {} s",
+            ended.success() && values.len() == WINDOWS,
+            "a gateway at rest ended with {ended} after {} windows",
             values.len()
         );
         Ok(values)
@@ -42,7 +43,7 @@ pub fn at_rest() -> io::Result<Vec<Vec<f64>>> {
     gateways.into_iter().map(told).collect()
 }
 
-/// The gateway that is watched: prints what each second cost.
+/// The gateway that is watched: prints what each window cost.
 pub fn rest(holds: u64) {
     let home = tempfile::tempdir().expect("a folder for the home");
     let home = Home::at(home.path());
@@ -55,10 +56,10 @@ pub fn rest(holds: u64) {
     }
     let gateway = Reconciler::start(home, Options::default()).expect("the home is free");
     assert_eq!(gateway.controller().holds().len() as u64, holds, "every hold is seen");
-    for _ in 0..SECONDS {
+    for _ in 0..WINDOWS {
         let before = processor_time(ClockId::ProcessCPUTime);
         let began = Instant::now();
-        pause(Duration::from_secs(1));
+        pause(WINDOW);
         let share = (processor_time(ClockId::ProcessCPUTime) - before).as_secs_f64() / began.elapsed().as_secs_f64();
         println!("{}", share * 100.0);
         io::stdout().flush().expect("somebody reads");
