@@ -543,8 +543,9 @@ impl Core {
 /// The wait of [`Controller::stopped`].
 #[must_use = "waits only when awaited, or by `wait`"]
 pub struct WaitStopped {
-    controller: Controller,
+    // Dropped before the handle, as in `WaitDrained`.
     listener: Option<EventListener>,
+    controller: Controller,
 }
 
 impl WaitStopped {

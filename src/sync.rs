@@ -3,7 +3,7 @@
 //! `gate` and `controller` take theirs from here and from nowhere else, so that a model checker can put its own in
 //! their place without a change to the code under test: loom under `--cfg loom` with the feature `loom`, shuttle under
 //! `--cfg shuttle` with the feature `shuttle`. A feature alone changes nothing, since features of one dependency graph
-//! are united. `Arc` is std's everywhere: nothing is published through its count.
+//! are united. `Arc` is std's everywhere: only the end of a gate's handles rests on what its count orders, and says so.
 
 #[cfg(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle")))]
 mod model;

@@ -270,10 +270,11 @@ pub(crate) const MAX_LINE: u64 = 1024 * 1024;
 /// A permit whose work is in the trace. See [`Trace::follow`].
 #[must_use = "dropping it ends the work"]
 pub struct Followed<P> {
+    // Dropped before the gate: a handle that goes last, with work counted, leaves the gate's memory behind for good.
+    permit: P,
     trace: Trace,
     gate: Gate,
     work: Work,
-    permit: P,
 }
 
 impl<P> core::ops::Deref for Followed<P> {

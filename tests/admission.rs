@@ -93,6 +93,20 @@ fn a_new_gate_has_nothing_of_those_before_it() {
 }
 
 #[test]
+fn a_gate_that_is_gone_keeps_no_room_for_the_names_of_its_work() {
+    let crowd = 1_000;
+    let kept = allocation_counter::measure(|| {
+        let controller = Controller::new();
+        let turn = |_| controller.gate().admit().unwrap().into_owned().labelled("turn", "one of many");
+        let turns: Vec<_> = (0..crowd).map(turn).collect();
+        assert_eq!(controller.gate().active_work(usize::MAX).len(), crowd);
+        drop(turns);
+    });
+    // What the handles shared is kept for the next gate, and is some hundreds of bytes.
+    assert!(kept.bytes_current < 4_096, "{} bytes are kept of {crowd} names", kept.bytes_current);
+}
+
+#[test]
 fn work_that_a_turn_starts_shares_its_permit_and_passes_the_closed_gate() {
     let controller = Controller::new();
     let turn = Arc::new(controller.gate().admit().unwrap().into_owned());

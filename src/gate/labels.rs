@@ -72,6 +72,11 @@ impl Labels {
         drop(names);
     }
 
+    /// Gives back the memory of a table in which no place is claimed.
+    pub(super) fn clear(&self) {
+        *self.0.lock() = Table::default();
+    }
+
     pub(super) fn oldest(&self, limit: usize) -> Vec<ActiveWork> {
         let table = self.0.lock();
         let now = clock::coarse();

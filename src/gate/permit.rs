@@ -28,7 +28,7 @@ pub struct Permit<'g> {
 ///
 /// It costs what a borrowed one does: it counts the work and no owners. Where a peer's token keeps what it belongs to
 /// alive by a count of its own, as an `Arc` does, each task pays twice, on the same cache line. The price is that a permit which
-/// outlives every handle of its gate leaves some two hundred bytes behind.
+/// outlives every handle of its gate leaves some two hundred bytes behind, and the table of its gate's [names](Self::labelled).
 #[must_use = "the work counts as finished as soon as its permit is dropped"]
 pub struct OwnedPermit {
     core: &'static Core,
@@ -85,7 +85,26 @@ impl OwnedPermit {
         self.core.reading().interrupted
     }
 
-    /// As [`Permit::interrupted`].
+    /// As [`Permit::interrupted`]: for the task that has the permit, beside the work.
+    ///
+    /// ```
+    /// use gateway_drain::OwnedPermit;
+    ///
+    /// async fn turn(permit: OwnedPermit) -> Option<String> {
+    ///     tokio::select! {
+    ///         answer = work() => Some(answer),
+    ///         () = permit.interrupted() => None, // a shutdown's deadline has passed
+    ///     }
+    /// }
+    /// # async fn work() -> String { String::new() }
+    /// # let controller = gateway_drain::Controller::new();
+    /// # let permit = controller.gate().admit().unwrap().into_owned();
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    /// # assert!(runtime.block_on(turn(permit)).is_some());
+    /// ```
+    ///
+    /// A task of its own that only listens, with the permit in an [`Arc`](std::sync::Arc), counts as the work: end it when
+    /// the work ends, or nothing is ever drained.
     pub fn interrupted(&self) -> Interrupted<'_> {
         Interrupted::new(self.core)
     }

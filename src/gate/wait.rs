@@ -67,14 +67,15 @@ impl std::error::Error for WaitError {}
 /// ```
 #[must_use = "waits only when awaited, or by `wait`"]
 pub struct WaitDrained {
+    // Dropped before the handle: who listens does so to this gate, and to none that is made of it.
+    listener: Option<EventListener>,
     gate: Gate,
     generation: Generation,
-    listener: Option<EventListener>,
 }
 
 impl WaitDrained {
     pub(super) fn new(gate: Gate, generation: Generation) -> Self {
-        Self { gate, generation, listener: None }
+        Self { listener: None, gate, generation }
     }
 
     /// The same wait with a deadline: `timer` is whatever your runtime sleeps with.

@@ -71,25 +71,36 @@ impl AtomicU64 {
 }
 
 /// As the real one, for the length of an execution: a checker's primitives belong to the one that made them.
-///
-/// The lock is std's: it is never waited for, since a checker runs one thread at a time, and orders nothing that a
-/// checker knows of.
-pub(crate) struct Spare<T: Sync + 'static>(Lazy<std::sync::Mutex<Vec<&'static T>>>);
+pub(crate) struct Spare<T: Sync + 'static>(Lazy<Values<T>>);
+
+/// The lock is std's: it is never waited for, since a checker runs one thread at a time. What it orders, and that who is
+/// first makes a difference, no checker knows; the counter beside it tells.
+struct Values<T: 'static> {
+    values: std::sync::Mutex<Vec<&'static T>>,
+    accesses: AtomicUsize,
+}
 
 impl<T: Sync + 'static> Spare<T> {
     pub(crate) const fn new() -> Self {
+        let init = || Values { values: std::sync::Mutex::default(), accesses: AtomicUsize::new(0) };
         #[cfg(all(loom, feature = "loom"))]
-        return Self(Lazy { init: std::sync::Mutex::default, _p: PhantomData });
+        return Self(Lazy { init, _p: PhantomData });
         #[cfg(not(all(loom, feature = "loom")))]
-        return Self(Lazy::new(std::sync::Mutex::default));
+        return Self(Lazy::new(init));
     }
 
     pub(crate) fn take(&'static self) -> Option<&'static T> {
-        self.0.get().lock().unwrap_or_else(PoisonError::into_inner).pop()
+        self.values().pop()
     }
 
     pub(crate) fn give_back(&'static self, value: &'static T) {
-        self.0.get().lock().unwrap_or_else(PoisonError::into_inner).push(value);
+        self.values().push(value);
+    }
+
+    fn values(&'static self) -> std::sync::MutexGuard<'static, Vec<&'static T>> {
+        let spare = self.0.get();
+        spare.accesses.fetch_add(1, Ordering::AcqRel);
+        spare.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
