@@ -35,8 +35,8 @@ impl Drop for Handles {
         // for nothing, and whoever is woken looks again.
         //
         // An exchange sees the last that was written. So does a load, by the count of the handles: but of that, which is in
-        // std's `Arc`, no model checker knows.
-        let word = self.core.word.fetch_sub(0, Ordering::Acquire);
+        // std's `Arc`, no model checker knows. Relaxed: nothing is read that isn't behind a lock of its own.
+        let word = self.core.word.fetch_sub(0, Ordering::Relaxed);
         if Word::from_bits(word).reading().total() == 0 {
             self.core.labels.clear();
             SPARE.give_back(self.core);

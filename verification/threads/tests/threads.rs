@@ -142,15 +142,11 @@ fn what_the_last_turn_wrote_is_read_once_stopped(round: u64) {
         });
         let mut shutdown = running.begin_shutdown();
         let start = Instant::now();
-        // Kept: the last handle to go looks at the count, and orders by that what only the stop is to order here.
-        let _stopped = loop {
-            match shutdown.stop() {
-                Ok(stopped) => break stopped,
-                Err(not_drained) => shutdown = not_drained.lifecycle,
-            }
+        while let Err(not_drained) = shutdown.stop() {
             assert!(start.elapsed() < LIMIT, "the turn has not ended after {} s", LIMIT.as_secs());
+            shutdown = not_drained.lifecycle;
             thread::yield_now();
-        };
+        }
         assert_eq!(result.get(), round, "G5: stopped, and so everything is seen");
         join([turn]);
     });
