@@ -6,6 +6,9 @@
 //!
 //! Anyone may hold a [`Gate`] and ask it for a [`Permit`]. Only a [`Lifecycle`](crate::Lifecycle) can move its state,
 //! because only it owns the gate's `Mover`.
+//!
+//! Wakers are called in the middle of a move or a release, under the lock of the signal that was listened to. They may
+//! schedule a task, as every runtime's do; one that ran or dropped it there and then would wait for itself.
 
 mod handles;
 mod labels;
