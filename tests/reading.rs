@@ -21,6 +21,11 @@ fn upgrade() -> RequestId {
     RequestId::new("upgrade").expect("a request id")
 }
 
+/// What a look calls a file whose name is no request id.
+fn unnamed() -> RequestId {
+    RequestId::try_from("!no name".to_owned()).expect("a name that a status may have")
+}
+
 /// What a controller finds, on a thread that is given up if it hangs.
 #[track_caller]
 fn found(home: &Path, id: &RequestId) -> Found {
@@ -137,8 +142,7 @@ fn of_holds_that_are_too_many_to_look_at_the_rest_is_one_hold_and_none_is_absent
     assert_eq!(first.requests.len(), MAX_HOLD_FILES + 1, "what is looked at, and one for the rest");
     assert!(!first.is_absent(&upgrade()), "nobody knows of a hold that was not looked at");
     assert!(first.is_absent(&RequestId::marker()), "the marker was looked for");
-    let unnamed = RequestId::try_from("!no name".to_owned()).expect("the name of what has none");
-    assert!(!first.is_absent(&unnamed), "it may be among the rest");
+    assert!(!first.is_absent(&unnamed()), "it may be among the rest");
     let second = look(&known);
     assert_eq!(second.requests.len(), MAX_HOLD_FILES + 2, "all that were known before, and one for the rest");
     assert!(known.iter().all(|id| !second.is_absent(id)), "each stands there under its name");
@@ -153,8 +157,7 @@ fn a_home_that_can_not_be_looked_into_is_held_closed_and_says_nothing_of_what_is
     for scan in [scan(&Home::at(&file), &[upgrade()], &Epoch::current()), Scan::blind("as told")] {
         assert_eq!(scan.requests.len(), 1, "one hold for all that was not seen: {scan:?}");
         assert_eq!(scan.blind_to(), Some(&*scan.requests[0].reason), "{scan:?}");
-        let found = RequestId::try_from("!no name".to_owned()).expect("the name of what has none");
-        for id in [RequestId::marker(), upgrade(), found] {
+        for id in [RequestId::marker(), upgrade(), unnamed()] {
             assert!(!scan.is_absent(&id), "{id} is not known to be absent");
         }
     }
@@ -167,7 +170,7 @@ fn a_look_takes_what_can_not_be_read_as_a_hold_in_a_file_and_as_that_very_write(
     let look = || scan(&home, &[upgrade()], &Epoch::current());
     let empty = look();
     assert_eq!((empty.requests.len(), empty.ignored.len()), (0, 0), "nothing is there");
-    for id in [RequestId::marker(), upgrade()] {
+    for id in [RequestId::marker(), upgrade(), unnamed()] {
         assert!(empty.is_absent(&id), "{id} was looked for, and is not there");
     }
     fs::write(home.marker(), "").expect("writable");
