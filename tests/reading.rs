@@ -9,8 +9,10 @@ use gateway_drain::{Channel, Home, Request, RequestId};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::io::Errno;
 use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::{Duration, SystemTime};
 
@@ -94,6 +96,47 @@ fn a_file_without_end_costs_no_more_than_one_that_is_just_too_large() {
     let taken = allocation_counter::measure(|| found = Some(read::content(&opened, "file")));
     assert_eq!(found, Some(Err(Unreadable::TooLarge(10 << 30))));
     assert!(taken.bytes_max < 4 * read::MAX_BYTES, "it took {} bytes", taken.bytes_max);
+}
+
+#[test]
+fn a_file_of_just_the_limit_is_read_and_one_byte_more_is_too_large() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let opened = read::folder(folder.path()).expect("a folder");
+    let of_size = |size: u64| {
+        File::create(folder.path().join("file")).and_then(|file| file.set_len(size)).expect("writable");
+        read::content(&opened, "file").map(|content| content.bytes.len() as u64)
+    };
+    assert_eq!(of_size(read::MAX_BYTES), Ok(read::MAX_BYTES));
+    assert_eq!(of_size(read::MAX_BYTES + 1), Err(Unreadable::TooLarge(read::MAX_BYTES + 1)));
+}
+
+#[test]
+fn when_a_file_was_written_is_told_to_the_nanosecond() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let written = Duration::new(1_700_000_000, 123_456_789);
+    let file = File::create(folder.path().join("file")).expect("writable");
+    file.set_modified(SystemTime::UNIX_EPOCH + written).expect("its time can be set");
+    let content = read::content(&read::folder(folder.path()).expect("a folder"), "file").expect("readable");
+    assert_eq!(content.modified, i128::try_from(written.as_nanos()).expect("it is small"));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_file_that_says_nothing_of_its_length_is_too_large_all_the_same() {
+    // A process that was told so much that its command line is. It says that it runs, and waits for a line.
+    let mut child = Command::new("sh")
+        .args(["-c", "echo; read line", "sh", &"x".repeat(100_000)])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a shell can be started");
+    let running = child.stdout.as_mut().map(|lines| lines.read_exact(&mut [0]));
+    let process = read::folder(Path::new(&format!("/proc/{}", child.id()))).expect("a folder");
+    let found = read::content(&process, "cmdline");
+    drop(child.stdin.take());
+    child.wait().expect("it ends with its input");
+    assert!(matches!(running, Some(Ok(()))), "it has run: {running:?}");
+    assert_eq!(found.map(|content| content.bytes.len()), Err(Unreadable::TooLarge(read::MAX_BYTES + 1)));
 }
 
 #[test]
