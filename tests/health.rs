@@ -1,0 +1,80 @@
+//! What a gateway says of itself: of its reconciler, of what it couldn't read, and of what its application told it.
+
+mod published;
+
+use gateway_drain::controller::Settings;
+use gateway_drain::hold::{Outcome, Source};
+use gateway_drain::reconciler::Options;
+use gateway_drain::status::Description;
+use gateway_drain::{Clock, Home, Reconciler, Request, RequestId, Snapshot};
+use published::comes_true;
+use std::error::Error;
+use std::fs;
+use std::time::Duration;
+
+/// A gateway that looks only when it is kicked.
+fn start(home: &Home, clock: Clock) -> Reconciler {
+    let settings = Settings { clock, ..Settings::default() };
+    let tick = Duration::from_secs(3600);
+    Reconciler::start(home.clone(), Options { tick, settings, ..Options::default() }).expect("a home of its own")
+}
+
+#[test]
+fn a_reconciler_that_has_been_silent_for_three_ticks_is_said_to_be_stuck_until_it_looks_again() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let clock = Clock::manual();
+    let gateway = start(&Home::at(folder.path()), clock.clone());
+    // More often than once: it may be on its first look yet, and that is no silence.
+    comes_true("readiness says so", || {
+        clock.advance(Duration::from_secs(4 * 3600));
+        let unready = gateway.unready();
+        assert!(unready.len() <= 1, "nothing else is wrong: {unready:?}");
+        unready.iter().any(|why| why.starts_with("the reconciler has been silent for "))
+    });
+    gateway.kick();
+    comes_true("it is ready once more", || gateway.unready().is_empty());
+}
+
+#[test]
+fn a_gateway_that_can_not_read_the_status_before_its_own_says_what_that_means() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let home = Home::at(folder.path());
+    let said = || start(&home, Clock::manual()).snapshot().drain.reconciler;
+    let first = said();
+    assert_eq!((first.errors, first.last_error), (0, None), "there was none before it");
+    fs::write(home.status(), "no status").expect("writable");
+    let second = said();
+    let why = second.last_error.unwrap_or_default();
+    assert_eq!(second.errors, 1, "{why}");
+    assert!(why.starts_with("the earlier status can't be read, and what it alone knew is lost"), "{why}");
+}
+
+#[test]
+fn what_the_application_says_of_itself_at_the_start_is_in_the_first_status() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let home = Home::at(folder.path());
+    let description = Description { kind: "agent".into(), ..Description::default() };
+    let _gateway = Reconciler::start(home.clone(), Options { description, ..Options::default() }).expect("it starts");
+    assert_eq!(Snapshot::read(&home).expect("a status").description.kind, "agent");
+}
+
+#[test]
+fn only_a_commit_that_came_by_a_file_is_said_to_have_lost_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let gateway = start(&Home::at(folder.path()), Clock::manual());
+    let (controller, id) = (gateway.controller(), RequestId::new("upgrade").expect("a request id"));
+    assert_eq!(controller.request(&Request::begin(id.clone(), "ops")), Outcome::Held);
+    let generation = gateway.gate().reading().generation;
+    let commit = Request::commit(id, "ops", controller.incarnation().clone(), generation);
+    assert_eq!((commit.source, controller.request(&commit)), (Source::Process, Outcome::Committed));
+    assert_eq!(gateway.snapshot().drain.ignored, []);
+}
+
+#[test]
+fn a_start_that_fails_names_the_system_s_error_as_its_cause() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let home = Home::at(folder.path());
+    fs::create_dir(home.status()).expect("writable");
+    let error = Reconciler::start(home, Options::default()).expect_err("a folder stands in the status's place");
+    assert!(error.source().is_some_and(|cause| cause.is::<std::io::Error>()), "{error:?}");
+}
