@@ -7,7 +7,7 @@ use gateway_drain::hold::{Outcome, Source};
 use gateway_drain::reconciler::Options;
 use gateway_drain::status::Description;
 use gateway_drain::{Clock, Home, Reconciler, Request, RequestId, Snapshot};
-use published::comes_true;
+use published::{comes_true, until};
 use std::error::Error;
 use std::fs;
 use std::time::Duration;
@@ -33,6 +33,32 @@ fn a_reconciler_that_has_been_silent_for_three_ticks_is_said_to_be_stuck_until_i
     });
     gateway.kick();
     comes_true("it is ready once more", || gateway.unready().is_empty());
+}
+
+#[test]
+fn a_look_that_fails_is_counted_and_said_why() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let home = Home::at(folder.path().join("home"));
+    fs::create_dir(home.path()).expect("writable");
+    let gateway = start(&home, Clock::manual());
+    fs::remove_dir_all(home.path()).expect("removable");
+    gateway.kick();
+    let reconciler = || gateway.snapshot().drain.reconciler;
+    comes_true("the failed look is counted", || reconciler().errors > 0);
+    assert!(reconciler().last_error.is_some_and(|why| why.contains("home")), "{:?}", reconciler());
+}
+
+#[test]
+fn a_drain_s_status_that_says_nothing_new_is_written_anew_from_time_to_time() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (home, clock) = (Home::at(folder.path()), Clock::manual());
+    let gateway = start(&home, clock.clone());
+    fs::write(home.marker(), "").expect("writable");
+    gateway.kick();
+    let before = until(&home, "the drain", |status| status.drain.drained).drain.revision;
+    clock.advance(Options::default().refresh);
+    gateway.kick();
+    until(&home, "the same once more", |status| status.drain.drained && status.drain.revision > before);
 }
 
 #[test]
