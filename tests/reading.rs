@@ -106,8 +106,8 @@ fn a_file_of_just_the_limit_is_read_and_one_byte_more_is_too_large() {
         File::create(folder.path().join("file")).and_then(|file| file.set_len(size)).expect("writable");
         read::content(&opened, "file").map(|content| content.bytes.len() as u64)
     };
-    assert_eq!(of_size(read::MAX_BYTES), Ok(read::MAX_BYTES));
-    assert_eq!(of_size(read::MAX_BYTES + 1), Err(Unreadable::TooLarge(read::MAX_BYTES + 1)));
+    assert_eq!(of_size(65_536), Ok(65_536), "64 KiB");
+    assert_eq!(of_size(65_537), Err(Unreadable::TooLarge(65_537)));
 }
 
 #[test]
