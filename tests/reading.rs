@@ -167,6 +167,22 @@ fn no_more_names_are_listed_than_wanted_and_it_is_said_that_there_are_more() {
 }
 
 #[test]
+fn only_a_regular_file_is_listed_as_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("file"), "").expect("writable");
+    fs::create_dir(path("folder")).expect("writable");
+    symlink("file", path("link")).expect("writable");
+    pipe(&path("pipe"));
+    let (listed, _) =
+        read::names(&read::folder(folder.path()).expect("a folder"), 9, |_| true).expect("it can be listed");
+    let regular: Vec<_> = listed.iter().filter(|listed| listed.regular).map(|listed| &listed.name[..]).collect();
+    // A file system that doesn't say has none: each is looked at before it is opened.
+    assert!(regular.is_empty() || regular == [b"file"], "{listed:?}");
+    assert!(listed.iter().any(|listed| listed.name == b"pipe" && !listed.regular), "{listed:?}");
+}
+
+#[test]
 fn of_holds_that_are_too_many_to_look_at_the_rest_is_one_hold_and_none_is_absent() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let home = Home::at(folder.path());
