@@ -168,8 +168,9 @@ impl Reconciler {
         }
         let description = std::mem::take(&mut options.description);
         let mut channel = ChannelState { description, ..ChannelState::default() };
-        channel.reconciler.errors += u64::from(unread.is_some());
-        channel.reconciler.last_error = unread;
+        if let Some(why) = unread {
+            channel.reconciler.failed(why);
+        }
         let shared = Arc::new(Shared {
             process: Process::current(incarnation, epoch),
             controller,
@@ -394,8 +395,7 @@ impl Ticker {
 
         let mut channel = self.shared.channel.lock();
         if let Some(why) = &unseen {
-            channel.reconciler.errors += 1;
-            channel.reconciler.last_error = Some(why.clone());
+            channel.reconciler.failed(why.clone());
         }
         channel.ignored = scan.ignored.into_iter().map(|(request_id, why)| Ignored { request_id, why }).collect();
         channel.ignored.extend(overwritten);
@@ -425,9 +425,7 @@ impl Ticker {
         let outcome = outcome.unwrap_or_else(|why| Err(io::Error::other(why.to_string())));
         let failed = outcome.as_ref().err().map(|error| format!("the status can't be published: {error}"));
         if let Some(why) = &failed {
-            let mut channel = self.shared.channel.lock();
-            channel.reconciler.errors += 1;
-            channel.reconciler.last_error = Some(why.clone());
+            self.shared.channel.lock().reconciler.failed(why.clone());
         } else {
             self.shared.channel.lock().revision = self.revision;
             self.published = Some((snapshot, now));

@@ -213,6 +213,14 @@ pub struct ReconcilerStatus {
     pub last_error: Option<String>,
 }
 
+impl ReconcilerStatus {
+    /// Something could not be read or written, and this is why.
+    pub(crate) fn failed(&mut self, why: String) {
+        self.errors += 1;
+        self.last_error = Some(why);
+    }
+}
+
 /// What the reference's public status says (`GET /api/status`), derived from a snapshot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Readout {
