@@ -49,6 +49,23 @@ fn a_look_that_fails_is_counted_and_said_why() {
 }
 
 #[test]
+fn a_status_that_says_nothing_new_is_not_written() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let home = Home::at(folder.path());
+    let gateway = start(&home, Clock::manual());
+    let first = gateway.snapshot().drain.revision;
+    for changes in 1..=20 {
+        // A look that finds nothing new, unless it is one with the next.
+        gateway.kick();
+        let drains = changes % 2 == 1;
+        if drains { fs::write(home.marker(), "") } else { fs::remove_file(home.marker()) }.expect("writable");
+        gateway.kick();
+        let status = until(&home, "the change", |status| status.drain.drained == drains);
+        assert_eq!(status.drain.revision, first + changes, "one status for each change");
+    }
+}
+
+#[test]
 fn a_drain_s_status_that_says_nothing_new_is_written_anew_from_time_to_time() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (home, clock) = (Home::at(folder.path()), Clock::manual());
