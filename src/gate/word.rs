@@ -47,6 +47,19 @@ pub(crate) const MAX_INTERNAL: u64 = INTERNALS >> INTERNAL_SHIFT;
 /// The last generation before 0 comes again.
 pub(crate) const MAX_GENERATION: u32 = (1 << GENERATION_BITS) - 1;
 
+/// Why a turn is refused, by the bits of the state: a look-up where a match takes branches.
+const REFUSALS: [Refusal; 8] = {
+    let mut refusals = [Refusal::Saturated; 8];
+    let mut bits = 0;
+    while bits < refusals.len() {
+        if let Some(refusal) = Refusal::of(Word((bits as u64) << STATE_SHIFT).state()) {
+            refusals[bits] = refusal;
+        }
+        bits += 1;
+    }
+    refusals
+};
+
 /// What one permit adds to the word, and takes away again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unit(u64);
@@ -135,10 +148,7 @@ impl Word {
         if self.0 & (CLOSED | TURNS) < MAX_TURNS {
             return Ok(Self(self.0 + Unit::TURN.0));
         }
-        match Refusal::of(self.state()) {
-            Some(refusal) => Err(refusal),
-            None => Err(Refusal::Saturated),
-        }
+        Err(REFUSALS[(self.0 >> STATE_SHIFT) as usize])
     }
 
     /// Internal work enters: as a turn does, and while draining as long as something is still in flight.
