@@ -136,15 +136,6 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    const fn of(state: DrainState) -> Option<Self> {
-        match state {
-            DrainState::Running => None,
-            DrainState::ExternalDraining => Some(Self::Draining),
-            DrainState::ShutdownDraining => Some(Self::ShuttingDown),
-            DrainState::Stopped => Some(Self::Stopped),
-        }
-    }
-
     /// Its word on the wire and in metrics: `draining`, `shutting_down`, `stopped` or `saturated`.
     #[must_use]
     pub const fn word(self) -> &'static str {

@@ -481,19 +481,22 @@ mod tests {
         disk.jobs = jobs;
         let (late, too_late) = channel::<()>();
         let (caught_up, done) = channel::<()>();
-        std::thread::spawn(move || {
+        let disk_thread = std::thread::spawn(move || {
+            let mut went_on = false;
             for (number, job) in work.into_iter().enumerate() {
                 if number == 0 {
-                    _ = too_late.recv();
+                    went_on = too_late.recv().is_ok();
                 }
                 job();
                 _ = caught_up.send(());
             }
+            went_on
         });
         let trace = Some(Trace::to(Late(late, done), None));
         let options = Options { disk_timeout: Duration::from_millis(50), trace, ..Options::default() };
         let started = Reconciler::start_on(disk, home, lock, incarnation, options);
         assert!(matches!(started, Err(StartError::Status { .. })), "E1: {started:?}");
+        assert!(!disk_thread.join().unwrap(), "E1: it was about to start without what was left");
     }
 
     #[test]

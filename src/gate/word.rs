@@ -47,16 +47,14 @@ pub(crate) const MAX_INTERNAL: u64 = INTERNALS >> INTERNAL_SHIFT;
 /// The last generation before 0 comes again.
 pub(crate) const MAX_GENERATION: u32 = (1 << GENERATION_BITS) - 1;
 
-/// Why a turn is refused, by the bits of the state: a look-up where a match takes branches.
+/// Why the gate refuses, by the bits of the state: a look-up where a match takes branches.
+#[allow(clippy::cast_possible_truncation, reason = "three bits")]
 const REFUSALS: [Refusal; 8] = {
     let mut refusals = [Refusal::Saturated; 8];
-    let mut bits = 0;
-    while bits < refusals.len() {
-        if let Some(refusal) = Refusal::of(Word((bits as u64) << STATE_SHIFT).state()) {
-            refusals[bits] = refusal;
-        }
-        bits += 1;
-    }
+    refusals[EXTERNAL_DRAINING as usize] = Refusal::Draining;
+    refusals[SHUTDOWN_DRAINING as usize] = Refusal::ShuttingDown;
+    refusals[STOPPED as usize] = Refusal::Stopped;
+    refusals[ABANDONED as usize] = Refusal::Stopped;
     refusals
 };
 
@@ -141,6 +139,11 @@ impl Word {
         }
     }
 
+    #[inline]
+    const fn refusal(self) -> Refusal {
+        REFUSALS[(self.0 >> STATE_SHIFT) as usize]
+    }
+
     /// A turn enters: only through an open gate, so the count of turns never rises while draining (G2).
     #[inline]
     pub(crate) const fn admit(self) -> Result<Self, Refusal> {
@@ -148,15 +151,13 @@ impl Word {
         if self.0 & (CLOSED | TURNS) < MAX_TURNS {
             return Ok(Self(self.0 + Unit::TURN.0));
         }
-        Err(REFUSALS[(self.0 >> STATE_SHIFT) as usize])
+        Err(self.refusal())
     }
 
     /// Internal work enters: as a turn does, and while draining as long as something is still in flight.
     pub(crate) const fn admit_internal(self) -> Result<Self, Refusal> {
-        if let Some(refusal) = Refusal::of(self.state())
-            && (!self.state().is_draining() || self.drained())
-        {
-            return Err(refusal);
+        if !self.state().admits() && (!self.state().is_draining() || self.drained()) {
+            return Err(self.refusal());
         }
         if self.internal() == MAX_INTERNAL {
             return Err(Refusal::Saturated);
