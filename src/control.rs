@@ -5,6 +5,7 @@
 //! | the home itself, its lock, where everything lies | [`home`] |
 //! | `.drain_request.json`, `.drain_holds/*.json`: how a file becomes a [`Request`], and back | [`request_file`] |
 //! | reading them: bounded, through no link | [`read`] |
+//! | what needn't be read again | `memory` |
 //! | writing them: whole or not at all | [`mod@write`] |
 //! | which boot a file belongs to | [`epoch`] |
 //!
@@ -13,6 +14,7 @@
 
 pub mod epoch;
 pub mod home;
+pub(crate) mod memory;
 pub mod read;
 pub mod request_file;
 pub mod write;

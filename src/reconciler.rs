@@ -8,6 +8,7 @@
 
 mod bounded;
 
+use crate::control::memory::Memory;
 use crate::control::request_file::{self, Scan};
 use crate::control::{Epoch, Home, HomeLock, LockError, write};
 use crate::controller::{Controller, Settings};
@@ -181,7 +182,14 @@ impl Reconciler {
             options,
         });
         let writer = Arc::new(StatusWriter::new(shared.home.clone(), lock));
-        let mut ticker = Ticker { shared: Arc::clone(&shared), disk, writer, published: None, revision: 0 };
+        let mut ticker = Ticker {
+            shared: Arc::clone(&shared),
+            disk,
+            writer,
+            published: None,
+            memory: Memory::default(),
+            revision: 0,
+        };
         ticker.look();
         ticker.publish().map_err(|source| StartError::Status { path: shared.home.status(), source })?;
 
@@ -314,6 +322,8 @@ struct Ticker {
     disk: Bounded,
     writer: Arc<StatusWriter>,
     published: Option<(Snapshot, Duration)>,
+    /// Of the hold files.
+    memory: Memory,
     /// Of the last attempt: one that timed out may still succeed.
     revision: u64,
 }
@@ -341,8 +351,8 @@ impl Ticker {
             let pause = match ticked {
                 Ok(()) => {
                     panics_in_a_row = 0;
-                    // A tenth short of the tick: what appears right after a look is acted on and published within one.
-                    let rest = (tick / 10 * 9).saturating_sub(began.elapsed());
+                    // A fifth short of the tick: what appears right after a look is acted on and published within one.
+                    let rest = (tick / 5 * 4).saturating_sub(began.elapsed());
                     self.shared.controller.until_next_change().min(rest)
                 }
                 Err(panic) => {
@@ -375,11 +385,15 @@ impl Ticker {
     fn look(&mut self) {
         let (writer, epoch) = (Arc::clone(&self.writer), self.shared.process.epoch.clone());
         let known = self.shared.controller.among_holds(HoldSet::in_files);
+        let mut memory = std::mem::take(&mut self.memory);
         let looked = self.on_disk(move || match writer.check() {
-            Ok(()) => request_file::scan(&writer.locked_home(), &known, &epoch),
-            Err(error) => Scan::blind(error.to_string()),
+            Ok(()) => (request_file::scan_again(&writer.locked_home(), &known, &epoch, &mut memory), memory),
+            Err(error) => (Scan::blind(error.to_string()), memory),
         });
-        let scan = looked.unwrap_or_else(|why| Scan::blind(format!("the home can't be looked at: {why}")));
+        // A look that comes back too late takes what it remembers with it.
+        let (scan, memory) = looked
+            .unwrap_or_else(|why| (Scan::blind(format!("the home can't be looked at: {why}")), Memory::default()));
+        self.memory = memory;
         let unseen = scan.blind_to().map(str::to_owned);
         self.shared.controller.reconcile(&scan.requests, |id| scan.is_absent(id));
 

@@ -73,9 +73,9 @@ impl Page<'_> {
         page.push_str(
             "\nThe gate keeps state, generation and counts in one word, which two cores can't both have at once: \
              [decision 9](decisions/0009-one-word-or-shards.md) says why, and what it costs. An owned permit \
-             costs what a borrowed one does: [decision 10](decisions/0010-a-gate-is-never-freed.md) says how. A look at \
-             hold files reads each of them: [decision 11](decisions/0011-every-look-reads-every-file.md) says why. The two \
-             that wake a sleeping thread differ by less than either scatters.\n\n",
+             costs what a borrowed one does: [decision 10](decisions/0010-a-gate-is-never-freed.md) says how. A look \
+             remembers what hold files said: [decision 11](decisions/0011-what-was-read-is-remembered.md) says for how \
+             long. The two that wake a sleeping thread differ by less than either scatters.\n\n",
         );
         Ok(())
     }

@@ -101,52 +101,87 @@ pub fn content(folder: &OwnedFd, name: impl AsRef<[u8]>) -> Result<Content, Unre
     content_up_to(folder, name.as_ref(), MAX_BYTES)
 }
 
-/// As [`content`], of a name that was just listed: what is known to be a regular file is not looked at again.
-pub(crate) fn content_of(folder: &OwnedFd, listed: &Listed) -> Result<Content, Unreadable> {
-    if listed.regular { take_in(folder, &listed.name, MAX_BYTES) } else { content(folder, &listed.name) }
-}
-
 /// As [`content`], with another bound.
 pub(crate) fn content_up_to(folder: &OwnedFd, name: &[u8], limit: u64) -> Result<Content, Unreadable> {
+    // Looked at before it is opened, since opening a device can do something.
+    stamp(folder, name)?;
+    open(folder, name)?.content(limit)
+}
+
+/// What the system says of the regular file `name`, which is not opened for that.
+pub(crate) fn stamp(folder: &OwnedFd, name: &[u8]) -> Result<Stamp, Unreadable> {
     let seen = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
     if file_type(&seen) != FileType::RegularFile {
         return Err(Unreadable::Kind(kind(file_type(&seen))));
     }
-    // Looked at before it is opened, since opening a device can do something.
-    take_in(folder, name, limit)
+    Ok(Stamp::of(&seen))
 }
 
-/// Opens and reads what was seen to be a regular file, and may have been replaced since: looked at once more, through no
-/// link, and with NONBLOCK, so that a pipe that slips in can't hang the thread.
-fn take_in(folder: &OwnedFd, name: &[u8], limit: u64) -> Result<Content, Unreadable> {
+/// Opens what was seen to be a regular file, and may have been replaced since: looked at once more, through no link, and
+/// with NONBLOCK, so that a pipe that slips in can't hang the thread.
+pub(crate) fn open(folder: &OwnedFd, name: &[u8]) -> Result<Opened, Unreadable> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
     let opened = rustix::fs::fstat(&file)?;
     if file_type(&opened) != FileType::RegularFile {
         return Err(Unreadable::Replaced);
     }
-    let size = u64::try_from(opened.st_size).unwrap_or(0);
-    // Room for what it says it has and one more, so that its end is found without growing, and mostly in one call: if just
-    // what it says it has came, it was all.
-    let mut bytes = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0) + 1);
-    let came = retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut bytes))).map_err(std::io::Error::from)?;
-    if came as u64 != size {
-        file.take((limit + 1).saturating_sub(came as u64)).read_to_end(&mut bytes)?;
-    }
-    let read = bytes.len() as u64;
-    if read > limit {
-        return Err(Unreadable::TooLarge(size.max(read)));
-    }
-    Ok(Content { bytes, modified: i128::from(opened.st_mtime) * 1_000_000_000 + i128::from(opened.st_mtime_nsec) })
+    Ok(Opened { file, stamp: Stamp::of(&opened) })
 }
 
-/// A name in a folder, and what the listing says of it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Listed {
-    /// The name, of whatever bytes.
-    pub name: Vec<u8>,
-    /// Whether it is known to be a regular file's. Not every file system says.
-    pub regular: bool,
+/// What the system says of a file without reading it. A write changes it; two in the same grain of the clock may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) device: i128,
+    pub(crate) inode: i128,
+    pub(crate) size: i128,
+    pub(crate) modified: i128,
+    /// When the file, or what is said of it, was last changed, in nanoseconds since 1970: unlike `modified`, nobody's to set.
+    pub(crate) changed: i128,
+}
+
+impl Stamp {
+    fn of(stat: &Stat) -> Self {
+        Self {
+            device: stat.st_dev.into(),
+            inode: stat.st_ino.into(),
+            size: stat.st_size.into(),
+            modified: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
+            changed: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+}
+
+/// A regular file, of which nothing has been read yet.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    file: File,
+    pub(crate) stamp: Stamp,
+}
+
+impl Opened {
+    /// Reads it.
+    pub(crate) fn content(self, limit: u64) -> Result<Content, Unreadable> {
+        let Self { file, stamp } = self;
+        let size = u64::try_from(stamp.size).unwrap_or(0);
+        // Room for what it says it has and one more, so that its end is found without growing, and mostly in one call: if
+        // just what it says it has came, it was all.
+        let mut bytes = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0) + 1);
+        let came =
+            retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut bytes))).map_err(std::io::Error::from)?;
+        if came as u64 != size {
+            file.take((limit + 1).saturating_sub(came as u64)).read_to_end(&mut bytes)?;
+        }
+        let read = bytes.len() as u64;
+        if read > limit {
+            return Err(Unreadable::TooLarge(size.max(read)));
+        }
+        Ok(Content { bytes, modified: stamp.modified })
+    }
+}
+
+fn nanoseconds(seconds: impl Into<i128>, nanoseconds: impl Into<i128>) -> i128 {
+    seconds.into() * 1_000_000_000 + nanoseconds.into()
 }
 
 /// The names in a folder, at most `limit` of those that `wanted` picks, in order; and whether there are more.
@@ -157,8 +192,8 @@ pub fn names(
     folder: &OwnedFd,
     limit: usize,
     wanted: impl Fn(&[u8]) -> bool,
-) -> Result<(Vec<Listed>, bool), Unreadable> {
-    let mut names = Vec::new();
+) -> Result<(Vec<Vec<u8>>, bool), Unreadable> {
+    let (mut names, mut more) = (Vec::new(), false);
     for entry in rustix::fs::Dir::read_from(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
@@ -166,12 +201,13 @@ pub fn names(
             continue;
         }
         if names.len() == limit {
-            return Ok((names, true));
+            more = true;
+            break;
         }
-        names.push(Listed { name: name.to_vec(), regular: entry.file_type() == FileType::RegularFile });
+        names.push(name.to_vec());
     }
     names.sort_unstable();
-    Ok((names, false))
+    Ok((names, more))
 }
 
 fn file_type(stat: &Stat) -> FileType {
@@ -204,11 +240,11 @@ mod tests {
         std::fs::create_dir(path("folder")).unwrap();
         rustix::fs::mknodat(CWD, path("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
         let folder = folder(place.path()).unwrap();
-        let take_in = |name: &str| take_in(&folder, name.as_bytes(), MAX_BYTES);
-        assert_eq!(take_in("file").unwrap().bytes, b"content");
-        assert!(matches!(take_in("link"), Err(Unreadable::System(..))), "a link: {:?}", take_in("link"));
-        assert_eq!(take_in("folder"), Err(Unreadable::Replaced));
-        assert_eq!(take_in("pipe"), Err(Unreadable::Replaced));
-        assert_eq!(take_in("nothing"), Err(Unreadable::Missing));
+        let open = |name: &str| open(&folder, name.as_bytes())?.content(MAX_BYTES);
+        assert_eq!(open("file").unwrap().bytes, b"content");
+        assert!(matches!(open("link"), Err(Unreadable::System(..))), "a link: {:?}", open("link"));
+        assert_eq!(open("folder"), Err(Unreadable::Replaced));
+        assert_eq!(open("pipe"), Err(Unreadable::Replaced));
+        assert_eq!(open("nothing"), Err(Unreadable::Missing));
     }
 }

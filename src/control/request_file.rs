@@ -6,7 +6,8 @@
 
 use super::epoch::Epoch;
 use super::home::Home;
-use super::read::{self, Content, Listed, Unreadable};
+use super::memory::{Memory, Recall};
+use super::read::{self, Content, Unreadable};
 use crate::gate::Generation;
 use crate::hold::{Action, Incarnation, Nonce, Request, RequestId, Source};
 use serde::Deserialize;
@@ -47,6 +48,14 @@ pub enum Found {
 }
 
 impl Found {
+    /// Where there is no content.
+    fn without_content(why: Unreadable) -> Self {
+        match why {
+            Unreadable::Missing => Self::Absent,
+            why => Self::Unreadable { why: why.to_string(), nonce: None },
+        }
+    }
+
     /// The request that this finding amounts to; `None` if it holds nothing.
     fn into_request(self, id: &RequestId) -> Option<Request> {
         match self {
@@ -107,6 +116,11 @@ impl Scan {
 /// Takes a look at everything in the channel, and at each of the holds `known` from files so far. Never fails (C4).
 #[must_use]
 pub fn scan(home: &Home, known: &[RequestId], epoch: &Epoch) -> Scan {
+    scan_again(home, known, epoch, &mut Memory::default())
+}
+
+/// As [`scan`], not reading what has not been written since the look that is remembered.
+pub(crate) fn scan_again(home: &Home, known: &[RequestId], epoch: &Epoch, memory: &mut Memory) -> Scan {
     let folder = match read::home(home.path()) {
         Ok(folder) => folder,
         Err(why) => return Scan::blind(format!("the home can't be read: {why}")),
@@ -114,7 +128,7 @@ pub fn scan(home: &Home, known: &[RequestId], epoch: &Epoch) -> Scan {
     let mut scan = Scan::empty();
     let marker = RequestId::marker();
     scan.take(&marker, find(&folder, &Home::file_name(&marker), &marker, epoch), epoch);
-    scan.take_holds(&folder, known, epoch);
+    scan.take_holds(&folder, known, epoch, memory);
     scan
 }
 
@@ -131,7 +145,7 @@ impl Scan {
         }
     }
 
-    fn take_holds(&mut self, home: &OwnedFd, known: &[RequestId], epoch: &Epoch) {
+    fn take_holds(&mut self, home: &OwnedFd, known: &[RequestId], epoch: &Epoch, memory: &mut Memory) {
         let listed = read::folder_in(home, Home::HOLDS.as_ref()).and_then(|folder| {
             let (names, more) = read::names(&folder, MAX_HOLD_FILES, is_hold_file)?;
             Ok((folder, names, more))
@@ -144,7 +158,7 @@ impl Scan {
                 self.requests.push(without_content(RequestId::found("holds"), why, None));
             }
             Ok((folder, names, more)) => {
-                self.take_listed(&folder, &names, known, epoch);
+                self.take_listed(&folder, names, known, epoch, memory);
                 if more {
                     self.complete = false;
                     let why = format!("{} has more than {MAX_HOLD_FILES} files", Home::HOLDS);
@@ -156,23 +170,32 @@ impl Scan {
 
     /// Takes in the files in the folder of holds. That the listing lacks one proves nothing: where a file is replaced while
     /// its folder is listed, some file systems show neither the old one nor the new. Its name is there all along.
-    fn take_listed(&mut self, folder: &OwnedFd, listed: &[Listed], known: &[RequestId], epoch: &Epoch) {
+    fn take_listed(
+        &mut self,
+        folder: &OwnedFd,
+        listed: Vec<Vec<u8>>,
+        known: &[RequestId],
+        epoch: &Epoch,
+        memory: &mut Memory,
+    ) {
         self.requests.reserve(listed.len());
-        let seen: HashSet<RequestId> = listed.iter().map(|listed| self.take_hold(folder, listed, epoch)).collect();
+        let mut recall = memory.recall(SystemTime::now());
+        let seen: HashSet<RequestId> =
+            listed.into_iter().map(|name| self.take_hold(folder, name, epoch, &mut recall)).collect();
         let by_name = |id: &&RequestId| !id.is_marker() && !id.is_found() && !seen.contains(*id);
         for id in known.iter().filter(by_name) {
             self.take(id, find(folder, &Home::file_name(id), id, epoch), epoch);
         }
     }
 
-    fn take_hold(&mut self, folder: &OwnedFd, listed: &Listed, epoch: &Epoch) -> RequestId {
-        let stem = str::from_utf8(&listed.name).ok().and_then(|name| name.strip_suffix(".json"));
+    fn take_hold(&mut self, folder: &OwnedFd, name: Vec<u8>, epoch: &Epoch, recall: &mut Recall<'_>) -> RequestId {
+        let stem = str::from_utf8(&name).ok().and_then(|name| name.strip_suffix(".json"));
         if let Some(id) = stem.and_then(|stem| RequestId::new(stem).ok()) {
-            let found = found(read::content_of(folder, listed), &id, epoch);
+            let found = recall.look(folder, name, &id, epoch).unwrap_or_else(Found::without_content);
             self.take(&id, found, epoch);
             return id;
         }
-        let id = RequestId::found(&String::from_utf8_lossy(&listed.name).escape_default().to_string());
+        let id = RequestId::found(&String::from_utf8_lossy(&name).escape_default().to_string());
         self.requests.push(without_content(id.clone(), "its name is no request id", None));
         id
     }
@@ -186,15 +209,8 @@ fn is_hold_file(name: &[u8]) -> bool {
 /// What stands at `name` in an open folder.
 #[must_use]
 pub fn find(folder: &OwnedFd, name: &str, id: &RequestId, epoch: &Epoch) -> Found {
-    found(read::content(folder, name), id, epoch)
-}
-
-fn found(look: Result<Content, Unreadable>, id: &RequestId, epoch: &Epoch) -> Found {
-    match look {
-        Ok(content) => interpret(&content, id, epoch, SystemTime::now()),
-        Err(Unreadable::Missing) => Found::Absent,
-        Err(why) => Found::Unreadable { why: why.to_string(), nonce: None },
-    }
+    let content = read::content(folder, name);
+    content.map_or_else(Found::without_content, |content| interpret(&content, id, epoch, SystemTime::now()))
 }
 
 /// What a file's content means to a gateway of this `epoch`.
@@ -210,15 +226,37 @@ fn found(look: Result<Content, Unreadable>, id: &RequestId, epoch: &Epoch) -> Fo
 /// ```
 #[must_use]
 pub fn interpret(content: &Content, id: &RequestId, ours: &Epoch, wall: SystemTime) -> Found {
+    Interpreted::of(content, id, ours).at(wall)
+}
+
+/// What a content means, whenever it is looked at: a request and when it was written, or something else.
+#[derive(Clone, Debug)]
+pub(crate) struct Interpreted(Result<(Box<Request>, i128), Found>);
+
+impl Interpreted {
+    pub(crate) fn of(content: &Content, id: &RequestId, ours: &Epoch) -> Self {
+        Self(request_in(content, id, ours))
+    }
+
+    /// What it means to a look at `wall`.
+    pub(crate) fn at(self, wall: SystemTime) -> Found {
+        match self.0 {
+            Ok((request, written)) => Found::Valid(Box::new(Request { age: age(written, wall), ..*request })),
+            Err(found) => found,
+        }
+    }
+}
+
+fn request_in(content: &Content, id: &RequestId, ours: &Epoch) -> Result<(Box<Request>, i128), Found> {
     let unreadable = |why: String| Found::Unreadable { why, nonce: Some(nonce_of(content)) };
     if content.bytes.is_empty() {
-        return unreadable("it is empty".into());
+        return Err(unreadable("it is empty".into()));
     }
     let Ok(mut fields) = serde_json::from_slice::<BTreeMap<Field, Value>>(&content.bytes) else {
-        return match serde_json::from_slice::<Value>(&content.bytes) {
+        return Err(match serde_json::from_slice::<Value>(&content.bytes) {
             Ok(_) => unreadable("it is JSON but no object".into()),
             Err(error) => unreadable(format!("it is not JSON: {error}")),
-        };
+        });
     };
     let mut text = |field: Field| match fields.get_mut(&field).map(Value::take) {
         Some(Value::String(text)) => Some(text),
@@ -233,18 +271,18 @@ pub fn interpret(content: &Content, id: &RequestId, ours: &Epoch, wall: SystemTi
     let names = ["principal", "nonce", "token", "incarnation", "epoch"];
     let said = [&owner, &nonce, &token, &incarnation, &epoch];
     if let Some((name, _)) = names.iter().zip(said).find(|(_, text)| too_long(text)) {
-        return unreadable(format!("its {name} has more than {MAX_NAME} characters"));
+        return Err(unreadable(format!("its {name} has more than {MAX_NAME} characters")));
     }
     let epoch = Epoch::from(epoch.unwrap_or_default());
     if epoch.differs_from(ours) {
-        return Found::Stale { epoch };
+        return Err(Found::Stale { epoch });
     }
     // The marker's presence decides, whatever it says: it can only begin.
     let action = match fields.get(&Field::Action).and_then(|word| Action::deserialize(word).ok()) {
         Some(action) if !id.is_marker() => action,
         Some(_) => Action::Begin,
         None if id.is_marker() => Action::Begin,
-        None => return unreadable("it has no known action".into()),
+        None => return Err(unreadable("it has no known action".into())),
     };
     // What is no duration is as if it weren't there: a lease of no time at all would open the gate.
     let seconds = |field: Field| {
@@ -252,14 +290,14 @@ pub fn interpret(content: &Content, id: &RequestId, ours: &Epoch, wall: SystemTi
         Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)).filter(|duration| !duration.is_zero())
     };
     let written = written.map_or(content.modified, jiff::Timestamp::as_nanosecond);
-    Found::Valid(Box::new(Request {
+    let request = Request {
         reason,
         lease: seconds(Field::LeaseSeconds),
         deadline: seconds(Field::DeadlineSeconds),
         unready_delay: seconds(Field::UnreadyDelaySeconds).unwrap_or_default(),
         suppress_notification: fields.get(&Field::SuppressNotification) == Some(&Value::Bool(true)),
         nonce: Some(nonce.map_or_else(|| nonce_of(content), Nonce::from)),
-        age: age(written, wall),
+        age: None,
         incarnation: incarnation.map(Incarnation::from),
         generation: fields.get(&Field::Generation).and_then(|value| Generation::deserialize(value).ok()),
         token: token.map(Nonce::from),
@@ -267,7 +305,8 @@ pub fn interpret(content: &Content, id: &RequestId, ours: &Epoch, wall: SystemTi
         action,
         id: id.clone(),
         owner: owner.unwrap_or_default(),
-    }))
+    };
+    Ok((Box::new(request), written))
 }
 
 /// The fields of a file that mean something. As keys they take no memory, however many files there are.
@@ -299,7 +338,7 @@ fn nonce_of(content: &Content) -> Nonce {
 }
 
 /// How long ago it was written; `None` if its writer's clock says in the future.
-fn age(written: i128, wall: SystemTime) -> Option<Duration> {
+pub(crate) fn age(written: i128, wall: SystemTime) -> Option<Duration> {
     let now = wall.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos();
     let nanos = i128::try_from(now).ok()?.checked_sub(written)?;
     u64::try_from(nanos).ok().map(Duration::from_nanos)
@@ -375,7 +414,13 @@ mod tests {
         std::fs::create_dir(home.request_path(folder)).unwrap();
         // As a listing is that was taken while they were replaced.
         let mut scan = Scan::empty();
-        scan.take_listed(&read::folder(&home.holds_folder()).unwrap(), &[], &ids, &Epoch::current());
+        scan.take_listed(
+            &read::folder(&home.holds_folder()).unwrap(),
+            Vec::new(),
+            &ids,
+            &Epoch::current(),
+            &mut Memory::default(),
+        );
         let there: Vec<_> = scan.requests.iter().map(|request| &request.id).collect();
         assert_eq!(there, [replaced, folder], "H2: nobody has withdrawn them");
         assert_eq!(ids.each_ref().map(|id| scan.is_absent(id)), [false, true, false]);

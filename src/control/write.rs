@@ -4,7 +4,7 @@
 //! of the two, with at most a temporary file beside it that nobody reads (C2). A gateway that starts removes such files.
 
 use super::home::Home;
-use super::read::{self, Listed};
+use super::read;
 use rustix::fs::{AtFlags, FileType, OFlags};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -111,7 +111,7 @@ pub(crate) fn remove_leftovers(home: &Home) {
     let folders = [read::home(home.path()), read::folder(&home.holds_folder())];
     for folder in folders.into_iter().flatten() {
         let found = read::names(&folder, AT_ONE_START, is_temporary);
-        for Listed { name, .. } in found.map_or_else(|_| Vec::new(), |(names, _)| names) {
+        for name in found.map_or_else(|_| Vec::new(), |(names, _)| names) {
             if is_left_behind(&folder, &name) {
                 let _ = rustix::fs::unlinkat(&folder, &*name, AtFlags::empty());
             }
