@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How a [`Reconciler`] behaves.
 #[derive(Clone, Debug)]
@@ -385,12 +385,15 @@ impl Ticker {
     fn look(&mut self) {
         let (writer, epoch) = (Arc::clone(&self.writer), self.shared.process.epoch.clone());
         let known = self.shared.controller.among_holds(HoldSet::in_files);
+        // A look that is not taken, or comes back too late, remembers nothing.
         let mut memory = std::mem::take(&mut self.memory);
         let looked = self.on_disk(move || match writer.check() {
-            Ok(()) => (request_file::scan_again(&writer.locked_home(), &known, &epoch, &mut memory), memory),
-            Err(error) => (Scan::blind(error.to_string()), memory),
+            Ok(()) => {
+                let recall = memory.recall(SystemTime::now());
+                (request_file::scan_again(&writer.locked_home(), &known, &epoch, recall), memory)
+            }
+            Err(error) => (Scan::blind(error.to_string()), Memory::default()),
         });
-        // A look that comes back too late takes what it remembers with it.
         let (scan, memory) = looked
             .unwrap_or_else(|why| (Scan::blind(format!("the home can't be looked at: {why}")), Memory::default()));
         self.memory = memory;

@@ -361,29 +361,6 @@ fn whoever_is_alive_is_known_from_the_lock_and_from_nothing_else() {
 }
 
 #[test]
-fn a_hold_file_that_has_lain_there_for_long_is_followed_as_any_other() {
-    let place = Place::new();
-    let tick = Duration::from_millis(10);
-    let gateway = Reconciler::start(place.home().clone(), Options { tick, ..Options::default() }).unwrap();
-    let path = place.home().request_path(&id("upgrade"));
-    let write = |reason: &str| fs::write(&path, format!(r#"{{"action": "drain", "reason": "{reason}"}}"#)).unwrap();
-    let reason_is = |reason: &str| {
-        until(place.home(), reason, |s| s.drain.holds.first().is_some_and(|hold| hold.reason == reason));
-    };
-    fs::create_dir(place.home().holds_folder()).unwrap();
-    write("before");
-    reason_is("before");
-    // From then on it needn't be read at every look.
-    let age = || fs::metadata(&path).unwrap().modified().unwrap().elapsed().unwrap_or_default();
-    comes_true("the file is three seconds old", || age() > Duration::from_secs(3));
-    assert_eq!(gateway.gate().admit().unwrap_err(), Refusal::Draining);
-    write("beyond");
-    reason_is("beyond");
-    fs::remove_file(&path).unwrap();
-    until(place.home(), "running", |s| s.gateway_state == GatewayState::Running);
-}
-
-#[test]
 fn temporary_and_foreign_files_in_the_holds_folder_hold_nothing() {
     let place = Place::new();
     fs::create_dir(place.home().holds_folder()).unwrap();

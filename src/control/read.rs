@@ -229,7 +229,7 @@ const fn kind(kind: FileType) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{MetadataExt, symlink};
 
     #[test]
     fn whatever_slips_in_between_the_look_and_the_opening_is_neither_waited_for_nor_followed_nor_taken_for_a_file() {
@@ -246,5 +246,22 @@ mod tests {
         assert_eq!(open("folder"), Err(Unreadable::Replaced));
         assert_eq!(open("pipe"), Err(Unreadable::Replaced));
         assert_eq!(open("nothing"), Err(Unreadable::Missing));
+    }
+
+    #[test]
+    fn a_stamp_is_all_that_the_system_says_of_a_file() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::write(place.path().join("file"), "content").unwrap();
+        let said = std::fs::metadata(place.path().join("file")).unwrap();
+        let folder = folder(place.path()).unwrap();
+        let expected = Stamp {
+            device: said.dev().into(),
+            inode: said.ino().into(),
+            size: said.size().into(),
+            modified: nanoseconds(said.mtime(), said.mtime_nsec()),
+            changed: nanoseconds(said.ctime(), said.ctime_nsec()),
+        };
+        assert_eq!(stamp(&folder, b"file"), Ok(expected));
+        assert_eq!(open(&folder, b"file").unwrap().stamp, expected);
     }
 }

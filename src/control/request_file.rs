@@ -48,8 +48,8 @@ pub enum Found {
 }
 
 impl Found {
-    /// Where there is no content.
-    fn without_content(why: Unreadable) -> Self {
+    /// What a look amounts to that found no content.
+    fn nothing_read(why: Unreadable) -> Self {
         match why {
             Unreadable::Missing => Self::Absent,
             why => Self::Unreadable { why: why.to_string(), nonce: None },
@@ -116,11 +116,11 @@ impl Scan {
 /// Takes a look at everything in the channel, and at each of the holds `known` from files so far. Never fails (C4).
 #[must_use]
 pub fn scan(home: &Home, known: &[RequestId], epoch: &Epoch) -> Scan {
-    scan_again(home, known, epoch, &mut Memory::default())
+    scan_again(home, known, epoch, Memory::default().recall(SystemTime::now()))
 }
 
-/// As [`scan`], not reading what has not been written since the look that is remembered.
-pub(crate) fn scan_again(home: &Home, known: &[RequestId], epoch: &Epoch, memory: &mut Memory) -> Scan {
+/// As [`scan`], reading no hold file that the look before is known to have read as it is.
+pub(crate) fn scan_again(home: &Home, known: &[RequestId], epoch: &Epoch, mut recall: Recall<'_>) -> Scan {
     let folder = match read::home(home.path()) {
         Ok(folder) => folder,
         Err(why) => return Scan::blind(format!("the home can't be read: {why}")),
@@ -128,7 +128,7 @@ pub(crate) fn scan_again(home: &Home, known: &[RequestId], epoch: &Epoch, memory
     let mut scan = Scan::empty();
     let marker = RequestId::marker();
     scan.take(&marker, find(&folder, &Home::file_name(&marker), &marker, epoch), epoch);
-    scan.take_holds(&folder, known, epoch, memory);
+    scan.take_holds(&folder, known, epoch, &mut recall);
     scan
 }
 
@@ -145,7 +145,7 @@ impl Scan {
         }
     }
 
-    fn take_holds(&mut self, home: &OwnedFd, known: &[RequestId], epoch: &Epoch, memory: &mut Memory) {
+    fn take_holds(&mut self, home: &OwnedFd, known: &[RequestId], epoch: &Epoch, recall: &mut Recall<'_>) {
         let listed = read::folder_in(home, Home::HOLDS.as_ref()).and_then(|folder| {
             let (names, more) = read::names(&folder, MAX_HOLD_FILES, is_hold_file)?;
             Ok((folder, names, more))
@@ -158,7 +158,7 @@ impl Scan {
                 self.requests.push(without_content(RequestId::found("holds"), why, None));
             }
             Ok((folder, names, more)) => {
-                self.take_listed(&folder, names, known, epoch, memory);
+                self.take_listed(&folder, names, known, epoch, recall);
                 if more {
                     self.complete = false;
                     let why = format!("{} has more than {MAX_HOLD_FILES} files", Home::HOLDS);
@@ -176,12 +176,11 @@ impl Scan {
         listed: Vec<Vec<u8>>,
         known: &[RequestId],
         epoch: &Epoch,
-        memory: &mut Memory,
+        recall: &mut Recall<'_>,
     ) {
         self.requests.reserve(listed.len());
-        let mut recall = memory.recall(SystemTime::now());
         let seen: HashSet<RequestId> =
-            listed.into_iter().map(|name| self.take_hold(folder, name, epoch, &mut recall)).collect();
+            listed.into_iter().map(|name| self.take_hold(folder, name, epoch, recall)).collect();
         let by_name = |id: &&RequestId| !id.is_marker() && !id.is_found() && !seen.contains(*id);
         for id in known.iter().filter(by_name) {
             self.take(id, find(folder, &Home::file_name(id), id, epoch), epoch);
@@ -191,7 +190,7 @@ impl Scan {
     fn take_hold(&mut self, folder: &OwnedFd, name: Vec<u8>, epoch: &Epoch, recall: &mut Recall<'_>) -> RequestId {
         let stem = str::from_utf8(&name).ok().and_then(|name| name.strip_suffix(".json"));
         if let Some(id) = stem.and_then(|stem| RequestId::new(stem).ok()) {
-            let found = recall.look(folder, name, &id, epoch).unwrap_or_else(Found::without_content);
+            let found = recall.look(folder, name, &id, epoch).unwrap_or_else(Found::nothing_read);
             self.take(&id, found, epoch);
             return id;
         }
@@ -210,7 +209,7 @@ fn is_hold_file(name: &[u8]) -> bool {
 #[must_use]
 pub fn find(folder: &OwnedFd, name: &str, id: &RequestId, epoch: &Epoch) -> Found {
     let content = read::content(folder, name);
-    content.map_or_else(Found::without_content, |content| interpret(&content, id, epoch, SystemTime::now()))
+    content.map_or_else(Found::nothing_read, |content| interpret(&content, id, epoch, SystemTime::now()))
 }
 
 /// What a file's content means to a gateway of this `epoch`.
@@ -241,7 +240,10 @@ impl Interpreted {
     /// What it means to a look at `wall`.
     pub(crate) fn at(self, wall: SystemTime) -> Found {
         match self.0 {
-            Ok((request, written)) => Found::Valid(Box::new(Request { age: age(written, wall), ..*request })),
+            Ok((mut request, written)) => {
+                request.age = age(written, wall);
+                Found::Valid(request)
+            }
             Err(found) => found,
         }
     }
@@ -419,12 +421,44 @@ mod tests {
             Vec::new(),
             &ids,
             &Epoch::current(),
-            &mut Memory::default(),
+            &mut Memory::default().recall(SystemTime::now()),
         );
         let there: Vec<_> = scan.requests.iter().map(|request| &request.id).collect();
         assert_eq!(there, [replaced, folder], "H2: nobody has withdrawn them");
         assert_eq!(ids.each_ref().map(|id| scan.is_absent(id)), [false, true, false]);
         let unknown = RequestId::new("unknown").unwrap();
         assert!(!scan.is_absent(&unknown), "{unknown} was not looked for, and {gone} was");
+    }
+
+    #[test]
+    fn a_look_that_remembers_finds_what_one_finds_that_reads_everything() {
+        let place = tempfile::tempdir().unwrap();
+        let home = Home::at(place.path());
+        let channel = crate::Channel::new(home.clone());
+        let request = |name: &str| Request::begin(RequestId::new(name).unwrap(), "ops");
+        let file = |name: &str| home.request_path(&RequestId::new(name).unwrap());
+        let steps: [(&str, &dyn Fn()); 8] = [
+            ("two holds", &|| ["a", "b"].iter().for_each(|name| channel.write(&request(name)).unwrap())),
+            ("no change", &|| ()),
+            ("a renewal", &|| channel.write(&request("a").reason("renewed")).unwrap()),
+            ("garbage", &|| std::fs::write(file("b"), "garbage").unwrap()),
+            ("a name that is none", &|| std::fs::write(home.holds_folder().join("a b.json"), "{}").unwrap()),
+            ("another epoch", &|| {
+                let earlier = crate::Channel::of_epoch(home.clone(), Epoch::from("earlier:1".to_owned()));
+                earlier.write(&request("c")).unwrap();
+            }),
+            ("a withdrawal", &|| assert!(channel.remove(&request("a").id).unwrap())),
+            ("no folder", &|| std::fs::remove_dir_all(home.holds_folder()).unwrap()),
+        ];
+        let mut memory = Memory::default();
+        // Long after what is written, so that it is remembered; a second later at each look.
+        let mut wall = SystemTime::now() + Duration::from_secs(60);
+        let known = ["a", "b", "c"].map(|name| request(name).id);
+        for (step, change) in steps {
+            change();
+            wall += Duration::from_secs(1);
+            let look = |memory: &mut Memory| scan_again(&home, &known, &Epoch::current(), memory.recall(wall));
+            assert_eq!(look(&mut memory), look(&mut Memory::default()), "{step}");
+        }
     }
 }
