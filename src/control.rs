@@ -5,16 +5,16 @@
 //! | the home itself, its lock, where everything lies | [`home`] |
 //! | `.drain_request.json`, `.drain_holds/*.json`: how a file becomes a [`Request`], and back | [`request_file`] |
 //! | reading them: bounded, through no link | [`read`] |
-//! | what needn't be read again | `memory` |
+//! | what needn't be read again | `cache` |
 //! | writing them: whole or not at all | [`mod@write`] |
 //! | which boot a file belongs to | [`epoch`] |
 //!
 //! [`Channel`] is the controller's side: any process that may write to the home can hold the gate. The gateway's side is
 //! the [`Reconciler`](crate::Reconciler).
 
+pub(crate) mod cache;
 pub mod epoch;
 pub mod home;
-pub(crate) mod memory;
 pub mod read;
 pub mod request_file;
 pub mod write;

@@ -8,7 +8,7 @@
 
 mod bounded;
 
-use crate::control::memory::Memory;
+use crate::control::cache::Cache;
 use crate::control::request_file::{self, Scan};
 use crate::control::{Epoch, Home, HomeLock, LockError, write};
 use crate::controller::{Controller, Settings};
@@ -182,14 +182,8 @@ impl Reconciler {
             options,
         });
         let writer = Arc::new(StatusWriter::new(shared.home.clone(), lock));
-        let mut ticker = Ticker {
-            shared: Arc::clone(&shared),
-            disk,
-            writer,
-            published: None,
-            memory: Memory::default(),
-            revision: 0,
-        };
+        let mut ticker =
+            Ticker { shared: Arc::clone(&shared), disk, writer, published: None, cache: Cache::default(), revision: 0 };
         ticker.look();
         ticker.publish().map_err(|source| StartError::Status { path: shared.home.status(), source })?;
 
@@ -323,7 +317,7 @@ struct Ticker {
     writer: Arc<StatusWriter>,
     published: Option<(Snapshot, Duration)>,
     /// Of the hold files.
-    memory: Memory,
+    cache: Cache,
     /// Of the last attempt: one that timed out may still succeed.
     revision: u64,
 }
@@ -386,17 +380,17 @@ impl Ticker {
         let (writer, epoch) = (Arc::clone(&self.writer), self.shared.process.epoch.clone());
         let known = self.shared.controller.among_holds(HoldSet::in_files);
         // A look that is not taken, or comes back too late, remembers nothing.
-        let mut memory = std::mem::take(&mut self.memory);
+        let mut cache = std::mem::take(&mut self.cache);
         let looked = self.on_disk(move || match writer.check() {
             Ok(()) => {
-                let recall = memory.recall(SystemTime::now());
-                (request_file::scan_again(&writer.locked_home(), &known, &epoch, recall), memory)
+                let recall = cache.recall(SystemTime::now(), Instant::now());
+                (request_file::scan_again(&writer.locked_home(), &known, &epoch, recall), cache)
             }
-            Err(error) => (Scan::blind(error.to_string()), Memory::default()),
+            Err(error) => (Scan::blind(error.to_string()), Cache::default()),
         });
-        let (scan, memory) = looked
-            .unwrap_or_else(|why| (Scan::blind(format!("the home can't be looked at: {why}")), Memory::default()));
-        self.memory = memory;
+        let (scan, cache) =
+            looked.unwrap_or_else(|why| (Scan::blind(format!("the home can't be looked at: {why}")), Cache::default()));
+        self.cache = cache;
         let unseen = scan.blind_to().map(str::to_owned);
         self.shared.controller.reconcile(&scan.requests, |id| scan.is_absent(id));
 

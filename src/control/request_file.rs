@@ -4,9 +4,9 @@
 //! lenient as can be without ever opening the gate: a field that is missing or of the wrong type is as if it weren't
 //! there, and something that makes no sense at all is a hold without content.
 
+use super::cache::{Cache, Recall};
 use super::epoch::Epoch;
 use super::home::Home;
-use super::memory::{Memory, Recall};
 use super::read::{self, Content, Unreadable};
 use crate::gate::Generation;
 use crate::hold::{Action, Incarnation, Nonce, Request, RequestId, Source};
@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::OwnedFd;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// No more hold files than this are looked at: 4,096. More of them are one hold of their own.
 pub const MAX_HOLD_FILES: usize = 4096;
@@ -116,7 +116,7 @@ impl Scan {
 /// Takes a look at everything in the channel, and at each of the holds `known` from files so far. Never fails (C4).
 #[must_use]
 pub fn scan(home: &Home, known: &[RequestId], epoch: &Epoch) -> Scan {
-    scan_again(home, known, epoch, Memory::default().recall(SystemTime::now()))
+    scan_again(home, known, epoch, Cache::default().recall(SystemTime::now(), Instant::now()))
 }
 
 /// As [`scan`], reading no hold file that the look before is known to have read as it is.
@@ -421,7 +421,7 @@ mod tests {
             Vec::new(),
             &ids,
             &Epoch::current(),
-            &mut Memory::default().recall(SystemTime::now()),
+            &mut Cache::default().recall(SystemTime::now(), Instant::now()),
         );
         let there: Vec<_> = scan.requests.iter().map(|request| &request.id).collect();
         assert_eq!(there, [replaced, folder], "H2: nobody has withdrawn them");
@@ -450,15 +450,14 @@ mod tests {
             ("a withdrawal", &|| assert!(channel.remove(&request("a").id).unwrap())),
             ("no folder", &|| std::fs::remove_dir_all(home.holds_folder()).unwrap()),
         ];
-        let mut memory = Memory::default();
-        // Long after what is written, so that it is remembered; a second later at each look.
-        let mut wall = SystemTime::now() + Duration::from_secs(60);
+        let mut cache = Cache::default();
+        // Long after what is written, so that it is remembered.
+        let (wall, now) = (SystemTime::now() + Duration::from_secs(60), Instant::now());
         let known = ["a", "b", "c"].map(|name| request(name).id);
         for (step, change) in steps {
             change();
-            wall += Duration::from_secs(1);
-            let look = |memory: &mut Memory| scan_again(&home, &known, &Epoch::current(), memory.recall(wall));
-            assert_eq!(look(&mut memory), look(&mut Memory::default()), "{step}");
+            let look = |cache: &mut Cache| scan_again(&home, &known, &Epoch::current(), cache.recall(wall, now));
+            assert_eq!(look(&mut cache), look(&mut Cache::default()), "{step}");
         }
     }
 }

@@ -83,7 +83,11 @@ const BESIDE: [Beside; 29] = [
         &[("tests/admission.rs", "an_internal_count_that_is_full_refuses_and_nothing_else_changes")],
         "a full count of turns by real permits; its rule is checked on the word",
     ),
-    beside("H1", &[("tests/holds.rs", "the_gate_is_to_be_closed_exactly_while_there_is_a_hold"), BY_FILES], ""),
+    beside(
+        "H1",
+        &[("tests/holds.rs", "the_gate_is_to_be_closed_exactly_while_there_is_a_hold"), BY_FILES],
+        "a file system that doesn't tell of a write: what it changes in a hold file is seen five seconds late",
+    ),
     beside(
         "H2",
         &[("tests/reconciler.rs", "removing_one_file_never_frees_another_hold"), BY_FILES],

@@ -12,7 +12,7 @@ use crate::hold::RequestId;
 use std::iter::Peekable;
 use std::mem;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use std::vec;
 
 /// For so long what was read is taken for what stands in the file: 5 seconds.
@@ -23,7 +23,7 @@ const GRAIN: Duration = Duration::from_secs(3);
 
 /// What a gateway's last look found in its hold files, in the order of their names.
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
+pub(crate) struct Cache {
     files: Vec<Remembered>,
 }
 
@@ -32,24 +32,25 @@ struct Remembered {
     name: Vec<u8>,
     stamp: Stamp,
     interpreted: Interpreted,
-    read: SystemTime,
+    read: Instant,
 }
 
-impl Memory {
-    /// For a look that begins at `wall`. What it doesn't come across is forgotten.
-    pub(crate) fn recall(&mut self, wall: SystemTime) -> Recall<'_> {
+impl Cache {
+    /// For a look that begins `now`, which by the wall clock is `wall`. What it doesn't come across is forgotten.
+    pub(crate) fn recall(&mut self, wall: SystemTime, now: Instant) -> Recall<'_> {
         let before = mem::take(&mut self.files);
         self.files.reserve(before.len());
-        Recall { before: before.into_iter().peekable(), memory: self, wall }
+        Recall { before: before.into_iter().peekable(), cache: self, wall, now }
     }
 }
 
-/// A look that remembers the one before.
+/// A look that knows what the one before has read.
 #[derive(Debug)]
-pub(crate) struct Recall<'m> {
+pub(crate) struct Recall<'c> {
     before: Peekable<vec::IntoIter<Remembered>>,
-    memory: &'m mut Memory,
+    cache: &'c mut Cache,
     wall: SystemTime,
+    now: Instant,
 }
 
 impl Recall<'_> {
@@ -63,28 +64,28 @@ impl Recall<'_> {
     ) -> Result<Found, Unreadable> {
         while self.before.next_if(|known| known.name < name).is_some() {}
         let stamp = read::stamp(folder, &name)?;
-        let wall = self.wall;
-        let fresh = |known: &Remembered| wall.duration_since(known.read).is_ok_and(|since| since < FRESH);
+        let now = self.now;
+        // By the clock that nobody sets: a step of the other one must not make it younger.
+        let fresh = |known: &Remembered| now.saturating_duration_since(known.read) < FRESH;
         let same = |known: &Remembered| known.name == name && known.stamp == stamp && fresh(known);
-        let remembered = if let Some(known) = self.before.next_if(same) {
-            known
-        } else {
-            let opened = read::open(folder, &name)?;
-            let stamp = opened.stamp;
-            let interpreted = Interpreted::of(&opened.content(MAX_BYTES)?, id, ours);
-            Remembered { name, stamp, interpreted, read: wall }
-        };
-        let found = remembered.interpreted.clone().at(wall);
-        if settled(&remembered.stamp, remembered.read) {
-            self.memory.files.push(remembered);
+        if let Some(known) = self.before.next_if(same) {
+            let found = known.interpreted.clone().at(self.wall);
+            self.cache.files.push(known);
+            return Ok(found);
         }
-        Ok(found)
+        let opened = read::open(folder, &name)?;
+        let stamp = opened.stamp;
+        let interpreted = Interpreted::of(&opened.content(MAX_BYTES)?, id, ours);
+        if settled(&stamp, self.wall) {
+            self.cache.files.push(Remembered { name, stamp, interpreted: interpreted.clone(), read: now });
+        }
+        Ok(interpreted.at(self.wall))
     }
 }
 
-/// Whether any later write would show in the times of a file that was read in a look that began at `read`.
-fn settled(stamp: &Stamp, read: SystemTime) -> bool {
-    age(stamp.changed, read).is_some_and(|age| age > GRAIN)
+/// Whether any later write would show in the times of a file that was read in a look that began at `wall`.
+fn settled(stamp: &Stamp, wall: SystemTime) -> bool {
+    age(stamp.changed, wall).is_some_and(|age| age > GRAIN)
 }
 
 #[cfg(test)]
@@ -93,19 +94,26 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
 
-    /// A folder of hold files, and a gateway that has looked at them.
+    /// A folder of hold files, and a gateway that has looked at them long after they were written.
     struct Place {
         folder: tempfile::TempDir,
-        memory: Memory,
+        cache: Cache,
+        wall: SystemTime,
+        now: Instant,
     }
 
     impl Place {
         fn of(names: &[&str]) -> Self {
-            let mut place = Self { folder: tempfile::tempdir().unwrap(), memory: Memory::default() };
+            let mut place = Self {
+                folder: tempfile::tempdir().unwrap(),
+                cache: Cache::default(),
+                wall: SystemTime::now() + Duration::from_secs(60),
+                now: Instant::now(),
+            };
             for name in names {
                 place.write(name, "before");
             }
-            place.look(names, later());
+            place.look(names, Duration::ZERO);
             place
         }
 
@@ -127,45 +135,42 @@ mod tests {
         fn write_unseen(&mut self, name: &str) {
             self.write(name, "after");
             let stamp = self.stamp(name);
-            if let Some(known) = self.memory.files.iter_mut().find(|known| known.name == name.as_bytes()) {
+            if let Some(known) = self.cache.files.iter_mut().find(|known| known.name == name.as_bytes()) {
                 known.stamp = stamp;
             }
         }
 
-        fn look(&mut self, names: &[&str], wall: SystemTime) -> Vec<Result<Found, Unreadable>> {
+        /// Looks so long after the first look.
+        fn look(&mut self, names: &[&str], since: Duration) -> Vec<Result<Found, Unreadable>> {
             let folder = read::folder(self.folder.path()).unwrap();
             let (id, epoch) = (RequestId::new("upgrade").unwrap(), Epoch::default());
-            let mut recall = self.memory.recall(wall);
+            let mut recall = self.cache.recall(self.wall + since, self.now + since);
             names.iter().map(|name| recall.look(&folder, name.as_bytes().to_vec(), &id, &epoch)).collect()
         }
 
-        fn reasons(&mut self, names: &[&str], wall: SystemTime) -> Vec<String> {
+        fn reasons(&mut self, names: &[&str], since: Duration) -> Vec<String> {
             let reason = |found| match found {
                 Ok(Found::Valid(request)) => request.reason,
                 other => format!("{other:?}"),
             };
-            self.look(names, wall).into_iter().map(reason).collect()
+            self.look(names, since).into_iter().map(reason).collect()
         }
     }
 
-    /// When everything that was written by now was written long ago.
-    fn later() -> SystemTime {
-        SystemTime::now() + Duration::from_secs(60)
-    }
-
+    const NONE: Duration = Duration::ZERO;
     const MOMENT: Duration = Duration::from_nanos(1);
 
     #[test]
-    fn what_was_not_written_since_is_read_again_when_what_is_known_is_old() {
-        let mut place = Place::of(&["a"]);
-        let read = place.memory.files[0].read;
-        place.write_unseen("a");
-        for wall in [read, read + MOMENT, read + FRESH - MOMENT] {
-            assert_eq!(place.reasons(&["a"], wall), ["before"], "read at {read:?}, looked at again at {wall:?}");
+    fn what_was_not_written_since_is_read_again_when_what_is_known_is_old_whatever_the_wall_clock_says() {
+        for step in [None, Some(SystemTime::UNIX_EPOCH)] {
+            let mut place = Place::of(&["a"]);
+            place.write_unseen("a");
+            place.wall = step.unwrap_or(place.wall);
+            for since in [NONE, MOMENT, FRESH.checked_sub(MOMENT).unwrap()] {
+                assert_eq!(place.reasons(&["a"], since), ["before"], "{since:?} after it was read");
+            }
+            assert_eq!(place.reasons(&["a"], FRESH), ["after"], "whatever changed it unseen is seen by now");
         }
-        assert_eq!(place.reasons(&["a"], read + FRESH), ["after"], "whatever changed it unseen is seen by now");
-        place.write_unseen("a");
-        assert_eq!(place.reasons(&["a"], read), ["after"], "by a clock that was set back nobody knows how old it is");
     }
 
     #[test]
@@ -179,10 +184,10 @@ mod tests {
         ];
         for says in anew {
             let mut place = Place::of(&["a"]);
-            let read = place.memory.files[0].read;
             place.write_unseen("a");
-            says(&mut place.memory.files[0].stamp);
-            assert_eq!(place.reasons(&["a"], read), ["after"], "{:?} is known", place.memory.files[0].stamp);
+            says(&mut place.cache.files[0].stamp);
+            let known = place.cache.files[0].stamp;
+            assert_eq!(place.reasons(&["a"], NONE), ["after"], "{known:?} is known");
         }
     }
 
@@ -190,9 +195,9 @@ mod tests {
     fn what_is_no_file_any_more_is_not_taken_for_what_it_was() {
         let mut place = Place::of(&["a"]);
         fs::remove_file(place.path("a")).unwrap();
-        assert_eq!(place.look(&["a"], later()), [Err(Unreadable::Missing)]);
+        assert_eq!(place.look(&["a"], NONE), [Err(Unreadable::Missing)]);
         fs::create_dir(place.path("a")).unwrap();
-        assert_eq!(place.look(&["a"], later()), [Err(Unreadable::Kind("a folder"))]);
+        assert_eq!(place.look(&["a"], NONE), [Err(Unreadable::Kind("a folder"))]);
     }
 
     #[test]
@@ -202,38 +207,37 @@ mod tests {
         for (age, reason) in [(Some(GRAIN), "after"), (Some(GRAIN + MOMENT), "before"), (None, "after")] {
             place.write("a", "before");
             let changed = Duration::from_nanos(place.stamp("a").changed.try_into().unwrap());
-            let read = SystemTime::UNIX_EPOCH + age.map_or(Duration::ZERO, |age| changed + age);
-            place.memory = Memory::default();
-            place.look(&["a"], read);
+            place.wall = SystemTime::UNIX_EPOCH + age.map_or(NONE, |age| changed + age);
+            place.cache = Cache::default();
+            place.look(&["a"], NONE);
             place.write_unseen("a");
-            assert_eq!(place.reasons(&["a"], read), [reason], "first read {age:?} after it was changed");
+            assert_eq!(place.reasons(&["a"], NONE), [reason], "first read {age:?} after it was changed");
         }
     }
 
     #[test]
     fn each_file_is_remembered_by_its_own_name_whichever_others_come_and_go() {
         let mut place = Place::of(&["b", "c", "d"]);
-        let read = place.memory.files[0].read;
         for name in ["b", "c", "d"] {
             place.write_unseen(name);
         }
         place.write("a", "new");
-        assert_eq!(place.reasons(&["a", "b", "d"], read), ["new", "before", "before"]);
-        assert_eq!(place.reasons(&["a", "b", "c", "d"], read), ["new", "before", "after", "before"], "c was forgotten");
-        place.memory.files.retain(|known| known.name == b"b");
-        place.memory.files[0].stamp = place.stamp("a");
-        assert_eq!(place.reasons(&["a"], read), ["new"], "of b, and not of a, something else is known");
+        assert_eq!(place.reasons(&["a", "b", "d"], NONE), ["new", "before", "before"]);
+        assert_eq!(place.reasons(&["a", "b", "c", "d"], NONE), ["new", "before", "after", "before"], "c was forgotten");
+        place.cache.files.retain(|known| known.name == b"b");
+        place.cache.files[0].stamp = place.stamp("a");
+        assert_eq!(place.reasons(&["a"], NONE), ["new"], "of b, and not of a, something else is known");
     }
 
     #[test]
     fn what_is_remembered_grows_older_with_the_clock() {
         let mut place = Place::of(&["a"]);
-        let read = place.memory.files[0].read;
         place.write_unseen("a");
-        for wall in [read, read + Duration::from_secs(4)] {
-            let found = place.look(&["a"], wall);
+        for since in [NONE, Duration::from_secs(4)] {
+            let found = place.look(&["a"], since);
             let [Ok(Found::Valid(request))] = &found[..] else { panic!("a request, and not {found:?}") };
-            assert_eq!((&*request.reason, request.age), ("before", wall.duration_since(SystemTime::UNIX_EPOCH).ok()));
+            let age = (place.wall + since).duration_since(SystemTime::UNIX_EPOCH).ok();
+            assert_eq!((&*request.reason, request.age), ("before", age));
         }
     }
 }
