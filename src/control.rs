@@ -5,18 +5,18 @@
 //! | the home itself, its lock, where everything lies | [`home`] |
 //! | `.drain_request.json`, `.drain_holds/*.json`: how a file becomes a [`Request`], and back | [`request_file`] |
 //! | reading them: bounded, through no link | [`read`] |
-//! | what needn't be read again | `cache` |
+//! | one look at all of them | [`mod@scan`] |
 //! | writing them: whole or not at all | [`mod@write`] |
 //! | which boot a file belongs to | [`epoch`] |
 //!
 //! [`Channel`] is the controller's side: any process that may write to the home can hold the gate. The gateway's side is
 //! the [`Reconciler`](crate::Reconciler).
 
-pub(crate) mod cache;
 pub mod epoch;
 pub mod home;
 pub mod read;
 pub mod request_file;
+pub mod scan;
 pub mod write;
 
 pub use epoch::Epoch;
@@ -110,7 +110,7 @@ impl Channel {
     pub fn find(&self, id: &RequestId) -> Found {
         let open = if id.is_marker() { read::home } else { read::folder };
         match open(&self.home.path_of_folder(id)) {
-            Ok(folder) => request_file::find(&folder, &Home::file_name(id), id, &self.epoch),
+            Ok(folder) => scan::find(&folder, &Home::file_name(id), id, &self.epoch),
             Err(read::Unreadable::Missing) => Found::Absent,
             Err(why) => Found::Unreadable { why: why.to_string(), nonce: None },
         }

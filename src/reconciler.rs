@@ -8,8 +8,7 @@
 
 mod bounded;
 
-use crate::control::cache::Cache;
-use crate::control::request_file::{self, Scan};
+use crate::control::scan::{self, Scan};
 use crate::control::{Epoch, Home, HomeLock, LockError, write};
 use crate::controller::{Controller, Settings};
 use crate::gate::Gate;
@@ -27,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// How a [`Reconciler`] behaves.
 #[derive(Clone, Debug)]
@@ -182,8 +181,7 @@ impl Reconciler {
             options,
         });
         let writer = Arc::new(StatusWriter::new(shared.home.clone(), lock));
-        let mut ticker =
-            Ticker { shared: Arc::clone(&shared), disk, writer, published: None, cache: Cache::default(), revision: 0 };
+        let mut ticker = Ticker { shared: Arc::clone(&shared), disk, writer, published: None, revision: 0 };
         ticker.look();
         ticker.publish().map_err(|source| StartError::Status { path: shared.home.status(), source })?;
 
@@ -283,7 +281,7 @@ fn inherit(
     let unread = unread.map(|why| format!("the earlier status can't be read, and what it alone knew is lost: {why}"));
     let requests = match &status {
         Ok(_) => Vec::new(),
-        Err(_) => disk.call(options.disk_timeout, || (), move || request_file::scan(&found, &[], &ours))?.requests,
+        Err(_) => disk.call(options.disk_timeout, || (), move || scan::scan(&found, &[], &ours))?.requests,
     };
     Ok((status::inherited(status.as_ref().ok(), || requests, epoch, policy, now), unread))
 }
@@ -316,8 +314,6 @@ struct Ticker {
     disk: Bounded,
     writer: Arc<StatusWriter>,
     published: Option<(Snapshot, Duration)>,
-    /// Of the hold files.
-    cache: Cache,
     /// Of the last attempt: one that timed out may still succeed.
     revision: u64,
 }
@@ -379,18 +375,11 @@ impl Ticker {
     fn look(&mut self) {
         let (writer, epoch) = (Arc::clone(&self.writer), self.shared.process.epoch.clone());
         let known = self.shared.controller.among_holds(HoldSet::in_files);
-        // A look that is not taken, or comes back too late, remembers nothing.
-        let mut cache = std::mem::take(&mut self.cache);
         let looked = self.on_disk(move || match writer.check() {
-            Ok(()) => {
-                let recall = cache.recall(SystemTime::now(), Instant::now());
-                (request_file::scan_again(&writer.locked_home(), &known, &epoch, recall), cache)
-            }
-            Err(error) => (Scan::blind(error.to_string()), Cache::default()),
+            Ok(()) => scan::scan(&writer.locked_home(), &known, &epoch),
+            Err(error) => Scan::blind(error.to_string()),
         });
-        let (scan, cache) =
-            looked.unwrap_or_else(|why| (Scan::blind(format!("the home can't be looked at: {why}")), Cache::default()));
-        self.cache = cache;
+        let scan = looked.unwrap_or_else(|why| Scan::blind(format!("the home can't be looked at: {why}")));
         let unseen = scan.blind_to().map(str::to_owned);
         self.shared.controller.reconcile(&scan.requests, |id| scan.is_absent(id));
 

@@ -1,7 +1,8 @@
 //! What a look makes of what stands there, one guard at a time: through the reader itself, without a gateway.
 
 use gateway_drain::control::read::{self, Content, Unreadable};
-use gateway_drain::control::request_file::{MAX_HOLD_FILES, Scan, interpret, scan, to_bytes};
+use gateway_drain::control::request_file::{interpret, to_bytes};
+use gateway_drain::control::scan::{MAX_HOLD_FILES, Scan, scan};
 use gateway_drain::control::{Epoch, Found};
 use gateway_drain::gate::Generation;
 use gateway_drain::hold::{Action, Incarnation, Nonce, Source};

@@ -2,7 +2,7 @@
 //! nobody's at all.
 #![no_main]
 
-use gateway_drain::control::{Epoch, request_file::scan};
+use gateway_drain::control::{Epoch, scan::scan};
 use gateway_drain::{Home, RequestId};
 use libfuzzer_sys::fuzz_target;
 use std::ffi::OsStr;

@@ -6,7 +6,7 @@
 //! `tests/hostile_channel.rs` makes each of them a test, and the run of faults counts them for `docs/reliability.md`.
 
 use super::published::{comes_true, until};
-use gateway_drain::control::{Epoch, Found, LockError, request_file};
+use gateway_drain::control::{Epoch, Found, LockError, request_file, scan};
 use gateway_drain::controller::Settings;
 use gateway_drain::hold::{Action, Source};
 use gateway_drain::reconciler::{Options, StartError};
@@ -478,7 +478,7 @@ pub fn five_thousand_hold_files_are_bounded_and_hold_the_gate_to_the_last() -> u
     let gateway = place.gateway();
     assert!(gateway.gate().admit().is_err(), "C5");
     let status = Snapshot::read(&place.home).expect("it is published before the start returns");
-    assert_eq!(status.drain.holds.len(), request_file::MAX_HOLD_FILES + 1, "what is looked at, and one for the rest");
+    assert_eq!(status.drain.holds.len(), scan::MAX_HOLD_FILES + 1, "what is looked at, and one for the rest");
     let rest = status.drain.holds.iter().find(|hold| hold.request_id.as_str() == "!holds").expect("one for the rest");
     assert_eq!(rest.reason, ".drain_holds has more than 4096 files");
 
@@ -519,7 +519,7 @@ pub fn as_many_holds_as_there_can_be_saying_all_they_can_leave_the_status_readab
     let each = fs::metadata(place.home.status()).expect("published").len() / TRIED;
     // A commit adds its token.
     let each = each + 6 * request_file::MAX_NAME as u64;
-    let most = each * (request_file::MAX_HOLD_FILES as u64 + 1);
+    let most = each * (scan::MAX_HOLD_FILES as u64 + 1);
     assert!(most < Snapshot::MAX_BYTES, "{most} bytes of status could not be read again");
     drop(gateway);
     1

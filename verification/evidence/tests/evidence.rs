@@ -86,7 +86,7 @@ const BESIDE: [Beside; 29] = [
     beside(
         "H1",
         &[("tests/holds.rs", "the_gate_is_to_be_closed_exactly_while_there_is_a_hold"), BY_FILES],
-        "a file system that doesn't tell of a write: what it changes in a hold file is seen five seconds late",
+        "a file system that shows a write late, as one over a network may",
     ),
     beside(
         "H2",

@@ -5,7 +5,7 @@
 
 use crate::production::{File, Kind, NOW, PLACES, id_of};
 use crate::system::{Dashboard, Gateway, Phase, Protocol, State};
-use gateway_drain::control::request_file::Scan;
+use gateway_drain::control::scan::Scan;
 use gateway_drain::controller::Acknowledgement;
 use gateway_drain::hold::{Denied, Outcome};
 use gateway_drain::{DrainState, HoldSet};

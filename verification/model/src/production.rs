@@ -8,8 +8,11 @@
 //! has no bound here.
 
 use crate::explorer::Map;
-use gateway_drain::control::request_file::{Scan, interpret, to_bytes};
 use gateway_drain::control::{Epoch, Found, read::Content};
+use gateway_drain::control::{
+    request_file::{interpret, to_bytes},
+    scan::Scan,
+};
 use gateway_drain::controller::Acknowledgement;
 use gateway_drain::gate::Reading;
 use gateway_drain::hold::{Action, Facts, Hold, Incarnation, LeasePolicy, Nonce, Outcome, Source};

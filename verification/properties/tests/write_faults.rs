@@ -1,6 +1,7 @@
 //! A writer that is killed, or fails, at any of its steps: readers see the old request or the new one (C1, C2).
 
-use gateway_drain::control::request_file::{scan, to_bytes};
+use gateway_drain::control::request_file::to_bytes;
+use gateway_drain::control::scan::scan;
 use gateway_drain::control::write::{STEPS, Step, replace};
 use gateway_drain::control::{Epoch, Found};
 use gateway_drain::{Channel, Home, Request, RequestId};
