@@ -6,7 +6,9 @@
 
 use crate::clock::Clock;
 use crate::gate::{Gate, Reading, poll_event};
-use crate::hold::{Facts, Hold, HoldChange, HoldSet, Incarnation, LeasePolicy, Nonce, Outcome, Request, RequestId};
+use crate::hold::{
+    Denied, Facts, Hold, HoldChange, HoldSet, Incarnation, LeasePolicy, Nonce, Outcome, Request, RequestId,
+};
 use crate::lifecycle::{Abandoned, AnyLifecycle, Handled, Lifecycle};
 use crate::state::{Denial, DrainState, Event};
 use crate::sync::{Arc, EventListener, Listener, Mutex};
@@ -73,6 +75,7 @@ impl Change {
 }
 
 /// How a shutdown ended.
+#[must_use = "it tells what was interrupted and what was abandoned"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShutdownReport {
     /// How much work was in flight when the deadline passed and it was asked to give up.
@@ -178,12 +181,12 @@ enum Untold {
 /// let controller = Controller::new();
 /// let id = RequestId::new("upgrade-42")?;
 ///
-/// assert_eq!(controller.request(&Request::begin(id.clone(), "ops")), Outcome::Held);
+/// assert_eq!(controller.request(&Request::begin(id.clone(), "ops"))?, Outcome::Held);
 /// assert_eq!(controller.state(), DrainState::ExternalDraining);
 ///
-/// controller.request(&Request::withdraw(id, "ops"));
+/// controller.request(&Request::withdraw(id, "ops"))?;
 /// assert_eq!(controller.state(), DrainState::Running);
-/// # Ok::<(), gateway_drain::hold::InvalidRequestId>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct Controller {
@@ -300,11 +303,14 @@ impl Controller {
     /// Decides a request, and moves the gateway accordingly before it returns (H1 to H4, S2).
     ///
     /// Once a `Begin` has been answered with [`Outcome::Held`], nothing more is admitted (G1).
-    pub fn request(&self, request: &Request) -> Outcome {
+    ///
+    /// # Errors
+    /// Why the request was refused; it had no effect then.
+    pub fn request(&self, request: &Request) -> Result<Outcome, Denied> {
         self.change(|core, shared, now, tell| {
             let (outcome, change) = core.holds.apply(request, &shared.facts(), now);
             tell.extend(change.map(Change::Hold));
-            outcome
+            outcome.granted()
         })
     }
 
@@ -502,7 +508,7 @@ impl Core {
         if let Handled::Moved(_) = self.handle(Event::Stop, now, tell) {
             self.report = Some(ShutdownReport { interrupted: self.interrupted, abandoned: Abandoned::default() });
         } else if urgency == Urgency::Force {
-            self.force_stop(tell);
+            let _ = self.force_stop(tell);
         }
     }
 
@@ -603,7 +609,7 @@ mod tests {
     fn a_drain_is_stalled_from_the_minute_on_in_which_nothing_ends_until_something_does_and_never_once_drained() {
         let (controller, clock) = controlled();
         let mut turns = vec![controller.gate().admit().unwrap(), controller.gate().admit().unwrap()];
-        controller.request(&begin());
+        controller.request(&begin()).unwrap();
         let stalled_after = |millis| {
             clock.advance(Duration::from_millis(millis));
             // A look in which nothing has ended is no progress.
@@ -638,14 +644,14 @@ mod tests {
     #[test]
     fn who_joins_is_told_how_the_gateway_stands_and_of_every_change_since() {
         let (controller, _) = controlled();
-        controller.request(&begin());
+        controller.request(&begin()).unwrap();
         let (told, heard) = std::sync::mpsc::channel();
         let first = told.clone();
         controller.observe_from(
             move |view| first.send(format!("{} holds, {}", view.holds.len(), view.reading.state)).unwrap(),
             move |change| _ = change.reading().map(|reading| told.send(reading.state.to_string()).unwrap()),
         );
-        controller.request(&Request::withdraw(RequestId::marker(), "ops"));
+        controller.request(&Request::withdraw(RequestId::marker(), "ops")).unwrap();
         assert_eq!(heard.try_iter().collect::<Vec<_>>(), ["1 holds, external_draining", "running"]);
     }
 

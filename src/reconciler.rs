@@ -12,7 +12,7 @@ use crate::control::scan::{self, Scan};
 use crate::control::{Epoch, Home, HomeLock, LockError, write};
 use crate::controller::{Controller, Settings};
 use crate::gate::Gate;
-use crate::hold::{HoldSet, Incarnation, Source};
+use crate::hold::{HoldSet, Incarnation, LeasePolicy, Source};
 use crate::state::DrainState;
 use crate::status::{self, ChannelState, Description, Ignored, Process, Snapshot, StatusWriter};
 use crate::sync::{Listener, Mutex};
@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 /// How a [`Reconciler`] behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How often the files are looked at. Default: 1 second.
+    /// How often the files are looked at, at least 1 millisecond. Default: 1 second.
     pub tick: Duration,
     /// How long a look or a publication may take before it counts as failed. Default: 5 seconds.
     pub disk_timeout: Duration,
@@ -46,6 +46,26 @@ pub struct Options {
     pub settings: Settings,
     /// Where everything that happens to the gateway is written down, if it is.
     pub trace: Option<Trace>,
+}
+
+impl Options {
+    /// Why a gateway can't be run with these, if it can't.
+    fn check(&self) -> Result<(), String> {
+        let shortest = Duration::from_millis(1);
+        let durations = [("tick", self.tick), ("disk_timeout", self.disk_timeout), ("refresh", self.refresh)];
+        if let Some((name, given)) = durations.into_iter().find(|(_, given)| *given < shortest) {
+            return Err(format!("`{name}` is {given:?}; give it at least {shortest:?}"));
+        }
+        let leases = self.settings.leases;
+        if leases.max < LeasePolicy::MIN {
+            return Err(format!("`leases.max` is {:?}; no lease is shorter than {:?}", leases.max, LeasePolicy::MIN));
+        }
+        if leases.default > leases.max {
+            let (default, max) = (leases.default, leases.max);
+            return Err(format!("`leases.default` is {default:?}, longer than `leases.max`, which is {max:?}"));
+        }
+        Ok(())
+    }
 }
 
 impl Default for Options {
@@ -66,6 +86,8 @@ impl Default for Options {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
+    /// An option has a value that no gateway can run with.
+    Options(String),
     /// The home is in use, or can't be used.
     Lock(LockError),
     /// The status can't be written.
@@ -82,6 +104,7 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Options(why) => write!(f, "the options can't be used: {why}"),
             Self::Lock(error) => error.fmt(f),
             Self::Status { path, source } => write!(f, "the status {} can't be written: {source}", path.display()),
             Self::Thread(source) => write!(f, "the reconciler's thread can't be started: {source}"),
@@ -92,6 +115,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            Self::Options(_) => None,
             Self::Lock(error) => error.source(),
             Self::Status { source, .. } | Self::Thread(source) => Some(source),
         }
@@ -143,8 +167,9 @@ impl Reconciler {
     /// starts the thread.
     ///
     /// # Errors
-    /// [`StartError`]: another gateway runs in this home, or it can't be used.
+    /// [`StartError`]: another gateway runs in this home, it can't be used, or an option makes no sense.
     pub fn start(home: Home, options: Options) -> Result<Self, StartError> {
+        options.check().map_err(StartError::Options)?;
         let incarnation = Incarnation::fresh();
         let lock = home.lock(&incarnation).map_err(StartError::Lock)?;
         let disk = Bounded::new("gateway-drain-disk").map_err(StartError::Thread)?;

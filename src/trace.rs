@@ -43,7 +43,7 @@ use std::path::Path;
 /// let controller = Controller::new();
 /// Trace::append(&path)?.attach(&controller);
 ///
-/// controller.request(&Request::begin(RequestId::new("upgrade")?, "ops"));
+/// controller.request(&Request::begin(RequestId::new("upgrade")?, "ops"))?;
 /// let written = std::fs::read_to_string(&path)?;
 /// let events = ["start", "hold_begun", "begin_drain"];
 /// assert_eq!(written.lines().count(), 3);

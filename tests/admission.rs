@@ -9,11 +9,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 fn drained_by_ops(controller: &Controller) {
-    controller.request(&Request::begin(RequestId::new("ops").unwrap(), "ops"));
+    controller.request(&Request::begin(RequestId::new("ops").unwrap(), "ops")).unwrap();
 }
 
 fn reopened_by_ops(controller: &Controller) {
-    controller.request(&Request::withdraw(RequestId::new("ops").unwrap(), "ops"));
+    controller.request(&Request::withdraw(RequestId::new("ops").unwrap(), "ops")).unwrap();
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn a_page_that_is_open_follows_the_gateway() {
     let (views, controller) = (Arc::new(AtomicU32::new(0)), gateway.reconciler.controller().clone());
     let begin_at_the_third = from_fn(move |asked: Asked, next: Next| {
         if asked.uri().path() == "/drain" && views.fetch_add(1, Ordering::Relaxed) == 2 {
-            controller.request(&Request::begin(RequestId::new("upgrade-42").expect("an id"), "ops"));
+            controller.request(&Request::begin(RequestId::new("upgrade-42").expect("an id"), "ops")).expect("a hold");
         }
         next.run(asked)
     });
@@ -67,7 +67,7 @@ fn the_page_is_drawn() {
     let turns = [admit("session 7"), admit("session 12"), admit("session 31")];
     let hold = |id: &str, owner: &str, reason: &str, lease: u64| {
         let hold = Request::begin(RequestId::new(id).expect("an id"), owner).reason(reason);
-        gateway.reconciler.controller().request(&hold.lease(Duration::from_secs(lease)));
+        gateway.reconciler.controller().request(&hold.lease(Duration::from_secs(lease))).expect("a hold");
     };
     look();
     hold("upgrade-42", "deploy-bot", "upgrade to 1.4", 600);

@@ -17,11 +17,11 @@ fn ops() -> RequestId {
     RequestId::new("ops").unwrap()
 }
 
-fn enter(controller: &Controller) -> Outcome {
+fn enter(controller: &Controller) -> Result<Outcome, Denied> {
     controller.request(&Request::begin(ops(), "ops"))
 }
 
-fn exit(controller: &Controller) -> Outcome {
+fn exit(controller: &Controller) -> Result<Outcome, Denied> {
     controller.request(&Request::withdraw(ops(), "ops"))
 }
 
@@ -50,7 +50,7 @@ fn entering_flips_the_state_and_tells_the_live_count() {
             *heard.lock().unwrap() = Some((reading.state, reading.in_flight));
         }
     });
-    assert_eq!(enter(&controller), Outcome::Held);
+    assert_eq!(enter(&controller), Ok(Outcome::Held));
     assert_eq!(controller.state(), DrainState::ExternalDraining);
     assert_eq!(*told.lock().unwrap(), Some((DrainState::ExternalDraining, 1)));
 }
@@ -58,18 +58,18 @@ fn entering_flips_the_state_and_tells_the_live_count() {
 #[test]
 fn entering_twice_moves_once() {
     let (controller, _, moves) = observed();
-    enter(&controller);
-    enter(&controller);
+    enter(&controller).unwrap();
+    enter(&controller).unwrap();
     assert_eq!(*moves.lock().unwrap(), [Event::BeginDrain]);
 }
 
 #[test]
 fn exiting_runs_again_and_exiting_without_a_drain_does_nothing() {
     let (controller, _, moves) = observed();
-    exit(&controller);
+    exit(&controller).unwrap();
     assert!(moves.lock().unwrap().is_empty());
-    enter(&controller);
-    exit(&controller);
+    enter(&controller).unwrap();
+    exit(&controller).unwrap();
     assert_eq!(controller.state(), DrainState::Running);
     assert_eq!(*moves.lock().unwrap(), [Event::BeginDrain, Event::EndDrain]);
 }
@@ -78,19 +78,19 @@ fn exiting_runs_again_and_exiting_without_a_drain_does_nothing() {
 fn exiting_during_a_shutdown_does_not_bring_back_running() {
     let (controller, _, _) = observed();
     let _turn = controller.gate().admit().unwrap();
-    enter(&controller);
+    enter(&controller).unwrap();
     controller.begin_shutdown(Duration::from_secs(60)).unwrap();
-    exit(&controller);
+    assert_eq!(exit(&controller), Err(Denied::ShuttingDown));
     assert_eq!(controller.state(), DrainState::ShutdownDraining);
-    assert_eq!(enter(&controller), Outcome::Refused(Denied::ShuttingDown));
+    assert_eq!(enter(&controller), Err(Denied::ShuttingDown));
 }
 
 #[test]
 fn exiting_after_the_stop_does_not_bring_back_running() {
     let (controller, _, _) = observed();
-    enter(&controller);
+    enter(&controller).unwrap();
     controller.begin_shutdown(Duration::from_secs(60)).unwrap();
-    exit(&controller);
+    assert_eq!(exit(&controller), Err(Denied::ShuttingDown));
     controller.settle();
     assert_eq!(controller.state(), DrainState::Stopped);
     assert_eq!(controller.begin_shutdown(Duration::ZERO), Err(Denial::StoppedIsFinal));
@@ -99,9 +99,9 @@ fn exiting_after_the_stop_does_not_bring_back_running() {
 #[test]
 fn a_hold_that_takes_over_from_another_leaves_the_gate_closed_throughout() {
     let (controller, _, moves) = observed();
-    enter(&controller);
-    controller.request(&Request::begin(RequestId::new("next").unwrap(), "next"));
-    exit(&controller);
+    enter(&controller).unwrap();
+    controller.request(&Request::begin(RequestId::new("next").unwrap(), "next")).unwrap();
+    exit(&controller).unwrap();
     assert_eq!(controller.state(), DrainState::ExternalDraining);
     assert_eq!(*moves.lock().unwrap(), [Event::BeginDrain]);
 }
@@ -109,7 +109,7 @@ fn a_hold_that_takes_over_from_another_leaves_the_gate_closed_throughout() {
 #[test]
 fn a_lease_that_runs_out_reopens_the_gate() {
     let (controller, clock, moves) = observed();
-    enter(&controller);
+    enter(&controller).unwrap();
     clock.advance(Duration::from_secs(3600));
     controller.settle();
     assert_eq!(controller.state(), DrainState::Running);
@@ -184,7 +184,7 @@ fn forced_as_a_turn_ends(force: impl FnOnce(&Controller, &Clock)) {
 #[test]
 fn a_forced_stop_tells_its_observers_the_number_that_it_reports_even_if_work_ends_meanwhile() {
     forced_as_a_turn_ends(|controller, _| {
-        controller.force_stop();
+        let _ = controller.force_stop();
     });
 }
 
@@ -230,11 +230,11 @@ fn an_observer_may_call_the_controller_and_everything_is_told_once_and_in_order(
         if let Change::Moved { event, .. } = change {
             log.lock().unwrap().push(*event);
             if *event == Event::BeginDrain {
-                exit(&handle);
+                exit(&handle).unwrap();
             }
         }
     });
-    enter(&controller);
+    enter(&controller).unwrap();
     assert_eq!(*heard.lock().unwrap(), [Event::BeginDrain, Event::EndDrain]);
 }
 
@@ -242,7 +242,7 @@ fn an_observer_may_call_the_controller_and_everything_is_told_once_and_in_order(
 fn a_shutdown_takes_in_the_holds_and_owes_them_nothing_any_more() {
     let (controller, _, _) = observed();
     let _turn = controller.gate().admit().unwrap();
-    enter(&controller);
+    enter(&controller).unwrap();
     controller.begin_shutdown(Duration::from_secs(60)).unwrap();
     assert_eq!(controller.holds(), [], "S3: the shutdown wins over every hold");
 }
@@ -250,10 +250,10 @@ fn a_shutdown_takes_in_the_holds_and_owes_them_nothing_any_more() {
 #[test]
 fn the_controller_says_who_holds_the_gate_and_whether_a_shutdown_is_to_notify_nobody() {
     let controller = Controller::new();
-    enter(&controller);
+    enter(&controller).unwrap();
     let names: Vec<_> = controller.holds().into_iter().map(|hold| hold.id).collect();
     assert_eq!((names, controller.suppresses_notification()), (vec![ops()], false));
-    controller.request(&Request::begin(RequestId::new("quiet").unwrap(), "ops").suppress_notification(true));
+    controller.request(&Request::begin(RequestId::new("quiet").unwrap(), "ops").suppress_notification(true)).unwrap();
     assert!(controller.suppresses_notification(), "one of the holds asks for it");
 }
 
@@ -325,7 +325,7 @@ fn a_change_tells_the_gate_right_after_it_even_if_what_it_tells_of_has_left_sinc
     let heard = Arc::clone(&readings);
     controller.observe(move |change| heard.lock().unwrap().push(change.reading()));
 
-    enter(&controller);
+    enter(&controller).unwrap();
     assert_eq!(controller.force_stop().abandoned, Abandoned { in_flight: 2, internal: 1 });
     assert_eq!(controller.gate().reading().total(), 1, "all but the stuck turn have left since");
     let told: Vec<_> = readings.lock().unwrap().iter().map(|reading| reading.map(standing)).collect();

@@ -54,8 +54,8 @@ fn every_decision_is_an_event_and_those_that_somebody_ought_to_look_at_are_warni
         events::observe(&controller);
         let _turn = controller.gate().admit().unwrap().into_owned();
         let id = RequestId::new("upgrade").unwrap();
-        controller.request(&Request::begin(id.clone(), "ops"));
-        controller.request(&Request::override_hold(id, "chief"));
+        controller.request(&Request::begin(id.clone(), "ops")).unwrap();
+        controller.request(&Request::override_hold(id, "chief")).unwrap();
         controller.begin_shutdown(Duration::ZERO).unwrap();
     });
     let lines = lines.0.lock().unwrap();

@@ -106,10 +106,10 @@ fn only_a_commit_that_came_by_a_file_is_said_to_have_lost_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let gateway = start(&Home::at(folder.path()), Clock::manual());
     let (controller, id) = (gateway.controller(), RequestId::new("upgrade").expect("a request id"));
-    assert_eq!(controller.request(&Request::begin(id.clone(), "ops")), Outcome::Held);
+    assert_eq!(controller.request(&Request::begin(id.clone(), "ops")), Ok(Outcome::Held));
     let generation = gateway.gate().reading().generation;
     let commit = Request::commit(id, "ops", controller.incarnation().clone(), generation);
-    assert_eq!((commit.source, controller.request(&commit)), (Source::Process, Outcome::Committed));
+    assert_eq!((commit.source, controller.request(&commit)), (Source::Process, Ok(Outcome::Committed)));
     assert_eq!(gateway.snapshot().drain.ignored, []);
 }
 

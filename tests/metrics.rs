@@ -156,7 +156,7 @@ fn a_drain_is_counted_from_its_begin_to_its_forced_end_and_no_name_from_outside_
     let controller = reconciler.controller();
     let turn = controller.gate().admit().unwrap().into_owned().labelled("turn", "private-label");
     let id = RequestId::new("private-id").unwrap();
-    controller.request(&Request::begin(id.clone(), "private-owner").reason("private-reason"));
+    controller.request(&Request::begin(id.clone(), "private-owner").reason("private-reason")).unwrap();
     metrics.record();
     assert_eq!(kept.value("drain_state{state=external_draining}"), Some(1.0));
     assert_eq!(kept.value("drain_state{state=running}"), Some(0.0));
@@ -164,14 +164,14 @@ fn a_drain_is_counted_from_its_begin_to_its_forced_end_and_no_name_from_outside_
     assert_eq!(kept.value("drain_holds{}"), Some(1.0));
     assert!((3500.0..=3600.0).contains(&from_now("lease_expiry")), "{}", from_now("lease_expiry"));
     assert!((-60.0..=0.0).contains(&from_now("began")) && timestamp("last_progress") >= timestamp("began"));
-    controller.request(&Request::withdraw(id, "private-owner"));
+    controller.request(&Request::withdraw(id, "private-owner")).unwrap();
     kept.counted_once("drain_hold_events_total{event=withdrawn}");
     kept.counted_once("drain_duration_seconds{outcome=reopened}");
 
     controller.begin_shutdown(Duration::from_secs(7200)).unwrap();
     metrics.record();
     assert!((7100.0..=7200.0).contains(&from_now("deadline")), "{}", from_now("deadline"));
-    controller.force_stop();
+    let _ = controller.force_stop();
     kept.counted_once("drain_forced_total{}");
     kept.counted_once("drain_abandoned_total{}");
     kept.counted_once("drain_transitions_total{cause=stop,from=shutdown_draining,to=stopped}");
@@ -267,7 +267,7 @@ fn the_tower_layer_counts_who_asked_the_gate_and_what_came_of_it() {
         let controller = Controller::new();
         let mut service = DrainLayer::new(controller.gate().clone()).layer(Done);
         drop(service.call(axum::http::Request::new(())));
-        controller.request(&Request::begin(RequestId::new("upgrade").unwrap(), "ops"));
+        controller.request(&Request::begin(RequestId::new("upgrade").unwrap(), "ops")).unwrap();
         drop(service.call(axum::http::Request::new(())));
         drop(service.call(axum::http::Request::new(())));
     });

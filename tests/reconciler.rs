@@ -4,7 +4,7 @@ mod published;
 
 use gateway_drain::control::{Epoch, LockError};
 use gateway_drain::controller::{Change, Settings};
-use gateway_drain::hold::{Denied, Ending, Incarnation, Outcome};
+use gateway_drain::hold::{Denied, Ending, Incarnation, LeasePolicy, Outcome};
 use gateway_drain::reconciler::{Options, StartError};
 use gateway_drain::status::GatewayState;
 use gateway_drain::{Channel, Clock, DrainState, Home, Reconciler, Refusal, Request, RequestId, Snapshot};
@@ -537,4 +537,27 @@ fn a_lease_ends_when_it_is_over_and_not_at_the_next_tick() {
     let gateway = Reconciler::start(place.home().clone(), options).unwrap();
     place.ask(&gateway, &marker().lease(Duration::from_secs(1)));
     until(place.home(), "running", |s| s.gateway_state == GatewayState::Running);
+}
+
+#[test]
+fn options_that_no_gateway_can_run_with_are_named_before_anything_is_touched() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    let leases = |default, max| Settings {
+        leases: LeasePolicy { default, max, ..LeasePolicy::default() },
+        ..Settings::default()
+    };
+    let short = Duration::from_micros(999);
+    for (named, options) in [
+        ("`tick`", Options { tick: Duration::ZERO, ..Options::default() }),
+        ("`tick`", Options { tick: short, ..Options::default() }),
+        ("`disk_timeout`", Options { disk_timeout: Duration::ZERO, ..Options::default() }),
+        ("`refresh`", Options { refresh: short, ..Options::default() }),
+        ("`leases.max`", Options { settings: leases(Duration::ZERO, Duration::ZERO), ..Options::default() }),
+        ("`leases.default`", Options { settings: leases(day * 2, day), ..Options::default() }),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = Reconciler::start(Home::at(folder.path()), options).expect_err(named);
+        assert!(refused.to_string().contains(named), "{refused}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{named}");
+    }
 }

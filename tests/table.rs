@@ -229,17 +229,17 @@ impl Gateway for Driven {
 
     fn take(&mut self, event: Event, expected: Answer) -> Result<(), String> {
         let id = || RequestId::new("table").expect("a sound name");
-        let denied = Outcome::Refused(Denied::ShuttingDown);
+        let denied = Err(Denied::ShuttingDown);
         let (got, as_expected) = match event {
             BeginDrain => {
                 let outcome = self.controller.request(&Request::begin(id(), "test"));
-                let expected = if matches!(expected, Wins | Final) { denied } else { Outcome::Held };
+                let expected = if matches!(expected, Wins | Final) { denied } else { Ok(Outcome::Held) };
                 (format!("{outcome:?}"), outcome == expected)
             }
             EndDrain => {
                 let outcome = self.controller.request(&Request::withdraw(id(), "test"));
                 let expected =
-                    if matches!(expected, Wins | Final) { denied } else { Outcome::Ended(Ending::Withdrawn) };
+                    if matches!(expected, Wins | Final) { denied } else { Ok(Outcome::Ended(Ending::Withdrawn)) };
                 (format!("{outcome:?}"), outcome == expected)
             }
             BeginShutdown => {

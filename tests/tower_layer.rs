@@ -63,7 +63,7 @@ fn eventually(what: &str, check: impl Fn() -> bool) {
 
 fn begin(controller: &Controller) {
     let request = gateway_drain::Request::begin(RequestId::new("upgrade").unwrap(), "ops").reason("a private reason");
-    assert_eq!(controller.request(&request), Outcome::Held);
+    assert_eq!(controller.request(&request), Ok(Outcome::Held));
 }
 
 /// A route whose response streams what the test sends, and ends when the test lets go.

@@ -44,17 +44,17 @@ fn act(seeded: &mut Seeded, controller: &Controller, clock: &Clock) {
     match seeded.below(12) {
         0..4 => {
             let delay = Duration::from_millis([0, 0, 0, 40][usize::from(seeded.below(4) == 3) * 3]);
-            controller.request(&Request::begin(hold, owner).lease(Duration::from_secs(2)).unready_delay(delay));
+            _ = controller.request(&Request::begin(hold, owner).lease(Duration::from_secs(2)).unready_delay(delay));
         }
         4..6 => {
             let incarnation = controller.incarnation().clone();
-            controller.request(&Request::commit(hold, owner, incarnation, reading.generation));
+            _ = controller.request(&Request::commit(hold, owner, incarnation, reading.generation));
         }
         6..9 => {
             let request = Request::withdraw(hold.clone(), owner);
-            controller.request(&token().into_iter().fold(request, Request::token));
+            _ = controller.request(&token().into_iter().fold(request, Request::token));
         }
-        9 => drop(controller.request(&Request::override_hold(hold, "root"))),
+        9 => _ = controller.request(&Request::override_hold(hold, "root")),
         10 => {
             clock.advance(Duration::from_millis(seeded.below(1500)));
             controller.settle();
@@ -100,7 +100,7 @@ fn the_trace_of_a_controller_under_threads_conforms_for_every_seed() {
                 });
             }
         });
-        controller.force_stop();
+        let _ = controller.force_stop();
         assert_eq!(trace.error(), None);
         let text = std::fs::read_to_string(&path).unwrap();
         drains += text.matches("\"begin_drain\"").count();
@@ -155,7 +155,7 @@ fn the_trace_of_a_gateway_with_a_home_conforms_across_restarts_under_holds_and_c
         }
         if process % 4 == 3 {
             gateway.controller().begin_shutdown(Duration::ZERO).unwrap();
-            gateway.controller().stopped().wait();
+            let _ = gateway.controller().stopped().wait();
         }
         // Otherwise it goes as a process that dies: nothing is withdrawn, and the next one takes over.
         drop(gateway);
@@ -173,13 +173,13 @@ fn a_trace_that_begins_in_mid_drain_begins_with_what_is_there() {
     let path = folder.path().join("trace.jsonl");
     let controller = Controller::new();
     let turn = controller.gate().admit().unwrap();
-    controller.request(&Request::begin(id(1), "ann"));
+    controller.request(&Request::begin(id(1), "ann")).unwrap();
     let trace = Trace::append(&path).unwrap();
     trace.attach(&controller);
     trace.attach(&Controller::new());
     drop(turn);
     trace.reading(controller.gate());
-    controller.request(&Request::withdraw(id(1), "ann"));
+    controller.request(&Request::withdraw(id(1), "ann")).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
     assert_eq!((&first["state"], &first["in_flight"]), (&"external_draining".into(), &1.into()));
@@ -223,7 +223,7 @@ fn what_can_not_be_written_stops_the_trace_and_not_the_gateway() {
     let trace = Trace::to(Full, Some(Incarnation::fresh()));
     let controller = Controller::new();
     trace.attach(&controller);
-    controller.request(&Request::begin(id(1), "ann"));
+    controller.request(&Request::begin(id(1), "ann")).unwrap();
     assert_eq!(controller.state(), DrainState::ExternalDraining);
     assert!(trace.error().is_some());
 }
@@ -235,7 +235,7 @@ fn a_trace_is_checked_through_a_pipe_while_its_gateway_runs() {
     let trace = Trace::to(writer, None);
     let controller = Controller::new();
     trace.attach(&controller);
-    controller.request(&Request::begin(id(1), "ann"));
+    controller.request(&Request::begin(id(1), "ann")).unwrap();
     assert!(!checking.is_finished(), "it waits for more");
     drop((trace, controller));
     let report = checking.join().unwrap();

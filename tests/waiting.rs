@@ -9,12 +9,12 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 fn begin(controller: &Controller) -> gateway_drain::gate::Generation {
-    controller.request(&Request::begin(RequestId::new("ops").unwrap(), "ops"));
+    controller.request(&Request::begin(RequestId::new("ops").unwrap(), "ops")).unwrap();
     controller.gate().reading().generation
 }
 
 fn end(controller: &Controller) {
-    controller.request(&Request::withdraw(RequestId::new("ops").unwrap(), "ops"));
+    controller.request(&Request::withdraw(RequestId::new("ops").unwrap(), "ops")).unwrap();
 }
 
 #[derive(Default)]

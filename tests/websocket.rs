@@ -40,7 +40,7 @@ async fn a_chat_goes_on_while_the_gateway_drains_and_is_in_flight_until_it_close
     let url = format!("ws://{}/chat", serve(&controller).await);
     let (mut chat, _) = tokio_tungstenite::connect_async(&url).await.unwrap();
 
-    controller.request(&Request::begin(RequestId::new("upgrade").unwrap(), "ops"));
+    controller.request(&Request::begin(RequestId::new("upgrade").unwrap(), "ops")).unwrap();
     for text in ["one", "two", "three"] {
         chat.send(tungstenite::Message::text(text)).await.unwrap();
         assert_eq!(chat.next().await.unwrap().unwrap().into_text().unwrap(), text, "the chat was cut off");

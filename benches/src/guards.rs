@@ -64,7 +64,7 @@ fn guard<T: Send + Sync + 'static, G>(
 pub fn all() -> Vec<Guard> {
     let gate = || Controller::new().gate().clone();
     let closed = Controller::new();
-    closed.request(&Request::begin(RequestId::new("bench").expect("a valid name"), "bench"));
+    closed.request(&Request::begin(RequestId::new("bench").expect("a valid name"), "bench")).expect("a hold");
     vec![
         guard(FLOOR, Kind::Floor, "no state, no waiting", AtomicU64::new(0), |count| {
             count.fetch_add(1, Ordering::Relaxed);

@@ -54,7 +54,7 @@ impl std::error::Error for WaitError {}
 ///
 /// let controller = Controller::new();
 /// let turn = controller.gate().admit()?;
-/// controller.request(&Request::begin(RequestId::new("upgrade")?, "ops"));
+/// controller.request(&Request::begin(RequestId::new("upgrade")?, "ops"))?;
 ///
 /// let gate = controller.gate();
 /// let generation = gate.reading().generation;

@@ -256,3 +256,16 @@ pub enum Outcome {
     /// The request had no effect.
     Refused(Denied),
 }
+
+impl Outcome {
+    /// For code that goes on with `?`: what was refused is an error.
+    ///
+    /// # Errors
+    /// Why the request was refused.
+    pub fn granted(self) -> Result<Self, Denied> {
+        match self {
+            Self::Refused(why) => Err(why),
+            granted => Ok(granted),
+        }
+    }
+}

@@ -68,14 +68,14 @@ impl Gateway for Controlled {
 
     fn begin(&self, holder: Holder) {
         let request = Request::begin(Self::id(holder), holder.as_str()).lease(LEASE);
-        self.controller.request(&request);
+        let _ = self.controller.request(&request);
         self.requests.lock().unwrap().push((request, *self.wall.lock().unwrap()));
     }
 
     fn end(&self, holder: Holder) {
         let request = Request::withdraw(Self::id(holder), holder.as_str());
         let token = self.token.lock().unwrap().clone();
-        self.controller.request(&match token {
+        let _ = self.controller.request(&match token {
             Some(token) => request.token(token),
             None => request,
         });
@@ -91,7 +91,7 @@ impl Gateway for Controlled {
     }
 
     fn force_stop(&self) {
-        self.controller.force_stop();
+        let _ = self.controller.force_stop();
     }
 
     fn waiter(&self) -> Waiter<'_> {
@@ -102,7 +102,7 @@ impl Gateway for Controlled {
         let generation = self.controller.gate().reading().generation;
         let incarnation = self.controller.incarnation().clone();
         let request = Request::commit(Self::id(holder), holder.as_str(), incarnation, generation);
-        let granted = self.controller.request(&request) == Outcome::Committed;
+        let granted = self.controller.request(&request) == Ok(Outcome::Committed);
         *self.token.lock().unwrap() = request.nonce.filter(|_| granted);
         granted
     }
@@ -120,7 +120,7 @@ impl Gateway for Controlled {
         for (request, made_at) in self.requests.lock().unwrap().iter() {
             let mut seen_again = request.clone();
             seen_again.age = u64::try_from(*wall - made_at).ok().map(Duration::from_secs);
-            self.controller.request(&seen_again);
+            let _ = self.controller.request(&seen_again);
         }
     }
 }

@@ -146,7 +146,7 @@ impl Gateway for Reconciled {
     }
 
     fn force_stop(&self) {
-        self.reconciler.controller().force_stop();
+        let _ = self.reconciler.controller().force_stop();
     }
 
     fn waiter(&self) -> Waiter<'_> {

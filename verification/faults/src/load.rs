@@ -268,7 +268,7 @@ pub fn million() -> Result<(), Box<dyn Error>> {
     let outcome = controller.request(&Request::begin(RequestId::random(), "ops"));
     let closing = began.elapsed();
     let reading = gate.reading();
-    if outcome != Outcome::Held || reading.in_flight != PERMITS || gate.admit().err() != Some(Refusal::Draining) {
+    if outcome != Ok(Outcome::Held) || reading.in_flight != PERMITS || gate.admit().err() != Some(Refusal::Draining) {
         println!("fault after the begin: {outcome:?}, {reading:?}");
     }
     let drained = gate.drained(reading.generation);

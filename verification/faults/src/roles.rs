@@ -84,7 +84,7 @@ pub fn gateway(home: &Path, evidence: &Path, tick: Duration, workers: u64) -> Re
             "unready" => println!("unready {}", reconciler.unready().join("; ")),
             "shutdown" => {
                 reconciler.controller().begin_shutdown(Duration::from_secs(5))?;
-                reconciler.controller().stopped().wait();
+                let _ = reconciler.controller().stopped().wait();
                 break;
             }
             other => return Err(format!("no such command: {other}").into()),

@@ -79,7 +79,7 @@ where
 
 fn closed() -> Controller {
     let controller = Controller::new();
-    controller.request(&Request::begin(RequestId::new("count").expect("a valid name"), "counter"));
+    controller.request(&Request::begin(RequestId::new("count").expect("a valid name"), "counter")).expect("a hold");
     controller
 }
 

@@ -23,7 +23,7 @@ fn a_cancel_racing_a_shutdown_never_reopens_for_good() {
     explore("shutdown::a_cancel_racing_a_shutdown_never_reopens_for_good", |seen| {
         let controller = controller();
         let turn = controller.gate().admit().expect("a new gate admits").into_owned();
-        controller.request(&Request::begin(id("upgrade"), "ops"));
+        assert_eq!(controller.request(&Request::begin(id("upgrade"), "ops")), Ok(Outcome::Held));
         let cancel = thread::spawn({
             let controller = controller.clone();
             move || controller.request(&Request::withdraw(id("upgrade"), "ops"))
@@ -31,8 +31,8 @@ fn a_cancel_racing_a_shutdown_never_reopens_for_good() {
         assert_eq!(controller.begin_shutdown(NEVER), Ok(()));
         assert_eq!(controller.state(), DrainState::ShutdownDraining, "S3: the shutdown has begun");
         match cancel.join().expect("the cancel ends") {
-            Outcome::Ended(Ending::Withdrawn) => seen.note("cancelled first"),
-            Outcome::Refused(Denied::ShuttingDown) => seen.note("shut down first"),
+            Ok(Outcome::Ended(Ending::Withdrawn)) => seen.note("cancelled first"),
+            Err(Denied::ShuttingDown) => seen.note("shut down first"),
             other => panic!("the cancel is answered with what happened, not {other:?}"),
         }
         assert_eq!(controller.state(), DrainState::ShutdownDraining, "S3: a shutdown wins over a cancel");

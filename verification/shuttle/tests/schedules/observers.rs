@@ -57,10 +57,10 @@ fn every_observer_is_told_everything_in_the_same_order() {
                 let controller = controller.clone();
                 thread::spawn(move || {
                     let id = RequestId::new(format!("upgrade-{number}")).expect("a sound name");
-                    assert_eq!(controller.request(&Request::begin(id.clone(), "ops")), Outcome::Held);
+                    assert_eq!(controller.request(&Request::begin(id.clone(), "ops")), Ok(Outcome::Held));
                     assert!(controller.gate().admit().is_err(), "G1: held, and so closed");
                     let withdrawn = controller.request(&Request::withdraw(id, "ops"));
-                    assert_eq!(withdrawn, Outcome::Ended(Ending::Withdrawn), "H2: nobody else has ended it");
+                    assert_eq!(withdrawn, Ok(Outcome::Ended(Ending::Withdrawn)), "H2: nobody else has ended it");
                 })
             })
             .collect();
