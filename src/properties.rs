@@ -79,12 +79,16 @@ properties! {
     C4 Channel "no content, kind, size or permission of a file makes a read fail, hang or open the gate",
     C5 Channel "a gateway that starts under a live hold admits nothing",
     C6 Channel "an acknowledgement is from the gateway, for this request and this incarnation",
-    E1 EndToEnd "from a granted commit until its hold ends no turn is in flight, whatever happens to others meanwhile",
+    C7 Channel "nobody's write ends, hides or takes over another's live hold",
+    C8 Channel "a status that lies in the home is true as of its own time, or is not there",
+    E1 EndToEnd "from a granted commit until its own withdrawal, an override or a new epoch no turn is in flight",
     E2 EndToEnd "a dead or unreachable gateway is never reported drained",
+    E3 EndToEnd "a granted commit can be ended by its owner as long as the owner's disk lives",
     L1 Liveness "a shutdown ends in stopped",
     L2 Liveness "when the last hold ends, the gateway runs again unless it is shutting down",
     L3 Liveness "from every state stopped can be reached",
     L4 Liveness "a stuck turn can't hold a shutdown past its deadline",
+    L5 Liveness "between a signal, a deadline or a marker and its effect stands no code of the application and no reader of its logs",
 }
 
 impl PropertyId {
@@ -109,6 +113,15 @@ impl PropertyId {
 impl fmt::Display for PropertyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
+    }
+}
+
+impl Property {
+    /// Whether calls on the gateway alone can show that it is broken. What concerns files, other processes or the code around
+    /// the gateway is shown by other means.
+    #[must_use]
+    pub const fn shows_in_calls(&self) -> bool {
+        !matches!(self.kind, Kind::Channel | Kind::EndToEnd) && !matches!(self.id, PropertyId::L5)
     }
 }
 

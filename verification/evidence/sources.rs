@@ -1,7 +1,7 @@
 //! What the checks say of themselves that this package can't link: read from their sources, and of the faults from the page
 //! that they are compared with in every run.
 
-use gateway_drain::properties::{Kind, PROPERTIES};
+use gateway_drain::properties::PROPERTIES;
 use std::fs;
 use std::path::Path;
 
@@ -57,7 +57,7 @@ pub fn faults(root: &Path) -> Vec<(String, usize)> {
 
 /// How many properties the conformance suite judges by, and the gateways of this crate that it judges.
 pub fn judged(root: &Path) -> (usize, Vec<String>) {
-    let properties = PROPERTIES.iter().filter(|property| !matches!(property.kind, Kind::Channel | Kind::EndToEnd));
+    let properties = PROPERTIES.iter().filter(|property| property.shows_in_calls());
     (properties.count(), gateways(&read(root, "tests/conformance.rs")))
 }
 

@@ -42,7 +42,7 @@ const GOLDEN: (&str, &str) = ("tests/table.rs", "the_table_says_of_each_pair_wha
 const BY_FILES: (&str, &str) =
     ("verification/properties/tests/channel.rs", "the_gateway_follows_its_files_as_the_model_says");
 
-const BESIDE: [Beside; 29] = [
+const BESIDE: &[Beside] = &[
     beside(
         "S1",
         &[GOLDEN, ("tests/illegal_transitions.rs", "illegal_calls_do_not_compile")],
@@ -146,6 +146,12 @@ const BESIDE: [Beside; 29] = [
         "",
     ),
     beside("C6", &[("tests/live_gateway.rs", "a_drain_over_http_is_answered_with_what_the_gateway_acknowledged")], ""),
+    beside("C7", &[("tests/holds.rs", "nobody_withdraws_renews_or_commits_another_s_hold")], ""),
+    beside(
+        "C8",
+        &[("tests/hostile_channel.rs", "a_status_that_is_taken_away_or_replaced_is_published_again")],
+        "a disk that can be written no more: what was published last stands there",
+    ),
     beside(
         "E1",
         &[(
@@ -158,6 +164,11 @@ const BESIDE: [Beside; 29] = [
         "E2",
         &[("tests/home_lock.rs", "a_dead_gateway_is_never_said_to_live_while_its_successor_takes_the_lock")],
         "a start that locks, writes its name and dies inside the lock's own change from shared to exclusive",
+    ),
+    beside(
+        "E3",
+        &[("tests/two_controllers.rs", "a_committed_hold_outlasts_a_restart_and_still_ends_with_its_token")],
+        "",
     ),
     beside(
         "L1",
@@ -177,6 +188,11 @@ const BESIDE: [Beside; 29] = [
             "a_shutdown_past_its_deadline_interrupts_the_turn_and_says_that_it_did_not_finish",
         )],
         "",
+    ),
+    beside(
+        "L5",
+        &[("src/reconciler.rs", "a_disk_that_hangs_holds_up_neither_the_deadline_of_a_shutdown_nor_its_grace")],
+        "an observer, a description or a trace of the application that blocks",
     ),
 ];
 

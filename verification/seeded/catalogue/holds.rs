@@ -27,7 +27,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "anybody-withdraws",
-        breaks: &["H2"],
+        breaks: &["H2", "C7"],
         bug: "Anybody withdraws a hold. In the field: the latent defect of the shared drain, a cancel removed another controller's.",
         file: "hold.rs",
         within: "Some(hold) if hold.owner != request.owner => (Outcome::Refused(Denied::NotYours), None)",
@@ -259,7 +259,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "anybody-renews",
-        breaks: &["H2"],
+        breaks: &["H2", "C7"],
         bug: "Anybody renews a hold and takes it over. In the field: the latent defect of the shared drain, a second begin overwrote the first.",
         file: "hold.rs",
         within: "if hold.owner != request.owner {
@@ -399,7 +399,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "commit-without-a-token",
-        breaks: &["H4"],
+        breaks: &["H4", "E3"],
         bug: "What bears no token is taken over as committed.",
         file: "hold.rs",
         within: "let Some(token) = request.nonce.clone() else { return };",

@@ -97,7 +97,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "restart-grants-what-was-refused",
-        breaks: &["S2", "E1"],
+        breaks: &["S2", "E1", "E3"],
         bug: "A commit that was refused is granted after a restart.",
         file: "status.rs",
         within: "self.refused(hold)",
@@ -159,7 +159,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lost-status-stands",
-        breaks: &["S6", "C6"],
+        breaks: &["S6", "C6", "C8"],
         bug: "A status that was taken away or written over counts as published. In the field: the latent defect of the stale status, a missing status stayed wrong for the rest of the drain.",
         file: "status.rs",
         within: "self.there() == Some(written)",
@@ -253,7 +253,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "slow-disk-holds-up-a-shutdown",
-        breaks: &["L4", "L1"],
+        breaks: &["L4", "L1", "L5"],
         bug: "A disk that hangs holds up a shutdown's deadline. In the field: #66892, #93711, a frozen loop pinned the restart for 26 h.",
         file: "reconciler.rs",
         within: "shared.controller.state() == DrainState::ShutdownDraining",
@@ -303,7 +303,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "slow-publication-is-made",
-        breaks: &["S6", "C6"],
+        breaks: &["S6", "C6", "C8"],
         bug: "A publication that takes too long counts as made.",
         file: "reconciler.rs",
         within: "outcome.unwrap_or_else(|why| Err(io::Error::other(why.to_string())))",
@@ -353,7 +353,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "queues-behind-what-hangs",
-        breaks: &["C4", "L4"],
+        breaks: &["C4", "L4", "L5"],
         bug: "Work is sent after work that hangs, and waited for again.",
         file: "reconciler/bounded.rs",
         within: "overdue.try_recv() == Err(TryRecvError::Empty)",
