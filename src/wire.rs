@@ -51,7 +51,7 @@ pub(crate) struct Field {
 
 const SETTING: &[Verb] = &[Verb::Drain, Verb::Renew];
 
-pub(crate) const FIELDS: [Field; 10] = [
+pub(crate) const FIELDS: [Field; 11] = [
     Field {
         name: "action",
         kind: "string",
@@ -114,6 +114,13 @@ pub(crate) const FIELDS: [Field; 10] = [
         verbs: &[Verb::Commit],
         what: "the drain that the commit has seen",
         of: |_, request| json!(request.generation),
+    },
+    Field {
+        name: "nonce",
+        kind: "string",
+        verbs: &[Verb::Drain, Verb::Renew, Verb::Commit],
+        what: "a name for this write, new each time; of a commit, it is the token",
+        of: |_, request| json!(request.nonce),
     },
     Field {
         name: "token",
@@ -192,6 +199,15 @@ pub(crate) struct GatewayAnswer {
 #[cfg(all(test, feature = "client"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_write_names_its_own_nonce_so_that_one_whose_answer_is_lost_can_be_asked_for_again() {
+        let commit = Request { nonce: Some(Nonce::from("n".to_owned())), ..Request::begin(RequestId::marker(), "ops") };
+        for verb in [Verb::Drain, Verb::Renew, Verb::Commit] {
+            assert_eq!(body(verb, &commit)["nonce"], "n");
+        }
+        assert!(body(Verb::Cancel, &commit).get("nonce").is_none());
+    }
 
     #[test]
     fn the_marker_is_meant_by_naming_no_hold() {

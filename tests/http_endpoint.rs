@@ -132,6 +132,40 @@ fn a_hold_of_its_own_is_begun_committed_and_cancelled_with_its_token() {
 }
 
 #[test]
+fn a_commit_that_names_its_token_can_be_asked_for_again_and_a_nonce_that_can_be_guessed_is_refused() {
+    both(|place, gateway, server| {
+        let begun = begin(server, "token-a", "upgrade").json();
+        gateway.until(|status| status.drain.drained);
+        let commit = |nonce: &str| {
+            let (incarnation, generation) = (&begun["gateway"]["incarnation"], &begun["gateway"]["generation"]);
+            let body = json!({"action": "commit", "request_id": "upgrade", "nonce": nonce, "incarnation": incarnation, "generation": generation});
+            server.drain("token-a", &body.to_string())
+        };
+        assert_eq!(commit("short").error(), (400, "bad_request".into()), "{place:?}");
+        let token = "a-name-of-thirty-two-characters.";
+        for _ in 0..2 {
+            let committed = commit(token);
+            assert_eq!(
+                (committed.code, &committed.json()["nonce"]),
+                (200, &json!(token)),
+                "{place:?} {}",
+                committed.body
+            );
+        }
+    });
+}
+
+#[test]
+fn a_renewal_that_names_no_lease_keeps_the_one_that_the_hold_was_begun_with() {
+    both(|place, _, server| {
+        server.drain("token-a", &json!({"action": "drain", "request_id": "upgrade", "lease_seconds": 60}).to_string());
+        let renewed = server.drain("token-a", &json!({"action": "renew", "request_id": "upgrade"}).to_string()).json();
+        let left = renewed["lease_left_seconds"].as_f64().unwrap();
+        assert!((30.0..=60.0).contains(&left), "{place:?}: {renewed}");
+    });
+}
+
+#[test]
 fn somebody_elses_hold_can_be_read_and_neither_cancelled_renewed_committed_nor_overwritten() {
     both(|place, gateway, server| {
         begin(server, "token-a", "upgrade");

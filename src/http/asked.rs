@@ -11,6 +11,7 @@ use std::time::Duration;
 
 const MAX_REASON: usize = 1024;
 const MAX_NAME: usize = 128;
+const MIN_NONCE: usize = 16;
 
 /// A body that makes sense.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,7 @@ pub(super) struct Asked {
     pub(super) suppress_notification: bool,
     pub(super) incarnation: Option<Incarnation>,
     pub(super) token: Option<Nonce>,
+    nonce: Option<Nonce>,
     reason: String,
     lease: Option<Duration>,
     deadline: Option<Duration>,
@@ -75,6 +77,7 @@ impl Asked {
                 suppress_notification: fields.get("suppress_notification") == Some(&Value::Bool(true)),
                 incarnation: text(fields, "incarnation", MAX_NAME)?.map(Incarnation::from),
                 token: text(fields, "token", MAX_NAME)?.map(Nonce::from),
+                nonce: nonce(fields)?,
                 reason: text(fields, "reason", MAX_REASON)?.unwrap_or_default(),
                 lease: seconds(fields, "lease_seconds")?,
                 deadline: seconds(fields, "deadline_seconds")?,
@@ -111,6 +114,9 @@ impl Asked {
         request.suppress_notification = self.suppress_notification;
         request.incarnation.clone_from(&self.incarnation);
         request.token.clone_from(&self.token);
+        if self.nonce.is_some() {
+            request.nonce.clone_from(&self.nonce);
+        }
         Some(request)
     }
 }
@@ -121,6 +127,16 @@ fn text(fields: &Map<String, Value>, name: &str, limit: usize) -> Result<Option<
         Some(Value::String(text)) if text.len() <= limit => Ok(Some(text.clone())),
         Some(Value::String(_)) => Err(Problem::bad_request(format!("`{name}` is longer than {limit} bytes"))),
         Some(_) => Err(Problem::bad_request(format!("`{name}` is not a string"))),
+    }
+}
+
+/// A commit's is the token that ends it, so it is not to be guessed.
+fn nonce(fields: &Map<String, Value>) -> Result<Option<Nonce>, Problem> {
+    match text(fields, "nonce", MAX_NAME)? {
+        Some(nonce) if nonce.len() < MIN_NONCE => {
+            Err(Problem::bad_request(format!("`nonce` is shorter than {MIN_NONCE} bytes")))
+        }
+        nonce => Ok(nonce.map(Nonce::from)),
     }
 }
 

@@ -68,7 +68,10 @@ pub(super) async fn act(
         None => PATIENCE,
     };
     match (planned, asked.request(who)) {
-        (Plan::Write, Some(request)) => {
+        (Plan::Write, Some(mut request)) => {
+            if let (Verb::Renew, None, Found::Valid(lying)) = (asked.verb, request.lease, &seen.found) {
+                request.lease = lying.lease;
+            }
             own_epoch(published, seen.status.as_ref())?;
             write(published, writing, asked, &seen, request, wait, patience).await
         }
