@@ -23,7 +23,7 @@ pub use epoch::Epoch;
 pub use home::{Home, HomeLock, LockError};
 pub use request_file::Found;
 
-use crate::hold::{Action, Request, RequestId};
+use crate::hold::{Action, Request, RequestId, fields};
 use std::io;
 
 /// The controller's side of the files in a home: to begin a hold, to look, to take it away.
@@ -72,8 +72,9 @@ impl Channel {
     /// Writes a request into its file, whole or not at all (C1), readable by its owner alone.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] for anything but a `Begin` in the marker, which can say nothing else. Otherwise
-    /// what the file system says; what was there before is there still.
+    /// [`io::ErrorKind::InvalidInput`] for anything but a `Begin` in the marker, which can say nothing else, and for a
+    /// field that a gateway could not read as it is meant ([`fields::check`] names it). Otherwise what the file system
+    /// says. What was there before is there still.
     pub fn write(&self, request: &Request) -> io::Result<()> {
         self.write_dated(request).map(drop)
     }
@@ -84,6 +85,7 @@ impl Channel {
             let why = "the marker can only begin a hold; remove it to withdraw, and use a hold of its own to commit";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
+        fields::check(request).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
         let path = self.home.request_path(&request.id);
         if !request.id.is_marker() {
             write::own_folder(&self.home.holds_folder())?;

@@ -4,6 +4,7 @@
 //! [`Controller`](crate::Controller) asks a [`HoldSet`] whether the gate is to be closed, and moves the lifecycle
 //! accordingly (H1).
 
+pub mod fields;
 mod id;
 mod request;
 

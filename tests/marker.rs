@@ -96,7 +96,7 @@ fn a_reader_never_sees_it_torn_while_it_is_written_over_and_over() {
         let channel = channel.clone();
         std::thread::spawn(move || {
             for round in 0..200 {
-                channel.write(&begin("drain-control").reason("x".repeat(round * 50))).unwrap();
+                channel.write(&begin("drain-control").reason("x".repeat(round * 2))).unwrap();
             }
         })
     };

@@ -293,16 +293,6 @@ fn valid(content: &str) -> Request {
 }
 
 #[test]
-fn of_a_field_that_is_there_twice_the_last_one_counts() {
-    let content = r#"{"action": "commit", "principal": "ann", "action": "drain", "principal": "bob"}"#;
-    let request = valid(content);
-    assert_eq!((request.action, request.owner.as_str()), (Action::Begin, "bob"));
-    let content = r#"{"action": "drain", "action": 7}"#;
-    let found = meaning(content.as_bytes(), 0, SystemTime::UNIX_EPOCH);
-    assert!(matches!(found, Found::Unreadable { .. }), "{content} is {found:?}");
-}
-
-#[test]
 fn a_hold_file_of_no_known_action_holds_and_says_so() {
     for content in ["{}", r#"{"action": "dance"}"#, r#"{"action": 7}"#] {
         let found = meaning(content.as_bytes(), 0, SystemTime::UNIX_EPOCH);
@@ -334,7 +324,7 @@ fn only_true_suppresses_notification() {
 
 #[test]
 fn what_is_no_duration_is_as_if_it_were_not_there() {
-    let long = Some(Duration::MAX);
+    let long = Some(Duration::from_secs(86_400));
     let rows = [("0", None), ("-0.0", None), ("-1", None), ("1e-12", None), (r#""60""#, None), ("1e308", long)];
     for (word, lease) in rows.into_iter().chain([("0.5", Some(Duration::from_millis(500)))]) {
         let request = valid(&format!(r#"{{"action": "drain", "lease_seconds": {word}}}"#));

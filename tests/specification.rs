@@ -5,6 +5,7 @@
 use gateway_drain::control::write::{STEPS, Step as WriteStep};
 use gateway_drain::control::{Epoch, request_file};
 use gateway_drain::controller::Settings;
+use gateway_drain::hold::fields::FIELDS;
 use gateway_drain::hold::{Denied, Ending, Incarnation, Nonce, Outcome};
 use gateway_drain::properties::PROPERTIES;
 use gateway_drain::reconciler::Options;
@@ -138,32 +139,19 @@ fn svg() -> String {
     text + "</svg>\n"
 }
 
-/// What each field of a request's file means. The names are the code's; see the test.
-const REQUEST_FIELDS: [(&str, &str, &str); 14] = [
-    ("action", "string", "`drain`, `commit`, `cancel` or `override`"),
-    ("requested_at", "string", "when it was written: ISO 8601, UTC. Without it the file's modification time counts"),
-    ("principal", "string", "the owner; empty if there is none"),
-    ("epoch", "string", "the boot that it was written in; empty or missing where that isn't known"),
-    ("suppress_notification", "bool", "a shutdown under this hold notifies nobody. Only an explicit `true` counts"),
-    ("request_id", "string", "for people; the file's name decides"),
-    (
-        "nonce",
-        "string",
-        "fresh for each write. Without it, the content and the modification time tell one write from the next",
-    ),
-    ("reason", "string", "for people"),
-    ("lease_seconds", "number", "how long the hold lasts without a renewal"),
-    ("deadline_seconds", "number", "how long the act may take after the commit"),
-    ("unready_delay_seconds", "number", "how long readiness fails before the gate closes"),
-    ("incarnation", "string", "the only process that it is meant for"),
-    ("generation", "number", "for `commit`: the drain that was seen"),
-    ("token", "string", "for `cancel` of a committed hold: the nonce of its commit"),
-];
-
-fn request_fields() -> String {
-    let mut text = String::from("| Field | Type | Meaning |\n|---|---|---|\n");
-    for (field, kind, meaning) in REQUEST_FIELDS {
-        writeln!(text, "| `{field}` | {kind} | {meaning} |").unwrap();
+/// The fields of a request: all of a file's, or those of a body.
+fn request_fields(over_http: bool) -> String {
+    let mut text = String::from("| Field | Value | With | Meaning |\n|---|---|---|---|\n");
+    for field in FIELDS.iter().filter(|field| !over_http || field.is_over_http()) {
+        // A file has no `renew`: whoever writes it again renews.
+        let actions: Vec<_> = field.actions().filter(|word| over_http || *word != "renew").collect();
+        let all = if over_http { 5 } else { 4 };
+        let with = if actions.len() == all { "all".to_owned() } else { actions.join(", ") };
+        let mut value = field.kind().to_string();
+        if !over_http {
+            value = value.replace("renew, ", "");
+        }
+        writeln!(text, "| `{}` | {value} | {with} | {} |", field.name(), field.meaning()).unwrap();
     }
     text
 }
@@ -298,7 +286,7 @@ fn its_tables_and_diagrams_are_the_code_s() {
     let blocks = [
         ("table", table()),
         ("diagram", mermaid()),
-        ("request fields", request_fields()),
+        ("request fields", request_fields(false)),
         ("write steps", write_steps()),
         ("status fields", status_fields()),
         ("outcomes", outcomes()),
@@ -333,8 +321,15 @@ fn the_readme_tells_of_every_feature() {
 }
 
 #[test]
-fn it_explains_every_field_that_a_request_s_file_can_have_and_no_other() {
-    let mut request = Request::commit(RequestId::new("a").unwrap(), "ops", Incarnation::fresh(), generation())
+fn the_page_on_http_has_the_fields_of_a_body_from_the_same_table() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/http.md")).unwrap();
+    up_to_date("docs/http.md", &with_block(&page, "body fields", &request_fields(true)));
+}
+
+#[test]
+fn a_request_s_file_has_every_field_of_the_table_and_no_other() {
+    let generation = gateway_drain::Controller::new().gate().reading().generation;
+    let mut request = Request::commit(RequestId::new("a").unwrap(), "ops", Incarnation::fresh(), generation)
         .reason("why")
         .lease(Duration::from_secs(1))
         .deadline(Duration::from_secs(1))
@@ -343,14 +338,10 @@ fn it_explains_every_field_that_a_request_s_file_can_have_and_no_other() {
     request.suppress_notification = true;
     let file: Value = serde_json::from_slice(&request_file::to_bytes(&request, &Epoch::current())).unwrap();
     let mut written: Vec<&str> = file.as_object().unwrap().keys().map(String::as_str).collect();
-    let mut explained: Vec<&str> = REQUEST_FIELDS.iter().map(|(field, ..)| *field).collect();
+    let mut known: Vec<&str> = FIELDS.iter().map(gateway_drain::hold::fields::Field::name).collect();
     written.sort_unstable();
-    explained.sort_unstable();
-    assert_eq!(explained, written);
-}
-
-fn generation() -> gateway_drain::gate::Generation {
-    gateway_drain::Controller::new().gate().reading().generation
+    known.sort_unstable();
+    assert_eq!(known, written);
 }
 
 /// The paths of a status's fields, down to where the specification explains them.

@@ -39,6 +39,9 @@ impl RequestId {
     /// The longest request id, in bytes.
     pub const MAX_LEN: usize = 64;
 
+    /// What [`new`](Self::new) accepts, and the marker's name, as a regular expression for other programs.
+    pub const PATTERN: &str = "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$";
+
     const MARKER: &str = "marker";
     const FOUND: char = '!';
 

@@ -79,21 +79,27 @@ pub struct Request {
 
 impl Request {
     fn new(action: Action, id: RequestId, owner: impl Into<String>) -> Self {
+        let (owner, nonce) = (owner.into(), Some(Nonce::fresh()));
+        Self { action, owner, nonce, source: Source::Process, ..Self::blank(id) }
+    }
+
+    /// What a file says that says nothing: it has no name that tells it from the next write.
+    pub(crate) fn blank(id: RequestId) -> Self {
         Self {
-            id,
-            action,
-            owner: owner.into(),
+            action: Action::Begin,
+            owner: String::new(),
             reason: String::new(),
             lease: None,
             deadline: None,
             unready_delay: Duration::ZERO,
             suppress_notification: false,
-            nonce: Some(Nonce::fresh()),
+            nonce: None,
             age: None,
             incarnation: None,
             generation: None,
             token: None,
-            source: Source::Process,
+            source: Source::File,
+            id,
         }
     }
 

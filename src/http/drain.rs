@@ -45,10 +45,11 @@ pub(super) async fn act(
     who: &str,
     wait: Option<Duration>,
 ) -> Result<Response, Problem> {
+    let request = asked.request(who)?;
     // One at a time from the look to the write, so that two requests to this process can't overwrite each other unseen.
     let writing = turn.lock().await;
     let status = published.status().await.map_err(unusable(Some(false)))?;
-    let found = published.found(&asked.id).await.map_err(unusable(Some(false)))?;
+    let found = published.found(asked.id()).await.map_err(unusable(Some(false)))?;
     let seen = Seen { status, found };
     let planned = plan(asked, who, &seen);
     if matches!(&planned, Err(problem) if problem.fault == Fault::Denied(Denied::LeaseExpired))
@@ -58,7 +59,7 @@ pub(super) async fn act(
         if let Found::Valid(lying) = &seen.found
             && let Some(nonce) = &lying.nonce
         {
-            published.clear(&asked.id, nonce).await;
+            published.clear(asked.id(), nonce).await;
         }
     }
     let planned = planned?;
@@ -67,7 +68,7 @@ pub(super) async fn act(
         None if seen.status.is_none() && !published.is_live().await => Duration::ZERO,
         None => PATIENCE,
     };
-    match (planned, asked.request(who)) {
+    match (planned, request) {
         (Plan::Write, Some(mut request)) => {
             if let (Verb::Renew, None, Found::Valid(lying)) = (asked.verb, request.lease, &seen.found) {
                 request.lease = lying.lease;
@@ -82,8 +83,8 @@ pub(super) async fn act(
 /// What may be done, from what the gateway has published; the file that lies there matters only to spare it, and a file
 /// that is gone is not put back by a renewal: somebody has withdrawn the hold.
 fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
-    let (id, verb, status) = (&asked.id, asked.verb, seen.status.as_ref());
-    if let (Some(meant_for), Some(status)) = (&asked.incarnation, status)
+    let (id, verb, status) = (asked.id(), asked.verb, seen.status.as_ref());
+    if let (Some(meant_for), Some(status)) = (asked.said().incarnation.as_ref(), status)
         && *meant_for != status.drain.incarnation
     {
         return Err(Denied::OtherIncarnation.into());
@@ -112,14 +113,14 @@ fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
         return Err(Denied::ShuttingDown.into());
     }
     match verb {
-        Verb::Drain if status.is_none() && asked.incarnation.is_some() => Err(no_gateway(Some(false))),
+        Verb::Drain if status.is_none() && asked.said().incarnation.is_some() => Err(no_gateway(Some(false))),
         Verb::Drain => Ok(Plan::Write),
         Verb::Cancel if id.is_marker() => Ok(Plan::Remove),
         _ if status.is_none() => Err(no_gateway(Some(false))),
         // The shutdown has taken in the hold; its file would still hold the next process.
         Verb::Cancel if shuts_down && owner.is_some() => Ok(Plan::Remove),
         _ => match held {
-            Some(held) if verb == Verb::Cancel && held.committed && asked.token != held.token => {
+            Some(held) if verb == Verb::Cancel && held.committed && asked.said().token != held.token => {
                 Err(Denied::Committed.into())
             }
             Some(held) if verb == Verb::Renew && held.source == Source::File && !held.committed => match &seen.found {
@@ -161,7 +162,7 @@ async fn write(
     wait: Option<Duration>,
     patience: Duration,
 ) -> Result<Response, Problem> {
-    let id = &asked.id;
+    let id = asked.id();
     let deadline = Instant::now() + patience;
     let requested_at = published.write(request.clone()).await.map_err(unusable(Some(false)))?;
     drop(writing);
@@ -210,12 +211,12 @@ async fn remove(
     seen: &Seen,
     patience: Duration,
 ) -> Result<Response, Problem> {
-    let removed = published.remove(&asked.id).await.map_err(unusable(Some(false)))?;
+    let removed = published.remove(asked.id()).await.map_err(unusable(Some(false)))?;
     drop(writing);
-    let gone = |status: Option<&Snapshot>| status.filter(|status| hold(status, &asked.id).is_none()).cloned();
+    let gone = |status: Option<&Snapshot>| status.filter(|status| hold(status, asked.id()).is_none()).cloned();
     let status = published.wait(patience, gone).await.map_err(unusable(Some(true)))?;
     let code = if status.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok(if asked.id.is_marker() {
+    Ok(if asked.id().is_marker() {
         let was_draining = removed && !matches!(seen.found, Found::Stale { .. });
         json(code, &RemovedAnswer { ok: true, action: asked.verb.word(), was_draining })
     } else {

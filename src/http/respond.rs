@@ -34,7 +34,7 @@ pub(super) struct MarkerAnswer {
 
 impl MarkerAnswer {
     pub(super) fn new(asked: &Asked, requested_at: String, draining: bool) -> Self {
-        let suppress_notification = asked.suppress_notification;
+        let suppress_notification = asked.said().suppress_notification;
         Self { ok: true, action: asked.verb.word(), requested_at, draining, suppress_notification }
     }
 }
@@ -80,7 +80,7 @@ impl HoldAnswer {
         Self {
             ok: true,
             action: Some(asked.verb.word()),
-            request_id: asked.id.clone(),
+            request_id: asked.id().clone(),
             nonce: request.nonce.clone(),
             acknowledged: false,
             outcome: None,
@@ -99,7 +99,7 @@ impl HoldAnswer {
     /// What the gateway has made of a write.
     pub(super) fn acknowledged(asked: &Asked, request: &Request, outcome: Outcome, status: &Snapshot) -> Self {
         let unheld = || Self { lease_left_seconds: None, ..Self::unacknowledged(asked, request, Some(status)) };
-        let held = super::published::hold(status, &asked.id).map(|held| Self::of(held, status));
+        let held = super::published::hold(status, asked.id()).map(|held| Self::of(held, status));
         let outcome = match outcome {
             Outcome::Held => Standing::Held,
             Outcome::Pending => Standing::Pending,
@@ -120,7 +120,7 @@ impl HoldAnswer {
         Self {
             ok: true,
             action: Some(asked.verb.word()),
-            request_id: asked.id.clone(),
+            request_id: asked.id().clone(),
             nonce: None,
             acknowledged: status.is_some(),
             outcome: status.map(|_| ended_by(asked)),

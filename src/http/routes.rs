@@ -1,7 +1,8 @@
 //! The routes: one table, from which the router and the description at `/api/openapi.json` are both made.
 
 use super::auth::Scope;
-use crate::wire::{FIELDS, Field, Verb};
+use crate::hold::RequestId;
+use crate::hold::fields::{FIELDS, Field, Kind, Verb};
 use serde_json::{Map, Value, json};
 
 /// What a route does.
@@ -168,7 +169,7 @@ impl Route {
         }
         let mut parameters = Vec::new();
         if self.path.contains("{request_id}") {
-            let name = json!({"type": "string", "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"});
+            let name = json!({"type": "string", "pattern": RequestId::PATTERN});
             parameters.push(json!({"name": "request_id", "in": "path", "required": true, "schema": name}));
         }
         if matches!(self.operation, Operation::Drain | Operation::Hold | Operation::Restart) {
@@ -190,21 +191,49 @@ impl Route {
     }
 }
 
-/// The body of the drain endpoint, from the table that the parser reads.
+/// The body of the drain endpoint, from the table that the parser reads: whatever keeps to it is taken.
 fn body() -> Value {
-    let property = |field: &Field| {
-        let verbs: Vec<&str> = field.verbs.iter().map(|verb| verb.word()).collect();
-        let mut schema = json!({"description": format!("{} ({})", field.what, verbs.join(", "))});
-        if !field.kind.is_empty() {
-            schema["type"] = field.kind.into();
-        }
-        if field.name == "action" {
-            schema["enum"] = json!(Verb::ALL.map(Verb::word));
-        }
-        (field.name.to_owned(), schema)
+    let other: Vec<_> = Verb::ALL.into_iter().filter(|verb| *verb != Verb::Commit).map(Verb::word).collect();
+    let properties = |actions: &Value| -> Map<_, _> {
+        let fields = FIELDS.iter().filter(|field| field.is_over_http());
+        fields.map(|field| (field.name().to_owned(), property(field, actions))).collect()
     };
-    let properties: Map<_, _> = FIELDS.iter().map(property).collect();
-    json!({"type": "object", "required": ["action"], "additionalProperties": false, "properties": properties})
+    let of = |actions: Value, required: Value| {
+        let properties = properties(&actions);
+        json!({"type": "object", "required": required, "additionalProperties": false, "properties": properties})
+    };
+    let mut commit = of(json!([Verb::Commit.word()]), json!(["action", "request_id", "incarnation", "generation"]));
+    commit["properties"]["incarnation"]["minLength"] = json!(1);
+    commit["properties"]["incarnation"]["type"] = json!("string");
+    commit["properties"]["generation"]["type"] = json!("integer");
+    json!({"oneOf": [of(json!(other), json!([])), commit]})
+}
+
+fn property(field: &Field, actions: &Value) -> Value {
+    let words: Vec<&str> = field.actions().collect();
+    let mut schema = json!({"description": format!("{} ({})", field.meaning(), words.join(", "))});
+    // Null is as if the field weren't there, but where that would mean another hold or another act.
+    schema["type"] = json!([field.kind().json_type(), "null"]);
+    match field.kind() {
+        Kind::Action => (schema["type"], schema["enum"]) = (json!("string"), actions.clone()),
+        Kind::RequestId => {
+            (schema["type"], schema["pattern"]) = (json!("string"), json!(RequestId::PATTERN));
+            schema["not"] = json!({"const": RequestId::marker()});
+        }
+        Kind::Name(most) | Kind::Note(most) => schema["maxLength"] = json!(most),
+        // The empty text is as if it weren't there.
+        Kind::Nonce(least, most) => (schema["minLength"], schema["maxLength"]) = (json!(least), json!(most)),
+        Kind::Seconds(least, most) => (schema["minimum"], schema["maximum"]) = (json!(least), json!(most)),
+        Kind::Whole(most) => (schema["minimum"], schema["maximum"]) = (json!(0), json!(most)),
+        Kind::Time => schema["format"] = json!("date-time"),
+        Kind::Flag => {
+            // Whatever it says: only `true` counts.
+            if let Some(schema) = schema.as_object_mut() {
+                schema.remove("type");
+            }
+        }
+    }
+    schema
 }
 
 /// The description, of the routes that are there.

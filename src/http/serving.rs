@@ -160,7 +160,7 @@ impl Serving {
             Operation::Drain => {
                 let asked = Asked::parse(&body(request).await?)?;
                 done.action = asked.verb.word();
-                done.request_id = Some(asked.id.to_string());
+                done.request_id = Some(asked.id().to_string());
                 allow(principal, if asked.verb == Verb::Override { Scope::Override } else { scope })?;
                 let wait = wait?;
                 let answered = drain::act(&self.endpoint.published, &self.turn, &asked, principal.name(), wait).await?;

@@ -281,13 +281,14 @@ fn nonsense() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("a NUL byte behind an object", b"{}\0".to_vec(), "not JSON"),
         ("no UTF-8", b"{\"principal\": \"\xff\xfe\"}".to_vec(), "not JSON"),
         ("UTF-16", "{\"action\": \"drain\"}".encode_utf16().flat_map(u16::to_le_bytes).collect(), "not JSON"),
-        ("a byte order mark", b"\xef\xbb\xbf{\"action\": \"drain\"}".to_vec(), "not JSON"),
+        ("a byte order mark", b"\xef\xbb\xbf{\"action\": \"drain\"}".to_vec(), "byte order mark"),
         ("half a surrogate", br#"{"principal": "\ud800"}"#.to_vec(), "not JSON"),
         ("lists without end", deep("["), "not JSON"),
         ("objects without end", deep("{\"a\":"), "not JSON"),
         ("NaN", br#"{"action": "drain", "lease_seconds": NaN}"#.to_vec(), "not JSON"),
         ("infinity", br#"{"action": "drain", "lease_seconds": Infinity}"#.to_vec(), "not JSON"),
         ("a number that no float holds", br#"{"action": "drain", "lease_seconds": 1e400}"#.to_vec(), "not JSON"),
+        ("a field that is there twice", br#"{"action": "drain", "action": "cancel"}"#.to_vec(), "`action` twice"),
         ("two objects", br#"{"action": "drain"}{"action": "cancel"}"#.to_vec(), "not JSON"),
         ("one byte too many", vec![b' '; 64 * 1024 + 1], "65537 bytes"),
         ("a name too long", json!({"action": "drain", "principal": "p".repeat(257)}).to_string().into(), "principal"),
@@ -318,7 +319,7 @@ pub fn no_content_that_makes_no_sense_opens_the_gate_and_the_status_says_what_is
             attempts += 1;
         }
     }
-    assert_eq!(attempts, 2 * 25);
+    assert_eq!(attempts, 2 * 26);
     attempts
 }
 
@@ -353,8 +354,6 @@ pub fn a_field_out_of_range_is_bounded_and_the_gate_stays_closed() -> usize {
         (lease("null"), DEFAULT_LEASE),
         (lease("true"), DEFAULT_LEASE),
         (lease("[600]"), DEFAULT_LEASE),
-        (r#"{"lease_seconds": 7, "lease_seconds": 600}"#.into(), 600.0),
-        (r#"{"action": "cancel", "action": "override"}"#.into(), DEFAULT_LEASE),
         (r#"{"action": {"drain": 1}, "principal": ["a"], "epoch": 7, "nonce": {}}"#.into(), DEFAULT_LEASE),
         (r#"{"requested_at": "9999-12-31T23:59:59Z"}"#.into(), DEFAULT_LEASE),
         (r#"{"requested_at": "-009999-01-01T00:00:00Z"}"#.into(), DEFAULT_LEASE),
@@ -376,7 +375,7 @@ pub fn a_field_out_of_range_is_bounded_and_the_gate_stays_closed() -> usize {
         reopened(&gateway, content);
         attempts += 1;
     }
-    assert_eq!(attempts, 22);
+    assert_eq!(attempts, 20);
     attempts
 }
 
