@@ -78,6 +78,7 @@ const STEPS: &[Step] = &[
     post(r#"{"action":"cancel"}"#),
     post(r#"{"action":"cancel"}"#),
     post(""),
+    post("{}"),
     post(r#"{"action":"renew","suppress_notification":true}"#),
     post(r#"{"action":"commit"}"#),
     post(r#"{"action":"override"}"#),
@@ -135,7 +136,6 @@ const STEPS: &[Step] = &[
     post(r#"{"action":"cancel","request_id":"upgrade"}"#),
     // What makes no sense.
     post("{"),
-    post("{}"),
     post("[]"),
     post(r#"{"action":"drian"}"#),
     post(r#"{"action":"drain","requestid":"upgrade"}"#),

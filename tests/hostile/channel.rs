@@ -599,7 +599,7 @@ pub fn no_content_of_an_earlier_status_keeps_a_gateway_from_starting() -> usize 
         place.assert_untouched(&name);
         attempts += 1;
     }
-    assert_eq!(attempts, 25 + 11);
+    assert_eq!(attempts, 26 + 11);
     attempts
 }
 
