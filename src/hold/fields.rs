@@ -297,7 +297,7 @@ pub(crate) fn of_file(request: &Request) -> Map<String, Value> {
 }
 
 /// The body that asks the endpoint for `verb`: the fields that go with it, where the request says something.
-#[cfg_attr(not(feature = "client"), expect(dead_code, reason = "the client writes it"))]
+#[cfg(any(feature = "client", test))]
 pub(crate) fn body(verb: Verb, request: &Request) -> Value {
     let value = |field: &Field| match field.kind {
         Kind::Action => json!(verb.word()),
