@@ -11,7 +11,7 @@ use crate::hold::{
 };
 use crate::lifecycle::{Abandoned, AnyLifecycle, Handled, Lifecycle};
 use crate::state::{Denial, DrainState, Event};
-use crate::sync::{Arc, EventListener, Listener, Mutex};
+use crate::sync::{Arc, EventListener, Mutex};
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
@@ -440,15 +440,17 @@ impl Controller {
 
     /// Does something under the lock, derives the state anew, then tells the observers what came of it.
     fn change<T>(&self, work: impl FnOnce(&mut Core, &Shared, Duration, &mut Vec<Change>) -> T) -> T {
-        let value = {
+        let (value, untold) = {
             let mut core = self.shared.core.lock();
             let now = self.shared.settings.clock.now();
             let mut tell: Vec<Change> = core.holds.expire(now).into_iter().map(Change::Hold).collect();
             let value = work(&mut core, &self.shared, now, &mut tell);
             core.settle(&self.shared, now, &mut tell);
             self.shared.outbox.lock().extend(tell.into_iter().map(Untold::Change));
-            value
+            (value, core.lifecycle.untold())
         };
+        // Wakes who waits for the gate: nobody else's code runs under the lock.
+        drop(untold);
         self.tell_observers();
         value
     }
@@ -499,7 +501,7 @@ impl Core {
         let Some(deadline) = self.shutdown_deadline.filter(|_| self.report.is_none()) else { return };
         let urgency = Urgency::at(now, deadline, shared.settings.interrupt_grace);
         if urgency != Urgency::Wait
-            && let Some(reading) = self.lifecycle.interrupt()
+            && let Some(reading) = self.lifecycle.interrupt_untold()
             && reading.total() > 0
         {
             self.interrupted = reading.total();
@@ -514,7 +516,7 @@ impl Core {
 
     fn handle(&mut self, event: Event, now: Duration, tell: &mut Vec<Change>) -> Handled {
         let from = self.lifecycle.state();
-        let handled = self.lifecycle.on(event);
+        let handled = self.lifecycle.on_untold(event);
         if let Handled::Moved(reading) = handled {
             if from.admits() {
                 self.drain = Drain { began: now, least: reading.total(), since: now };
@@ -526,7 +528,7 @@ impl Core {
 
     fn force_stop(&mut self, tell: &mut Vec<Change>) -> ShutdownReport {
         let from = self.lifecycle.state();
-        if let Some(abandoned) = self.lifecycle.force_stop() {
+        if let Some(abandoned) = self.lifecycle.force_stop_untold() {
             // What was abandoned then, even if some of it has left since.
             let Abandoned { in_flight, internal } = abandoned;
             let reading = Reading { in_flight, internal, ..self.lifecycle.gate().reading() };

@@ -7,8 +7,8 @@
 //! Anyone may hold a [`Gate`] and ask it for a [`Permit`]. Only a [`Lifecycle`](crate::Lifecycle) can move its state,
 //! because only it owns the gate's `Mover`.
 //!
-//! Wakers are called in the middle of a move or a release, under the lock of the signal that was listened to. They may
-//! schedule a task, as every runtime's do; one that ran or dropped it there and then would wait for itself.
+//! Wakers are code of others. They are woken once a move or a release is complete, under no lock of this crate
+//! (`sync/event.rs`): one that panics, blocks, or drops its task there and then spoils nothing but its own wait.
 
 mod handles;
 mod labels;
@@ -23,8 +23,8 @@ pub use wait::{WaitDrained, WaitDrainedUntil, WaitError};
 pub(crate) use word::Unmoved;
 
 use crate::state::{DrainState, Event};
-use crate::sync::{Arc, AtomicU64, Event as Signal, Ordering};
-use core::fmt;
+use crate::sync::{Arc, AtomicU64, Event as Signal, Ordering, Wakers};
+use core::{fmt, mem};
 use handles::Handles;
 use labels::Labels;
 use serde::{Deserialize, Serialize};
@@ -184,7 +184,7 @@ impl Gate {
     pub(crate) fn new() -> (Self, Mover) {
         let handles = Handles::of_a_new_gate();
         let gate = Self { core: handles.core(), _handles: Arc::new(handles) };
-        (gate.clone(), Mover { gate })
+        (gate.clone(), Mover { gate, untold: Wakers::default() })
     }
 
     /// Admits one turn, or says why not.
@@ -307,14 +307,14 @@ impl Core {
     }
 
     /// The one slow path, for whoever leaves a closed gate. The last to leave finds it drained, unless it has been moved
-    /// since, and then the mover tells. `notify` looks for listeners under the lock under which a waiter puts itself on
-    /// their list before it looks at the word, so one of the two sees the other (G4).
+    /// since, and then the mover tells. `notify` takes the listeners under the lock under which a waiter puts itself
+    /// among them before it looks at the word, so one of the two sees the other (G4).
     #[cold]
     fn left_closed(&self) {
         // Relaxed: who is woken acquires for itself. The subtraction's own answer would do, but to want it costs every
         // release through an open gate an exchange.
         if Word::from_bits(self.word.load(Ordering::Relaxed)).drained() {
-            self.changed.notify(usize::MAX);
+            drop(self.changed.notify());
         }
     }
 }
@@ -326,8 +326,12 @@ impl fmt::Debug for Gate {
 }
 
 /// The right to move a gate's state. There is exactly one for each gate, and it can't be cloned.
+///
+/// A move wakes nobody: it notes whom to wake. Whoever moves first brings everything up to date that the woken could look
+/// at, lets go of its locks, and then drops what [`untold`](Self::untold) gives.
 pub(crate) struct Mover {
     gate: Gate,
+    untold: Wakers,
 }
 
 impl Mover {
@@ -335,9 +339,15 @@ impl Mover {
         &self.gate
     }
 
-    /// The same right for the lifecycle's next typestate, whose owner overwrites this one with it.
-    pub(crate) fn hand_over(&mut self) -> Self {
-        Self { gate: self.gate.clone() }
+    /// Who is to be woken for the moves so far. Dropping it wakes them.
+    pub(crate) fn untold(&mut self) -> Wakers {
+        mem::take(&mut self.untold)
+    }
+
+    /// The same right, once everybody has been woken.
+    pub(crate) fn told(mut self) -> Self {
+        drop(self.untold());
+        self
     }
 
     pub(crate) fn fire(&mut self, event: Event) -> Result<Reading, Unmoved> {
@@ -345,33 +355,32 @@ impl Mover {
     }
 
     pub(crate) fn force_stop(&mut self) -> Result<Reading, Unmoved> {
-        let stopped = self.apply(Word::force_stop)?;
-        self.gate.core.interrupt.notify(usize::MAX);
-        Ok(stopped)
+        self.apply(Word::force_stop)
     }
 
     pub(crate) fn interrupt(&mut self) -> Result<Reading, Unmoved> {
-        let interrupted = self.apply(Word::interrupt)?;
-        self.gate.core.interrupt.notify(usize::MAX);
-        Ok(interrupted)
+        self.apply(Word::interrupt)
     }
 
     fn apply(&mut self, rule: impl Fn(Word) -> Result<Word, Unmoved>) -> Result<Reading, Unmoved> {
-        let word = &self.gate.core.word;
+        let core = self.gate.core;
         // Relaxed: a guess, as in `enter`.
-        let mut seen = word.load(Ordering::Relaxed);
+        let mut seen = core.word.load(Ordering::Relaxed);
         let moved = loop {
             let moved = rule(Word::from_bits(seen))?;
             // Release: what was written while the gate was closed is seen by whom it admits next (G5).
             // Acquire: a gate found drained as it closes or stops has shown its finished work to the mover (G5).
             // Acquire alone fails `visibility::a_turn_sees_what_was_written_while_the_gate_was_drained`, Release alone
             // `visibility::whoever_stops_the_gateway_sees_what_the_last_turn_wrote`.
-            match word.compare_exchange_weak(seen, moved.bits(), Ordering::AcqRel, Ordering::Relaxed) {
+            match core.word.compare_exchange_weak(seen, moved.bits(), Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => break moved,
                 Err(now) => seen = now,
             }
         };
-        self.gate.core.changed.notify(usize::MAX);
+        self.untold.add(core.changed.notify());
+        if moved.interrupted() || moved.state() == DrainState::Stopped {
+            self.untold.add(core.interrupt.notify());
+        }
         Ok(moved.reading())
     }
 }

@@ -3,10 +3,11 @@
 //! A [`Lifecycle<S>`] owns the right to move its gate and can't be cloned, so a transition that the
 //! [table](crate::state::TABLE) doesn't have is a method that doesn't exist, and code that calls it doesn't compile (S1,
 //! S3, S4). Each method is checked against the table as the crate is compiled. [`AnyLifecycle`] is for code that decides
-//! at run time; it goes through the same methods.
+//! at run time; it asks the same table, of the state that the gate is in.
 
 use crate::gate::{Gate, Generation, Mover, Reading, Unmoved};
 use crate::state::{Denial, DrainState, Event, Step, next};
+use crate::sync::Wakers;
 use core::fmt;
 use core::marker::PhantomData;
 
@@ -143,10 +144,11 @@ impl<S: State> Lifecycle<S> {
         Self { mover, state: PhantomData }
     }
 
+    /// Moves, and wakes who waits for it.
     fn moved<To: State>(mut self, event: Event) -> Lifecycle<To> {
         let moved = self.mover.fire(event);
         debug_assert!(moved.is_ok(), "only this lifecycle moves its gate, and the table has the transition");
-        Lifecycle::with(self.mover)
+        Lifecycle::with(self.mover.told())
     }
 
     /// The gate: to admit work, to look, to wait.
@@ -203,23 +205,13 @@ impl Lifecycle<ShutdownDraining> {
     ///
     /// # Errors
     /// [`NotDrained`] gives the lifecycle back together with the work in flight that refused it, which is never none.
-    pub fn stop(self) -> Result<Lifecycle<Stopped>, NotDrained> {
-        self.stop_or_reading().map_err(|(lifecycle, Reading { in_flight, internal, .. })| NotDrained {
-            lifecycle,
-            in_flight,
-            internal,
-        })
-    }
-
-    /// As [`stop`](Self::stop), with the very reading that refuses it.
-    fn stop_or_reading(mut self) -> Result<Lifecycle<Stopped>, (Self, Reading)> {
+    pub fn stop(mut self) -> Result<Lifecycle<Stopped>, NotDrained> {
         const { agrees_with_table::<ShutdownDraining, Stopped>(Event::Stop) }
         match self.mover.fire(Event::Stop) {
-            Err(Unmoved::InFlight(reading)) => Err((self, reading)),
-            stopped => {
-                debug_assert!(stopped.is_ok(), "only work in flight keeps a shutdown from stopping");
-                Ok(Lifecycle::with(self.mover))
+            Err(Unmoved::InFlight(Reading { in_flight, internal, .. })) => {
+                Err(NotDrained { lifecycle: self, in_flight, internal })
             }
+            Ok(_) | Err(Unmoved::Stays | Unmoved::Refused(_)) => Ok(Lifecycle::with(self.mover.told())),
         }
     }
 
@@ -227,23 +219,29 @@ impl Lifecycle<ShutdownDraining> {
     /// somebody's to wait for (S5, L4).
     pub fn force_stop(mut self) -> (Lifecycle<Stopped>, Abandoned) {
         const { agrees_with_table::<ShutdownDraining, Stopped>(Event::Stop) }
-        let stopped = self.mover.force_stop();
-        debug_assert!(stopped.is_ok(), "a shutdown can always be forced");
-        let abandoned = stopped.map_or_else(
-            |_| Abandoned::default(),
-            |Reading { in_flight, internal, .. }| Abandoned { in_flight, internal },
-        );
-        (Lifecycle::with(self.mover), abandoned)
+        let abandoned =
+            self.mover.force_stop().map_or_else(|_| Abandoned::default(), |stopped| Abandoned::of(&stopped));
+        (Lifecycle::with(self.mover.told()), abandoned)
     }
 
     /// Asks the work in flight to give up ([`Permit::interrupted`](crate::Permit::interrupted)). Gives what was in flight
     /// the first time, and `None` afterwards.
     pub fn interrupt(&mut self) -> Option<Reading> {
-        self.mover.interrupt().ok()
+        let interrupted = self.mover.interrupt().ok();
+        drop(self.mover.untold());
+        interrupted
+    }
+}
+
+impl Abandoned {
+    const fn of(stopped: &Reading) -> Self {
+        Self { in_flight: stopped.in_flight, internal: stopped.internal }
     }
 }
 
 /// A lifecycle whose state is known only at run time.
+///
+/// It has no state of its own: the gate's is the only one, and nothing can part the two.
 ///
 /// ```
 /// use gateway_drain::lifecycle::{AnyLifecycle, Handled, Lifecycle};
@@ -254,17 +252,9 @@ impl Lifecycle<ShutdownDraining> {
 /// assert_eq!(lifecycle.on(Event::BeginDrain), Handled::Stayed);
 /// assert_eq!(lifecycle.state(), DrainState::ExternalDraining);
 /// ```
-#[derive(Debug)]
 #[must_use]
-pub enum AnyLifecycle {
-    /// Takes new work.
-    Running(Lifecycle<Running>),
-    /// Held closed, reversibly.
-    ExternalDraining(Lifecycle<ExternalDraining>),
-    /// About to end.
-    ShutdownDraining(Lifecycle<ShutdownDraining>),
-    /// Has ended.
-    Stopped(Lifecycle<Stopped>),
+pub struct AnyLifecycle {
+    mover: Mover,
 }
 
 /// What an event did to an [`AnyLifecycle`].
@@ -281,93 +271,74 @@ pub enum Handled {
 }
 
 impl AnyLifecycle {
-    /// The state, known to the type system no more but to this value.
+    /// The state, known to the type system no more but to the gate.
     #[must_use]
-    pub const fn state(&self) -> DrainState {
-        match self {
-            Self::Running(_) => Running::STATE,
-            Self::ExternalDraining(_) => ExternalDraining::STATE,
-            Self::ShutdownDraining(_) => ShutdownDraining::STATE,
-            Self::Stopped(_) => Stopped::STATE,
-        }
+    pub fn state(&self) -> DrainState {
+        self.gate().reading().state
     }
 
     /// The gate: to admit work, to look, to wait.
     #[must_use]
     pub fn gate(&self) -> &Gate {
-        match self {
-            Self::Running(lifecycle) => lifecycle.gate(),
-            Self::ExternalDraining(lifecycle) => lifecycle.gate(),
-            Self::ShutdownDraining(lifecycle) => lifecycle.gate(),
-            Self::Stopped(lifecycle) => lifecycle.gate(),
-        }
+        self.mover.gate()
     }
 
-    /// Handles an event as the table says, by the typed method that does it.
+    /// Handles an event as the table says.
     pub fn on(&mut self, event: Event) -> Handled {
-        let before = self.state();
-        let moved = match (&mut *self, event) {
-            (Self::Running(l), Event::BeginDrain) => l.take().begin_drain().into(),
-            (Self::Running(l), Event::BeginShutdown) => l.take().begin_shutdown().into(),
-            (Self::ExternalDraining(l), Event::EndDrain) => l.take().end_drain().into(),
-            (Self::ExternalDraining(l), Event::BeginShutdown) => l.take().begin_shutdown().into(),
-            (Self::ShutdownDraining(l), Event::Stop) => match l.take().stop_or_reading() {
-                Ok(stopped) => stopped.into(),
-                Err((_, reading)) => return Handled::InFlight(reading),
-            },
-            _ => {
-                return match next(before, event) {
-                    Step::Refused(why) => Handled::Refused(why),
-                    Step::Stays | Step::Moves(_) => Handled::Stayed,
-                };
-            }
-        };
-        *self = moved;
-        Handled::Moved(self.gate().reading())
+        let handled = self.on_untold(event);
+        drop(self.untold());
+        handled
     }
 
     /// Ends a shutdown whatever is in flight. `None` if there is no shutdown to end.
     pub fn force_stop(&mut self) -> Option<Abandoned> {
-        let Self::ShutdownDraining(lifecycle) = self else { return None };
-        let (stopped, abandoned) = lifecycle.take().force_stop();
-        *self = stopped.into();
-        Some(abandoned)
+        let abandoned = self.force_stop_untold();
+        drop(self.untold());
+        abandoned
     }
 
     /// Asks the work in flight to give up, once, if a shutdown is under way; gives what was in flight.
     pub fn interrupt(&mut self) -> Option<Reading> {
-        match self {
-            Self::ShutdownDraining(lifecycle) => lifecycle.interrupt(),
-            _ => None,
+        let interrupted = self.interrupt_untold();
+        drop(self.untold());
+        interrupted
+    }
+
+    /// As [`on`](Self::on), and wakes nobody: [`untold`](Self::untold) does, once its caller's books are in order.
+    pub(crate) fn on_untold(&mut self, event: Event) -> Handled {
+        match self.mover.fire(event) {
+            Ok(moved) => Handled::Moved(moved),
+            Err(Unmoved::Stays) => Handled::Stayed,
+            Err(Unmoved::Refused(why)) => Handled::Refused(why),
+            Err(Unmoved::InFlight(reading)) => Handled::InFlight(reading),
         }
     }
+
+    /// As [`force_stop`](Self::force_stop), and wakes nobody.
+    pub(crate) fn force_stop_untold(&mut self) -> Option<Abandoned> {
+        self.mover.force_stop().ok().map(|stopped| Abandoned::of(&stopped))
+    }
+
+    /// As [`interrupt`](Self::interrupt), and wakes nobody.
+    pub(crate) fn interrupt_untold(&mut self) -> Option<Reading> {
+        self.mover.interrupt().ok()
+    }
+
+    /// Who is to be woken for what was done so far. Dropping it wakes them: drop it where no lock is held.
+    pub(crate) fn untold(&mut self) -> Wakers {
+        self.mover.untold()
+    }
 }
 
-impl<S: State> Lifecycle<S> {
-    /// Moves the lifecycle out of a place that its caller then overwrites, or else puts nothing else in.
-    fn take(&mut self) -> Self {
-        Self::with(self.mover.hand_over())
+impl<S: State> From<Lifecycle<S>> for AnyLifecycle {
+    fn from(lifecycle: Lifecycle<S>) -> Self {
+        Self { mover: lifecycle.mover }
     }
 }
 
-impl From<Lifecycle<Running>> for AnyLifecycle {
-    fn from(lifecycle: Lifecycle<Running>) -> Self {
-        Self::Running(lifecycle)
-    }
-}
-impl From<Lifecycle<ExternalDraining>> for AnyLifecycle {
-    fn from(lifecycle: Lifecycle<ExternalDraining>) -> Self {
-        Self::ExternalDraining(lifecycle)
-    }
-}
-impl From<Lifecycle<ShutdownDraining>> for AnyLifecycle {
-    fn from(lifecycle: Lifecycle<ShutdownDraining>) -> Self {
-        Self::ShutdownDraining(lifecycle)
-    }
-}
-impl From<Lifecycle<Stopped>> for AnyLifecycle {
-    fn from(lifecycle: Lifecycle<Stopped>) -> Self {
-        Self::Stopped(lifecycle)
+impl fmt::Debug for AnyLifecycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AnyLifecycle").field(&self.gate().reading()).finish()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::gate::Gate;
 use crate::hold::{HoldSet, Incarnation, LeasePolicy, Source};
 use crate::state::DrainState;
 use crate::status::{self, ChannelState, Description, Ignored, Process, Snapshot, StatusWriter};
-use crate::sync::{Listener, Mutex};
+use crate::sync::Mutex;
 use crate::trace::Trace;
 use bounded::Bounded;
 use core::fmt;
@@ -313,7 +313,7 @@ fn inherit(
 
 impl Shared {
     fn kick(&self) {
-        self.controller.gate().changed().notify(usize::MAX);
+        drop(self.controller.gate().changed().notify());
     }
 
     fn snapshot(&self) -> Snapshot {

@@ -5,15 +5,27 @@
 //! `--cfg shuttle` with the feature `shuttle`. A feature alone changes nothing, since features of one dependency graph
 //! are united. `Arc` is std's everywhere: only the end of a gate's handles rests on what its count orders, and says so.
 
+mod event;
 #[cfg(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle")))]
 mod model;
 
 #[cfg(not(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle"))))]
 mod real {
-    pub(crate) use event_listener::{Event, EventListener, Listener};
     use std::sync::PoisonError;
     pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
-    pub(super) use std::sync::{Mutex, MutexGuard};
+    pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
+    use std::time::Instant;
+
+    /// Waits for a notification, or until the deadline: whether there was time left.
+    pub(super) fn wait_until<'l, T>(
+        condvar: &Condvar,
+        guard: MutexGuard<'l, T>,
+        deadline: Instant,
+    ) -> (MutexGuard<'l, T>, bool) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let (guard, waited) = condvar.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner);
+        (guard, !waited.timed_out())
+    }
 
     /// Values that live as long as the process and aren't in use at the moment.
     pub(crate) struct Spare<T: 'static>(Mutex<Vec<&'static T>>);
@@ -36,7 +48,8 @@ mod real {
 #[cfg(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle")))]
 use model as real;
 
-pub(crate) use real::{AtomicU64, Event, EventListener, Listener, Ordering, Spare};
+pub(crate) use event::{Event, EventListener, Wakers};
+pub(crate) use real::{AtomicU64, Ordering, Spare};
 pub(crate) use std::sync::Arc;
 
 /// A mutex whose lock can't fail: what it guards is only ever changed by code that leaves it whole, so a panic

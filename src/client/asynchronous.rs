@@ -8,7 +8,7 @@ use super::held::{Committed, Held};
 use super::{Done, Drain, Failure, Interrupt, SeenDrained};
 use crate::gate::poll_event;
 use crate::hold::{Nonce, RequestId};
-use crate::sync::{Arc, Event, EventListener, Listener, Mutex};
+use crate::sync::{Arc, Event, EventListener, Mutex};
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
@@ -141,7 +141,7 @@ impl<T: Send + 'static> Drop for Guarded<T> {
         let listener = dropped.listen();
         let giving_up = move || {
             drop(guard);
-            dropped.notify(usize::MAX);
+            drop(dropped.notify());
         };
         // Without a thread the closure, and the guard in it, is dropped here and now.
         if std::thread::Builder::new().name("gateway-drain-withdraw".into()).spawn(giving_up).is_ok() {
@@ -171,7 +171,7 @@ impl<T: Send + 'static> Doing<T> {
             let done = catch_unwind(AssertUnwindSafe(work));
             let done = done.unwrap_or_else(|_| Err(Failure::Internal("a step panicked".into())));
             *fill.value.lock() = Some(done);
-            fill.filled.notify(usize::MAX);
+            drop(fill.filled.notify());
         };
         if let Err(error) = std::thread::Builder::new().name("gateway-drain-client".into()).spawn(working) {
             *slot.value.lock() = Some(Err(Failure::Internal(format!("no thread for a step: {error}"))));

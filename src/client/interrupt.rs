@@ -1,6 +1,6 @@
 //! How a wait is told to stop: a flag that also wakes whoever pauses.
 
-use crate::sync::{Arc, Event, Listener};
+use crate::sync::{Arc, Event};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ impl Interrupt {
     /// Raises it, for good.
     pub fn raise(&self) {
         self.own.raised.store(true, Ordering::Release);
-        self.own.changed.notify(usize::MAX);
+        drop(self.own.changed.notify());
     }
 
     /// Whether it has been raised.

@@ -1,7 +1,7 @@
 //! Waiting for a drain to be drained: event-driven, for one generation, async or blocking.
 
 use super::{Gate, Generation, Reading};
-use crate::sync::{Event as Signal, EventListener, Listener};
+use crate::sync::{Event as Signal, EventListener};
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
@@ -109,7 +109,7 @@ impl WaitDrained {
             if let Some(outcome) = outcome(&reading, self.generation) {
                 return outcome;
             }
-            if listener.wait_deadline(deadline).is_none() {
+            if !listener.wait_deadline(deadline) {
                 return self.give_up();
             }
         }

@@ -75,7 +75,7 @@ const BESIDE: &[Beside] = &[
     beside(
         "G4",
         &[("tests/waiting.rs", "every_one_of_many_waiting_threads_wakes_in_every_one_of_many_drains")],
-        "the inside of event-listener, which no checker sees into; a waiter that sleeps through exactly 2^22 drains",
+        "a waiter that sleeps through exactly 2^22 drains",
     ),
     beside("G5", &[], "hardware: loom checks the memory model as it implements it"),
     beside(
@@ -327,13 +327,13 @@ fn page() -> String {
          Made from the tables that the checks run by (`verification/evidence`); a test fails when this page differs from them. \
          Every number here is asserted by the check that it is told of. Times are left out: they are a machine's.\n\n\
          - **loom {}**: the production source, compiled with loom's primitives. Two workers without any bound, \
-         three with 3 preemptions, four with 2. It sees neither the inside of event-listener nor load buffering.\n\
+         three with 3 preemptions, four with 2. It does not see load buffering.\n\
          - **shuttle {}**: the same source with tens of tasks, under {} schedules drawn at random and {} drawn with {} changes of \
          priority for each model, the same ones every time. A sample, not an exploration; every access counts as sequentially \
          consistent.\n\
          - **threads**: `.ci/tsan` runs {} scenarios on real threads, {} rounds each, under ThreadSanitizer, after it has seen \
          each of the gate's {} orderings, weakened by one step, reported as a race. std isn't compiled anew for it and it knows \
-         no fences, so what a contended lock of std guards and what happens inside event-listener is not watched \
+         no fences, so what a contended lock of std guards is not watched \
          (`verification/threads/tsan.suppressions`).\n\
          - **mutants**: `.ci/mutants` changes every function of {} in every way that cargo-mutants knows, and fails if \
          the tests beside the file's name there notice nothing; what is left out stands with its reason in \

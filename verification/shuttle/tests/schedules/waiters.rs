@@ -123,6 +123,9 @@ fn every_waiter_of_a_crowd_wakes_whoever_else_gives_up() {
                 Err(other) => panic!("G4: a waiter that gives up tells what was left, not {other:?}"),
             }
         }
+        // They may have been told before they were cancelled. One that is in the middle of going is waited for: it is not to
+        // be cut off there by the end of the schedule.
+        cancelled.into_iter().for_each(|waiter| _ = future::block_on(waiter));
         turns.into_iter().for_each(|turn| future::block_on(turn).expect("the turn ends"));
         assert!(draining.drained().is_some(), "G3: what the waiters were told stays true");
     });
