@@ -108,7 +108,7 @@ def plant(edit: Edit, folder: Path) -> None:
 def main() -> None:
     started = time.monotonic()
     if differences := unknown_ways():
-        sys.exit("the proof doesn't know every way in which the word is written:\n" + "\n".join(differences))
+        sys.exit("the word is changed in another way than the proof knows:\n" + "\n".join(differences))
     with TemporaryDirectory() as place:
         folder = Path(place)
         try:

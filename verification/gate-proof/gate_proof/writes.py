@@ -1,34 +1,52 @@
-"""Where production writes the word. The proof is about these ways and no other, so each is named here by its line."""
+"""How production changes the gate's word. The proof is about these ways and no other, so each is named here."""
 
 import re
 
 from .compiled import SOURCE
 
-WRITE = re.compile(r"\.(?:store|swap|fetch_\w+|compare_exchange\w*|get_mut|into_inner|as_ptr)\(")
+CALL = re.compile(r"(?<!fn )\b(?:store|swap|fetch_\w+|compare_exchange\w*|enter|apply|rule)\(")
 
 WAYS = {
     "gate.rs": [
-        "match self.word.compare_exchange_weak(seen, entered.bits(), Ordering::Acquire, Ordering::Relaxed) {",
-        "let before = Word::from_bits(self.word.fetch_sub(unit.bits(), Ordering::Release));",
-        "match word.compare_exchange_weak(seen, moved.bits(), Ordering::AcqRel, Ordering::Relaxed) {",
+        # Whoever moves exchanges what it saw for what a rule makes of that; so does whoever enters.
+        "apply(Word::force_stop)",
+        "apply(Word::interrupt)",
+        "apply(|word| word.on(event))",
+        "compare_exchange_weak(seen, entered.bits())",
+        "compare_exchange_weak(seen, moved.bits())",
+        "enter(Word::admit)",
+        "enter(Word::admit_internal)",
+        # Whoever leaves takes its unit away.
+        "fetch_sub(unit.bits())",
+        "rule(Word::from_bits(seen))",
+        "rule(Word::from_bits(seen))",
     ],
     "gate/handles.rs": [
-        # A new gate, which nobody else has; and a subtraction of nothing.
-        "core.word.store(Word::NEW.bits(), Ordering::Relaxed);",
-        "let word = self.core.word.fetch_sub(0, Ordering::Relaxed);",
+        # A subtraction of nothing; and a new gate, which nobody else has.
+        "fetch_sub(0)",
+        "store(Word::NEW.bits())",
     ],
 }
+
+
+def calls(source: str) -> list[str]:
+    """Each call that `CALL` begins, with its arguments but for the orderings, which are no part of the proof."""
+    code = " ".join(line for line in source.splitlines() if not line.lstrip().startswith("//"))
+    found = []
+    for match in CALL.finditer(code):
+        end, depth = match.end(), 1
+        while depth:
+            depth += {"(": 1, ")": -1}.get(code[end], 0)
+            end += 1
+        found.append(re.sub(r"(, Ordering::\w+)+\)$", ")", re.sub(r"\s+", " ", code[match.start() : end])))
+    return sorted(found)
 
 
 def unknown_ways() -> list[str]:
     """What differs from `WAYS`, either way."""
     differences = []
-    files = [SOURCE / "gate.rs", *sorted((SOURCE / "gate").glob("**/*.rs"))]
-    for path in files:
-        name = str(path.relative_to(SOURCE))
-        lines = [line.strip() for line in path.read_text().splitlines()]
-        found = [line for line in lines if WRITE.search(line) and "word" in line and not line.startswith("//")]
-        known = WAYS.get(name, [])
-        differences += [f"src/{name} writes the word by «{line}»" for line in found if line not in known]
-        differences += [f"src/{name} has no «{line}» any more" for line in known if line not in found]
+    for path in [SOURCE / "gate.rs", *sorted((SOURCE / "gate").glob("**/*.rs"))]:
+        name, known = str(path.relative_to(SOURCE)), WAYS.get(str(path.relative_to(SOURCE)), [])
+        if (found := calls(path.read_text())) != known:
+            differences.append(f"src/{name} has {found}, not {known}")
     return differences
