@@ -7,7 +7,8 @@
 //! | Part | File |
 //! |---|---|
 //! | the table of routes, and their description | `routes.rs` |
-//! | who may do what | [`auth`], and the trail of it in [`audit`] |
+//! | who asks, and may do what | `asking.rs`, [`auth`], and the trail of it in [`audit`] |
+//! | how long somebody wants to wait | `prefer.rs` |
 //! | what a body asks for | `asked.rs` |
 //! | what the gateway has published, and the files | `published.rs` |
 //! | what may be written, and the wait for the answer | `drain.rs` |
@@ -16,10 +17,12 @@
 //! | the page | `page.rs` |
 
 mod asked;
+mod asking;
 pub mod audit;
 pub mod auth;
 mod drain;
 mod page;
+mod prefer;
 mod problem;
 mod published;
 mod respond;
@@ -36,7 +39,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use core::fmt;
 use published::Published;
-use routes::ROUTES;
+use routes::{Part, ROUTES, Route};
 use serving::Serving;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +70,7 @@ pub struct Endpoint {
     settings: Settings,
     verifiers: Vec<Box<dyn TokenVerifier>>,
     everybody: Option<Principal>,
+    hosts: Vec<String>,
     audit: Option<Box<Auditor>>,
     restart: Option<Box<Restarter>>,
     restart_drain_timeout: Option<Duration>,
@@ -103,6 +107,7 @@ impl Endpoint {
             settings: Settings::default(),
             verifiers: Vec::new(),
             everybody: None,
+            hosts: Vec::new(),
             audit: None,
             restart: None,
             restart_drain_timeout: None,
@@ -121,10 +126,19 @@ impl Endpoint {
     }
 
     /// Lets everybody in, as the principal `name` with every scope, token or not. For a demonstration on loopback, or
-    /// behind something that authenticates by itself. What a web page sends (it has an `Origin`) is refused all the same:
-    /// a page that is open in a browser on the same machine isn't everybody.
+    /// behind something that authenticates by itself.
+    ///
+    /// A web page that is open in a browser on the same machine isn't everybody: what bears an `Origin`, comes from another
+    /// site (`Sec-Fetch-Site`) or names a `Host` that is neither an address nor `localhost` nor a [known one](Self::host) is
+    /// refused, and a body has to be `application/json`.
     pub fn unauthenticated(self, name: impl Into<String>) -> Self {
         Self { everybody: Some(Principal::new(name, Scopes::ALL)), ..self }
+    }
+
+    /// Answers to this host name too where nobody has to authenticate. Without a port.
+    pub fn host(mut self, name: impl Into<String>) -> Self {
+        self.hosts.push(name.into());
+        self
     }
 
     /// Tells `audit` of every decision. It must not block: it runs on the server's threads.
@@ -145,16 +159,52 @@ impl Endpoint {
         Self { restart_drain_timeout: Some(timeout), ..self }
     }
 
-    /// The routes, to be merged into the application's.
+    /// All routes, to be merged into the application's, or nested at a path of it.
     pub fn routes(self) -> Router {
+        let Routers { control, probes, page } = self.routers();
+        control.merge(probes).merge(page)
+    }
+
+    /// The routes in three parts, for an application that serves them at different places, or has its own of some.
+    ///
+    /// ```no_run
+    /// # async fn serve(endpoint: gateway_drain::http::Endpoint) -> Result<(), Box<dyn std::error::Error>> {
+    /// // Turns and probes for the public, control for this machine alone.
+    /// let routers = endpoint.routers();
+    /// let public = axum::Router::new().route("/turns", axum::routing::post(async || "done")).merge(routers.probes);
+    /// let control = axum::Router::new().merge(routers.control).merge(routers.page);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn routers(self) -> Routers {
         let limit = self.settings.max_body_bytes;
         let serving = Serving::new(self);
-        let mut router = Router::new();
-        for route in ROUTES.iter().filter(|route| serving.offers(route.operation)) {
-            router = router.route(&route.pattern(), serving::method_router(route));
-        }
-        router.with_state(serving).layer(DefaultBodyLimit::max(limit))
+        let router = |part| {
+            let mut router = Router::new();
+            let there = |route: &&Route| route.operation.part() == part && serving.offers(route.operation);
+            let offered: Vec<&'static Route> = ROUTES.iter().filter(there).collect();
+            for at_one_path in offered.chunk_by(|one, other| one.path == other.path) {
+                router = router.route(at_one_path[0].path, serving::method_router(at_one_path));
+            }
+            router.with_state(Arc::clone(&serving)).layer(DefaultBodyLimit::max(limit))
+        };
+        Routers { control: router(Part::Control), probes: router(Part::Probes), page: router(Part::Page) }
     }
+}
+
+/// The routes of an [`Endpoint`] in [three parts](Endpoint::routers). Each can be nested: what the page and the description
+/// refer to is relative.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+#[must_use = "it serves nothing until its routes are in a router"]
+pub struct Routers {
+    /// `/api/gateway/drain`, `/api/gateway/restart`, `/api/status` and `/api/openapi.json`. For controllers, and not for
+    /// the public.
+    pub control: Router,
+    /// `/livez` and `/readyz`. For the load balancer, at the address that it sends work to.
+    pub probes: Router,
+    /// `/drain`: the page for people.
+    pub page: Router,
 }
 
 impl fmt::Debug for Endpoint {

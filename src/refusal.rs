@@ -20,12 +20,16 @@ pub(crate) fn problem(refusal: Refusal, status: StatusCode, version: Version) ->
         // A load balancer that keeps the connection would send the next request here too. HTTP/2 has no such header.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let body = serde_json::json!({
+    (headers, body(status, &refusal.to_string(), refusal.word()).to_string())
+}
+
+/// What went wrong, for people and for programs: the body of every answer that says no (RFC 9457, and `error`).
+pub(crate) fn body(status: StatusCode, detail: &str, error: &str) -> serde_json::Value {
+    serde_json::json!({
         "type": "about:blank",
         "title": status.canonical_reason(),
         "status": status.as_u16(),
-        "detail": refusal.to_string(),
-        "error": refusal.word(),
-    });
-    (headers, body.to_string())
+        "detail": detail,
+        "error": error,
+    })
 }

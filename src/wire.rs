@@ -49,6 +49,14 @@ pub(crate) struct HoldAnswer {
     pub(crate) gateway: Option<GatewayAnswer>,
 }
 
+/// To whoever asked for all holds.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct HoldsAnswer {
+    /// Without a gateway of their own.
+    pub(crate) holds: Vec<HoldAnswer>,
+    pub(crate) gateway: GatewayAnswer,
+}
+
 /// The gateway at the moment of an answer.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct GatewayAnswer {

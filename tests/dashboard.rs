@@ -95,6 +95,7 @@ const STEPS: &[Step] = &[
     get("/api/status"),
     post(r#"{"action":"drain","request_id":"upgrade","reason":"to 1.4","lease_seconds":600,"deadline_seconds":60}"#),
     get(HOLD),
+    get(DRAIN),
     Ask("GET", HOLD, SOON, ""),
     post(r#"{"action":"commit","request_id":"upgrade","incarnation":"@incarnation","generation":@generation}"#),
     Leave,

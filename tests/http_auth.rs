@@ -4,15 +4,16 @@
 
 mod serving;
 
-use gateway_drain::DrainState;
 use gateway_drain::http::Endpoint;
 use gateway_drain::http::audit::Entry;
 use gateway_drain::http::auth::{Settings, SharedSecret, Token, TokenVerifier, Verdict, Verifying};
+use gateway_drain::{Channel, DrainState, Request, RequestId};
 use serde_json::{Value, json};
-use serving::{Gateway, PEOPLE, Place, Server, Table, bearer};
-use std::io::Write;
+use serving::{Gateway, PEOPLE, PLACES, Place, Server, Table, bearer, published};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const SECRET: &str = "q7F-mZ3xV0cR8tJ2bW5nK9pL1sD4gH6yUeAiOoTrQwE";
 
@@ -89,15 +90,6 @@ fn without_a_verifier_the_endpoint_is_closed_and_looks_like_a_wrong_token() {
 }
 
 #[test]
-fn where_everybody_is_let_in_a_web_page_is_not() {
-    let (gateway, server) = serve(|endpoint| endpoint.unauthenticated("demo"));
-    let origin = [("origin".to_owned(), format!("http://{}", server.address))];
-    assert_eq!(server.send("POST", "/api/gateway/drain", &origin, b"").error(), (403, "forbidden".into()));
-    assert_eq!(gateway.reconciler.controller().state(), DrainState::Running);
-    assert_eq!(server.drain("", "").json()["draining"], true);
-}
-
-#[test]
 fn each_scope_allows_its_own_and_no_more() {
     let gateway = Gateway::start();
     let endpoint = gateway.endpoint(Place::Gateway).on_restart(std::time::Duration::from_secs(3600), |_| ());
@@ -152,19 +144,140 @@ fn a_verifier_that_never_answers_counts_as_unreachable() {
 }
 
 #[test]
-fn after_too_many_wrong_tokens_an_address_is_no_longer_listened_to() {
+fn too_many_wrong_tokens_slow_down_the_wrong_ones_and_never_the_right_one() {
     let settings: Settings = serde_json::from_value(json!({"failed_attempts_per_minute": 3})).unwrap();
     let (gateway, server) = serve(|endpoint| endpoint.settings(settings.clone()).verifier(secret()));
     assert_eq!([(); 3].map(|()| server.drain("wrong", "").code), [401; 3]);
-    let barred = server.drain(SECRET, "");
-    assert_eq!(barred.error(), (429, "too_many_attempts".into()));
-    assert!(
-        (1..=60).contains(&barred.header("retry-after").parse::<u32>().unwrap()),
-        "{}",
-        barred.header("retry-after")
-    );
+    for _ in 0..5 {
+        let slowed = server.drain("wrong", "");
+        assert_eq!(slowed.error(), (429, "too_many_attempts".into()));
+        let wait = slowed.header("retry-after").parse::<u32>().unwrap();
+        assert!((1..=60).contains(&wait), "{wait}");
+        assert_eq!(server.hold(SECRET, "upgrade").code, 404, "a right token is let in");
+    }
     assert_eq!(server.drain("", "").code, 401, "no token at all is no attempt");
     assert_eq!(gateway.reconciler.controller().state(), DrainState::Running);
+    assert_eq!(server.drain(SECRET, "").code, 200);
+}
+
+#[test]
+fn wrong_tokens_at_the_public_page_are_recorded_and_count_against_nobody() {
+    let trail = Trail::default();
+    let settings: Settings = serde_json::from_value(json!({"failed_attempts_per_minute": 3})).unwrap();
+    let gateway = Gateway::start();
+    let endpoint = gateway.endpoint(Place::Gateway).settings(settings).verifier(secret());
+    let server = Server::of(endpoint.audit(Entry::lines(trail.clone())));
+    for _ in 0..10 {
+        assert_eq!(server.send("GET", "/drain", &bearer("wrong"), b"").code, 200, "the page is for everybody");
+    }
+    assert_eq!(server.drain("wrong", "").code, 401);
+    let told: Vec<_> =
+        trail.lines().iter().map(|line| json!([line["action"], line["status"], line["error"]])).collect();
+    assert_eq!(told[..10], vec![json!(["read", 200, "unauthenticated"]); 10]);
+    assert_eq!(told[10..], [json!(["drain", 401, "unauthenticated"])]);
+    server.send("GET", "/drain", &[], b"");
+    server.send("GET", "/drain", &bearer(SECRET), b"");
+    assert_eq!(trail.lines().len(), 11, "to look without a token, or with the right one, is no attempt");
+}
+
+#[test]
+fn what_was_wrong_with_a_token_is_told_as_the_standard_has_it() {
+    let (_gateway, server) = serve(|endpoint| endpoint.verifier(PEOPLE));
+    let challenge = |token: &str, body: &str| {
+        let answer = server.drain(token, body);
+        (answer.code, answer.header("www-authenticate").to_owned(), answer.header("cache-control").to_owned())
+    };
+    let of = |code, told: &str| (code, format!("Bearer realm=\"gateway-drain\"{told}"), "no-store".to_owned());
+    assert_eq!(challenge("", ""), of(401, ""));
+    assert_eq!(challenge("wrong", ""), of(401, ", error=\"invalid_token\""));
+    let lacks = ", error=\"insufficient_scope\", scope=\"override\"";
+    assert_eq!(challenge("token-a", r#"{"action":"override","request_id":"x"}"#), of(403, lacks));
+}
+
+/// Sends a request and hangs up after so long, without a look at the answer.
+fn hang_up(server: &Server, body: &str, after: Duration) {
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    let length = body.len();
+    let head = format!(
+        "POST /api/gateway/drain HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer token-o\r\ncontent-length: {length}\r\n\r\n",
+        server.address
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    stream.set_read_timeout(Some(after)).unwrap();
+    let _ = stream.read(&mut [0; 1]);
+}
+
+#[test]
+fn an_act_is_done_and_recorded_although_its_client_has_gone() {
+    for (place, millis) in PLACES.into_iter().flat_map(|place| [1, 2, 5, 10, 20].map(|millis| (place, millis))) {
+        let trail = Trail::default();
+        let gateway = Gateway::start();
+        let held = Request::begin(RequestId::new("upgrade").unwrap(), "bob");
+        Channel::new(gateway.home()).write(&held).unwrap();
+        gateway.until(|status| status.drain.holds.len() == 1);
+        let server = Server::of(gateway.endpoint(place).verifier(PEOPLE).audit(Entry::lines(trail.clone())));
+        hang_up(&server, r#"{"action":"override","request_id":"upgrade"}"#, Duration::from_millis(millis));
+        gateway.until(|status| status.drain.holds.is_empty());
+        trail.until(|lines| lines.len() == 1);
+        let lines = trail.lines();
+        assert_eq!(
+            json!([lines[0]["principal"], lines[0]["action"]]),
+            json!(["olga", "override"]),
+            "{place:?} {millis}"
+        );
+        // What it wrote is cleared away too.
+        let path = gateway.home().request_path(&held.id);
+        published::comes_true("its file is gone", || !path.exists());
+    }
+}
+
+#[test]
+fn where_everybody_is_let_in_a_page_of_another_site_reads_nothing_and_does_nothing() {
+    let (gateway, server) = serve(|endpoint| endpoint.unauthenticated("demo").host("gateway.internal"));
+    let header = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+    let json_type = || header("content-type", "application/json");
+    let own = server.address.to_string();
+    for foreign in [
+        header("origin", "http://evil.example"),
+        header("origin", &format!("http://{own}")),
+        header("origin", "null"),
+        header("sec-fetch-site", "cross-site"),
+        header("sec-fetch-site", "same-site"),
+        header("host", "evil.example"),
+        header("host", "127.0.0.1.evil.example:80"),
+    ] {
+        let headers = [foreign.clone(), json_type()].concat();
+        let answer = server.send("POST", "/api/gateway/drain", &headers, br#"{"action":"drain"}"#);
+        assert_eq!(answer.error(), (403, "forbidden".into()), "{foreign:?}");
+        for path in ["/api/gateway/drain", "/api/gateway/drain/marker"] {
+            assert_eq!(server.send("GET", path, &foreign, b"").error(), (403, "forbidden".into()), "{foreign:?}");
+        }
+    }
+    for kind in
+        ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml"]
+    {
+        let answer = server.send("POST", "/api/gateway/drain", &header("content-type", kind), br#"{"action":"drain"}"#);
+        assert_eq!(answer.error(), (415, "unsupported_type".into()), "{kind}");
+    }
+    assert_eq!(gateway.reconciler.controller().state(), DrainState::Running);
+    for own in [
+        header("host", "localhost:8080"),
+        header("host", "gateway.internal:8080"),
+        header("sec-fetch-site", "none"),
+        header("sec-fetch-site", "same-origin"),
+        json_type(),
+        header("content-type", "application/json; charset=utf-8"),
+        Vec::new(),
+    ] {
+        assert_eq!(server.send("POST", "/api/gateway/drain", &own, b"{}").code, 200, "{own:?}");
+    }
+}
+
+#[test]
+fn with_a_token_the_kind_of_the_body_does_not_matter_as_in_the_reference() {
+    let (_gateway, server) = serve(|endpoint| endpoint.verifier(secret()));
+    let headers = [bearer(SECRET), vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())]];
+    assert_eq!(server.send("POST", "/api/gateway/drain", &headers.concat(), br#"{"action":"drain"}"#).code, 200);
 }
 
 #[test]
@@ -181,6 +294,18 @@ fn a_body_or_headers_beyond_the_limit_are_refused_unread() {
 /// A writer that a test can read.
 #[derive(Clone, Default)]
 struct Trail(Arc<Mutex<Vec<u8>>>);
+
+impl Trail {
+    fn lines(&self) -> Vec<Value> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[track_caller]
+    fn until(&self, says: impl Fn(&[Value]) -> bool) {
+        published::comes_true("the trail says so", || says(&self.lines()));
+    }
+}
 
 impl Write for Trail {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

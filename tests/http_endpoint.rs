@@ -450,9 +450,8 @@ fn a_wait_that_is_over_before_drained_says_so_and_one_whose_hold_ends_says_why()
             asking.join().unwrap()
         });
         assert_eq!(ended.error(), (410, "lease_expired".into()), "{place:?}");
-        let wrong =
-            server.send("GET", path, &[bearer("token-r"), vec![("prefer".into(), "wait=soon".into())]].concat(), b"");
-        assert_eq!(wrong.error(), (400, "bad_request".into()));
+        let senseless = [bearer("token-r"), vec![("prefer".into(), "wait=soon".into())]].concat();
+        assert_eq!(server.send("GET", path, &senseless, b"").code, 410, "a preference is no reason to refuse");
     });
 }
 
@@ -604,4 +603,64 @@ fn a_cancel_that_can_not_remove_the_marker_is_no_success() {
         assert_eq!(cancelled.code, 503, "{place:?}: {}", cancelled.body);
         assert!(gateway.home().marker().exists(), "{place:?}: it lies there still");
     });
+}
+
+#[test]
+fn all_holds_are_listed_for_whoever_may_read_and_for_nobody_else() {
+    both(|place, gateway, server| {
+        assert_eq!(server.send("GET", "/api/gateway/drain", &[], b"").code, 401, "{place:?}");
+        let list = |token: &str| server.send("GET", "/api/gateway/drain", &bearer(token), b"");
+        assert_eq!(list("token-x").error(), (403, "forbidden".into()), "{place:?}");
+        assert_eq!(list("token-r").json()["holds"], json!([]), "{place:?}");
+        begin(server, "token-a", "upgrade");
+        begin(server, "token-b", "backup");
+        gateway.until(|status| status.drain.holds.len() == 2);
+        let listed = list("token-r").json();
+        let told = listed["holds"].as_array().unwrap().iter();
+        let told: Vec<_> = told.map(|hold| json!([hold["request_id"], hold["owner"], hold["outcome"]])).collect();
+        assert_eq!(told, [json!(["backup", "bob", "held"]), json!(["upgrade", "alice", "held"])], "{place:?}");
+        assert_eq!(listed["gateway"]["state"], "external_draining");
+    });
+}
+
+#[test]
+fn an_id_may_be_percent_encoded_and_only_its_own_path_names_a_hold() {
+    both(|place, _, server| {
+        begin(server, "token-a", "upgrade-1.4");
+        for path in ["upgrade-1.4", "upgrade%2D1.4", "%75pgrade-1%2e4"] {
+            let found = server.hold("token-a", path);
+            assert_eq!((found.code, &found.json()["request_id"]), (200, &json!("upgrade-1.4")), "{place:?}: {path}");
+        }
+        for (path, code) in [
+            ("foo/api/gateway/drain/upgrade-1.4", 404),
+            ("foo%2Fapi%2Fgateway%2Fdrain%2Fupgrade-1.4", 400),
+            ("upgrade-1.4/", 404),
+            ("%ff", 400),
+            ("..%2Fupgrade-1.4", 400),
+        ] {
+            assert_eq!(server.hold("token-a", path).code, code, "{place:?}: {path}");
+        }
+    });
+}
+
+#[test]
+fn the_routes_can_be_nested_and_their_parts_served_apart_from_an_applications_own() {
+    let gateway = Gateway::start();
+    let endpoint = || gateway.endpoint(Place::Gateway).verifier(PEOPLE);
+    // An application that has its own of everything but the control routes.
+    let own = |path| axum::Router::new().route(path, axum::routing::get(async || "its own"));
+    let app = own("/livez").merge(own("/readyz")).merge(own("/drain")).merge(endpoint().routers().control);
+    let server = Server::of_routes(app);
+    assert_eq!(server.get("/livez").body, "its own");
+    assert_eq!(server.drain("token-a", "").code, 200);
+    // Nested, the page's parts and the description's paths are found where they are.
+    let nested = Server::of_routes(axum::Router::new().nest("/ops", endpoint().routes()));
+    let page = nested.get("/ops/drain");
+    for part in ["drain/page.css", "drain/page.js"] {
+        assert!(page.body.contains(&format!("=\"{part}\"")), "{}", page.body);
+        assert_eq!(nested.get(&format!("/ops/{part}")).code, 200);
+    }
+    let description = nested.get("/ops/api/openapi.json").json();
+    assert_eq!(description["servers"], json!([{"url": ".."}]), "relative to where it lies");
+    assert_eq!(nested.send("GET", "/ops/api/gateway/drain/marker", &bearer("token-a"), b"").code, 200);
 }

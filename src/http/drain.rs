@@ -13,7 +13,7 @@ use crate::control::Found;
 use crate::hold::{Action, Denied, Ending, Nonce, Outcome, Request, RequestId, Source};
 use crate::state::DrainState;
 use crate::status::{HoldStatus, Snapshot};
-use crate::wire::{HoldAnswer, Verb};
+use crate::wire::{HoldAnswer, HoldsAnswer, Verb};
 use axum::http::StatusCode;
 use axum::response::Response;
 use std::io;
@@ -228,6 +228,12 @@ fn was_begun_anew(id: &RequestId, seen: &Seen, status: &Snapshot) -> bool {
     let first_seen = |status: &Snapshot| hold(status, id).map(|hold| hold.since_boot_millis.first_seen);
     let before = seen.status.as_ref().and_then(first_seen);
     before.is_some() && before != first_seen(status)
+}
+
+/// Every hold that the gateway knows.
+pub(super) async fn list(published: &Published) -> Result<Response, Problem> {
+    let status = published.status().await.map_err(unusable(None))?.ok_or_else(|| no_gateway(None))?;
+    Ok(json(StatusCode::OK, &HoldsAnswer::of(&status)))
 }
 
 /// How one hold stands, for whoever asks with `GET`.

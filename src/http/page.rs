@@ -73,9 +73,9 @@ fn html(status: Option<&Snapshot>, history: &History, named: bool) -> String {
     };
     format!(
         "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"/><title>Drain</title>\
-         <meta name=\"viewport\" content=\"width=device-width\"/><link rel=\"stylesheet\" href=\"/drain/page.css\"/>\
+         <meta name=\"viewport\" content=\"width=device-width\"/><link rel=\"stylesheet\" href=\"drain/page.css\"/>\
          <noscript><meta http-equiv=\"refresh\" content=\"5\"/></noscript>\
-         <script src=\"/drain/page.js\" defer=\"defer\"></script></head><body><h1>Drain</h1><main>{facts}</main></body></html>"
+         <script src=\"drain/page.js\" defer=\"defer\"></script></head><body><h1>Drain</h1><main>{facts}</main></body></html>"
     )
 }
 

@@ -7,7 +7,9 @@ use crate::hold::Denied;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+
+/// How a client proves itself here.
+pub(super) const CHALLENGE: &str = "Bearer realm=\"gateway-drain\"";
 
 /// Why a request wasn't done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,7 @@ pub(super) enum Fault {
     MethodNotAllowed,
     Timeout,
     TooLarge,
+    UnsupportedType,
     TooManyAttempts,
     HeadersTooLarge,
     Unavailable,
@@ -42,6 +45,7 @@ impl Fault {
                 StatusCode::PRECONDITION_FAILED
             }
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -57,6 +61,7 @@ impl Fault {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Timeout => "timeout",
             Self::TooLarge => "too_large",
+            Self::UnsupportedType => "unsupported_type",
             Self::TooManyAttempts => "too_many_attempts",
             Self::HeadersTooLarge => "headers_too_large",
             Self::Unavailable => "unavailable",
@@ -74,13 +79,14 @@ impl Fault {
     }
 
     #[cfg(test)]
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::BadRequest,
         Self::Unauthenticated,
         Self::Forbidden,
         Self::MethodNotAllowed,
         Self::Timeout,
         Self::TooLarge,
+        Self::UnsupportedType,
         Self::TooManyAttempts,
         Self::HeadersTooLarge,
         Self::Unavailable,
@@ -116,14 +122,20 @@ impl Problem {
         Self::new(Fault::BadRequest, detail)
     }
 
-    pub(super) fn unauthenticated() -> Self {
-        let header = Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
-        Self { header, ..Self::new(Fault::Unauthenticated, "Unauthorized") }
+    /// No token, or a wrong one, for which there is a word (RFC 6750). An endpoint without a verifier answers as to a wrong one.
+    pub(super) fn unauthenticated(word: Option<&'static str>) -> Self {
+        let challenge = word.map_or_else(|| CHALLENGE.to_owned(), |word| format!("{CHALLENGE}, error=\"{word}\""));
+        let problem = Self::new(Fault::Unauthenticated, "Unauthorized");
+        match HeaderValue::try_from(challenge) {
+            Ok(challenge) => problem.with(header::WWW_AUTHENTICATE, challenge),
+            Err(_) => problem,
+        }
     }
 
     /// The channel can't be used, or nobody answers in it.
     pub(super) fn unavailable(detail: impl Into<String>, written: Option<bool>) -> Self {
-        Self { written, ..Self::new(Fault::Unavailable, detail) }
+        let problem = Self { written, ..Self::new(Fault::Unavailable, detail) };
+        problem.with(header::RETRY_AFTER, crate::refusal::retry_after())
     }
 
     pub(super) fn with(self, name: header::HeaderName, value: impl Into<HeaderValue>) -> Self {
@@ -144,13 +156,7 @@ impl IntoResponse for Problem {
             // The reference's, byte for byte.
             ("application/json", r#"{"error":"unauthenticated","detail":"Unauthorized"}"#.to_owned())
         } else {
-            let mut body = json!({
-                "type": "about:blank",
-                "title": status.canonical_reason(),
-                "status": status.as_u16(),
-                "detail": self.detail,
-                "error": self.fault.word(),
-            });
+            let mut body = crate::refusal::body(status, &self.detail, self.fault.word());
             if let Some(written) = self.written {
                 body["written"] = written.into();
             }
@@ -158,9 +164,12 @@ impl IntoResponse for Problem {
         };
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        // A 404 and a 410 may be kept by a cache otherwise.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some((name, value)) = self.header {
-            response.headers_mut().insert(name, value);
+            headers.insert(name, value);
         }
         response
     }
@@ -173,7 +182,7 @@ mod tests {
     #[test]
     fn a_denial_has_the_word_by_which_the_client_reads_it() {
         for why in Denied::ALL {
-            assert_eq!(json!(why), Fault::Denied(why).word());
+            assert_eq!(serde_json::json!(why), Fault::Denied(why).word());
         }
     }
 

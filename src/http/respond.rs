@@ -5,7 +5,7 @@ use crate::gate::Generation;
 use crate::hold::{Outcome, Request};
 use crate::state::DrainState;
 use crate::status::{HoldStatus, Readout, Snapshot};
-use crate::wire::{GatewayAnswer, HoldAnswer, Standing, Verb};
+use crate::wire::{GatewayAnswer, HoldAnswer, HoldsAnswer, Standing, Verb};
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -18,6 +18,16 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A body of plain text.
+pub(super) fn text(status: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
@@ -139,6 +149,14 @@ impl HoldAnswer {
 
 fn ended_by(asked: &Asked) -> Standing {
     if asked.verb == Verb::Override { Standing::Overridden } else { Standing::Withdrawn }
+}
+
+impl HoldsAnswer {
+    /// Every hold, and the gateway once.
+    pub(super) fn of(status: &Snapshot) -> Self {
+        let hold = |held| HoldAnswer { gateway: None, ..HoldAnswer::of(held, status) };
+        Self { holds: status.drain.holds.iter().map(hold).collect(), gateway: GatewayAnswer::of(status) }
+    }
 }
 
 impl GatewayAnswer {

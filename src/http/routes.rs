@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
     Drain,
+    Holds,
     Hold,
     Status,
     Restart,
@@ -41,7 +42,7 @@ const GUARDED: &[u16] = &[401, 403, 429, 503];
 
 const JSON: &str = "application/json";
 
-pub(super) const ROUTES: [Route; 10] = [
+pub(super) const ROUTES: [Route; 11] = [
     Route {
         operation: Operation::Drain,
         method: "post",
@@ -49,7 +50,16 @@ pub(super) const ROUTES: [Route; 10] = [
         scope: Some(Scope::Drain),
         summary: "Drain, cancel, renew, commit or override",
         kind: JSON,
-        codes: &[200, 202, 400, 404, 408, 409, 410, 412, 413],
+        codes: &[200, 202, 400, 404, 408, 409, 410, 412, 413, 415],
+    },
+    Route {
+        operation: Operation::Holds,
+        method: "get",
+        path: "/api/gateway/drain",
+        scope: Some(Scope::Read),
+        summary: "Every hold, and the gateway",
+        kind: JSON,
+        codes: &[200],
     },
     Route {
         operation: Operation::Hold,
@@ -76,7 +86,7 @@ pub(super) const ROUTES: [Route; 10] = [
         scope: Some(Scope::Restart),
         summary: "Begin the shutdown at once, superseding every drain",
         kind: JSON,
-        codes: &[200, 202, 400, 408, 409, 413],
+        codes: &[200, 202, 400, 408, 409, 413, 415],
     },
     Route {
         operation: Operation::Live,
@@ -134,12 +144,26 @@ pub(super) const ROUTES: [Route; 10] = [
     },
 ];
 
-impl Route {
-    /// Its path for the router: the last part takes in everything, so that whatever is asked there is answered here.
-    pub(super) fn pattern(&self) -> String {
-        self.path.replace("{request_id}", "{*request_id}")
+impl Operation {
+    /// To which of the [routers](super::Routers) it belongs.
+    pub(super) const fn part(self) -> Part {
+        match self {
+            Self::Drain | Self::Holds | Self::Hold | Self::Restart | Self::Status | Self::Description => Part::Control,
+            Self::Live | Self::Ready => Part::Probes,
+            Self::Page | Self::PageStyle | Self::PageScript => Part::Page,
+        }
     }
+}
 
+/// What can be served apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Control,
+    Probes,
+    Page,
+}
+
+impl Route {
     fn codes(&self) -> impl Iterator<Item = u16> {
         let guarded = if self.scope.is_some() { GUARDED } else { &[] };
         let mut codes = [self.codes, guarded, ANYWHERE].concat();
@@ -245,6 +269,8 @@ pub(super) fn description(there: impl Fn(Operation) -> bool) -> Value {
     }
     json!({
         "openapi": "3.1.0",
+        // The root of the routes, wherever they are nested: this description lies in its `api`.
+        "servers": [{"url": ".."}],
         "info": {"title": "gateway-drain", "version": env!("CARGO_PKG_VERSION")},
         "paths": paths,
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},

@@ -3,23 +3,24 @@
 //! It relies on every other part of the endpoint; only the [router](super::Endpoint::routes) relies on it.
 
 use super::asked::Asked;
+use super::asking::Asking;
 use super::audit::Entry;
 use super::auth::attempts::Attempts;
 use super::auth::{Principal, Scope, Token, Verdict};
 use super::drain::PATIENCE;
-use super::problem::{Fault, Problem};
-use super::respond::{RestartAnswer, StatusAnswer, json};
+use super::problem::{CHALLENGE, Fault, Problem};
+use super::respond::{RestartAnswer, StatusAnswer, json, text};
 use super::routes::{Operation, Route};
-use super::{Endpoint, Restart, drain, page, routes};
+use super::{Endpoint, Restart, drain, page, prefer, routes};
 use crate::hold::{Denied, RequestId};
 use crate::state::DrainState;
 use crate::status::{Readout, Snapshot};
 use crate::wire::Verb;
-use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, FromRequest, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::MethodRouter;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +31,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a verifier may take.
 const VERIFIER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a verifier may keep the page waiting.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// An endpoint at work.
 pub(super) struct Serving {
     endpoint: Endpoint,
@@ -39,27 +43,39 @@ pub(super) struct Serving {
     history: page::History,
 }
 
-pub(super) fn method_router(route: &'static Route) -> MethodRouter<Arc<Serving>> {
-    let serve = move |State(serving): State<Arc<Serving>>, request: Request| serve(serving, route, request);
-    let methods = if route.method == "post" { post(serve) } else { get(serve) };
+/// All that is answered at one path.
+pub(super) fn method_router(routes: &[&'static Route]) -> MethodRouter<Arc<Serving>> {
+    let mut methods = MethodRouter::new();
+    for route in routes.iter().copied() {
+        let serve = move |State(serving): State<Arc<Serving>>, request: Request| serve(serving, route, request);
+        methods = if route.method == "post" { methods.post(serve) } else { methods.get(serve) };
+    }
+    let allowed = routes.iter().map(|route| if route.method == "post" { "POST" } else { "GET, HEAD" });
+    let allowed = allowed.collect::<Vec<_>>().join(", ");
+    let path = routes.first().map_or("", |route| route.path);
     methods.fallback(move || async move {
-        let allowed = if route.method == "post" { "POST" } else { "GET, HEAD" };
-        let detail = format!("{} is for {allowed}", route.path);
-        Problem::new(Fault::MethodNotAllowed, detail).with(header::ALLOW, HeaderValue::from_static(allowed))
+        let problem = Problem::new(Fault::MethodNotAllowed, format!("{path} is for {allowed}"));
+        match HeaderValue::try_from(allowed) {
+            Ok(allowed) => problem.with(header::ALLOW, allowed),
+            Err(_) => problem,
+        }
     })
 }
 
 async fn serve(serving: Arc<Serving>, route: &'static Route, request: Request) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-    let mut done = Decision { peer, principal: None, action: route.operation.action(), request_id: None };
-    let answered = serving.answer(route, request, &mut done).await;
-    let error = answered.as_ref().err().map(|problem| problem.fault);
-    let response = answered.unwrap_or_else(IntoResponse::into_response);
-    let turned_away = matches!(error, Some(Fault::Unauthenticated | Fault::Forbidden | Fault::TooManyAttempts));
-    if route.scope.is_some() && (route.operation != Operation::Hold || turned_away) {
-        serving.record(done, response.status(), error);
+    let acts = matches!(route.operation, Operation::Drain | Operation::Restart);
+    let served = async move { serving.serve(route, request).await };
+    if !acts {
+        return served.await;
     }
-    response
+    // What was begun goes on, and is recorded, although the client has gone: in a task of its own.
+    match tokio::spawn(served).await {
+        Ok(response) => response,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Problem::unavailable("the server is shutting down", None).into_response(),
+        },
+    }
 }
 
 /// What the audit trail is told of a request.
@@ -81,6 +97,21 @@ impl Operation {
 }
 
 impl Serving {
+    async fn serve(self: Arc<Self>, route: &'static Route, request: Request) -> Response {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+        let mut done = Decision { peer, principal: None, action: route.operation.action(), request_id: None };
+        let answered = self.answer(route, request, &mut done).await;
+        let error = answered.as_ref().err().map(|problem| problem.fault);
+        let response = answered.unwrap_or_else(IntoResponse::into_response);
+        // A token that was turned away is recorded where it was looked at.
+        let recorded = matches!(error, Some(Fault::Unauthenticated | Fault::TooManyAttempts));
+        let reads = matches!(route.operation, Operation::Hold | Operation::Holds) && error != Some(Fault::Forbidden);
+        if route.scope.is_some() && !recorded && !reads {
+            self.record(done, response.status(), error);
+        }
+        response
+    }
+
     pub(super) fn new(endpoint: Endpoint) -> Arc<Self> {
         let attempts = Attempts::new(endpoint.settings.failed_attempts_per_minute);
         let (turn, history) = (tokio::sync::Mutex::default(), page::History::default());
@@ -112,20 +143,26 @@ impl Serving {
         }
     }
 
-    async fn answer(&self, route: &Route, request: Request, done: &mut Decision) -> Result<Response, Problem> {
+    async fn answer(
+        self: &Arc<Self>,
+        route: &'static Route,
+        request: Request,
+        done: &mut Decision,
+    ) -> Result<Response, Problem> {
         let limit = self.endpoint.settings.max_header_bytes;
         let headers = request.headers();
         if headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() > limit {
             let detail = format!("the headers take more than {limit} bytes");
             return Err(Problem::new(Fault::HeadersTooLarge, detail));
         }
+        let asking = Asking { headers: headers.clone(), uri: request.uri().clone(), peer: done.peer };
         if let Some(scope) = route.scope {
-            let principal = self.authenticate(headers, done.peer).await?;
+            let principal = self.authenticated(asking, route).await?;
             done.principal = Some(principal.name().to_owned());
             return self.guarded(route, scope, &principal, request, done).await;
         }
         match route.operation {
-            Operation::Live => Ok("ok\n".into_response()),
+            Operation::Live => Ok(text(StatusCode::OK, "ok\n")),
             Operation::Ready => Ok(self.ready().await),
             Operation::Status => {
                 let (status, live) = self.look().await;
@@ -135,11 +172,8 @@ impl Serving {
             Operation::Description => Ok(json(StatusCode::OK, &routes::description(|there| self.offers(there)))),
             Operation::PageStyle => Ok(page::file("text/css; charset=utf-8", page::STYLE)),
             Operation::PageScript => Ok(page::file("text/javascript; charset=utf-8", page::SCRIPT)),
-            Operation::Page | Operation::Drain | Operation::Hold | Operation::Restart => {
-                let named = match self.authenticate(headers, done.peer).await {
-                    Ok(principal) => principal.may(Scope::Read),
-                    Err(_) => false,
-                };
+            Operation::Page | Operation::Drain | Operation::Hold | Operation::Holds | Operation::Restart => {
+                let named = self.authenticated(asking, route).await.is_ok_and(|principal| principal.may(Scope::Read));
                 let (status, live) = self.look().await;
                 Ok(page::page(status.as_ref().filter(|_| live), &self.history, named))
             }
@@ -154,64 +188,88 @@ impl Serving {
         request: Request,
         done: &mut Decision,
     ) -> Result<Response, Problem> {
-        let wait = self.wait_wanted(request.headers());
-        let path = request.uri().path().to_owned();
-        let answered = match route.operation {
+        let most = self.endpoint.settings.max_wait_seconds;
+        let wait = prefer::wait(request.headers()).map(|seconds| Duration::from_secs(seconds.min(most)));
+        let published = &self.endpoint.published;
+        let mut response = match route.operation {
             Operation::Drain => {
-                let asked = Asked::parse(&body(request).await?)?;
+                let asked = Asked::parse(&self.body(request).await?)?;
                 done.action = asked.verb.word();
                 done.request_id = Some(asked.id().to_string());
                 allow(principal, if asked.verb == Verb::Override { Scope::Override } else { scope })?;
-                let wait = wait?;
-                let answered = drain::act(&self.endpoint.published, &self.turn, &asked, principal.name(), wait).await?;
-                (answered, wait)
+                drain::act(published, &self.turn, &asked, principal.name(), wait).await?
             }
             Operation::Restart => {
                 allow(principal, scope)?;
-                let content = body(request).await?;
+                let content = self.body(request).await?;
                 if !content.is_empty() && content.trim_ascii() != b"{}" {
                     return Err(Problem::bad_request("a restart has no body, or an empty JSON object"));
                 }
-                let wait = wait?;
-                (self.restart(principal.name(), wait).await?, wait)
+                self.restart(principal.name(), wait).await?
+            }
+            Operation::Holds => {
+                allow(principal, scope)?;
+                drain::list(published).await?
             }
             _ => {
                 allow(principal, scope)?;
-                let name = path.rsplit_once("/api/gateway/drain/").map_or("", |(_, name)| name);
-                let id = if RequestId::marker().as_str() == name {
-                    RequestId::marker()
-                } else {
-                    RequestId::new(name).map_err(|why| Problem::bad_request(why.to_string()))?
-                };
-                let wait = wait?;
-                (drain::stand(&self.endpoint.published, &id, wait).await?, wait)
+                let (mut parts, _) = request.into_parts();
+                let named = Path::<RequestId>::from_request_parts(&mut parts, &()).await;
+                let Path(id) = named.map_err(|why| Problem::bad_request(why.body_text()))?;
+                drain::stand(published, &id, wait).await?
             }
         };
-        let (mut response, wait) = answered;
-        if let Some(Ok(applied)) = wait.map(|wait| HeaderValue::try_from(format!("wait={}", wait.as_secs()))) {
+        let applied = wait.filter(|_| route.operation != Operation::Holds);
+        if let Some(Ok(applied)) = applied.map(|wait| HeaderValue::try_from(format!("wait={}", wait.as_secs()))) {
             response.headers_mut().insert("preference-applied", applied);
         }
         Ok(response)
     }
 
-    /// Whose token it is. Without a token, with a wrong one and without a verifier the answer is the same.
-    async fn authenticate(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Principal, Problem> {
-        if let Some(everybody) = &self.endpoint.everybody {
-            if headers.contains_key(header::ORIGIN) {
-                return Err(Problem::new(Fault::Forbidden, "without authentication no web page is let in"));
+    /// Whose token it is; what is turned away is recorded even if nobody waits for the answer.
+    async fn authenticated(self: &Arc<Self>, asking: Asking, route: &'static Route) -> Result<Principal, Problem> {
+        if self.endpoint.everybody.is_none() && asking.bearer().is_none() && route.scope.is_none() {
+            return Err(Problem::unauthenticated(None));
+        }
+        let serving = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let authenticated = serving.authenticate(&asking, route.scope.is_some()).await;
+            if let Err(problem) = &authenticated
+                && matches!(problem.fault, Fault::Unauthenticated | Fault::TooManyAttempts)
+            {
+                // The page is answered to everybody.
+                let status = if route.scope.is_some() { problem.fault.status() } else { StatusCode::OK };
+                let (peer, action) = (asking.peer, route.operation.action());
+                let done = Decision { peer, principal: None, action, request_id: None };
+                serving.record(done, status, Some(problem.fault));
             }
-            return Ok(everybody.clone());
+            authenticated
+        });
+        match task.await {
+            Ok(authenticated) => authenticated,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Problem::unavailable("the server is shutting down", Some(false))),
+            },
         }
-        let Some(token) = bearer(headers) else { return Err(Problem::unauthenticated()) };
-        let now = Instant::now();
-        if let Some(left) = self.attempts.barred(peer, now) {
-            let problem = Problem::new(Fault::TooManyAttempts, "too many wrong tokens from this address");
-            return Err(problem.with(header::RETRY_AFTER, left.as_secs() + 1));
+    }
+
+    /// Whose token it is. The verifiers are asked first, and only a wrong token is counted: a right one is never turned away
+    /// for what others have shown.
+    async fn authenticate(&self, asking: &Asking, counts: bool) -> Result<Principal, Problem> {
+        if let Some(everybody) = &self.endpoint.everybody {
+            return match asking.may_be_a_page(&self.endpoint.hosts) {
+                Some(why) => Err(Problem::new(Fault::Forbidden, why)),
+                None => Ok(everybody.clone()),
+            };
         }
+        let Some(token) = asking.bearer() else { return Err(Problem::unauthenticated(None)) };
         let token = Token::new(token);
         let mut unreachable = false;
+        // The page is there for everybody, and waits for nobody's credential store for long.
+        let patience = if counts { VERIFIER_TIMEOUT } else { PAGE_TIMEOUT };
         for verifier in &self.endpoint.verifiers {
-            match timeout(VERIFIER_TIMEOUT, verifier.verify(&token)).await.unwrap_or(Verdict::Unreachable) {
+            match timeout(patience, verifier.verify(&token)).await.unwrap_or(Verdict::Unreachable) {
                 Verdict::Accepted(principal) => return Ok(principal),
                 Verdict::Rejected => {}
                 Verdict::Unreachable => unreachable = true,
@@ -220,8 +278,11 @@ impl Serving {
         if unreachable {
             return Err(Problem::unavailable("the credential store can't be reached", Some(false)));
         }
-        self.attempts.failed(peer, now);
-        Err(Problem::unauthenticated())
+        if let Some(left) = counts.then(|| self.attempts.failed(asking.peer, Instant::now())).flatten() {
+            let problem = Problem::new(Fault::TooManyAttempts, "too many wrong tokens from this address");
+            return Err(problem.with(header::RETRY_AFTER, left.as_secs() + 1));
+        }
+        Err(Problem::unauthenticated(Some("invalid_token")))
     }
 
     /// The latest status, and whether its process lives. In that process itself nothing needs to be read.
@@ -251,9 +312,9 @@ impl Serving {
             },
         };
         if unready.is_empty() {
-            return "ready\n".into_response();
+            return text(StatusCode::OK, "ready\n");
         }
-        (StatusCode::SERVICE_UNAVAILABLE, unready.join("\n") + "\n").into_response()
+        text(StatusCode::SERVICE_UNAVAILABLE, unready.join("\n") + "\n")
     }
 
     async fn restart(&self, by: &str, wait: Option<Duration>) -> Result<Response, Problem> {
@@ -281,44 +342,40 @@ impl Serving {
         Ok(json(code, &RestartAnswer { ok: true, action: "restart", state }))
     }
 
-    /// The wait that `Prefer: wait=N` asks for, as long as it may be. Other preferences are nothing to this endpoint.
-    fn wait_wanted(&self, headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
-        let values = headers.get_all("prefer").iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-        for preference in values {
-            let preference = preference.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-            let Some(seconds) = preference.strip_prefix(b"wait=") else { continue };
-            let seconds = str::from_utf8(seconds).ok().and_then(|seconds| seconds.parse::<u64>().ok());
-            let Some(seconds) = seconds else {
-                return Err(Problem::bad_request("`Prefer: wait=N` wants a whole number of seconds"));
-            };
-            return Ok(Some(Duration::from_secs(seconds.min(self.endpoint.settings.max_wait_seconds))));
+    async fn body(&self, request: Request) -> Result<Bytes, Problem> {
+        let kind = request.headers().get(header::CONTENT_TYPE).cloned();
+        let Ok(read) = timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await else {
+            return Err(Problem::new(Fault::Timeout, "the body didn't arrive in time"));
+        };
+        let read = read.map_err(|why| match why.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Fault::TooLarge, "the body is too large"),
+            _ => Problem::bad_request("the body couldn't be read to its end"),
+        })?;
+        // What a form of another site can send without asking is nobody's JSON. A token can't be sent that way.
+        let protects = self.endpoint.everybody.is_some() && !read.is_empty();
+        if protects && kind.is_some_and(|kind| !is_json(kind.as_bytes())) {
+            return Err(Problem::new(
+                Fault::UnsupportedType,
+                "without authentication the body has to be application/json",
+            ));
         }
-        Ok(None)
+        Ok(read)
     }
+}
+
+fn is_json(kind: &[u8]) -> bool {
+    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    kind.eq_ignore_ascii_case(b"application/json")
 }
 
 fn allow(principal: &Principal, scope: Scope) -> Result<(), Problem> {
     if principal.may(scope) {
         return Ok(());
     }
-    Err(Problem::new(Fault::Forbidden, format!("the token doesn't have the scope `{scope}`")))
-}
-
-/// The token of the only `Authorization` header there is.
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (value, None) = (values.next()?.as_bytes(), values.next()) else { return None };
-    let (scheme, token) = value.split_at_checked("Bearer ".len())?;
-    let token = token.trim_ascii();
-    (scheme.eq_ignore_ascii_case(b"Bearer ") && !token.is_empty()).then_some(token)
-}
-
-async fn body(request: Request<Body>) -> Result<Bytes, Problem> {
-    let Ok(read) = timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await else {
-        return Err(Problem::new(Fault::Timeout, "the body didn't arrive in time"));
-    };
-    read.map_err(|why| match why.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Fault::TooLarge, "the body is too large"),
-        _ => Problem::bad_request("the body couldn't be read to its end"),
+    let challenge = format!("{CHALLENGE}, error=\"insufficient_scope\", scope=\"{scope}\"");
+    let problem = Problem::new(Fault::Forbidden, format!("the token doesn't have the scope `{scope}`"));
+    Err(match HeaderValue::try_from(challenge) {
+        Ok(challenge) => problem.with(header::WWW_AUTHENTICATE, challenge),
+        Err(_) => problem,
     })
 }

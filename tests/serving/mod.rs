@@ -102,7 +102,9 @@ impl Server {
         runtime.spawn(async move { axum::serve(listener, service).await });
         let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(LIMIT)).build();
         let mut server = Self { runtime: Some(runtime), address, agent: config.into(), description: Value::Null };
-        server.description = server.send("GET", "/api/openapi.json", &[], b"").json();
+        // Routes that are nested have it elsewhere.
+        let description = server.send("GET", "/api/openapi.json", &[], b"");
+        server.description = if description.code == 200 { description.json() } else { Value::Null };
         server
     }
 
@@ -136,7 +138,8 @@ impl Server {
         let Some(paths) = self.description["paths"].as_object() else { return };
         let path = path.split('?').next().unwrap_or_default();
         let described = paths.get(path).or_else(|| {
-            path.starts_with("/api/gateway/drain/").then(|| paths.get("/api/gateway/drain/{request_id}")).flatten()
+            let id = path.strip_prefix("/api/gateway/drain/").filter(|id| !id.is_empty() && !id.contains('/'));
+            id.and_then(|_| paths.get("/api/gateway/drain/{request_id}"))
         });
         let Some(described) = described else { return };
         let method = described.get(method.to_lowercase()).or_else(|| described.as_object()?.values().next());

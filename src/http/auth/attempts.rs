@@ -1,8 +1,11 @@
 //! How often an address has shown a wrong token lately.
+//!
+//! Only wrong tokens are counted and only wrong ones are slowed down: a right one is let in whatever its address has shown
+//! before. Otherwise a stranger behind the same proxy, or another user of the same machine, could stop every controller.
 
 use crate::sync::Mutex;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 const WINDOW: Duration = Duration::from_secs(60);
@@ -20,35 +23,37 @@ impl Attempts {
         Self { limit, failures: Mutex::default() }
     }
 
-    /// How long the tokens of this address aren't looked at any more; `None` if they are.
-    pub(in crate::http) fn barred(&self, peer: Option<IpAddr>, now: Instant) -> Option<Duration> {
+    /// Counts a wrong token; if there were too many already, how long until the address may show another.
+    pub(in crate::http) fn failed(&self, peer: Option<IpAddr>, now: Instant) -> Option<Duration> {
         let mut failures = self.failures.lock();
-        let peer = Self::counted_as(&mut failures, peer, now);
-        let (since, count) = failures.get(&peer)?;
-        let left = WINDOW.saturating_sub(now.saturating_duration_since(*since));
-        (*count >= self.limit && !left.is_zero()).then_some(left)
-    }
-
-    pub(in crate::http) fn failed(&self, peer: Option<IpAddr>, now: Instant) {
-        let mut failures = self.failures.lock();
-        let peer = Self::counted_as(&mut failures, peer, now);
+        let peer = counted_as(&mut failures, peer.map(network), now);
         let (since, count) = failures.entry(peer).or_insert((now, 0));
         if now.saturating_duration_since(*since) >= WINDOW {
             (*since, *count) = (now, 0);
         }
         *count = count.saturating_add(1);
+        let left = WINDOW.saturating_sub(now.saturating_duration_since(*since));
+        (*count > self.limit).then_some(left)
     }
+}
 
-    fn counted_as(
-        failures: &mut HashMap<Option<IpAddr>, (Instant, u32)>,
-        peer: Option<IpAddr>,
-        now: Instant,
-    ) -> Option<IpAddr> {
-        if failures.len() >= MAX_PEERS && !failures.contains_key(&peer) {
-            failures.retain(|_, (since, _)| now.saturating_duration_since(*since) < WINDOW);
-        }
-        if failures.len() >= MAX_PEERS && !failures.contains_key(&peer) { None } else { peer }
+/// Whoever has one address of IPv6 has a network of 2^64.
+fn network(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        v4 @ IpAddr::V4(_) => v4,
     }
+}
+
+fn counted_as(
+    failures: &mut HashMap<Option<IpAddr>, (Instant, u32)>,
+    peer: Option<IpAddr>,
+    now: Instant,
+) -> Option<IpAddr> {
+    if failures.len() >= MAX_PEERS && !failures.contains_key(&peer) {
+        failures.retain(|_, (since, _)| now.saturating_duration_since(*since) < WINDOW);
+    }
+    if failures.len() >= MAX_PEERS && !failures.contains_key(&peer) { None } else { peer }
 }
 
 #[cfg(test)]
@@ -56,16 +61,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_barred_after_its_limit_until_its_minute_is_over_and_bars_no_other() {
+    fn an_address_is_slowed_down_after_its_limit_until_its_minute_is_over_and_slows_down_no_other() {
         let (attempts, start) = (Attempts::new(3), Instant::now());
         let (one, other) = (Some(IpAddr::from([127, 0, 0, 1])), Some(IpAddr::from([127, 0, 0, 2])));
-        for _ in 0..3 {
-            assert_eq!(attempts.barred(one, start), None);
-            attempts.failed(one, start);
-        }
-        assert_eq!(attempts.barred(one, start), Some(WINDOW));
-        assert_eq!(attempts.barred(other, start), None);
-        assert_eq!(attempts.barred(one, start + WINDOW), None);
+        assert_eq!([(); 3].map(|()| attempts.failed(one, start)), [None; 3]);
+        assert_eq!(attempts.failed(one, start), Some(WINDOW));
+        assert_eq!(attempts.failed(other, start), None);
+        assert_eq!(attempts.failed(one, start + WINDOW), None);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_address_and_an_ipv4_address_is_the_same_in_both_forms() {
+        let (attempts, now) = (Attempts::new(1), Instant::now());
+        let failed = |address: &str| attempts.failed(Some(address.parse().unwrap()), now);
+        assert_eq!(failed("2001:db8::1"), None);
+        assert_eq!(failed("2001:db8::ffff:ffff:ffff:ffff"), Some(WINDOW));
+        assert_eq!(failed("2001:db8:0:1::1"), None, "the next network");
+        assert_eq!(failed("192.0.2.1"), None);
+        assert_eq!(failed("::ffff:192.0.2.1"), Some(WINDOW));
+        assert_eq!(failed("192.0.2.2"), None);
     }
 
     #[test]
@@ -75,6 +89,5 @@ mod tests {
             attempts.failed(Some(IpAddr::from(n.to_be_bytes())), start);
         }
         assert!(attempts.failures.lock().len() <= MAX_PEERS + 1);
-        assert!(attempts.barred(Some(IpAddr::from([9, 9, 9, 9])), start).is_some(), "those beyond share one count");
     }
 }

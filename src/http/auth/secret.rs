@@ -30,6 +30,8 @@ pub struct SharedSecret {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum WeakSecret {
+    /// There is nothing in it: the variable or the file is there and empty, as after a provisioning that failed.
+    Empty,
     /// Too short.
     Short {
         /// Its characters.
@@ -49,6 +51,8 @@ pub enum WeakSecret {
         /// How much there is.
         bits: f64,
     },
+    /// The file that it should be in can't be read.
+    Unreadable(std::io::ErrorKind),
     /// Not UTF-8, or with a character that can't travel in a header: only visible ASCII can.
     NotText,
 }
@@ -56,6 +60,7 @@ pub enum WeakSecret {
 impl fmt::Display for WeakSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Empty => write!(f, "the secret is set but empty"),
             Self::Short { chars, needed } => write!(f, "the secret has {chars} character(s), and needs {needed}"),
             Self::Long => write!(f, "the secret is longer than {MAX_BYTES} bytes"),
             Self::Uniform { distinct } => {
@@ -63,6 +68,9 @@ impl fmt::Display for WeakSecret {
             }
             Self::Predictable { bits } => {
                 write!(f, "the secret has {bits:.0} bits of Shannon entropy, and needs {MIN_BITS}")
+            }
+            Self::Unreadable(why) => {
+                return write!(f, "the file that {} names can't be read: {why}", SharedSecret::FILE_VARIABLE);
             }
             Self::NotText => write!(f, "the secret has a character that is not visible ASCII"),
         }?;
@@ -75,17 +83,22 @@ impl std::error::Error for WeakSecret {}
 impl SharedSecret {
     /// The environment variable that holds the secret.
     pub const VARIABLE: &str = "HERMES_DASHBOARD_DRAIN_SECRET";
+    /// The environment variable that names the file with the secret, such as one of systemd's credentials.
+    pub const FILE_VARIABLE: &str = "HERMES_DASHBOARD_DRAIN_SECRET_FILE";
     /// Who its bearer is.
     pub const PRINCIPAL: &str = "drain-control";
 
-    /// A verifier for this secret.
+    /// A verifier for this secret. White space around it doesn't count: a file ends with a line break.
     ///
     /// # Errors
     /// [`WeakSecret`] unless it has at least [`Settings::min_secret_chars`] (and 43) characters, 16 different ones, and
     /// 128 bits of Shannon entropy, all of it visible ASCII.
     #[expect(clippy::needless_pass_by_value, reason = "nobody is to keep it")]
     pub fn new(secret: Secret, settings: &Settings) -> Result<Self, WeakSecret> {
-        let text = secret.0.as_str();
+        let text = secret.0.trim();
+        if text.is_empty() {
+            return Err(WeakSecret::Empty);
+        }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(WeakSecret::NotText);
         }
@@ -107,16 +120,24 @@ impl SharedSecret {
         Ok(Self { secret: padded, principal: Principal::new(Self::PRINCIPAL, settings.scope) })
     }
 
-    /// A verifier for the secret in `HERMES_DASHBOARD_DRAIN_SECRET`; `None` if that is unset or empty.
+    /// A verifier for the secret in `HERMES_DASHBOARD_DRAIN_SECRET`, or in the file that
+    /// `HERMES_DASHBOARD_DRAIN_SECRET_FILE` names; `None` if neither is set.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// As [`new`](Self::new). A variable that is set but empty is an error, and so is a file that can't be read: an endpoint
+    /// that was meant to have a secret never opens because it got none.
     pub fn from_env(settings: &Settings) -> Result<Option<Self>, WeakSecret> {
-        match std::env::var(Self::VARIABLE) {
-            Ok(text) if text.is_empty() => Ok(None),
-            Ok(text) => Self::new(text.into(), settings).map(Some),
-            Err(std::env::VarError::NotPresent) => Ok(None),
-            Err(std::env::VarError::NotUnicode(_)) => Err(WeakSecret::NotText),
+        if let Some(text) = std::env::var_os(Self::VARIABLE) {
+            let text = text.into_string().map_err(|_| WeakSecret::NotText)?;
+            return Self::new(text.into(), settings).map(Some);
+        }
+        let Some(path) = std::env::var_os(Self::FILE_VARIABLE) else { return Ok(None) };
+        match std::fs::read(path) {
+            Ok(bytes) => {
+                let text = String::from_utf8(bytes).map_err(|_| WeakSecret::NotText)?;
+                Self::new(text.into(), settings).map(Some)
+            }
+            Err(error) => Err(WeakSecret::Unreadable(error.kind())),
         }
     }
 }
@@ -181,6 +202,11 @@ mod tests {
         assert_eq!(check(&format!("{GOOD}\u{e9}")), Err(WeakSecret::NotText));
         assert_eq!(check(&format!("{GOOD} x")), Err(WeakSecret::NotText), "a space can't be part of a token");
         assert_eq!(check(&GOOD.repeat(24)), Err(WeakSecret::Long));
+        for around in ["\n", "\r\n", " ", "\t\n"] {
+            assert_eq!(check(&format!("{around}{GOOD}{around}")), Ok(()), "white space around it, as a file has it");
+            assert_eq!(check(around), Err(WeakSecret::Empty));
+        }
+        assert_eq!(check(""), Err(WeakSecret::Empty));
     }
 
     #[test]

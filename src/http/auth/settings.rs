@@ -26,8 +26,9 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// The most that all headers of a request may take. Default: 16 KiB.
     pub max_header_bytes: usize,
-    /// How many wrong tokens an address may show within a minute; then its tokens aren't looked at until the minute is
-    /// over. Where the server doesn't tell addresses (`ConnectInfo<SocketAddr>`), all share one count. Default: 60.
+    /// How many wrong tokens an address (of IPv6: a network of 64 bits) may show within a minute; every further wrong one is
+    /// answered with 429 until the minute is over. A right token is always let in, and the page counts nothing. Where the
+    /// server doesn't tell addresses (`ConnectInfo<SocketAddr>`), all share one count. Default: 60.
     pub failed_attempts_per_minute: u32,
     /// The longest wait that `Prefer: wait=N` gets, in seconds. Default: 60.
     pub max_wait_seconds: u64,
