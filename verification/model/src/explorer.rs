@@ -39,9 +39,9 @@ pub struct Edge<S, A> {
 pub struct Graph<S, A> {
     /// In the order in which they were found: the first is the initial one.
     pub states: Vec<S>,
-    /// The steps `first[i]..first[i + 1]` leave state `i`. Two lists and not one of pairs: with rustc 1.95 and `opt-level = 3`
-    /// the pairs came back with other targets than had been stored. Why has not been isolated; the end of
-    /// [`explore`] looks that it doesn't happen.
+    /// The steps `first[i]..first[i + 1]` leave state `i`. Two lists and not one of pairs: rustc 1.95 stores some pairs of a
+    /// small enum and a number with another number (`docs/decisions/0012-a-compilers-fault.md`). [`explore`] ends by
+    /// [comparing](Self::first_difference) all that was kept.
     first: Vec<u32>,
     actions: Vec<A>,
     targets: Vec<u32>,
@@ -53,6 +53,26 @@ impl<S, A: Copy> Graph<S, A> {
         let state = state as usize;
         let range = self.first[state] as usize..self.first[state + 1] as usize;
         self.actions[range.clone()].iter().copied().zip(self.targets[range].iter().copied())
+    }
+
+    /// The first state whose steps, taken once more, are others than those that were kept. By the states themselves: the
+    /// numbers are what is checked.
+    fn first_difference<Y: System<State = S, Action = A>>(&self, system: &mut Y) -> Option<&S>
+    where
+        S: PartialEq,
+        A: PartialEq,
+    {
+        let mut again = Vec::new();
+        (0_u32..).zip(&self.states).find_map(|(number, state)| {
+            again.clear();
+            system.steps(state, &mut again);
+            let kept = self.steps(number);
+            let same = kept.len() == again.len()
+                && kept.zip(&again).all(|((action, to), edge)| {
+                    action == edge.action && self.states.get(to as usize).is_some_and(|to| *to == edge.to)
+                });
+            (!same).then_some(state)
+        })
     }
 
     /// How many states and how many steps there are.
@@ -136,8 +156,8 @@ pub fn explore<Y: System>(system: &mut Y) -> Explored<Y> {
         graph.first.push(u32::try_from(graph.targets.len()).expect("fewer than 2^32 steps"));
         at += 1;
     }
-    let most = graph.targets.iter().max().map_or(0, |most| *most as usize);
-    assert!(most < graph.states.len(), "a step leads to state {most} of {}", graph.states.len());
+    let different = graph.first_difference(system);
+    assert!(different.is_none(), "the steps that were kept are not those that were taken: {different:?}");
     Ok(graph)
 }
 
@@ -181,5 +201,45 @@ impl Hasher for Mixer {
 
     fn write_u64(&mut self, value: u64) {
         self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts up to three, or goes back to nothing.
+    struct Counter;
+
+    impl System for Counter {
+        type State = u8;
+        type Action = bool;
+
+        fn initial(&self) -> u8 {
+            0
+        }
+
+        fn steps(&mut self, state: &u8, into: &mut Vec<Edge<u8, bool>>) {
+            into.push(Edge { action: true, to: (state + 1).min(3), breaks: None });
+            into.push(Edge { action: false, to: 0, breaks: None });
+        }
+
+        fn broken(&self, _: &u8) -> Option<&'static str> {
+            None
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_step_is_compared_with_the_step_taken_once_more() {
+        let mut graph = explore(&mut Counter).unwrap_or_else(|found| panic!("{found:?}"));
+        assert_eq!(graph.first_difference(&mut Counter), None);
+        graph.targets[2] += 1; // Of state 1: there is such a state, but the step doesn't lead to it.
+        assert_eq!(graph.first_difference(&mut Counter), Some(&1));
+        graph.targets[2] -= 1;
+        graph.actions[7] = true;
+        assert_eq!(graph.first_difference(&mut Counter), Some(&3));
+        graph.actions[7] = false;
+        graph.targets[0] = 32_766;
+        assert_eq!(graph.first_difference(&mut Counter), Some(&0));
     }
 }
