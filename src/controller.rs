@@ -4,21 +4,25 @@
 //! the files, the application for a shutdown, a test by hand. The state is derived from the set of causes after each of
 //! them, never written by the last one (H1).
 
+mod observers;
+mod stopped;
+
+pub use observers::Observation;
+pub use stopped::{WaitStopped, WaitStoppedUntil};
+
 use crate::clock::Clock;
-use crate::gate::{Gate, Reading, poll_event};
+use crate::gate::{Gate, Reading};
 use crate::hold::{
     Denied, Facts, Hold, HoldChange, HoldSet, Incarnation, LeasePolicy, Nonce, Outcome, Request, RequestId,
 };
 use crate::lifecycle::{Abandoned, AnyLifecycle, Handled, Lifecycle};
 use crate::state::{Denial, DrainState, Event};
-use crate::sync::{Arc, EventListener, Mutex};
+use crate::sync::{Arc, Mutex};
 use core::fmt;
-use core::future::Future;
-use core::pin::Pin;
-use core::task::{Context, Poll};
+use observers::{Listener, Observers};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
 use std::time::Duration;
+use stopped::Publication;
 
 /// How a [`Controller`] behaves.
 #[derive(Clone, Debug)]
@@ -159,15 +163,6 @@ pub(crate) struct View {
     pub(crate) suppress_notification: bool,
 }
 
-type Observer = dyn Fn(&Change) + Send + Sync;
-
-/// What is still to be told, or who is to be told from here on.
-enum Untold {
-    Change(Change),
-    /// Joins with a look at the gateway as it was between the change before and the change after.
-    Joins(Box<View>, Box<dyn FnOnce(&View) + Send>, Arc<Observer>),
-}
-
 /// The handle. Clones share one gateway.
 ///
 /// A gateway that is controlled by files gets its controller from the [reconciler](crate::Reconciler); one made by
@@ -198,11 +193,7 @@ struct Shared {
     incarnation: Incarnation,
     settings: Settings,
     core: Mutex<Core>,
-    /// What observers have not been told yet, in the order in which it happened.
-    outbox: Mutex<VecDeque<Untold>>,
-    observers: Mutex<Vec<Arc<Observer>>>,
-    /// Held by whoever is telling the observers.
-    telling: Mutex<()>,
+    observers: Observers,
 }
 
 struct Core {
@@ -214,6 +205,8 @@ struct Core {
     drain: Drain,
     /// The answers to what was in the channel at the last look.
     acknowledged: Vec<Acknowledgement>,
+    listeners: Vec<Listener>,
+    publication: Publication,
 }
 
 /// How far the drain under way has come.
@@ -253,6 +246,8 @@ impl Controller {
             report: None,
             drain: Drain::default(),
             acknowledged: Vec::new(),
+            listeners: Vec::new(),
+            publication: Publication::default(),
         };
         let controller = Self {
             shared: Arc::new(Shared {
@@ -260,9 +255,7 @@ impl Controller {
                 incarnation,
                 settings,
                 core: Mutex::new(core),
-                outbox: Mutex::default(),
-                observers: Mutex::default(),
-                telling: Mutex::default(),
+                observers: Observers::default(),
             }),
         };
         controller.settle();
@@ -372,33 +365,6 @@ impl Controller {
         self.shared.core.lock().report
     }
 
-    /// Waits until the gateway has stopped (L1). Await it, or block with [`WaitStopped::wait`].
-    pub fn stopped(&self) -> WaitStopped {
-        WaitStopped { controller: self.clone(), listener: None }
-    }
-
-    /// Tells `observer` of every [`Change`] from now on. It runs on the thread that caused the change or on one that is
-    /// already telling, never under a lock that the gateway needs: it may call the controller.
-    pub fn observe(&self, observer: impl Fn(&Change) + Send + Sync + 'static) {
-        self.shared.observers.lock().push(Arc::new(observer));
-    }
-
-    /// As [`observe`](Self::observe), from a known beginning: `first` is told how the gateway stands, and `then` of every
-    /// change since that very moment, none missed and none told twice.
-    pub(crate) fn observe_from(
-        &self,
-        first: impl FnOnce(&View) + Send + 'static,
-        then: impl Fn(&Change) + Send + Sync + 'static,
-    ) {
-        {
-            let core = self.shared.core.lock();
-            let view = Box::new(self.view_of(&core));
-            // Under the lock, as every change is: its place in the queue is the moment of the view.
-            self.shared.outbox.lock().push_back(Untold::Joins(view, Box::new(first), Arc::new(then)));
-        }
-        self.tell_observers();
-    }
-
     /// Looks something up among the holds, under the lock.
     pub(crate) fn among_holds<T>(&self, look: impl FnOnce(&HoldSet) -> T) -> T {
         look(&self.shared.core.lock().holds)
@@ -440,46 +406,30 @@ impl Controller {
 
     /// Does something under the lock, derives the state anew, then tells the observers what came of it.
     fn change<T>(&self, work: impl FnOnce(&mut Core, &Shared, Duration, &mut Vec<Change>) -> T) -> T {
+        self.step(|core, shared, now, tell| {
+            tell.extend(core.holds.expire(now).into_iter().map(Change::Hold));
+            work(core, shared, now, tell)
+        })
+    }
+
+    /// As [`change`](Self::change), but that no lease runs out.
+    fn step<T>(&self, work: impl FnOnce(&mut Core, &Shared, Duration, &mut Vec<Change>) -> T) -> T {
         let (value, untold) = {
             let mut core = self.shared.core.lock();
             let now = self.shared.settings.clock.now();
-            let mut tell: Vec<Change> = core.holds.expire(now).into_iter().map(Change::Hold).collect();
+            let mut tell = Vec::new();
             let value = work(&mut core, &self.shared, now, &mut tell);
             core.settle(&self.shared, now, &mut tell);
-            self.shared.outbox.lock().extend(tell.into_iter().map(Untold::Change));
+            // Under the lock: the order in which they hear of it is the one in which it happened.
+            for change in &tell {
+                core.listeners.iter_mut().for_each(|listener| listener(change));
+            }
             (value, core.lifecycle.untold())
         };
         // Wakes who waits for the gate: nobody else's code runs under the lock.
         drop(untold);
-        self.tell_observers();
+        self.shared.observers.told();
         value
-    }
-
-    fn tell_observers(&self) {
-        let untold = || self.shared.outbox.lock().pop_front();
-        loop {
-            // Whoever is telling already tells this too, in order; it may be this very thread, further up its stack.
-            let Some(telling) = self.shared.telling.try_lock() else { return };
-            while let Some(untold) = untold() {
-                match untold {
-                    Untold::Change(change) => {
-                        let observers = self.shared.observers.lock().clone();
-                        for observer in &observers {
-                            observer(&change);
-                        }
-                    }
-                    Untold::Joins(view, first, observer) => {
-                        first(&view);
-                        self.shared.observers.lock().push(observer);
-                    }
-                }
-            }
-            drop(telling);
-            // Something may have come after the last look, by somebody whom the lock turned away.
-            if self.shared.outbox.lock().is_empty() {
-                return;
-            }
-        }
     }
 }
 
@@ -541,46 +491,15 @@ impl Core {
 
     /// When time alone changes something next.
     fn next_change(&self, now: Duration, grace: Duration) -> Option<Duration> {
+        self.holds.next_change(now).into_iter().chain(self.next_of_the_shutdown(now, grace)).min()
+    }
+
+    /// When time alone changes something about the shutdown next.
+    fn next_of_the_shutdown(&self, now: Duration, grace: Duration) -> Option<Duration> {
         let deadline = self.shutdown_deadline.filter(|_| self.report.is_none());
         let forced = deadline.map(|deadline| deadline.saturating_add(grace));
         let deadline = deadline.filter(|deadline| *deadline > now);
-        self.holds.next_change(now).into_iter().chain(deadline).chain(forced).min()
-    }
-}
-
-/// The wait of [`Controller::stopped`].
-#[must_use = "waits only when awaited, or by `wait`"]
-pub struct WaitStopped {
-    // Dropped before the handle, as in `WaitDrained`.
-    listener: Option<EventListener>,
-    controller: Controller,
-}
-
-impl WaitStopped {
-    /// Blocks this thread until the gateway has stopped.
-    pub fn wait(self) -> ShutdownReport {
-        loop {
-            let listener = self.controller.gate().changed().listen();
-            if let Some(report) = self.controller.report() {
-                return report;
-            }
-            listener.wait();
-        }
-    }
-}
-
-impl Future for WaitStopped {
-    type Output = ShutdownReport;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ShutdownReport> {
-        let Self { controller, listener } = self.get_mut();
-        poll_event(controller.gate().changed(), listener, cx, || controller.report())
-    }
-}
-
-impl fmt::Debug for WaitStopped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WaitStopped").finish_non_exhaustive()
+        deadline.into_iter().chain(forced).min()
     }
 }
 
@@ -649,7 +568,7 @@ mod tests {
         controller.request(&begin()).unwrap();
         let (told, heard) = std::sync::mpsc::channel();
         let first = told.clone();
-        controller.observe_from(
+        controller.listen(
             move |view| first.send(format!("{} holds, {}", view.holds.len(), view.reading.state)).unwrap(),
             move |change| _ = change.reading().map(|reading| told.send(reading.state.to_string()).unwrap()),
         );

@@ -4,12 +4,15 @@
 //! stand beside its audit trail, in `http/audit.rs`.
 
 use crate::Controller;
-use crate::controller::Change;
-use crate::hold::{Ending, HoldEvent};
+use crate::controller::{Change, Observation};
+use crate::hold::{Ending, HoldEvent, Incarnation};
 
 const TARGET: &str = "gateway_drain";
 
 /// Tells `tracing` of every change of this gateway from now on: the moves of its state, its holds, an interruption.
+///
+/// The subscriber runs on a thread of its own, as [every observer](Controller::observe): one that writes into a full pipe
+/// holds up nothing (L5). It is the one that is the default here and now or, if there is none yet, the global default.
 ///
 /// ```
 /// use gateway_drain::{Controller, events};
@@ -17,9 +20,20 @@ const TARGET: &str = "gateway_drain";
 /// let controller = Controller::new();
 /// events::observe(&controller);
 /// ```
-pub fn observe(controller: &Controller) {
+pub fn observe(controller: &Controller) -> Observation {
     let incarnation = controller.incarnation().clone();
-    controller.observe(move |change| match change {
+    let subscriber = tracing::dispatcher::get_default(Clone::clone);
+    controller.observe(move |change| {
+        if subscriber.is::<tracing::subscriber::NoSubscriber>() {
+            tell(change, &incarnation);
+        } else {
+            tracing::dispatcher::with_default(&subscriber, || tell(change, &incarnation));
+        }
+    })
+}
+
+fn tell(change: &Change, incarnation: &Incarnation) {
+    match change {
         Change::Moved { from, event, reading } => tracing::info!(
             target: TARGET,
             %incarnation,
@@ -50,7 +64,7 @@ pub fn observe(controller: &Controller) {
             internal = reading.internal,
             "the shutdown's deadline passed, and the work in flight was asked to give up"
         ),
-    });
+    }
 }
 
 /// A request that the gate turned away.

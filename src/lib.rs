@@ -67,6 +67,8 @@ pub mod trace;
 
 mod sync;
 
+mod worker;
+
 pub use clock::Clock;
 pub use control::{Channel, Home};
 pub use controller::Controller;

@@ -4,7 +4,7 @@
 //! id is a label: names from outside must not multiply the series.
 
 use crate::Reconciler;
-use crate::controller::{Change, View};
+use crate::controller::{Change, Observation, View};
 use crate::gate::Refusal;
 use crate::hold::{Ending, HoldEvent};
 use crate::state::{DrainState, Event};
@@ -31,6 +31,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 #[must_use = "the gauges stand still unless `record` is called"]
 pub struct Metrics {
     reconciler: Arc<Reconciler>,
+    counting: Observation,
 }
 
 /// What has to be remembered of a drain from its begin to its end.
@@ -43,19 +44,27 @@ impl Metrics {
     /// Counts from now on what happens to this gateway, and describes all metrics.
     pub fn observe(reconciler: &Arc<Reconciler>) -> Self {
         describe();
-        // A gateway that has started under a hold drains already.
-        let view = reconciler.view();
-        let age = view.times.began.map(|began| view.now.saturating_sub(began));
-        let drain = Mutex::new(Drain { since: age.and_then(|age| Instant::now().checked_sub(age)) });
-        reconciler.controller().observe(move |change| count(change, &drain));
-        let metrics = Self { reconciler: Arc::clone(reconciler) };
+        let drain = Arc::new(Mutex::new(Drain::default()));
+        let begun = Arc::clone(&drain);
+        let counting = reconciler.controller().observe_from(
+            |view| {
+                // A gateway that has started under a hold drains already.
+                let age = view.times.began.map(|began| view.now.saturating_sub(began));
+                begun.lock().since = age.and_then(|age| Instant::now().checked_sub(age));
+            },
+            move |change| count(change, &drain),
+        );
+        let metrics = Self { reconciler: Arc::clone(reconciler), counting };
         metrics.record();
         metrics
     }
 
     /// Sets the gauges to what is so now. Call it before each scrape.
+    ///
+    /// The counters run on a thread of their own; they are given a tenth of a second to count what has happened.
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
     pub fn record(&self) {
+        self.counting.flush(Duration::from_millis(100));
         let status = self.reconciler.snapshot();
         let drain = &status.drain;
         for state in DrainState::ALL {

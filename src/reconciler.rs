@@ -6,6 +6,7 @@
 //! bounded in time, so that a file system that hangs prolongs a lease by that bound and no more, and holds up no shutdown's
 //! deadline at all (C4, L4).
 
+mod alarm;
 mod bounded;
 
 use crate::control::scan::{self, Scan};
@@ -17,15 +18,16 @@ use crate::state::DrainState;
 use crate::status::{self, ChannelState, Description, Ignored, Process, Snapshot, StatusWriter};
 use crate::sync::Mutex;
 use crate::trace::Trace;
+use alarm::Alarm;
 use bounded::Bounded;
 use core::fmt;
 use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How a [`Reconciler`] behaves.
@@ -90,6 +92,13 @@ pub enum StartError {
     Options(String),
     /// The home is in use, or can't be used.
     Lock(LockError),
+    /// What an earlier process left in its status can't be read in time. A start without it could open under a commit (E1).
+    Left {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// The status can't be written.
     Status {
         /// Where.
@@ -106,6 +115,9 @@ impl fmt::Display for StartError {
         match self {
             Self::Options(why) => write!(f, "the options can't be used: {why}"),
             Self::Lock(error) => error.fmt(f),
+            Self::Left { path, why } => {
+                write!(f, "what an earlier process left in {} can't be read: {why}", path.display())
+            }
             Self::Status { path, source } => write!(f, "the status {} can't be written: {source}", path.display()),
             Self::Thread(source) => write!(f, "the reconciler's thread can't be started: {source}"),
         }
@@ -115,7 +127,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Options(_) => None,
+            Self::Options(_) | Self::Left { .. } => None,
             Self::Lock(error) => error.source(),
             Self::Status { source, .. } | Self::Thread(source) => Some(source),
         }
@@ -153,7 +165,13 @@ struct Shared {
     /// Since when nothing has gone wrong, or what did; none before the first tick is over.
     health: Mutex<Health>,
     stop: AtomicBool,
+    alarm: Arc<Alarm>,
+    /// When the thread first saw that the gateway had stopped.
+    stopped: OnceLock<Instant>,
 }
+
+/// How long the end of a gateway waits for observers and for the trace.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, Default)]
 struct Health {
@@ -185,9 +203,10 @@ impl Reconciler {
     ) -> Result<Self, StartError> {
         let epoch = Epoch::current();
         let inherited = inherit(&mut disk, &home, &epoch, &options);
-        let (inherited, unread) = inherited
-            .map_err(|why| StartError::Status { path: home.status(), source: io::Error::other(why.to_string()) })?;
+        let (inherited, unread) =
+            inherited.map_err(|why| StartError::Left { path: home.status(), why: why.to_string() })?;
         let controller = Controller::restored(options.settings.clone(), incarnation.clone(), inherited);
+        controller.will_publish_the_end();
         if let Some(trace) = &options.trace {
             trace.attach(&controller);
         }
@@ -202,6 +221,8 @@ impl Reconciler {
             channel: Mutex::new(channel),
             health: Mutex::default(),
             stop: AtomicBool::new(false),
+            alarm: Arc::default(),
+            stopped: OnceLock::new(),
             home,
             options,
         });
@@ -210,7 +231,14 @@ impl Reconciler {
         ticker.look();
         ticker.publish().map_err(|source| StartError::Status { path: shared.home.status(), source })?;
 
-        let run = move || ticker.run();
+        let run = move || {
+            let shared = Arc::clone(&ticker.shared);
+            if catch_unwind(AssertUnwindSafe(|| ticker.run())).is_err() {
+                // Nobody follows the files any more: what they ask for must not be admitted against.
+                let _ = shared.controller.force_stop();
+            }
+            shared.controller.end_published();
+        };
         let thread = std::thread::Builder::new().name("gateway-drain".into()).spawn(run).map_err(StartError::Thread)?;
         Ok(Self { shared, thread: Some(thread) })
     }
@@ -239,8 +267,14 @@ impl Reconciler {
     }
 
     /// Changes what the application says of itself in the status.
+    ///
+    /// `change` is given a copy and runs under no lock. What it changed in the copy is put into the status then, and nothing
+    /// else, so that two changes at the same time both count.
     pub fn describe(&self, change: impl FnOnce(&mut Description)) {
-        change(&mut self.shared.channel.lock().description);
+        let before = self.shared.channel.lock().description.clone();
+        let mut after = before.clone();
+        change(&mut after);
+        self.shared.channel.lock().description.follow(&before, after);
         self.kick();
     }
 
@@ -281,9 +315,16 @@ impl Drop for Reconciler {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
         self.kick();
-        if let Some(thread) = self.thread.take() {
+        // A waker that drops the reconciler may run on its very thread, which ends by itself.
+        if let Some(thread) = self.thread.take().filter(|thread| thread.thread().id() != thread::current().id()) {
             // A panic there has been caught and published already.
             let _ = thread.join();
+        }
+        let patience = Instant::now() + PATIENCE;
+        self.shared.controller.end_observers(patience);
+        if let Some(trace) = &self.shared.options.trace {
+            // Whoever wants to know asks the trace.
+            let _ = trace.flush(patience.saturating_duration_since(Instant::now()));
         }
     }
 }
@@ -313,13 +354,25 @@ fn inherit(
 
 impl Shared {
     fn kick(&self) {
-        drop(self.controller.gate().changed().notify());
+        self.alarm.ring();
+    }
+
+    /// Lets a shutdown's deadline take effect (L4); and has nobody wait longer for the publication of its end than the disk
+    /// may take.
+    fn settle_shutdown(&self) {
+        self.controller.settle_shutdown();
+        let stopped = self.controller.state() == DrainState::Stopped;
+        if stopped && self.stopped.get_or_init(Instant::now).elapsed() >= self.options.disk_timeout {
+            self.controller.end_published();
+        }
     }
 
     fn snapshot(&self) -> Snapshot {
         let view = self.controller.view();
         let work = self.controller.gate().active_work(self.options.active_work);
         let mut channel = self.channel.lock().clone();
+        let observers = self.controller.observer_counts();
+        (channel.reconciler.observer_panics, channel.reconciler.observer_lost) = (observers.panics, observers.lost);
         let committed = view.holds.iter().filter(|hold| hold.source == Source::File && hold.commit.is_some());
         let mut forgotten: BTreeSet<_> = committed.map(|hold| &hold.id).collect();
         for answer in &view.acknowledged {
@@ -344,27 +397,33 @@ struct Ticker {
 }
 
 impl Ticker {
+    /// Looks and publishes until the end. A panic anywhere in it is caught, counted, and followed by another look.
     fn run(mut self) {
         let mut panics_in_a_row = 0_u32;
-        // Left undone if it takes too long: nobody reads what is left there.
-        let writer = Arc::clone(&self.writer);
-        let _ = self.on_disk(move || write::remove_leftovers(&writer.locked_home()));
+        let mut leftovers = true;
         loop {
-            // Registered before the look: a kick in its middle makes another one.
-            let changed = self.shared.controller.gate().changed().listen();
+            let (alarm, gate) = (Arc::clone(&self.shared.alarm), self.shared.controller.gate().clone());
             let began = Instant::now();
             let ending = self.shared.stop.load(Ordering::Acquire);
             let ticked = catch_unwind(AssertUnwindSafe(|| {
+                if std::mem::take(&mut leftovers) {
+                    // Left undone if it takes too long: nobody reads what is left there.
+                    let writer = Arc::clone(&self.writer);
+                    let _ = self.on_disk(move || write::remove_leftovers(&writer.locked_home()));
+                }
+                // Registered before the look: a change in its middle makes another one.
+                let changed = alarm.rung_by(&gate);
                 self.look();
                 // An error is kept in `health`, and the next tick tries again.
                 let _ = self.publish();
+                changed
             }));
             if ending {
                 return;
             }
             let tick = self.shared.options.tick;
-            let pause = match ticked {
-                Ok(()) => {
+            let pause = match &ticked {
+                Ok(_) => {
                     panics_in_a_row = 0;
                     // A fifth short of the tick: what appears right after a look is acted on and published within one.
                     let rest = (tick / 5 * 4).saturating_sub(began.elapsed());
@@ -380,7 +439,7 @@ impl Ticker {
                     tick.saturating_mul(1 << panics_in_a_row.min(5)).min(Duration::from_secs(30))
                 }
             };
-            changed.wait_timeout(pause);
+            alarm.sleep(pause);
         }
     }
 
@@ -388,11 +447,7 @@ impl Ticker {
     /// its renewal may lie in what is being read.
     fn on_disk<T: Send + 'static>(&mut self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, bounded::Failed> {
         let shared = &self.shared;
-        let meanwhile = || {
-            if shared.controller.state() == DrainState::ShutdownDraining {
-                shared.controller.settle();
-            }
-        };
+        let meanwhile = || shared.settle_shutdown();
         self.disk.call(shared.options.disk_timeout, meanwhile, work)
     }
 
@@ -445,6 +500,7 @@ impl Ticker {
         }
         self.revision += 1;
         snapshot.drain.revision = self.revision;
+        let state = snapshot.drain.state;
         let (writer, written) = (Arc::clone(&self.writer), snapshot.clone());
         let outcome = self.on_disk(move || writer.publish(&written));
         let outcome = outcome.unwrap_or_else(|why| Err(io::Error::other(why.to_string())));
@@ -456,6 +512,10 @@ impl Ticker {
             self.published = Some((snapshot, now));
         }
         self.shared.health.lock().unpublished = failed;
+        if state == DrainState::Stopped {
+            // Or the attempt has failed, and nobody is to wait for another.
+            self.shared.controller.end_published();
+        }
         outcome
     }
 
@@ -473,132 +533,4 @@ impl fmt::Debug for Shared {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Clock;
-    use crate::controller::Change;
-    use crate::hold::RequestId;
-    use std::sync::mpsc::channel;
-
-    /// A trace that is written once the disk is late, and has been written once the disk has caught up.
-    struct Late(std::sync::mpsc::Sender<()>, std::sync::mpsc::Receiver<()>);
-    impl io::Write for Late {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            _ = self.0.send(());
-            _ = self.1.recv_timeout(Duration::from_secs(60));
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_disk_that_answers_too_late_at_the_start_lets_no_gateway_start_without_what_was_left() {
-        let folder = tempfile::tempdir().unwrap();
-        let home = Home::at(folder.path());
-        let incarnation = Incarnation::fresh();
-        let lock = home.lock(&incarnation).unwrap();
-        // The first look takes too long, and is over by the time that the trace is begun.
-        let mut disk = Bounded::new("test").unwrap();
-        let (jobs, work) = channel();
-        disk.jobs = jobs;
-        let (late, too_late) = channel::<()>();
-        let (caught_up, done) = channel::<()>();
-        let disk_thread = std::thread::spawn(move || {
-            let mut went_on = false;
-            for (number, job) in work.into_iter().enumerate() {
-                if number == 0 {
-                    went_on = too_late.recv().is_ok();
-                }
-                job();
-                _ = caught_up.send(());
-            }
-            went_on
-        });
-        let trace = Some(Trace::to(Late(late, done), None));
-        let options = Options { disk_timeout: Duration::from_millis(50), trace, ..Options::default() };
-        let started = Reconciler::start_on(disk, home, lock, incarnation, options);
-        assert!(matches!(started, Err(StartError::Status { .. })), "E1: {started:?}");
-        assert!(!disk_thread.join().unwrap(), "E1: it was about to start without what was left");
-    }
-
-    #[test]
-    fn a_disk_that_hangs_holds_up_neither_the_deadline_of_a_shutdown_nor_its_grace() {
-        let folder = tempfile::tempdir().unwrap();
-        let home = Home::at(folder.path());
-        let incarnation = Incarnation::fresh();
-        let lock = home.lock(&incarnation).unwrap();
-        let settings = Settings { interrupt_grace: Duration::from_millis(50), ..Settings::default() };
-        let disk_timeout = Duration::from_secs(3600);
-        let options = Options { disk_timeout, settings, ..Options::default() };
-        let disk = Bounded::new("test").unwrap();
-        let jobs = disk.jobs.clone();
-        let gateway = Reconciler::start_on(disk, home, lock, incarnation, options).unwrap();
-
-        let (answer, hung) = channel::<()>();
-        jobs.send(Box::new(move || _ = hung.recv())).unwrap();
-        let turn = gateway.gate().admit().unwrap();
-        gateway.controller().begin_shutdown(Duration::from_millis(50)).unwrap();
-        let report = gateway.controller().stopped().wait();
-        assert_eq!((report.interrupted, report.abandoned.in_flight), (1, 1), "the stuck turn was given up");
-        drop(turn);
-        drop(answer);
-    }
-
-    #[test]
-    fn a_disk_that_hangs_closes_the_gate_and_ends_no_lease_and_readiness_says_why() {
-        let folder = tempfile::tempdir().unwrap();
-        let home = Home::at(folder.path());
-        let incarnation = Incarnation::fresh();
-        let lock = home.lock(&incarnation).unwrap();
-        let clock = Clock::manual();
-        let settings = Settings { clock: clock.clone(), ..Settings::default() };
-        let (tick, disk_timeout) = (Duration::from_secs(3600), Duration::from_secs(2));
-        let options = Options { tick, disk_timeout, settings, ..Options::default() };
-        std::fs::write(home.marker(), "").unwrap();
-
-        // A disk that hangs, once it is told to, with the work of the very thread that looks.
-        let mut disk = Bounded::new("test").unwrap();
-        let (jobs, work) = channel();
-        disk.jobs = jobs;
-        let hangs = Arc::new(AtomicBool::new(false));
-        let ((hanging, held), (answer, hung)) = (channel(), channel::<()>());
-        let told_to = Arc::clone(&hangs);
-        std::thread::spawn(move || {
-            for job in work {
-                if told_to.load(Ordering::SeqCst) {
-                    hanging.send(()).unwrap();
-                    _ = hung.recv();
-                }
-                job();
-            }
-        });
-        let gateway = Reconciler::start_on(disk, home, lock, incarnation, options).unwrap();
-        let (told, ended) = channel();
-        let controller = gateway.controller().clone();
-        gateway.controller().observe(move |change| {
-            if matches!(change, Change::Hold(changed) if changed.id.is_marker()) {
-                told.send(controller.holds().iter().any(|hold| hold.id == RequestId::found("home"))).unwrap();
-            }
-        });
-        hangs.store(true, Ordering::SeqCst);
-        gateway.kick();
-        held.recv_timeout(Duration::from_secs(60)).expect("the thread wants something of the disk");
-        // Its lease is over, and its renewal may lie in what is about to be read.
-        clock.advance(Duration::from_secs(3600));
-        gateway.kick();
-        let after_the_look = ended.recv_timeout(Duration::from_secs(60)).expect("the lease is over");
-        assert!(after_the_look, "H3: its lease ended in the middle of a look");
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while gateway.unready().len() < 3 {
-            assert!(Instant::now() < deadline, "readiness says no more than {:?}", gateway.unready());
-            std::thread::park_timeout(Duration::from_millis(1));
-        }
-        let unready = gateway.unready().join("; ");
-        assert!(unready.contains("can't be looked at") && unready.contains("can't be published"), "{unready}");
-        assert!(gateway.gate().admit().is_err(), "C4: what can't be looked at holds the gate");
-        drop(answer);
-    }
-}
+mod tests;

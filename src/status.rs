@@ -57,6 +57,26 @@ pub struct Description {
     pub platforms: Map<String, Value>,
 }
 
+impl Description {
+    /// Takes over what has changed from one description to another, and leaves the rest as it is.
+    pub(crate) fn follow(&mut self, before: &Self, after: Self) {
+        if after.kind != before.kind {
+            self.kind = after.kind;
+        }
+        if after.restart_requested != before.restart_requested {
+            self.restart_requested = after.restart_requested;
+        }
+        if after.exit_reason != before.exit_reason {
+            self.exit_reason = after.exit_reason;
+        }
+        for gone in before.platforms.keys().filter(|name| !after.platforms.contains_key(*name)) {
+            self.platforms.remove(gone);
+        }
+        let changed = after.platforms.into_iter().filter(|(name, value)| before.platforms.get(name) != Some(value));
+        self.platforms.extend(changed);
+    }
+}
+
 impl Default for Description {
     fn default() -> Self {
         Self { kind: "gateway".into(), restart_requested: false, exit_reason: None, platforms: Map::new() }
@@ -211,6 +231,12 @@ pub struct ReconcilerStatus {
     pub panics: u64,
     /// What the latest of them said.
     pub last_error: Option<String>,
+    /// Observers that panicked and are told on.
+    #[serde(default)]
+    pub observer_panics: u64,
+    /// Changes that an observer was not told of: it didn't keep up.
+    #[serde(default)]
+    pub observer_lost: u64,
 }
 
 impl ReconcilerStatus {

@@ -48,6 +48,9 @@ mod real {
 #[cfg(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle")))]
 use model as real;
 
+/// Whether a model checker explores this build. It knows of no thread but its own.
+pub(crate) const CHECKED: bool = cfg!(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle")));
+
 pub(crate) use event::{Event, EventListener, Wakers};
 pub(crate) use real::{AtomicU64, Ordering, Spare};
 pub(crate) use std::sync::Arc;

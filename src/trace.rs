@@ -23,27 +23,36 @@ use crate::hold::{HoldChange, HoldEvent, Incarnation};
 use crate::state::DrainState;
 use crate::status::Snapshot;
 use crate::sync::{Arc, Mutex};
+use crate::worker::Worker;
 use core::fmt;
 use line::{FORMAT, Line, LineEvent, StartHold, Work};
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::ops::DerefMut;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where a gateway's trace is written. Clones write to the same place.
 ///
-/// A line is written whole, at once, by the thread that caused what it tells of: put it on a local disk or into a pipe
-/// that is read. What can't be written is given up and [told](Self::error); it never troubles the gateway.
+/// Lines are queued in the order of what they tell, and written whole by a thread of the trace's own. A writer that blocks,
+/// fails or panics holds up nothing (L5): after an error, or with 16,384 lines waiting, the trace ends, since a line after a
+/// gap would hide it, and [`error`](Self::error) says why. [`flush`](Self::flush) waits for what is queued; a
+/// [`Reconciler`](crate::Reconciler) that is dropped does that for up to a second.
 ///
 /// ```
 /// use gateway_drain::{Controller, Request, RequestId, trace::Trace};
+/// use std::time::Duration;
 ///
 /// let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("trace.jsonl");
 /// let controller = Controller::new();
-/// Trace::append(&path)?.attach(&controller);
+/// let trace = Trace::append(&path)?;
+/// trace.attach(&controller);
 ///
 /// controller.request(&Request::begin(RequestId::new("upgrade")?, "ops"))?;
+/// trace.flush(Duration::from_secs(10))?;
 /// let written = std::fs::read_to_string(&path)?;
 /// let events = ["start", "hold_begun", "begin_drain"];
 /// assert_eq!(written.lines().count(), 3);
@@ -52,43 +61,75 @@ use std::path::Path;
 /// ```
 #[derive(Clone)]
 pub struct Trace {
-    inner: Arc<Mutex<Inner>>,
+    shared: Arc<Shared>,
 }
 
+/// So many lines may wait to be written.
+const QUEUE: usize = 16_384;
+
+struct Shared {
+    /// Locked for as long as it takes to make a line and to queue it, which makes the order of the lines.
+    inner: Mutex<Inner>,
+    writer: Worker<Line>,
+    failed: Failed,
+}
+
+/// Why nothing more is written.
+type Failed = Arc<Mutex<Option<(io::ErrorKind, String)>>>;
+
 struct Inner {
-    out: Box<dyn Write + Send>,
+    writer: Worker<Line>,
+    failed: Failed,
     /// The process that wrote here before.
     after: Option<Incarnation>,
     /// None before the first line.
     incarnation: Option<Incarnation>,
     sequence: u64,
-    /// Where the lines written so far have left the gateway.
+    /// Where the lines queued so far have left the gateway.
     state: DrainState,
     generation: Generation,
-    error: Option<io::Error>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.writer.close();
+    }
 }
 
 impl Trace {
     /// Writes to `out`: a file, a pipe, a socket. `after` is the process that ran in the same home before, if known.
     pub fn to(out: impl Write + Send + 'static, after: Option<Incarnation>) -> Self {
+        let failed = Failed::default();
+        let writer = Worker::new("gateway-drain-trace", QUEUE, writing(out, Arc::clone(&failed)));
         let inner = Inner {
-            out: Box::new(out),
+            writer: writer.clone(),
+            failed: Arc::clone(&failed),
             after,
             incarnation: None,
             sequence: 0,
             state: DrainState::Running,
             generation: Generation(0),
-            error: None,
         };
-        Self { inner: Arc::new(Mutex::new(inner)) }
+        Self { shared: Arc::new(Shared { inner: Mutex::new(inner), writer, failed }) }
     }
 
     /// Goes on with the file at `path`, or begins it, readable by its owner alone. Whoever wrote its last line is the
     /// process that ran before; a line that a crash has torn is taken away.
     ///
+    /// A FIFO or another pipe (`/dev/stdout`) has no earlier lines and is written from the first line on. It is opened by the
+    /// trace's own thread, which waits until somebody reads it.
+    ///
     /// # Errors
     /// What the file system says, or that the last line is no line of a trace.
     pub fn append(path: &Path) -> io::Result<Self> {
+        match std::fs::metadata(path) {
+            Ok(there) if there.file_type().is_fifo() => {
+                return Ok(Self::to(Pipe { path: path.into(), open: None }, None));
+            }
+            Ok(there) if !there.is_file() => return Ok(Self::to(OpenOptions::new().append(true).open(path)?, None)),
+            // Whatever else is wrong is said by the opening.
+            _ => {}
+        }
         let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
         let (whole, last) = last_line(&mut file)?;
         let last = last.map(|line| serde_json::from_slice::<Line>(&line)).transpose();
@@ -104,27 +145,26 @@ impl Trace {
     /// call does nothing.
     pub fn attach(&self, controller: &Controller) {
         {
-            let mut inner = self.inner.lock();
+            let mut inner = self.inner();
             if inner.incarnation.is_some() {
                 return;
             }
             inner.incarnation = Some(controller.incarnation().clone());
         }
-        let (first, then) = (self.clone(), self.clone());
-        controller
-            .observe_from(move |view| first.inner.lock().start(view), move |change| then.inner.lock().tell(change));
+        let then = self.clone();
+        controller.listen(|view| self.inner().start(view), move |change| then.inner().tell(change));
     }
 
     /// Logs a piece of work: that it was admitted and, when what is returned is dropped, that it ends. Call it right after
     /// the admission.
     pub fn follow<P>(&self, gate: &Gate, work: Work, permit: P) -> Followed<P> {
-        self.inner.lock().read(LineEvent::Admit, Some(work), gate);
+        self.inner().read(LineEvent::Admit, Some(work), gate);
         Followed { trace: self.clone(), gate: gate.clone(), work, permit }
     }
 
     /// Logs a look at the gate.
     pub fn reading(&self, gate: &Gate) {
-        self.inner.lock().read(LineEvent::Reading, None, gate);
+        self.inner().read(LineEvent::Reading, None, gate);
     }
 
     /// Logs a status that was published.
@@ -139,7 +179,7 @@ impl Trace {
             interrupted: drain.interrupted,
             abandoned: drain.abandoned,
         };
-        let mut inner = self.inner.lock();
+        let mut inner = self.inner();
         let mut line = inner.counted(LineEvent::Status, &reading);
         line.published = Some(snapshot.gateway_state);
         inner.write(line);
@@ -148,7 +188,26 @@ impl Trace {
     /// What kept the trace from being written, if something did; nothing more is written after it.
     #[must_use]
     pub fn error(&self) -> Option<String> {
-        self.inner.lock().error.as_ref().map(ToString::to_string)
+        self.shared.failed.lock().as_ref().map(|(_, why)| why.clone())
+    }
+
+    /// Waits at most `timeout` until all lines so far are written.
+    ///
+    /// # Errors
+    /// What kept the trace from being written, or [`io::ErrorKind::TimedOut`].
+    pub fn flush(&self, timeout: Duration) -> io::Result<()> {
+        let written = self.shared.writer.flush(timeout);
+        match self.shared.failed.lock().clone() {
+            Some((kind, why)) => Err(io::Error::new(kind, why)),
+            None if !written => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, format!("the trace is not written after {timeout:?}")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn inner(&self) -> impl DerefMut<Target = Inner> {
+        self.shared.inner.lock()
     }
 }
 
@@ -231,22 +290,60 @@ impl Inner {
     fn write(&mut self, mut line: Line) {
         // Before the start there is nothing to add to, and after an error a line would hide that others are missing.
         let begun = self.sequence > 0 || line.event == LineEvent::Start;
-        if !begun || self.error.is_some() {
+        if !begun || self.failed.lock().is_some() {
             return;
         }
         line.sequence = self.sequence;
         self.sequence += 1;
-        let written = serde_json::to_vec(&line).map_err(io::Error::other).and_then(|mut bytes| {
+        if !self.writer.push(line) {
+            let why = format!("{QUEUE} lines wait to be written: the disk or the reader of the trace doesn't keep up");
+            *self.failed.lock() = Some((io::ErrorKind::TimedOut, why));
+        }
+    }
+}
+
+/// Writes line after line until one can't be written.
+fn writing(mut out: impl Write + Send + 'static, failed: Failed) -> impl FnMut(Line) + Send {
+    let mut over = false;
+    move |line| {
+        let mut write = || {
+            let mut bytes = serde_json::to_vec(&line).map_err(io::Error::other)?;
             bytes.push(b'\n');
-            self.out.write_all(&bytes)?;
-            self.out.flush()
-        });
-        self.error = written.err();
+            out.write_all(&bytes)?;
+            out.flush()
+        };
+        if over {
+            return;
+        }
+        let written = catch_unwind(AssertUnwindSafe(&mut write));
+        if let Err(error) = written.unwrap_or_else(|_| Err(io::Error::other("the trace's writer panicked"))) {
+            over = true;
+            failed.lock().get_or_insert((error.kind(), error.to_string()));
+        }
+    }
+}
+
+/// A pipe that is opened by whoever writes the first line into it, since that waits for a reader.
+struct Pipe {
+    path: PathBuf,
+    open: Option<File>,
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.open.is_none() {
+            self.open = Some(OpenOptions::new().write(true).open(&self.path)?);
+        }
+        self.open.as_mut().map_or(Ok(0), |pipe| pipe.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
 /// How much of the file is whole lines, and the last of them.
-fn last_line(file: &mut std::fs::File) -> io::Result<(u64, Option<Vec<u8>>)> {
+fn last_line(file: &mut File) -> io::Result<(u64, Option<Vec<u8>>)> {
     let length = file.seek(SeekFrom::End(0))?;
     // A line is short; what is asked for here covers the last one and a torn one after it.
     let from = length.saturating_sub(2 * MAX_LINE);
@@ -288,7 +385,7 @@ impl<P> core::ops::Deref for Followed<P> {
 impl<P> Drop for Followed<P> {
     fn drop(&mut self) {
         // Runs before the permit's own drop: work that the trace has ended may still be counted, never the other way round.
-        self.trace.inner.lock().read(LineEvent::Finish, Some(self.work), &self.gate);
+        self.trace.inner().read(LineEvent::Finish, Some(self.work), &self.gate);
     }
 }
 

@@ -1,6 +1,6 @@
 //! A drain from its beginning to its end, and against a shutdown: through the controller, as its observers hear it.
 
-use gateway_drain::controller::{Change, Settings, ShutdownReport};
+use gateway_drain::controller::{Change, Observation, Settings, ShutdownReport};
 use gateway_drain::gate::Reading;
 use gateway_drain::hold::{Denied, Outcome};
 use gateway_drain::lifecycle::Abandoned;
@@ -25,34 +25,50 @@ fn exit(controller: &Controller) -> Result<Outcome, Denied> {
     controller.request(&Request::withdraw(ops(), "ops"))
 }
 
+/// What an observer has written down.
+struct Heard<T> {
+    notes: Arc<Mutex<Vec<T>>>,
+    observation: Observation,
+}
+
+impl<T: Send + Clone + 'static> Heard<T> {
+    fn of(controller: &Controller, mut note: impl FnMut(&Change) -> Option<T> + Send + 'static) -> Self {
+        let notes = Arc::new(Mutex::new(Vec::new()));
+        let written = Arc::clone(&notes);
+        let observation = controller.observe(move |change| written.lock().unwrap().extend(note(change)));
+        Self { notes, observation }
+    }
+
+    /// All of it, up to now.
+    fn all(&self) -> Vec<T> {
+        assert!(self.observation.flush(Duration::from_secs(30)), "the observer is told in time");
+        self.notes.lock().unwrap().clone()
+    }
+}
+
 /// A controller under a clock of the test's own, and the moves that its observers have heard of.
-fn observed() -> (Controller, Clock, Arc<Mutex<Vec<Event>>>) {
+fn observed() -> (Controller, Clock, Heard<Event>) {
     let clock = Clock::manual();
     let controller = Controller::with(Settings { clock: clock.clone(), ..Settings::default() });
-    let moves = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&moves);
-    controller.observe(move |change| {
-        if let Change::Moved { event, .. } = change {
-            heard.lock().unwrap().push(*event);
-        }
-    });
+    let moves = Heard::of(&controller, moved);
     (controller, clock, moves)
+}
+
+fn moved(change: &Change) -> Option<Event> {
+    match change {
+        Change::Moved { event, .. } => Some(*event),
+        _ => None,
+    }
 }
 
 #[test]
 fn entering_flips_the_state_and_tells_the_live_count() {
     let controller = Controller::new();
     let _turn = controller.gate().admit().unwrap();
-    let told = Arc::new(Mutex::new(None));
-    let heard = Arc::clone(&told);
-    controller.observe(move |change| {
-        if let Change::Moved { reading, .. } = change {
-            *heard.lock().unwrap() = Some((reading.state, reading.in_flight));
-        }
-    });
+    let told = Heard::of(&controller, |change| change.reading().map(|reading| (reading.state, reading.in_flight)));
     assert_eq!(enter(&controller), Ok(Outcome::Held));
     assert_eq!(controller.state(), DrainState::ExternalDraining);
-    assert_eq!(*told.lock().unwrap(), Some((DrainState::ExternalDraining, 1)));
+    assert_eq!(told.all(), [(DrainState::ExternalDraining, 1)]);
 }
 
 #[test]
@@ -60,18 +76,18 @@ fn entering_twice_moves_once() {
     let (controller, _, moves) = observed();
     enter(&controller).unwrap();
     enter(&controller).unwrap();
-    assert_eq!(*moves.lock().unwrap(), [Event::BeginDrain]);
+    assert_eq!(moves.all(), [Event::BeginDrain]);
 }
 
 #[test]
 fn exiting_runs_again_and_exiting_without_a_drain_does_nothing() {
     let (controller, _, moves) = observed();
     exit(&controller).unwrap();
-    assert!(moves.lock().unwrap().is_empty());
+    assert!(moves.all().is_empty());
     enter(&controller).unwrap();
     exit(&controller).unwrap();
     assert_eq!(controller.state(), DrainState::Running);
-    assert_eq!(*moves.lock().unwrap(), [Event::BeginDrain, Event::EndDrain]);
+    assert_eq!(moves.all(), [Event::BeginDrain, Event::EndDrain]);
 }
 
 #[test]
@@ -103,7 +119,7 @@ fn a_hold_that_takes_over_from_another_leaves_the_gate_closed_throughout() {
     controller.request(&Request::begin(RequestId::new("next").unwrap(), "next")).unwrap();
     exit(&controller).unwrap();
     assert_eq!(controller.state(), DrainState::ExternalDraining);
-    assert_eq!(*moves.lock().unwrap(), [Event::BeginDrain]);
+    assert_eq!(moves.all(), [Event::BeginDrain]);
 }
 
 #[test]
@@ -113,14 +129,14 @@ fn a_lease_that_runs_out_reopens_the_gate() {
     clock.advance(Duration::from_secs(3600));
     controller.settle();
     assert_eq!(controller.state(), DrainState::Running);
-    assert_eq!(*moves.lock().unwrap(), [Event::BeginDrain, Event::EndDrain]);
+    assert_eq!(moves.all(), [Event::BeginDrain, Event::EndDrain]);
 }
 
 #[test]
 fn a_shutdown_of_an_idle_gateway_has_stopped_when_the_call_returns() {
     let (controller, _, moves) = observed();
     controller.begin_shutdown(Duration::from_secs(60)).unwrap();
-    assert_eq!(*moves.lock().unwrap(), [Event::BeginShutdown, Event::Stop]);
+    assert_eq!(moves.all(), [Event::BeginShutdown, Event::Stop]);
     assert!(controller.stopped().wait().finished());
 }
 
@@ -156,12 +172,11 @@ impl Wake for EndsAsTheGateMoves {
 /// that very moment.
 fn forced_as_a_turn_ends(force: impl FnOnce(&Controller, &Clock)) {
     let (controller, clock, _) = observed();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&told);
-    controller.observe(move |change| {
-        if let Change::Moved { event: Event::Stop, reading, .. } = change {
-            heard.lock().unwrap().push((reading.in_flight, reading.internal, reading.abandoned));
+    let told = Heard::of(&controller, |change| match change {
+        Change::Moved { event: Event::Stop, reading, .. } => {
+            Some((reading.in_flight, reading.internal, reading.abandoned))
         }
+        _ => None,
     });
     let gate = controller.gate();
     let _stuck = [gate.admit().unwrap(), gate.admit().unwrap(), gate.admit_internal().unwrap()];
@@ -177,8 +192,7 @@ fn forced_as_a_turn_ends(force: impl FnOnce(&Controller, &Clock)) {
     let abandoned = controller.report().expect("it has stopped").abandoned;
     assert_eq!((abandoned.in_flight, abandoned.internal), (3, 1), "S5: what the stop itself found is what it reports");
     assert_eq!(gate.reading().in_flight, 2, "one turn has ended since");
-    let told = told.lock().unwrap();
-    assert_eq!(*told, [(3, 1, true)], "S5: the observers are told once, and the number that is reported");
+    assert_eq!(told.all(), [(3, 1, true)], "S5: the observers are told once, and the number that is reported");
 }
 
 #[test]
@@ -224,18 +238,17 @@ fn a_second_shutdown_can_bring_the_deadline_forward_and_not_put_it_off() {
 #[test]
 fn an_observer_may_call_the_controller_and_everything_is_told_once_and_in_order() {
     let controller = Controller::new();
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let (handle, log) = (controller.clone(), Arc::clone(&heard));
-    controller.observe(move |change| {
-        if let Change::Moved { event, .. } = change {
-            log.lock().unwrap().push(*event);
-            if *event == Event::BeginDrain {
-                exit(&handle).unwrap();
-            }
+    let handle = controller.clone();
+    let moves = Heard::of(&controller, move |change| {
+        let event = moved(change)?;
+        if event == Event::BeginDrain {
+            exit(&handle).unwrap();
         }
+        Some(event)
     });
     enter(&controller).unwrap();
-    assert_eq!(*heard.lock().unwrap(), [Event::BeginDrain, Event::EndDrain]);
+    assert_eq!(moves.all(), [Event::BeginDrain, Event::EndDrain]);
+    moves.observation.end();
 }
 
 #[test]
@@ -271,11 +284,9 @@ fn only_a_shutdown_that_neither_interrupted_nor_abandoned_anything_has_finished_
 #[test]
 fn a_shutdown_whose_deadline_has_passed_interrupts_nobody_if_nothing_is_in_flight() {
     let controller = Controller::new();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&told);
-    controller.observe(move |change| heard.lock().unwrap().push(matches!(change, Change::Interrupted(_))));
+    let told = Heard::of(&controller, |change| Some(matches!(change, Change::Interrupted(_))));
     controller.begin_shutdown(Duration::ZERO).unwrap();
-    assert_eq!(*told.lock().unwrap(), [false, false], "the shutdown began, and it stopped");
+    assert_eq!(told.all(), [false, false], "the shutdown began, and it stopped");
 }
 
 /// Whether it was woken.
@@ -321,14 +332,12 @@ fn a_change_tells_the_gate_right_after_it_even_if_what_it_tells_of_has_left_sinc
     let waker = Waker::from(Arc::new(GivesUp(Mutex::new(vec![turn, internal]))));
     let mut asked = pin!(stuck.interrupted());
     assert_eq!(asked.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Pending);
-    let readings = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&readings);
-    controller.observe(move |change| heard.lock().unwrap().push(change.reading()));
+    let readings = Heard::of(&controller, |change| Some(change.reading()));
 
     enter(&controller).unwrap();
     assert_eq!(controller.force_stop().abandoned, Abandoned { in_flight: 2, internal: 1 });
     assert_eq!(controller.gate().reading().total(), 1, "all but the stuck turn have left since");
-    let told: Vec<_> = readings.lock().unwrap().iter().map(|reading| reading.map(standing)).collect();
+    let told: Vec<_> = readings.all().into_iter().map(|reading| reading.map(standing)).collect();
     let gate = |state| Some((state, 2, 1));
     // The hold comes and goes between the moves, and says nothing of the gate.
     let hold = None;

@@ -51,12 +51,13 @@ fn every_decision_is_an_event_and_those_that_somebody_ought_to_look_at_are_warni
     let lines = Lines::default();
     tracing::subscriber::with_default(lines.clone(), || {
         let controller = Controller::new();
-        events::observe(&controller);
+        let told = events::observe(&controller);
         let _turn = controller.gate().admit().unwrap().into_owned();
         let id = RequestId::new("upgrade").unwrap();
         controller.request(&Request::begin(id.clone(), "ops")).unwrap();
         controller.request(&Request::override_hold(id, "chief")).unwrap();
         controller.begin_shutdown(Duration::ZERO).unwrap();
+        assert!(told.flush(Duration::from_secs(30)));
     });
     let lines = lines.0.lock().unwrap();
     let expected: [&[&str]; 6] = [

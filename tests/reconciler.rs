@@ -3,7 +3,7 @@
 mod published;
 
 use gateway_drain::control::{Epoch, LockError};
-use gateway_drain::controller::{Change, Settings};
+use gateway_drain::controller::Settings;
 use gateway_drain::hold::{Denied, Ending, Incarnation, LeasePolicy, Outcome};
 use gateway_drain::reconciler::{Options, StartError};
 use gateway_drain::status::GatewayState;
@@ -11,7 +11,6 @@ use gateway_drain::{Channel, Clock, DrainState, Home, Reconciler, Refusal, Reque
 use published::{comes_true, until};
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -306,24 +305,6 @@ fn a_status_that_can_not_be_written_is_retried_and_reported_by_readiness() {
 }
 
 #[test]
-fn a_tick_that_panics_is_counted_published_and_taken_up_again() {
-    let place = Place::new();
-    let gateway = place.start();
-    let armed = std::sync::atomic::AtomicBool::new(true);
-    gateway.controller().observe(move |_| {
-        assert!(!armed.swap(false, std::sync::atomic::Ordering::SeqCst), "as intended");
-    });
-    place.channel.write(&marker()).unwrap();
-    gateway.kick();
-    comes_true("the panic is counted", || gateway.snapshot().drain.reconciler.panics == 1);
-    gateway.kick();
-    let status = until(place.home(), "the panic", |s| s.drain.reconciler.panics == 1);
-    assert_eq!(status.drain.reconciler.last_error.as_deref(), Some("a tick panicked: as intended"));
-    assert_eq!(status.gateway_state, GatewayState::Draining);
-    assert_eq!(place.ask(&gateway, &Request::begin(id("a"), "ann")), Outcome::Held, "the thread goes on");
-}
-
-#[test]
 fn a_second_gateway_in_a_home_that_is_in_use_stops_at_once_and_says_whose_it_is() {
     let place = Place::new();
     let gateway = place.start();
@@ -505,29 +486,6 @@ fn a_gateway_whose_lock_was_taken_away_publishes_nothing_more() {
     drop(gateway);
     let status = Snapshot::read(place.home()).unwrap();
     assert_eq!(&status.drain.incarnation, successor.controller().incarnation(), "one gateway publishes in a home");
-}
-
-#[test]
-fn a_kick_in_the_middle_of_a_look_makes_another_one() {
-    let place = Place::new();
-    let gateway = place.start();
-    let channel = place.channel.clone();
-    let ((inside, looking), (kick, kicked)) = (mpsc::channel(), mpsc::channel());
-    let kicked = Mutex::new(kicked);
-    gateway.controller().observe(move |change| {
-        // On the thread that looks, after it has read the files: what is written now is in the next look, if there is one.
-        if matches!(change, Change::Hold(hold) if hold.id.is_marker()) {
-            channel.write(&Request::begin(id("late"), "bob")).unwrap();
-            inside.send(()).unwrap();
-            let _ = kicked.lock().unwrap().recv_timeout(Duration::from_secs(10));
-        }
-    });
-    place.channel.write(&marker()).unwrap();
-    gateway.kick();
-    looking.recv_timeout(Duration::from_secs(10)).expect("the first look");
-    gateway.kick();
-    kick.send(()).unwrap();
-    until(place.home(), "the hold that came in the middle", |s| s.drain.holds.len() == 2);
 }
 
 #[test]

@@ -234,7 +234,10 @@ const STATUS_FIELDS: [(&str, &str); 45] = [
     ("drain.acknowledged[].outcome", "what became of it; with `why` where there is more to say"),
     ("drain.ignored[].request_id", "what lies in the channel and isn't honoured"),
     ("drain.ignored[].why", "why not"),
-    ("drain.reconciler", "`alive`, `errors`, `panics`, `last_error`: how the thread that looks at the files is"),
+    (
+        "drain.reconciler",
+        "`alive`, `errors`, `panics`, `last_error`: how the thread that looks at the files is; `observer_panics`, `observer_lost`: of the application's observers",
+    ),
     ("drain.revision", "rises with each published status of a process"),
     ("drain.clock_millis", "the clock that leases run on: milliseconds since boot"),
 ];

@@ -37,6 +37,9 @@ fn id(number: u64) -> RequestId {
 }
 
 /// One controller's choice among all that a controller can do.
+/// A trace is written within this.
+const WRITTEN: Duration = Duration::from_secs(60);
+
 fn act(seeded: &mut Seeded, controller: &Controller, clock: &Clock) {
     let (hold, owner) = (id(seeded.below(3)), ["ann", "bob"][usize::from(seeded.below(2) == 1)]);
     let reading = controller.gate().reading();
@@ -101,7 +104,7 @@ fn the_trace_of_a_controller_under_threads_conforms_for_every_seed() {
             }
         });
         let _ = controller.force_stop();
-        assert_eq!(trace.error(), None);
+        trace.flush(WRITTEN).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         drains += text.matches("\"begin_drain\"").count();
         turns += text.matches("\"admit\"").count();
@@ -159,7 +162,7 @@ fn the_trace_of_a_gateway_with_a_home_conforms_across_restarts_under_holds_and_c
         }
         // Otherwise it goes as a process that dies: nothing is withdrawn, and the next one takes over.
         drop(gateway);
-        assert_eq!(trace.error(), None);
+        trace.flush(WRITTEN).unwrap();
     }
     assert!(committed > 0, "the workload commits");
     let report = check_files(&[path]);
@@ -180,6 +183,7 @@ fn a_trace_that_begins_in_mid_drain_begins_with_what_is_there() {
     drop(turn);
     trace.reading(controller.gate());
     controller.request(&Request::withdraw(id(1), "ann")).unwrap();
+    trace.flush(WRITTEN).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
     assert_eq!((&first["state"], &first["in_flight"]), (&"external_draining".into(), &1.into()));
@@ -188,15 +192,22 @@ fn a_trace_that_begins_in_mid_drain_begins_with_what_is_there() {
     conforms("mid-drain", &check_files(&[path]));
 }
 
+/// Has a trace of this gateway begun in the file.
+fn begin_at(path: &Path, controller: &Controller) {
+    let trace = Trace::append(path).unwrap();
+    trace.attach(controller);
+    trace.flush(WRITTEN).unwrap();
+}
+
 #[test]
 fn a_torn_line_is_taken_away_by_the_next_process_and_what_is_no_trace_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace.jsonl");
     let first = Controller::new();
-    Trace::append(&path).unwrap().attach(&first);
+    begin_at(&path, &first);
     let whole = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, format!("{whole}{{\"event\": \"begin_dr")).unwrap();
-    Trace::append(&path).unwrap().attach(&Controller::new());
+    begin_at(&path, &Controller::new());
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.starts_with(&whole) && text.lines().count() == 2, "{text}");
     assert!(text.lines().nth(1).unwrap().contains(&format!("\"after\":\"{}\"", first.incarnation())), "{text}");
@@ -225,6 +236,7 @@ fn what_can_not_be_written_stops_the_trace_and_not_the_gateway() {
     trace.attach(&controller);
     controller.request(&Request::begin(id(1), "ann")).unwrap();
     assert_eq!(controller.state(), DrainState::ExternalDraining);
+    assert_eq!(trace.flush(WRITTEN).map_err(|error| error.kind()), Err(std::io::ErrorKind::StorageFull));
     assert!(trace.error().is_some());
 }
 

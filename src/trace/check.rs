@@ -84,8 +84,10 @@ pub struct Report {
 /// let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("trace.jsonl");
 /// let controller = Controller::new();
-/// Trace::append(&path)?.attach(&controller);
-/// controller.force_stop();
+/// let trace = Trace::append(&path)?;
+/// trace.attach(&controller);
+/// let _ = controller.force_stop();
+/// trace.flush(std::time::Duration::from_secs(10))?;
 ///
 /// let report = gateway_drain::trace::check::check_files(&[path]);
 /// assert_eq!(report.verdict, Verdict::Conforms);

@@ -191,7 +191,7 @@ const BESIDE: &[Beside] = &[
     ),
     beside(
         "L5",
-        &[("src/reconciler.rs", "a_disk_that_hangs_holds_up_neither_the_deadline_of_a_shutdown_nor_its_grace")],
+        &[("src/reconciler/tests.rs", "a_disk_that_hangs_holds_up_neither_the_deadline_of_a_shutdown_nor_its_grace")],
         "an observer, a description or a trace of the application that blocks",
     ),
 ];

@@ -28,29 +28,22 @@ pub const SEEDS: &[Seed] = &[
         id: "stop-waiter-looks-before-it-listens",
         breaks: &["G4", "L1"],
         bug: "Whoever waits for the stop looks first and listens afterwards.",
-        file: "controller.rs",
-        within: "            let listener = self.controller.gate().changed().listen();
-            if let Some(report) = self.controller.report() {
-                return report;
-            }
-            listener.wait();
-",
-        find: "            let listener = self.controller.gate().changed().listen();
-            if let Some(report) = self.controller.report() {
-                return report;
-            }
-            listener.wait();
-",
-        replace: "if let Some(report) = self.controller.report() { return report; } self.controller.gate().changed().listen().wait();",
+        file: "controller/stopped.rs",
+        within: "        let listener = self.controller.gate().changed().listen();
+        self.controller.ended().ok_or(listener)",
+        find: "        let listener = self.controller.gate().changed().listen();
+        self.controller.ended().ok_or(listener)",
+        replace: "self.controller.ended().ok_or_else(|| self.controller.gate().changed().listen())",
         check: Schedules("shutdown::everybody_who_waits_for_the_stop_is_given_the_same_report"),
     },
     Seed {
         id: "outbox-is-not-looked-at-again",
         breaks: &["S1"],
         bug: "Whoever tells the observers goes without a last look at what came meanwhile, and the last change is told to nobody.",
-        file: "controller.rs",
-        within: "if self.shared.outbox.lock().is_empty() {",
-        find: "self.shared.outbox.lock().is_empty()",
+        file: "worker.rs",
+        within: "            if self.is_idle() {
+                return;",
+        find: "self.is_idle()",
         replace: "true",
         check: Schedules("observers::every_observer_is_told_everything_in_the_same_order"),
     },
@@ -58,10 +51,10 @@ pub const SEEDS: &[Seed] = &[
         id: "the-newest-change-is-told-first",
         breaks: &["S1"],
         bug: "Of several changes that are still to be told, the last one is told first.",
-        file: "controller.rs",
-        within: "self.shared.outbox.lock().pop_front()",
-        find: "self.shared.outbox.lock().pop_front()",
-        replace: "self.shared.outbox.lock().pop_back()",
+        file: "worker.rs",
+        within: "queue.waiting.pop_front()",
+        find: "queue.waiting.pop_front()",
+        replace: "queue.waiting.pop_back()",
         check: Schedules("observers::every_observer_is_told_everything_in_the_same_order"),
     },
 ];

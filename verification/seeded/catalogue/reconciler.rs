@@ -192,10 +192,8 @@ pub const SEEDS: &[Seed] = &[
         breaks: &["E1", "C4"],
         bug: "What a disk doesn't tell in time at a start counts as lost.",
         file: "reconciler.rs",
-        within: "inherited
-            .map_err(|why| StartError::Status { path: home.status(), source: io::Error::other(why.to_string()) })?",
-        find: "inherited
-            .map_err(|why| StartError::Status { path: home.status(), source: io::Error::other(why.to_string()) })?",
+        within: "inherited.map_err(|why| StartError::Left { path: home.status(), why: why.to_string() })?",
+        find: "inherited.map_err(|why| StartError::Left { path: home.status(), why: why.to_string() })?",
         replace: "inherited.unwrap_or_else(|_| (HoldSet::new(options.settings.leases), None))",
         check: Unit(
             "reconciler::tests::a_disk_that_answers_too_late_at_the_start_lets_no_gateway_start_without_what_was_left",
@@ -218,28 +216,20 @@ pub const SEEDS: &[Seed] = &[
         breaks: &["L2", "C6"],
         bug: "A kick in the middle of a look is lost.",
         file: "reconciler.rs",
-        within: "changed.wait_timeout(pause);",
-        find: "changed.wait_timeout(pause);",
-        replace: "self.shared.controller.gate().changed().listen().wait_timeout(pause);",
-        check: Test("reconciler::a_kick_in_the_middle_of_a_look_makes_another_one"),
+        within: "alarm.sleep(pause);",
+        find: "alarm.sleep(pause);",
+        replace: "alarm.sleep(Duration::ZERO); alarm.sleep(pause);",
+        check: Unit("reconciler::tests::a_kick_in_the_middle_of_a_look_makes_another_one"),
     },
     Seed {
         id: "watcher-dies",
         breaks: &["L2", "H3"],
         bug: "The thread dies of a tick that panics. In the field: #71758, #72366, #87776, a watcher that had been dead for hours.",
         file: "reconciler.rs",
-        within: "catch_unwind(AssertUnwindSafe(|| {
-                self.look();
-                // An error is kept in `health`, and the next tick tries again.
-                let _ = self.publish();
-            }))",
-        find: "catch_unwind(AssertUnwindSafe(|| {
-                self.look();
-                // An error is kept in `health`, and the next tick tries again.
-                let _ = self.publish();
-            }))",
-        replace: "{ self.look(); let _ = self.publish(); Ok::<(), Box<dyn std::any::Any + Send>>(()) }",
-        check: Test("reconciler::a_tick_that_panics_is_counted_published_and_taken_up_again"),
+        within: "if ending {",
+        find: "ending",
+        replace: "ending || ticked.is_err()",
+        check: Unit("reconciler::tests::a_tick_that_panics_is_counted_published_and_taken_up_again"),
     },
     Seed {
         id: "lease-waits-for-the-tick",
@@ -256,9 +246,9 @@ pub const SEEDS: &[Seed] = &[
         breaks: &["L4", "L1", "L5"],
         bug: "A disk that hangs holds up a shutdown's deadline. In the field: #66892, #93711, a frozen loop pinned the restart for 26 h.",
         file: "reconciler.rs",
-        within: "shared.controller.state() == DrainState::ShutdownDraining",
-        find: "shared.controller.state() == DrainState::ShutdownDraining",
-        replace: "false",
+        within: "let meanwhile = || shared.settle_shutdown();",
+        find: "shared.settle_shutdown()",
+        replace: "()",
         check: Unit("reconciler::tests::a_disk_that_hangs_holds_up_neither_the_deadline_of_a_shutdown_nor_its_grace"),
     },
     Seed {
@@ -266,9 +256,9 @@ pub const SEEDS: &[Seed] = &[
         breaks: &["H3"],
         bug: "A lease ends while the file that renews it is being read.",
         file: "reconciler.rs",
-        within: "shared.controller.state() == DrainState::ShutdownDraining",
-        find: "shared.controller.state() == DrainState::ShutdownDraining",
-        replace: "true",
+        within: "let meanwhile = || shared.settle_shutdown();",
+        find: "shared.settle_shutdown()",
+        replace: "shared.controller.settle()",
         check: Unit("reconciler::tests::a_disk_that_hangs_closes_the_gate_and_ends_no_lease_and_readiness_says_why"),
     },
     Seed {

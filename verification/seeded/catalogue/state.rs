@@ -152,9 +152,9 @@ pub const SEEDS: &[Seed] = &[
         breaks: &["H3", "L2"],
         bug: "Time ends no lease: only a request does. In the field: #85433, #85444, a controller that died without cancelling, and three days of refusals.",
         file: "controller.rs",
-        within: "core.holds.expire(now).into_iter().map(Change::Hold).collect()",
-        find: "core.holds.expire(now).into_iter().map(Change::Hold).collect()",
-        replace: "Vec::new()",
+        within: "tell.extend(core.holds.expire(now).into_iter().map(Change::Hold));",
+        find: "tell.extend(core.holds.expire(now).into_iter().map(Change::Hold));",
+        replace: "",
         check: Test("draining::a_lease_that_runs_out_reopens_the_gate"),
     },
     Seed {

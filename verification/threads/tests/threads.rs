@@ -235,7 +235,7 @@ fn turn_in_some_form(gate: &Gate, number: u64) -> bool {
 fn turns_in_every_form_come_and_go_while_holds_do(round: u64) {
     let (controller, _) = controller();
     let moves = Arc::new(AtomicU64::new(0));
-    controller.observe({
+    let told = controller.observe({
         let (moves, controller) = (Arc::clone(&moves), controller.clone());
         move |change| {
             if let Change::Moved { .. } = change {
@@ -271,6 +271,8 @@ fn turns_in_every_form_come_and_go_while_holds_do(round: u64) {
     });
     assert_eq!(controller.state(), DrainState::Running, "H1: no hold is left");
     assert_eq!(controller.gate().reading().total(), 0, "G6: nothing is in flight");
+    assert!(told.flush(Duration::from_secs(60)), "the observer is told in time");
+    told.end();
     let moves = moves.load(Ordering::Relaxed);
     assert!(moves.is_multiple_of(2) && (2..=20).contains(&moves), "S1: {moves} moves, and each drain has two");
 }

@@ -174,10 +174,10 @@ pub const CHECKS: &[Check] = &[
         "shutdown::a_cancel_racing_a_shutdown_never_reopens_for_good",
         &["S3"],
         2,
-        9_192,
+        113,
         &["cancelled first", "shut down first"],
     ),
-    check("shutdown::two_shutdowns_racing_are_one", &["S2", "L1"], 2, 219, &["stopped"]),
+    check("shutdown::two_shutdowns_racing_are_one", &["S2", "L1"], 2, 17, &["stopped"]),
     check(
         "shutdown::a_forced_stop_racing_the_last_release_says_what_was_abandoned",
         &["S4", "S5", "G6"],
@@ -185,13 +185,13 @@ pub const CHECKS: &[Check] = &[
         85_840,
         &["abandoned", "finished"],
     ),
-    check("shutdown::whoever_waits_for_the_stop_hears_of_it", &["G4", "L1"], 2, 29, &["stopped"]),
-    check("controller::two_begins_racing_make_one_drain", &["G1", "S2", "H1", "H2"], 2, 7_256, &["one drain"]),
+    check("shutdown::whoever_waits_for_the_stop_hears_of_it", &["G4", "L1"], 2, 30, &["stopped"]),
+    check("controller::two_begins_racing_make_one_drain", &["G1", "S2", "H1", "H2"], 2, 158, &["one drain"]),
     check(
         "controller::a_cancel_racing_another_begin_leaves_the_gate_closed",
         &["G1", "H1", "H2"],
         2,
-        3_370,
+        68,
         &["never open", "reopened between"],
     ),
     check(
@@ -205,7 +205,7 @@ pub const CHECKS: &[Check] = &[
         "controller::observers_are_told_everything_once_and_in_order",
         &["S1"],
         2,
-        589,
+        3_471,
         &["begun, then cancelled", "cancelled too early"],
     ),
 ];

@@ -1,0 +1,127 @@
+//! Those who are told what happens.
+//!
+//! A listener is this crate's own code: it runs under the controller's lock, so it is told everything in its order, and it
+//! must neither wait nor call back. An observer is anybody's: it is fed by a listener and runs on a thread of its own.
+
+use super::{Change, Controller, View};
+use crate::sync::{self, Mutex};
+use crate::worker::{Counts, Worker};
+use core::fmt;
+use std::time::{Duration, Instant};
+
+/// So many changes may wait for an observer. Later ones are lost to it, and counted.
+const QUEUE: usize = 1024;
+
+pub(super) type Listener = Box<dyn FnMut(&Change) + Send>;
+
+#[derive(Default)]
+pub(super) struct Observers(Mutex<Vec<Worker<Change>>>);
+
+impl Observers {
+    /// Something was told. Where no thread of its own tells an observer, it is told here.
+    pub(super) fn told(&self) {
+        if sync::CHECKED {
+            let observers = self.0.lock().clone();
+            observers.iter().for_each(Worker::work_here);
+        }
+    }
+}
+
+impl Drop for Observers {
+    fn drop(&mut self) {
+        if !sync::CHECKED {
+            self.0.lock().iter().for_each(Worker::close);
+        }
+    }
+}
+
+impl Controller {
+    /// Tells `observer` of every [`Change`] from now on, each once and in order.
+    ///
+    /// It runs on a thread of its own and may take its time, block, panic or call the controller: nothing waits for it
+    /// (L5). So it hears of a change a moment later; [`Observation::flush`] waits until it has. Up to 1,024 changes wait for
+    /// it. What comes beyond that is lost to it, and counted in the status, as its panics are (`drain.reconciler`).
+    ///
+    /// An observer that owns a clone of the controller keeps it, and its thread, until [`Observation::end`] or until the
+    /// [`Reconciler`](crate::Reconciler) is dropped.
+    ///
+    /// ```
+    /// use gateway_drain::{Controller, Request, RequestId};
+    /// use std::{sync::mpsc, time::Duration};
+    ///
+    /// let controller = Controller::new();
+    /// let (tell, told) = mpsc::channel();
+    /// let observation = controller.observe(move |change| _ = tell.send(change.clone()));
+    ///
+    /// controller.request(&Request::begin(RequestId::new("upgrade")?, "ops"))?;
+    /// assert!(observation.flush(Duration::from_secs(10)));
+    /// assert_eq!(told.try_iter().count(), 2, "a hold, and the move that it caused");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn observe(&self, observer: impl FnMut(&Change) + Send + 'static) -> Observation {
+        self.observe_from(|_| (), observer)
+    }
+
+    /// As [`observe`](Self::observe), from a known beginning: `first` sees the gateway as it stands, and `then` is told of
+    /// every change since that very moment. `first` runs under the controller's lock.
+    pub(crate) fn observe_from(
+        &self,
+        first: impl FnOnce(&View),
+        mut then: impl FnMut(&Change) + Send + 'static,
+    ) -> Observation {
+        let worker = Worker::new("gateway-drain-observer", QUEUE, move |change| then(&change));
+        self.shared.observers.0.lock().push(worker.clone());
+        let fed = worker.clone();
+        self.listen(first, move |change| _ = fed.push(change.clone()));
+        Observation { worker }
+    }
+
+    /// Has `then` called with every change, under the lock and in order, after `first` has seen the gateway as it stands.
+    pub(crate) fn listen(&self, first: impl FnOnce(&View), then: impl FnMut(&Change) + Send + 'static) {
+        let mut core = self.shared.core.lock();
+        first(&self.view_of(&core));
+        core.listeners.push(Box::new(then));
+    }
+
+    /// What was lost to the observers, and how often one panicked.
+    pub(crate) fn observer_counts(&self) -> Counts {
+        self.shared.observers.0.lock().iter().map(Worker::counts).fold(Counts::default(), |sum, counts| Counts {
+            panics: sum.panics + counts.panics,
+            lost: sum.lost + counts.lost,
+        })
+    }
+
+    /// Has no observer told of anything more, and waits at most until `deadline` for them to hear what there is.
+    pub(crate) fn end_observers(&self, deadline: Instant) {
+        let observers = self.shared.observers.0.lock().clone();
+        observers.iter().for_each(Worker::close);
+        for observer in observers {
+            observer.flush(deadline.saturating_duration_since(Instant::now()));
+        }
+    }
+}
+
+/// An observer that is being told. Dropping this changes nothing.
+#[derive(Clone)]
+pub struct Observation {
+    worker: Worker<Change>,
+}
+
+impl Observation {
+    /// Waits at most `timeout` until the observer has been told of everything that has happened so far; false if it hasn't.
+    /// Called by the observer itself, it is false at once if there is more to come.
+    pub fn flush(&self, timeout: Duration) -> bool {
+        self.worker.flush(timeout)
+    }
+
+    /// Has the observer told of nothing more. It is dropped once it has heard of what has happened so far.
+    pub fn end(self) {
+        self.worker.close();
+    }
+}
+
+impl fmt::Debug for Observation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observation").finish_non_exhaustive()
+    }
+}
