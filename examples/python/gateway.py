@@ -1,0 +1,352 @@
+#!/usr/bin/env python3
+"""A gateway that can be drained, written from docs/spec.md with Python's standard library alone.
+
+    gateway.py --home HOME [--listen 127.0.0.1:8080] [--tick-ms 1000] [--deadline-ms 30000]
+
+`POST /turns` with `{"millis": 5000}` runs a turn of five seconds. The main thread looks at the files; one lock covers the
+gate and its holds, so that each look is one step. The numbers in brackets are sections of the specification.
+"""
+
+import argparse, fcntl, hashlib, json, os, secrets, signal, stat, sys, threading, time
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+MARKER, HOLDS, STATUS = ".drain_request.json", ".drain_holds", "gateway_state.json"
+LOCK, COMMITS = ".drain.lock", ".drain_commits.json"
+NAMES = ["principal", "nonce", "token", "incarnation", "epoch"]
+SECONDS = ["lease_seconds", "deadline_seconds", "unready_delay_seconds"]
+ID = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+
+
+def since_boot():
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def start_time(pid):
+    return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[19]
+
+
+def read(folder, name, most):
+    """The content of a regular file and when it was written (5.2)."""
+    if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        raise ValueError("it is no regular file")
+    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb") as file:
+        content = file.read(most + 1)
+        if len(content) > most:
+            raise ValueError("it is too large")
+        return content, os.fstat(file.fileno()).st_mtime_ns
+
+
+def replace(folder, name, value):
+    """Writes a file whole (5.3)."""
+    temporary, flags = f".{name}.{secrets.token_hex(8)}.tmp", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with open(os.open(temporary, flags, 0o600, dir_fd=folder), "w") as file:
+        json.dump(value, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    os.fsync(folder)
+
+
+def once(pairs):
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a field stands in it twice")
+    return dict(pairs)
+
+
+def interpret(content, modified, marker):
+    """What a file asks for (5.1)."""
+    fields = json.loads(content.decode(), object_pairs_hook=once, parse_constant=int)
+    if not isinstance(fields, dict):
+        raise ValueError("it is JSON but no object")
+    request = {name: fields[name] if isinstance(fields.get(name), str) else "" for name in [*NAMES, "reason", "action"]}
+    if any(len(request[name]) > 256 for name in NAMES):
+        raise ValueError("a name in it is too long")
+    if marker or request["action"] not in ("drain", "commit", "cancel", "override"):
+        if not marker:
+            raise ValueError("it has no known action")
+        request["action"] = "drain"
+    for name in SECONDS:
+        number = fields.get(name)
+        request[name] = number if type(number) in (int, float) and number > 0 else 0
+    request["generation"] = fields.get("generation") if type(fields.get("generation")) is int else None
+    request["suppress_notification"] = fields.get("suppress_notification") is True
+    try:
+        at = datetime.fromisoformat(fields["requested_at"])
+        written = (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp()
+    except (KeyError, TypeError, ValueError):
+        written = modified / 1e9
+    return {**request, "age": time.time() - written}
+
+
+def find(folder, name, marker=False):
+    """What lies there: nothing (only a definite absence is), a request, or something unreadable (5.2)."""
+    nonce = None
+    try:
+        content, modified = read(folder, name, 65536)
+        nonce = f"{hashlib.sha256(content).hexdigest()[:16]}-{modified}"
+        request = interpret(content, modified, marker)
+        return {**request, "nonce": request["nonce"] or nonce}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        return unreadable(error, nonce)
+
+
+def unreadable(why, nonce=None):
+    nothing = dict.fromkeys([*NAMES, *SECONDS, "suppress_notification", "age"], 0)
+    return {**nothing, "action": None, "principal": "", "reason": str(why), "nonce": nonce}
+
+
+class Gateway:
+    def __init__(self, home, tick):
+        os.makedirs(home, mode=0o700, exist_ok=True)
+        self.home, self.tick, self.incarnation = os.open(home, os.O_RDONLY | os.O_DIRECTORY), tick, secrets.token_hex(16)
+        self.epoch = open("/proc/sys/kernel/random/boot_id").read().strip() + ":" + start_time(1)
+        self.books, self.interrupt = threading.Lock(), threading.Event()
+        self.state, self.generation, self.in_flight, self.revision = "running", 0, 0, 0
+        # By request id: what keeps the gate closed, and what was decided of the write that lies there (4).
+        self.holds, self.ledger = {}, {}
+        self.errors, self.last_error, self.published, self.recorded = 0, None, ("", 0), None
+        self.lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=self.home)
+        patience = since_boot() + 1
+        while True:
+            try:
+                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                # A reader may be trying it.
+                if since_boot() > patience:
+                    sys.exit("another gateway runs in this home")
+                time.sleep(0.02)
+        os.ftruncate(self.lock, 0)
+        record = [self.incarnation, os.getpid(), start_time("self"), os.stat("/proc/self/ns/pid").st_ino]
+        os.write(self.lock, " ".join(map(str, record)).encode() + b"\n")
+        if HOLDS not in os.listdir(self.home):
+            os.mkdir(HOLDS, 0o700, dir_fd=self.home)
+        self.take_over()
+
+    def take_over(self):
+        """From the status of an earlier process or, if that is lost, from the record of commits (8)."""
+        for name in (STATUS, COMMITS):
+            try:
+                left = json.loads(read(self.home, name, 1 << 26)[0])
+                left = left.get("drain", {"epoch": ""}) if name == STATUS else left
+                if left["epoch"] == self.epoch:
+                    for hold in left["holds"]:
+                        if hold["source"] == "file" and not hold.get("bound"):
+                            expires = left["clock_millis"] / 1000 + (hold["lease_left_seconds"] or 0)
+                            self.holds[hold["request_id"]] = {"own": True, "closes": 0, "since": 0, "expires": expires, **hold}
+                    decided = [entry for entry in left["acknowledged"] if entry.get("why") != "shutting_down"]
+                    self.ledger = {entry["request_id"]: {"why": None, **entry} for entry in decided}
+                return
+            except FileNotFoundError:
+                pass
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                self.errors, self.last_error = self.errors + 1, f"{name} can't be read: {error!r}"
+
+    def admit(self):
+        """Looked at and counted in one step (3)."""
+        with self.books:
+            admitted = self.state == "running"
+            self.in_flight += admitted
+            return admitted
+
+    def leave(self):
+        with self.books:
+            self.in_flight -= 1
+
+    def drained(self):
+        return self.state != "running" and self.in_flight == 0
+
+    def decide(self, name, asked, now):
+        """What becomes of a write that lies in the channel (4); the first that applies."""
+        hold, action = self.holds.get(name), asked["action"]
+        stranger = hold and hold["owner"] != asked["principal"] and (hold["owner"] or hold["committed"] or action != "drain")
+        if asked["epoch"] not in (0, "", self.epoch):
+            outcome = "ignored", "other_epoch"
+        elif asked["incarnation"] not in (0, "", self.incarnation):
+            outcome = "refused", "other_incarnation"
+        elif action == "override":
+            outcome = "ended", "overridden"
+        elif self.state in ("shutdown_draining", "stopped") and action != "cancel":
+            outcome = "refused", "shutting_down"
+        elif stranger:
+            outcome = "refused", "not_yours"
+        elif action == "cancel":
+            mine = not hold or not hold["committed"] or asked["token"] == hold["token"]
+            outcome = ("ended", "withdrawn") if mine else ("refused", "committed")
+        elif action == "commit":
+            outcome = self.commit(name, hold, asked, now)
+        elif hold and hold["committed"]:
+            outcome = "refused", "committed"
+        else:
+            outcome = "held", None
+            lease, age = min(max(asked["lease_seconds"] or 3600, 1), 86400), asked["age"]
+            late = min(age, lease / 2) if not hold and 0 < age < lease else 0
+            begun = hold or {"since": now, "closes": now + min(asked["unready_delay_seconds"], 600)}
+            self.holds[name] = {
+                "request_id": name, "owner": asked["principal"], "reason": asked["reason"][:512], "source": "file",
+                "since": begun["since"], "closes": begun["closes"], "expires": now + lease - late, "nonce": asked["nonce"],
+                "committed": False, "token": None, "bound": bool(asked["incarnation"]),
+                "deadline_seconds": asked["deadline_seconds"] or None,
+                "suppress_notification": asked["suppress_notification"],
+            }  # fmt: skip
+        if outcome[0] == "ended":
+            self.holds.pop(name, None)
+        elif name in self.holds:
+            # What lies over another's hold ends it neither by its coming nor by its going: that hold lives out its lease.
+            self.holds[name]["own"] = not stranger and outcome[0] != "ignored"
+        self.ledger[name] = {"request_id": name, "nonce": asked["nonce"], "outcome": outcome[0], "why": outcome[1]}
+
+    def commit(self, name, hold, asked, now):
+        if not hold:
+            return "refused", "lease_expired" if self.ledger.get(name, {}).get("why") == "expired" else "not_held"
+        if not asked["incarnation"]:
+            return "refused", "other_incarnation"
+        if asked["generation"] != self.generation:
+            return "refused", "other_generation"
+        if hold["closes"] > now or not self.drained():
+            return "refused", "not_closed_yet" if hold["closes"] > now else "not_drained"
+        hold.update(committed=True, token=asked["nonce"], nonce=asked["nonce"], committed_at=now, bound=False)
+        return "committed", None
+
+    def scan(self):
+        """What lies in the channel, by request id, and whether all of it could be looked at."""
+        found = {"marker": find(self.home, MARKER, marker=True)}
+        try:
+            folder = os.open(HOLDS, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.home)
+            names = {name[:-5] for name in os.listdir(folder) if name.endswith(".json") and name[0] != "."}
+            # That a listing lacks a file is no absence: what is known is asked for by its name.
+            for name in names | {known for known in [*self.holds, *self.ledger] if known[0] != "!" and known != "marker"}:
+                sound = len(name) <= 64 and ID.issuperset(name) and name != "marker"
+                found[name if sound else "!" + name] = find(folder, name + ".json") if sound else unreadable("no request id")
+            os.close(folder)
+            return found, True
+        except FileNotFoundError:
+            return found, True
+        except OSError as error:
+            return {**found, "!holds": unreadable(error)}, False
+
+    def look(self):
+        """One look is one step (5.4)."""
+        with self.books:
+            now, (found, whole) = since_boot(), self.scan()
+            for name in {*found, *(whole and [*self.holds, *self.ledger] or [])}:
+                asked, known, hold = found.get(name), self.ledger.get(name), self.holds.get(name)
+                if asked is None:
+                    self.ledger.pop(name, None)
+                    if hold and hold["own"] and not hold["committed"]:
+                        del self.holds[name]
+                elif not known or known["nonce"] != asked["nonce"]:
+                    self.decide(name, asked, now)
+            for name, hold in list(self.holds.items()):
+                if not hold["committed"] and hold["expires"] <= now:
+                    del self.holds[name]
+                    if self.ledger.get(name, {}).get("outcome") in ("held", "pending"):
+                        self.ledger[name].update(outcome="ended", why="expired")
+            closed = any(hold["closes"] <= now for hold in self.holds.values())
+            if closed != (self.state != "running") and self.state in ("running", "external_draining"):
+                self.move("external_draining" if closed else "running")
+            self.publish(now)
+
+    def move(self, state):
+        self.generation += self.state == "running"
+        self.state = state
+
+    def publish(self, now):
+        """The status, if it says something new or the last is ten seconds old (6)."""
+        for entry in self.ledger.values():
+            if entry["outcome"] in ("held", "pending") and entry["request_id"] in self.holds:
+                entry["outcome"] = "pending" if self.holds[entry["request_id"]]["closes"] > now else "held"
+        holds = [{**hold, "pending": hold["closes"] > now, "age_seconds": now - hold["since"],
+                  "lease_left_seconds": None if hold["committed"] else hold["expires"] - now,
+                  "overdue": now > hold.get("committed_at", now) + (hold["deadline_seconds"] or now)}
+                 for hold in self.holds.values()]  # fmt: skip
+        drain = {
+            "format": 2, "state": self.state, "generation": self.generation, "incarnation": self.incarnation,
+            "epoch": self.epoch, "in_flight": self.in_flight, "internal": 0, "drained": self.drained(),
+            "interrupted": self.interrupt.is_set(), "abandoned": self.state == "stopped" and self.in_flight > 0,
+            "pending": any(hold["pending"] for hold in holds), "acknowledged": list(self.ledger.values()),
+            "ignored": [{"request_id": name, "kind": entry["why"], "detail": "it is of another boot"}
+                        for name, entry in self.ledger.items() if entry["outcome"] == "ignored"],
+            "reconciler": {"alive": True, "errors": self.errors, "panics": 0, "last_error": self.last_error},
+            "tick_seconds": self.tick, "refresh_seconds": 10,
+        }  # fmt: skip
+        says = json.dumps([drain, [{**hold, "age_seconds": 0, "lease_left_seconds": 0} for hold in holds]])
+        if says == self.published[0] and now < self.published[1] + 10:
+            return
+        self.revision += 1
+        moment = {"revision": self.revision, "clock_millis": int(now * 1000)}
+        commits = [hold for hold in holds if hold["committed"]]
+        try:
+            # A commit is on record before anybody is told of it (8).
+            if [hold["token"] for hold in commits] != self.recorded:
+                replace(self.home, COMMITS, {"format": 1, **drain, **moment, "holds": commits})
+                self.recorded = [hold["token"] for hold in commits]
+            state = self.state if self.state in ("running", "stopped") else "draining"
+            replace(self.home, STATUS, {
+                "gateway_state": state, "active_agents": self.in_flight, "pid": os.getpid(),
+                "start_time": int(start_time("self")), "kind": "python-gateway", "argv": sys.argv,
+                "restart_requested": False, "exit_reason": None, "platforms": {},
+                "updated_at": datetime.now(timezone.utc).isoformat(), "drain": {**drain, **moment, "holds": holds},
+            })  # fmt: skip
+            self.published = says, now
+        except OSError as error:
+            # No status is better than an old one.
+            self.errors, self.last_error, self.published = self.errors + 1, str(error), ("", 0)
+            try:
+                os.unlink(STATUS, dir_fd=self.home)
+            except OSError:
+                pass
+
+
+class Turns(BaseHTTPRequestHandler):
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or "{}")
+        if not gateway.admit():
+            return self.send_error(503)
+        try:
+            self.send_response(200)
+            self.end_headers()
+            interrupted = gateway.interrupt.wait(asked.get("millis", 0) / 1000)
+            self.wfile.write(b"interrupted\n" if interrupted else b"done\n")
+        finally:
+            gateway.leave()
+
+    def log_message(self, *_):
+        pass
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--home", default=os.environ.get("HERMES_HOME") or os.path.expanduser("~/.hermes"))
+    parser.add_argument("--listen", default="127.0.0.1:8080")
+    parser.add_argument("--tick-ms", type=int, default=1000)
+    parser.add_argument("--deadline-ms", type=int, default=30000)
+    options = parser.parse_args()
+    told, tick = threading.Event(), options.tick_ms / 1000
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, lambda *_: told.set())
+    gateway = Gateway(options.home, tick)
+    gateway.look()  # before anything can be admitted
+    host, port = options.listen.rsplit(":", 1)
+    server = ThreadingHTTPServer((host, int(port)), Turns)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(f"listening on http://{host}:{server.server_port}", flush=True)
+    while not told.wait(tick):
+        gateway.look()
+    # The shutdown: until the deadline, then the interruption and its grace, then by force (9).
+    deadline = since_boot() + options.deadline_ms / 1000
+    with gateway.books:
+        gateway.move("shutdown_draining")
+    while not gateway.drained() and since_boot() < deadline + 5:
+        if since_boot() >= deadline:
+            gateway.interrupt.set()
+        gateway.look()
+        time.sleep(min(tick, 0.05))
+    with gateway.books:
+        gateway.move("stopped")
+    gateway.look()
+    sys.exit(3 if gateway.in_flight else 0)
