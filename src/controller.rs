@@ -286,6 +286,13 @@ impl Controller {
         self.shared.core.lock().holds.iter().cloned().collect()
     }
 
+    /// Whether a hold is about to close the gate: its unready delay is running.
+    #[must_use]
+    pub fn is_about_to_close(&self) -> bool {
+        let core = self.shared.core.lock();
+        core.holds.pending(self.shared.settings.clock.now())
+    }
+
     /// Whether a shutdown now is to notify nobody: a live hold asks for that explicitly. Ask before
     /// [`begin_shutdown`](Self::begin_shutdown), which takes in every hold.
     #[must_use]

@@ -12,18 +12,21 @@
 //! | the future of a response | `future.rs` |
 //! | the body that carries the permit | `body.rs` |
 //! | the permit, and who else may keep it | `admitted.rs` |
+//! | the rest of a refused request's body | `upload.rs` |
 
 mod admitted;
 mod body;
 mod future;
 mod service;
+mod upload;
 
-pub use admitted::Admitted;
+pub use admitted::{Admitted, Slot};
 pub use body::DrainBody;
 pub use future::ResponseFuture;
 pub use service::DrainService;
 
-use crate::Gate;
+use crate::state::DrainState;
+use crate::{Controller, Gate};
 use core::fmt;
 use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
 use std::borrow::Cow;
@@ -54,9 +57,10 @@ impl<'a> Head<'a> {
         self.method == Method::CONNECT || self.headers.contains_key(http::header::UPGRADE)
     }
 
-    fn is_grpc(&self) -> bool {
-        let kind = self.headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
-        kind.is_some_and(|kind| kind.starts_with(b"application/grpc"))
+    /// The kind of gRPC that it speaks, if it does: `application/grpc+proto`, `application/grpc-web`.
+    fn grpc(&self) -> Option<&'a http::HeaderValue> {
+        let kind = self.headers.get(http::header::CONTENT_TYPE);
+        kind.filter(|kind| kind.as_bytes().starts_with(b"application/grpc"))
     }
 }
 
@@ -68,10 +72,20 @@ type Labelling = dyn Fn(&Head<'_>) -> Option<Label> + Send + Sync;
 
 #[derive(Clone)]
 struct Policy {
+    gate: Gate,
+    controller: Option<Controller>,
     bypass: Option<Arc<Bypass>>,
     label: Option<Arc<Labelling>>,
     status: StatusCode,
     shared: bool,
+}
+
+impl Policy {
+    /// Whether the next request on a connection had better go elsewhere.
+    fn is_leaving(&self) -> bool {
+        self.gate.reading().state != DrainState::Running
+            || self.controller.as_ref().is_some_and(Controller::is_about_to_close)
+    }
 }
 
 /// The layer. Put it around the routes that are work, and not around the control and health routes.
@@ -88,12 +102,15 @@ struct Policy {
 /// let app: Router = Router::new().route("/turns", post(async || "done")).layer(layer);
 /// ```
 ///
-/// **Upgraded connections.** The permit of a request that asks for an upgrade (a WebSocket, `CONNECT`) is an
-/// [`Admitted`] in its extensions. Move it into whatever serves the connection: it counts until that ends. An upgrade
-/// for which nobody keeps it would go on uncounted, and is answered with 500 instead.
+/// **Upgraded connections.** A request that asks for an upgrade (a WebSocket, `CONNECT`) has a [`Slot`] in its extensions.
+/// Take the [`Admitted`] from it, and move that into whatever serves the connection: it counts until that ends. An upgrade
+/// for which nobody has taken it would go on uncounted, and is answered with 500 instead.
+///
+/// **Uploads.** The rest of a refused request's body is taken in, up to 8 MiB, so that a client that sends all of it before
+/// it looks for an answer gets the refusal. A request that is slow to send its body is in flight meanwhile: put a
+/// timeout for bodies under this layer.
 #[derive(Clone)]
 pub struct DrainLayer {
-    gate: Gate,
     policy: Policy,
 }
 
@@ -101,8 +118,16 @@ impl DrainLayer {
     /// A layer that asks this gate for every request.
     #[must_use]
     pub fn new(gate: Gate) -> Self {
-        let policy = Policy { bypass: None, label: None, status: StatusCode::SERVICE_UNAVAILABLE, shared: false };
-        Self { gate, policy }
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self { policy: Policy { gate, controller: None, bypass: None, label: None, status, shared: false } }
+    }
+
+    /// A layer for this controller's gate. From when a hold is about to close the gate, the answers of HTTP/1 bear
+    /// `Connection: close`, so that clients which keep their connections have gone elsewhere when it closes.
+    #[must_use]
+    pub fn of(controller: &Controller) -> Self {
+        let layer = Self::new(controller.gate().clone());
+        Self { policy: Policy { controller: Some(controller.clone()), ..layer.policy } }
     }
 
     /// Which requests are no work: they take no permit and are never refused.
@@ -126,7 +151,7 @@ impl DrainLayer {
         self
     }
 
-    /// Puts an [`Admitted`] into every request's extensions, not only of those that ask for an upgrade: work that a
+    /// Puts a [`Slot`] into every request's extensions, not only of those that ask for an upgrade: work that a
     /// handler starts and doesn't wait for then shares the request's permit.
     #[must_use]
     pub fn shared(mut self) -> Self {
@@ -139,12 +164,12 @@ impl<S> Layer<S> for DrainLayer {
     type Service = DrainService<S>;
 
     fn layer(&self, inner: S) -> DrainService<S> {
-        DrainService::new(inner, self.gate.clone(), self.policy.clone())
+        DrainService::new(inner, Arc::new(self.policy.clone()))
     }
 }
 
 impl fmt::Debug for DrainLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DrainLayer").field("gate", &self.gate).finish_non_exhaustive()
+        f.debug_struct("DrainLayer").field("gate", &self.policy.gate).finish_non_exhaustive()
     }
 }

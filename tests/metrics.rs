@@ -248,7 +248,7 @@ fn the_tower_layer_counts_who_asked_the_gate_and_what_came_of_it() {
     #[derive(Clone)]
     struct Done;
 
-    impl Service<axum::http::Request<()>> for Done {
+    impl Service<axum::http::Request<String>> for Done {
         type Response = axum::http::Response<axum::body::Body>;
         type Error = std::convert::Infallible;
         type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
@@ -257,7 +257,7 @@ fn the_tower_layer_counts_who_asked_the_gate_and_what_came_of_it() {
             std::task::Poll::Ready(Ok(()))
         }
 
-        fn call(&mut self, _: axum::http::Request<()>) -> Self::Future {
+        fn call(&mut self, _: axum::http::Request<String>) -> Self::Future {
             std::future::ready(Ok(axum::http::Response::default()))
         }
     }
@@ -266,10 +266,10 @@ fn the_tower_layer_counts_who_asked_the_gate_and_what_came_of_it() {
     metrics::with_local_recorder(&kept, || {
         let controller = Controller::new();
         let mut service = DrainLayer::new(controller.gate().clone()).layer(Done);
-        drop(service.call(axum::http::Request::new(())));
+        drop(service.call(axum::http::Request::new(String::new())));
         controller.request(&Request::begin(RequestId::new("upgrade").unwrap(), "ops")).unwrap();
-        drop(service.call(axum::http::Request::new(())));
-        drop(service.call(axum::http::Request::new(())));
+        drop(service.call(axum::http::Request::new(String::new())));
+        drop(service.call(axum::http::Request::new(String::new())));
     });
     assert_eq!(kept.value("drain_admissions_total{outcome=admitted}"), Some(1.0));
     assert_eq!(kept.value("drain_admissions_total{outcome=draining}"), Some(2.0));

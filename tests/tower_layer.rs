@@ -4,12 +4,12 @@
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::http;
 use axum::http::{Request, Response, StatusCode, Version, header};
 use axum::routing::{any, get};
-use axum::{Extension, http};
 use futures_util::{StreamExt, stream};
 use gateway_drain::hold::Outcome;
-use gateway_drain::layer::{Admitted, DrainLayer};
+use gateway_drain::layer::{Admitted, DrainLayer, Slot};
 use gateway_drain::{Controller, RequestId};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
@@ -145,10 +145,10 @@ fn a_service_that_is_ready_holds_no_permit_until_it_is_called() {
     let controller = Controller::new();
     let mut service = DrainLayer::new(controller.gate().clone()).layer(Echo::default());
     let mut context = Context::from_waker(Waker::noop());
-    assert!(Service::<Request<()>>::poll_ready(&mut service, &mut context).is_ready());
+    assert!(Service::<Request<String>>::poll_ready(&mut service, &mut context).is_ready());
     let ready_twice = service.clone();
     assert_eq!(controller.gate().reading().in_flight, 0);
-    let answering = service.call(Request::new(()));
+    let answering = service.call(Request::new(String::new()));
     assert_eq!(controller.gate().reading().in_flight, 1);
     drop(answering);
     assert_eq!(controller.gate().reading().in_flight, 0, "a call that is given up gives its permit back");
@@ -176,7 +176,7 @@ impl<B> Service<Request<B>> for Echo {
     }
 }
 
-fn refused(layer: impl Fn(DrainLayer) -> DrainLayer, request: Request<()>) -> (http::response::Parts, Bytes, u32) {
+fn refused(layer: impl Fn(DrainLayer) -> DrainLayer, request: Request<String>) -> (http::response::Parts, Bytes, u32) {
     let controller = Controller::new();
     begin(&controller);
     let echo = Echo::default();
@@ -187,8 +187,8 @@ fn refused(layer: impl Fn(DrainLayer) -> DrainLayer, request: Request<()>) -> (h
     (parts, body, echo.calls.load(Ordering::Relaxed))
 }
 
-fn version(version: Version) -> Request<()> {
-    Request::builder().version(version).body(()).unwrap()
+fn version(version: Version) -> Request<String> {
+    Request::builder().version(version).body(String::new()).unwrap()
 }
 
 #[test]
@@ -232,7 +232,8 @@ fn the_status_of_a_refusal_can_be_chosen() {
 #[test]
 fn a_grpc_call_is_refused_as_unavailable_in_trailers_alone() {
     for kind in ["application/grpc", "application/grpc+proto"] {
-        let request = Request::builder().version(Version::HTTP_2).header(header::CONTENT_TYPE, kind).body(()).unwrap();
+        let request =
+            Request::builder().version(Version::HTTP_2).header(header::CONTENT_TYPE, kind).body(String::new()).unwrap();
         let (parts, body, calls) = refused(|layer| layer, request);
         assert_eq!((parts.status, body.len(), calls), (StatusCode::OK, 0, 0));
         assert_eq!(parts.headers["grpc-status"], "14");
@@ -282,8 +283,8 @@ fn a_request_is_named_for_whoever_waits_for_it() {
     let layer = DrainLayer::new(controller.gate().clone())
         .label(|head| Some(("turn".into(), head.headers.get("x-session")?.to_str().ok()?.to_owned().into())));
     let mut service = layer.layer(Echo::default());
-    let named = service.call(Request::builder().header("x-session", "session 7").body(()).unwrap());
-    let unnamed = service.call(Request::new(()));
+    let named = service.call(Request::builder().header("x-session", "session 7").body(String::new()).unwrap());
+    let unnamed = service.call(Request::new(String::new()));
     let work = controller.gate().active_work(10);
     assert_eq!(work.iter().map(|work| (&*work.kind, &*work.label)).collect::<Vec<_>>(), [("turn", "session 7")]);
     assert_eq!(controller.gate().reading().in_flight, 2);
@@ -293,16 +294,15 @@ fn a_request_is_named_for_whoever_waits_for_it() {
 
 /// A server whose one route leaves HTTP behind and sends back what it is sent.
 fn upgrading(controller: &Controller, keeps: bool) -> (Runtime, SocketAddr) {
-    let handler = move |Extension(admitted): Extension<Admitted>, mut request: axum::extract::Request| {
+    let handler = move |mut request: axum::extract::Request| {
         let upgrade = hyper::upgrade::on(&mut request);
-        let kept = keeps.then_some(admitted);
-        // Without the request, whose extensions hold a permit as well.
-        drop(request);
+        let slot = request.extensions().get::<Slot>().cloned();
+        let kept = keeps.then(|| slot.and_then(|slot| slot.keep()).expect("the layer is there"));
         tokio::spawn(async move {
             let Ok(upgraded) = upgrade.await else { return };
             let (mut from, mut to) = tokio::io::split(TokioIo::new(upgraded));
             let _ = tokio::io::copy(&mut from, &mut to).await;
-            drop(kept);
+            drop((kept, request));
         });
         let response = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
         let response = response.header(header::CONNECTION, "upgrade").header(header::UPGRADE, "echo");
@@ -346,7 +346,7 @@ fn work_that_a_handler_leaves_behind_shares_its_permit() {
     let controller = Controller::new();
     let (done, wait) = mpsc::channel::<()>(1);
     let wait = Arc::new(std::sync::Mutex::new(Some(wait)));
-    let handler = move |Extension(admitted): Extension<Admitted>| {
+    let handler = move |admitted: Admitted| {
         let mut wait = wait.lock().unwrap().take().expect("one request");
         tokio::spawn(async move {
             wait.recv().await;
@@ -379,13 +379,13 @@ fn a_request_costs_no_allocation_and_a_name_costs_its_own() {
         ask(&mut context); // once beforehand: the table of names grows to its size
         allocation_counter::measure(|| ask(&mut context)).count_total
     };
-    let without = cost(&mut |_| drop(bare.call(Request::new(()))));
+    let without = cost(&mut |_| drop(bare.call(Request::new(String::new()))));
     let with = cost(&mut |context| {
-        let mut response = std::pin::pin!(plain.call(Request::new(())));
+        let mut response = std::pin::pin!(plain.call(Request::new(String::new())));
         assert!(response.as_mut().poll(context).is_ready());
     });
     let named = cost(&mut |context| {
-        let mut response = std::pin::pin!(named.call(Request::new(())));
+        let mut response = std::pin::pin!(named.call(Request::new(String::new())));
         assert!(response.as_mut().poll(context).is_ready());
     });
     assert_eq!((with - without, named - without), (0, 1), "{without} without the layer");

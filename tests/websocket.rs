@@ -2,9 +2,9 @@
 
 #![cfg(feature = "tower")]
 
+use axum::Router;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::routing::get;
-use axum::{Extension, Router};
 use futures_util::{SinkExt, StreamExt};
 use gateway_drain::layer::{Admitted, DrainLayer};
 use gateway_drain::{Controller, Request, RequestId};
@@ -23,10 +23,10 @@ async fn echo(mut socket: WebSocket, _admitted: Admitted) {
 }
 
 async fn serve(controller: &Controller) -> SocketAddr {
-    let upgrade = |socket: WebSocketUpgrade, Extension(admitted): Extension<Admitted>| async move {
+    let upgrade = |socket: WebSocketUpgrade, admitted: Admitted| async move {
         socket.on_upgrade(|socket| echo(socket, admitted))
     };
-    let layer = DrainLayer::new(controller.gate().clone()).shared();
+    let layer = DrainLayer::new(controller.gate().clone());
     let app = Router::new().route("/chat", get(upgrade)).layer(layer);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -48,14 +48,14 @@ fn layer() -> DrainLayer {
     DrainLayer::new(Controller::new().gate().clone())
 }
 
-fn answer<S: Service<Request<()>, Error = Infallible>>(service: &mut S) {
-    let answered = pin!(service.call(Request::new(()))).poll(&mut Context::from_waker(Waker::noop()));
+fn answer<S: Service<Request<String>, Error = Infallible>>(service: &mut S) {
+    let answered = pin!(service.call(Request::new(String::new()))).poll(&mut Context::from_waker(Waker::noop()));
     assert!(answered.is_ready());
 }
 
 /// One request, without any server.
 pub fn empty() -> Vec<Contender<'static>> {
-    fn measure<S: Service<Request<()>, Error = Infallible> + Send + 'static>(service: S) -> impl FnMut() -> f64 {
+    fn measure<S: Service<Request<String>, Error = Infallible> + Send + 'static>(service: S) -> impl FnMut() -> f64 {
         let service = Mutex::new(service);
         move || {
             nanoseconds(1, &|times| {

@@ -1,7 +1,8 @@
 //! The body that carries the permit: to its last frame, its error or its drop, whichever comes first.
 
 use super::admitted::Kept;
-use bytes::Bytes;
+use super::upload::Upload;
+use bytes::{Buf, Bytes};
 use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -9,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// A response's body under a [`DrainLayer`](super::DrainLayer).
+    /// A response's body under a [`DrainLayer`](super::DrainLayer). Its data are [`Bytes`], whatever those of `B` are.
     pub struct DrainBody<B> {
         #[pin]
         kind: Kind<B>,
@@ -20,7 +21,7 @@ pin_project! {
     #[project = KindProjection]
     enum Kind<B> {
         Inner { #[pin] body: B, kept: Option<Kept> },
-        Text { text: Bytes },
+        Text { text: Bytes, upload: Option<Upload> },
     }
 }
 
@@ -29,18 +30,30 @@ impl<B> DrainBody<B> {
         Self { kind: Kind::Inner { body, kept } }
     }
 
-    pub(super) fn text(text: Bytes) -> Self {
-        Self { kind: Kind::Text { text } }
+    /// A text that is sent when the rest of an upload has been taken in.
+    pub(super) fn text(text: impl Into<Bytes>, upload: Option<Upload>) -> Self {
+        Self { kind: Kind::Text { text: text.into(), upload } }
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for DrainBody<B> {
+/// Empty, for layers that answer by themselves (a timeout, CORS).
+impl<B> Default for DrainBody<B> {
+    fn default() -> Self {
+        Self::text(Bytes::new(), None)
+    }
+}
+
+impl<B: Body> Body for DrainBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
-            KindProjection::Text { text } => {
+            KindProjection::Text { text, upload } => {
+                if let Some(rest) = upload {
+                    ready!(rest.poll_end(cx));
+                    *upload = None;
+                }
                 let text = core::mem::take(text);
                 Poll::Ready((!text.is_empty()).then(|| Ok(Frame::data(text))))
             }
@@ -50,7 +63,9 @@ impl<B: Body<Data = Bytes>> Body for DrainBody<B> {
                     // The end, or an error, after which nothing comes.
                     *kept = None;
                 }
-                Poll::Ready(frame)
+                // Bytes stay what they are; other data are copied once.
+                let bytes = |mut data: B::Data| data.copy_to_bytes(data.remaining());
+                Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(bytes))))
             }
         }
     }
@@ -58,14 +73,14 @@ impl<B: Body<Data = Bytes>> Body for DrainBody<B> {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Inner { body, .. } => body.is_end_stream(),
-            Kind::Text { text } => text.is_empty(),
+            Kind::Text { text, upload } => text.is_empty() && upload.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Inner { body, .. } => body.size_hint(),
-            Kind::Text { text } => SizeHint::with_exact(text.len() as u64),
+            Kind::Text { text, .. } => SizeHint::with_exact(text.len() as u64),
         }
     }
 }

@@ -1,13 +1,17 @@
 //! The future of a response: the inner one's with the permit, or a refusal that is ready at once.
 
+use super::Policy;
 use super::admitted::Kept;
 use super::body::DrainBody;
+use super::upload::Upload;
 use bytes::Bytes;
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll};
-use http::{HeaderMap, Response, StatusCode};
+use core::task::{Context, Poll, ready};
+use http::header::{CONNECTION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use pin_project_lite::pin_project;
+use std::sync::Arc;
 
 pin_project! {
     /// The future of [`DrainService`](super::DrainService). Dropping it gives the permit back.
@@ -21,22 +25,32 @@ pin_project! {
 pin_project! {
     #[project = StateProjection]
     enum State<F> {
-        Inner { #[pin] future: F, kept: Option<Kept>, connects: bool },
-        Refused { status: StatusCode, headers: HeaderMap, text: Bytes },
+        Bypassing { #[pin] future: F },
+        Inner { #[pin] future: F, asked: Asked },
+        Refused { status: StatusCode, headers: HeaderMap, text: Bytes, upload: Option<Upload> },
     }
+}
+
+/// What an admitted request was, as far as its response depends on it.
+pub(super) struct Asked {
+    pub(super) kept: Option<Kept>,
+    /// It asks for a tunnel, which any success is.
+    pub(super) connects: bool,
+    /// Where its connection is to be closed by a header.
+    pub(super) closes: Option<Arc<Policy>>,
 }
 
 impl<F> ResponseFuture<F> {
     pub(super) fn bypassing(future: F) -> Self {
-        Self { state: State::Inner { future, kept: None, connects: false } }
+        Self { state: State::Bypassing { future } }
     }
 
-    pub(super) fn admitted(future: F, kept: Kept, connects: bool) -> Self {
-        Self { state: State::Inner { future, kept: Some(kept), connects } }
+    pub(super) fn admitted(future: F, asked: Asked) -> Self {
+        Self { state: State::Inner { future, asked } }
     }
 
-    pub(super) fn refused(status: StatusCode, headers: HeaderMap, text: Bytes) -> Self {
-        Self { state: State::Refused { status, headers, text } }
+    pub(super) fn refused(status: StatusCode, headers: HeaderMap, text: Bytes, upload: Option<Upload>) -> Self {
+        Self { state: State::Refused { status, headers, text, upload } }
     }
 }
 
@@ -47,37 +61,56 @@ where
     type Output = Result<Response<DrainBody<R>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProjection::Refused { status, headers, text } => {
-                let mut response = Response::new(DrainBody::text(core::mem::take(text)));
+        let answered = match self.project().state.project() {
+            StateProjection::Refused { status, headers, text, upload } => {
+                let mut response = Response::new(DrainBody::text(core::mem::take(text), upload.take()));
                 *response.status_mut() = *status;
                 *response.headers_mut() = core::mem::take(headers);
-                Poll::Ready(Ok(response))
+                Ok(response)
             }
-            StateProjection::Inner { future, kept, connects } => {
-                let Poll::Ready(answered) = future.poll(cx) else { return Poll::Pending };
+            StateProjection::Bypassing { future } => {
+                ready!(future.poll(cx)).map(|response| response.map(|body| DrainBody::carrying(body, None)))
+            }
+            StateProjection::Inner { future, asked } => {
+                let answered = ready!(future.poll(cx));
                 // On an error too the work is over.
-                let kept = kept.take();
-                let response = match answered {
-                    Err(error) => return Poll::Ready(Err(error)),
-                    Ok(response) => response,
-                };
-                let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS
-                    || (*connects && response.status().is_success());
-                if upgraded && kept.as_ref().is_some_and(|kept| !kept.is_kept_elsewhere()) {
-                    return Poll::Ready(Ok(uncounted()));
-                }
-                Poll::Ready(Ok(response.map(|body| DrainBody::carrying(body, kept))))
+                let kept = asked.kept.take();
+                answered.map(|response| asked.answered(response, kept))
             }
+        };
+        Poll::Ready(answered)
+    }
+}
+
+impl Asked {
+    fn answered<R>(&self, mut response: Response<R>, kept: Option<Kept>) -> Response<DrainBody<R>> {
+        let upgraded =
+            response.status() == StatusCode::SWITCHING_PROTOCOLS || (self.connects && response.status().is_success());
+        if upgraded {
+            // From here on it is counted by what was taken from its slot, and by nothing else.
+            return if kept.is_some_and(Kept::counts_without) {
+                response.map(|body| DrainBody::carrying(body, None))
+            } else {
+                uncounted()
+            };
         }
+        if self.closes.as_ref().is_some_and(|policy| policy.is_leaving()) {
+            // Whoever keeps the connection would send the next request to a gate that is closed by then.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.map(|body| DrainBody::carrying(body, kept))
     }
 }
 
 /// Nobody would count the upgraded connection, and a drain would be called drained under it.
 fn uncounted<R>() -> Response<DrainBody<R>> {
-    let text = "the upgraded connection keeps no permit: move `Admitted` from the request's extensions into it\n";
-    let mut response = Response::new(DrainBody::text(Bytes::from_static(text.as_bytes())));
-    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    let detail = "the upgraded connection keeps no permit: take `Admitted` from the `Slot` in the request's extensions, \
+                  and keep it for as long as the connection lasts";
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    let mut response =
+        Response::new(DrainBody::text(crate::refusal::body(status, detail, "uncounted").to_string(), None));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     response
 }
 

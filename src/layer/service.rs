@@ -1,15 +1,16 @@
 //! The service: asks the gate as a request comes in, and hands it on or refuses it.
 
-use super::admitted::{Admitted, Held, Kept};
+use super::admitted::{Held, Kept, Slot};
 use super::body::DrainBody;
-use super::future::ResponseFuture;
+use super::future::{Asked, ResponseFuture};
+use super::upload::Upload;
 use super::{Head, Policy};
-use crate::{Gate, Refusal};
+use crate::Refusal;
 use bytes::Bytes;
 use core::fmt;
 use core::task::{Context, Poll};
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{CONTENT_TYPE, EXPECT};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use std::sync::Arc;
 use tower_service::Service;
@@ -18,18 +19,17 @@ use tower_service::Service;
 #[derive(Clone)]
 pub struct DrainService<S> {
     inner: S,
-    gate: Gate,
-    policy: Policy,
+    policy: Arc<Policy>,
 }
 
 impl<S> DrainService<S> {
-    pub(super) fn new(inner: S, gate: Gate, policy: Policy) -> Self {
-        Self { inner, gate, policy }
+    pub(super) fn new(inner: S, policy: Arc<Policy>) -> Self {
+        Self { inner, policy }
     }
 
     /// A permit for this request, with its name if it has one.
     fn admit(&self, head: &Head<'_>) -> Result<Held, Refusal> {
-        let admitted = self.gate.admit();
+        let admitted = self.policy.gate.admit();
         #[cfg(feature = "metrics")]
         crate::metrics::admission(admitted.as_ref().err().copied());
         let permit = admitted?.into_owned();
@@ -44,7 +44,8 @@ impl<S> DrainService<S> {
 impl<S, B, R> Service<Request<B>> for DrainService<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    R: Body<Data = Bytes>,
+    B: Body + Send + 'static,
+    R: Body,
 {
     type Response = Response<DrainBody<R>>;
     type Error = S::Error;
@@ -61,34 +62,40 @@ where
             return ResponseFuture::bypassing(self.inner.call(request));
         }
         let (upgrades, connects) = (head.asks_to_upgrade(), head.method == Method::CONNECT);
+        let may_close = self.policy.controller.is_some() && head.version <= Version::HTTP_11;
+        let closes = may_close.then(|| Arc::clone(&self.policy));
         let permit = match self.admit(&head) {
             Ok(permit) => permit,
             Err(refusal) => {
                 #[cfg(feature = "tracing")]
                 crate::events::refused(refusal, head.method.as_str());
                 let (status, headers, text) = refuse(refusal, &head, self.policy.status);
-                return ResponseFuture::refused(status, headers, text);
+                // Who waits for leave to send the body (100) is told that there is none.
+                let waits = head.headers.contains_key(EXPECT) || upgrades;
+                let upload = if waits { None } else { Upload::of(request.into_body()) };
+                return ResponseFuture::refused(status, headers, text, upload);
             }
         };
         let kept = if upgrades || self.policy.shared {
-            let admitted = Admitted(Arc::new(permit));
-            request.extensions_mut().insert(admitted.clone());
-            Kept::Shared(admitted)
+            let shared = Arc::new(permit);
+            request.extensions_mut().insert(Slot::of(&shared));
+            Kept::Shared(shared)
         } else {
             Kept::Alone(permit)
         };
-        ResponseFuture::admitted(self.inner.call(request), kept, connects)
+        ResponseFuture::admitted(self.inner.call(request), Asked { kept: Some(kept), connects, closes })
     }
 }
 
 fn refuse(refusal: Refusal, head: &Head<'_>, status: StatusCode) -> (StatusCode, HeaderMap, Bytes) {
-    if !head.is_grpc() {
+    let Some(kind) = head.grpc() else {
         let (headers, text) = crate::refusal::problem(refusal, status, head.version);
         return (status, headers, text.into());
-    }
+    };
     // A response that is all trailers: they stand where the headers would, and there is no body.
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    // As it was asked: a client of gRPC-web knows no other.
+    headers.insert(CONTENT_TYPE, kind.clone());
     headers.insert("grpc-status", HeaderValue::from_static("14"));
     if let Ok(message) = HeaderValue::try_from(refusal.to_string()) {
         headers.insert("grpc-message", message);
@@ -99,6 +106,9 @@ fn refuse(refusal: Refusal, head: &Head<'_>, status: StatusCode) -> (StatusCode,
 
 impl<S: fmt::Debug> fmt::Debug for DrainService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DrainService").field("inner", &self.inner).field("gate", &self.gate).finish_non_exhaustive()
+        f.debug_struct("DrainService")
+            .field("inner", &self.inner)
+            .field("gate", &self.policy.gate)
+            .finish_non_exhaustive()
     }
 }

@@ -68,11 +68,11 @@ fn refused(gate: &Gate, times: u64) {
 #[inline(never)]
 fn requests<S, B>(mut service: S, times: u64)
 where
-    S: Service<http::Request<()>, Response = http::Response<B>, Error = Infallible>,
+    S: Service<http::Request<String>, Response = http::Response<B>, Error = Infallible>,
 {
     let mut cx = Context::from_waker(Waker::noop());
     for _ in 0..times {
-        let answered = pin!(service.call(http::Request::new(()))).poll(&mut cx);
+        let answered = pin!(service.call(http::Request::new(String::new()))).poll(&mut cx);
         drop(black_box(answered));
     }
 }
@@ -83,14 +83,14 @@ fn closed() -> Controller {
     controller
 }
 
-fn layered() -> impl Service<http::Request<()>, Response = http::Response<impl Sized>, Error = Infallible> {
+fn layered() -> impl Service<http::Request<String>, Response = http::Response<impl Sized>, Error = Infallible> {
     DrainLayer::new(Controller::new().gate().clone()).layer(Nothing)
 }
 
 /// A service that answers at once, with nothing.
 struct Nothing;
 
-impl Service<http::Request<()>> for Nothing {
+impl Service<http::Request<String>> for Nothing {
     type Response = http::Response<Empty<Bytes>>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
@@ -99,7 +99,7 @@ impl Service<http::Request<()>> for Nothing {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: http::Request<()>) -> Self::Future {
+    fn call(&mut self, _: http::Request<String>) -> Self::Future {
         ready(Ok(http::Response::new(Empty::new())))
     }
 }
