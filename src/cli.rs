@@ -3,10 +3,11 @@
 //! | File | What it is |
 //! |---|---|
 //! | [`arguments`] | what can be typed, and what the help says of it; the manual and `docs/cli.md` are generated from it |
-//! | `commands` | what each command does |
-//! | `child` | the command that `run` runs, and the signals that concern it |
+//! | `commands`, `run` | what each command does |
+//! | `person` | in whose name, and with which token |
+//! | `signals`, `child` | where signals go, and the command that `run` runs |
 //! | [`evidence`] | `check-trace` and `probe` |
-//! | `report` | what is printed: progress and messages on stderr, results on stdout |
+//! | `report`, `status_text` | what is printed: progress and messages on stderr, results on stdout or where they are wanted |
 //!
 //! Every ending's exit code comes from [`ExitCode`](crate::client::ExitCode).
 
@@ -14,20 +15,49 @@ pub mod arguments;
 mod child;
 mod commands;
 pub mod evidence;
+mod person;
 mod report;
+mod run;
+mod signals;
+mod status_text;
 
-use arguments::Arguments;
+use crate::client::{ExitCode, Failure};
+use arguments::{Arguments, Verb};
 use clap::FromArgMatches;
 use report::Report;
 
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
-    let matches = arguments::command().get_matches();
-    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let report = Report::new(arguments.json);
-    match commands::perform(&arguments, &report) {
-        Ok(code) => std::process::ExitCode::from(code),
-        Err(failure) => report.failure(&failure).into(),
+    let parsed = arguments::command().try_get_matches().and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = match parsed {
+        Ok(arguments) => arguments,
+        Err(error) => return refuse(&error),
+    };
+    let under_run = matches!(arguments.verb, Verb::Run(_));
+    let code = |failure: &Failure| {
+        let code = ExitCode::from(failure);
+        if under_run { code.under_run() } else { code.code() }
+    };
+    let report = match Report::new(&arguments) {
+        Ok(report) => report,
+        Err(failure) => {
+            eprintln!("gateway-drain: {failure}");
+            return code(&failure).into();
+        }
+    };
+    let ended = commands::perform(&arguments, &report);
+    ended.unwrap_or_else(|failure| report.failure(&failure, code(&failure), serde_json::json!({}))).into()
+}
+
+/// What can't be parsed; and the help and the version, which are no failure unless they can't be printed.
+fn refuse(error: &clap::Error) -> std::process::ExitCode {
+    let printed = error.print().is_ok();
+    let usage =
+        if arguments::is_run(std::env::args_os()) { ExitCode::Usage.under_run() } else { ExitCode::Usage.code() };
+    match (error.use_stderr(), printed) {
+        (true, _) => usage.into(),
+        (false, true) => ExitCode::Drained.into(),
+        (false, false) => ExitCode::Internal.into(),
     }
 }

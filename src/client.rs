@@ -10,7 +10,14 @@
 //!
 //! Each step is made by the one before it, so nobody acts on a look: to act takes a [`Committed`], and only the gateway's
 //! own grant makes one (E1). Every other ending is a [`Failure`], told apart from all others, and never "drained" (E2).
-//! [`Held`] and [`Committed`] give their hold up when they are dropped, also by a panic.
+//! What [`begin`](Drain::begin) gave, and [`Committed`], give their hold up when they are dropped, also by a panic. Who
+//! [attaches](Drain::attach) to a hold takes nothing back.
+//!
+//! A commit's token is on the controller's disk before the commit is asked for, in `GATEWAY_DRAIN_STATE` (root:
+//! `/var/lib/gateway-drain`; else `$XDG_STATE_HOME/gateway-drain`, `~/.local/state/gateway-drain`), and
+//! [`Drain::withdraw`] finds it there: a controller that was killed in mid act leaves a hold that its owner can end (E3).
+//!
+//! A gateway that knows no holds, such as the reference, is drained by its marker: [`MarkerDrain`].
 //!
 //! The steps block. [`Drain::run_async`] and [`Drain::begin_async`] do the same on a thread of their own and want no
 //! particular async runtime.
@@ -19,12 +26,20 @@
 //! line relies on it.
 
 pub(crate) mod agent;
+mod answer;
 mod asynchronous;
+mod chain;
+mod ending;
 mod failure;
 mod files;
 mod held;
 mod http;
 mod interrupt;
+mod marker;
+mod session;
+mod status;
+mod text;
+mod token_store;
 mod transport;
 mod watch;
 
@@ -32,17 +47,22 @@ pub use asynchronous::{AsyncCommitted, AsyncHeld, Doing};
 pub use failure::{ExitCode, Failure};
 pub use held::{Committed, Held};
 pub use interrupt::Interrupt;
+pub use marker::{KeptAlive, MarkerDrain};
+pub use status::Status;
+pub use text::{quoted, shown};
 pub use transport::Gateway;
 
 use crate::gate::Generation;
-use crate::hold::{Incarnation, Nonce, Request, RequestId};
+use crate::hold::{Incarnation, LeasePolicy, Nonce, Request, RequestId};
 use crate::state::DrainState;
-use crate::status::{Readout, WorkStatus};
+use crate::status::WorkStatus;
 use crate::sync::Arc;
 use core::fmt;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use ending::Limits;
+use serde::Serialize;
+use std::path::PathBuf;
 use std::time::Duration;
+use token_store::TokenStore;
 
 /// What a controller wants of a gateway: which hold, for how long, and how it waits.
 ///
@@ -66,6 +86,8 @@ pub struct Drain {
     timeout: Option<Duration>,
     patience: Duration,
     only_for: Option<Incarnation>,
+    attaches: bool,
+    tokens: Option<PathBuf>,
     interrupt: Interrupt,
     on_progress: Option<Arc<Tell>>,
 }
@@ -88,12 +110,15 @@ impl Drain {
             timeout: None,
             patience: Self::PATIENCE,
             only_for: None,
+            attaches: false,
+            tokens: None,
             interrupt: Interrupt::new(),
             on_progress: None,
         }
     }
 
-    /// Under this name. Whoever begins a hold that is theirs already renews it.
+    /// Under this name. To begin a hold that is there already is refused, also to its owner: see
+    /// [`or_attach`](Self::or_attach).
     pub fn id(mut self, id: RequestId) -> Self {
         self.request.id = id;
         self
@@ -105,7 +130,27 @@ impl Drain {
         self
     }
 
-    /// How long the hold outlives its controller. Default: [`LEASE`](Self::LEASE), or what a hold that is
+    /// Takes up a hold of this name and owner if there is one, instead of refusing to begin it. As with
+    /// [`attach`](Self::attach), it is not given up on a failure then; what this drain says of it replaces what was said.
+    pub fn or_attach(mut self) -> Self {
+        self.attaches = true;
+        self
+    }
+
+    /// Binds the hold to this process: it ends with it, and the next process of the same boot doesn't take it over. A
+    /// commit unbinds it.
+    pub fn bound_to(mut self, incarnation: Incarnation) -> Self {
+        self.request.incarnation = Some(incarnation);
+        self
+    }
+
+    /// Keeps the tokens of commits in this folder, and not in the state folder of the user.
+    pub fn keeping_tokens_in(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.tokens = Some(folder.into());
+        self
+    }
+
+    /// How long the hold outlives its controller, from [`LeasePolicy::MIN`] on. Default: [`LEASE`](Self::LEASE), or what a hold that is
     /// [attached to](Self::attach) was begun with.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.request.lease = Some(lease);
@@ -139,6 +184,7 @@ impl Drain {
 
     /// How long nothing may be heard of the gateway. Default: [`PATIENCE`](Self::PATIENCE).
     pub fn patience(mut self, patience: Duration) -> Self {
+        self.gateway.wait_no_longer_than(patience);
         self.patience = patience;
         self
     }
@@ -170,13 +216,22 @@ impl Drain {
     /// Begins the hold, waits until the gateway has acknowledged it, and keeps its lease from then on.
     ///
     /// # Errors
-    /// Any [`Failure`] but a deadline. The hold is given up again, unless it was [interrupted](Failure::Interrupted).
+    /// Any [`Failure`] but a deadline. What was begun is given up again, unless it was [interrupted](Failure::Interrupted).
+    /// Nothing is written where there is a hold of that name already ([`Failure::Denied`]), where the gateway is of another
+    /// epoch ([`Failure::Ignored`]) and where it knows no holds ([`Failure::Usage`]).
     pub fn begin(&self) -> Result<Held, Failure> {
         Held::begin(self.clone(), &self.interrupt)
     }
 
+    /// As [`begin`](Self::begin), for an act of its own: that a token can be kept is made sure of before anything is asked,
+    /// and a begin that is interrupted is given up.
+    pub(crate) fn begin_for_run(&self) -> Result<Held, Failure> {
+        self.token_store()?.check()?;
+        Held::begin_or_give_up(self.clone(), &self.interrupt)
+    }
+
     /// Takes up a hold of the same owner that is there already, and keeps its lease from then on. What its request
-    /// said stays as it is.
+    /// said stays as it is. However it ends, the hold stays: it is for whoever began it to give up.
     ///
     /// # Errors
     /// [`Failure::Withdrawn`] if there is no such hold, [`Failure::LeaseLost`] if it has run out, and others.
@@ -184,13 +239,14 @@ impl Drain {
         Held::attach(self.clone())
     }
 
-    /// Ends the hold, and waits until the gateway has noticed. A committed one wants its token.
+    /// Ends the hold, and waits until the gateway has noticed. A committed one wants its token: without one, the token is
+    /// taken that this owner's commit has left on this machine.
     ///
     /// # Errors
     /// [`Failure::Denied`] for somebody else's hold, and for a commit without its token. [`Failure::Unreachable`] if the
     /// gateway didn't notice in time; over the files it will, as soon as it runs.
     pub fn withdraw(&self, token: Option<Nonce>) -> Result<(), Failure> {
-        held::withdraw(self, token, self.patience)
+        ending::cancel(self, token, self.patience)
     }
 
     /// Ends the hold whoever's it is, committed or not, and waits until the gateway has noticed. For a hold whose owner is
@@ -204,7 +260,7 @@ impl Drain {
     /// is no such hold is none.
     pub fn override_hold(&self) -> Result<(), Failure> {
         let request = Request::override_hold(self.request.id.clone(), self.request.owner.clone());
-        held::end(self, &request, self.patience)
+        ending::withdraw(self, &request, None, Limits { time: self.patience, insists: false })
     }
 
     /// Begins, waits for drained, commits, acts and withdraws. The hold is given up on every path: after the act, on any
@@ -213,18 +269,43 @@ impl Drain {
     /// # Errors
     /// A [`Failure`] before the act; the act was not run then.
     pub fn run<T>(&self, act: impl FnOnce(&Committed) -> T) -> Result<Done<T>, Failure> {
-        let held = match self.begin() {
-            Err(Failure::Interrupted) => {
-                // Of a begin that was interrupted nothing more may be heard; the interruption is what is told.
-                let _ = self.withdraw(None);
-                return Err(Failure::Interrupted);
-            }
-            begun => begun?,
-        };
+        let held = self.begin_for_run()?;
         let seen = held.wait()?;
         let committed = held.commit(&seen)?;
         let value = act(&committed);
         Ok(Done { value, withdrawn: committed.withdraw() })
+    }
+}
+
+impl Drain {
+    fn token_store(&self) -> Result<TokenStore, Failure> {
+        self.tokens.clone().map_or_else(TokenStore::of_this_user, |folder| Ok(TokenStore::at(folder)))
+    }
+
+    /// What would be written makes sense.
+    fn check(&self) -> Result<(), Failure> {
+        let too_short = |what: &str, time: Duration| {
+            Failure::Usage(format!("{what} of {} s is too short: at least 1 s", time.as_secs_f64()))
+        };
+        match (self.request.lease, self.request.deadline) {
+            (Some(lease), _) if lease < LeasePolicy::MIN => Err(too_short("a lease", lease)),
+            (_, Some(deadline)) if deadline.is_zero() => Err(too_short("a time for the act", deadline)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is to be said of what was asked for and will not be granted as it is.
+    #[must_use]
+    pub fn clamped(&self) -> Vec<String> {
+        let policy = LeasePolicy::default();
+        let longer = |what: &str, asked: Duration, limit: Duration| {
+            let (asked, limit) = (asked.as_secs(), limit.as_secs());
+            (asked > limit)
+                .then(|| format!("{what} of {asked} s is longer than a gateway grants by default: {limit} s"))
+        };
+        let lease = self.request.lease.and_then(|lease| longer("a lease", lease, policy.max));
+        let delay = longer("an unready delay", self.request.unready_delay, policy.max_unready_delay);
+        lease.into_iter().chain(delay).collect()
     }
 }
 
@@ -297,14 +378,4 @@ pub struct Progress {
     pub time_left_seconds: Option<f64>,
     /// Why nothing is heard of the gateway, if nothing is.
     pub silent: Option<String>,
-}
-
-/// What a gateway says to anybody who asks: the reference's readout, and the drain.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Status {
-    /// The reference's fields.
-    #[serde(flatten)]
-    pub readout: Readout,
-    /// The drain, as far as this way of asking shows it: over the files everything, over HTTP what is public.
-    pub drain: Option<Value>,
 }

@@ -107,6 +107,42 @@ impl Channel {
         }
     }
 
+    /// Writes a request beside the holds under a name that nobody reads, so that its space is taken before it is wanted: a
+    /// full disk can't keep it from [its place](Self::put_prepared).
+    #[cfg(feature = "client")]
+    pub(crate) fn prepare(&self, request: &Request) -> io::Result<()> {
+        write::own_folder(&self.home.holds_folder())?;
+        let bytes = request_file::to_bytes_dated(request, &self.epoch, &request_file::now());
+        write::replace(&self.prepared(&request.id), &bytes).map(drop)
+    }
+
+    /// Puts what was prepared in its place, if it is this very request; tells whether it was.
+    #[cfg(feature = "client")]
+    pub(crate) fn put_prepared(&self, request: &Request) -> io::Result<bool> {
+        let prepared = self.prepared(&request.id);
+        let folder = read::folder(&self.home.holds_folder()).map_err(|why| io::Error::other(why.to_string()))?;
+        let name = prepared.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        match scan::find(&folder, name, &request.id, &self.epoch) {
+            Found::Valid(there) if there.nonce == request.nonce => {
+                std::fs::rename(&prepared, self.home.request_path(&request.id))?;
+                rustix::fs::fsync(&folder)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Removes what was prepared.
+    #[cfg(feature = "client")]
+    pub(crate) fn discard_prepared(&self, id: &RequestId) -> io::Result<()> {
+        std::fs::remove_file(self.prepared(id))
+    }
+
+    #[cfg(feature = "client")]
+    fn prepared(&self, id: &RequestId) -> std::path::PathBuf {
+        self.home.holds_folder().join(format!(".withdraw-{id}"))
+    }
+
     /// What stands in a request's place. Never fails: whatever is there is one of the kinds of [`Found`] (C4).
     #[must_use]
     pub fn find(&self, id: &RequestId) -> Found {

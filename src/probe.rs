@@ -137,12 +137,12 @@ impl Report {
         PropertyId::all().filter(|property| self.sight(*property) == Sight::Broken).collect()
     }
 
-    /// 0 nothing was seen broken, 1 something was, 2 the probe could not be ended as it should.
+    /// 0 nothing was seen broken, 11 something was, 12 the probe could not be ended as it should: the codes of the command line.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match (self.broken().is_empty(), self.cut_short.is_some() || self.left_behind.is_some()) {
-            (false, _) => 1,
-            (true, true) => 2,
+            (false, _) => 11,
+            (true, true) => 12,
             (true, false) => 0,
         }
     }

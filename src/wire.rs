@@ -50,6 +50,7 @@ pub(crate) struct HoldAnswer {
 }
 
 /// To whoever asked for all holds.
+#[cfg(feature = "axum")]
 #[derive(Serialize, Deserialize)]
 pub(crate) struct HoldsAnswer {
     /// Without a gateway of their own.

@@ -15,6 +15,8 @@ fn document() -> String {
     for code in ExitCode::ALL {
         writeln!(text, "| {} | `{}` | {} |", code.code(), code.as_str(), code.meaning()).unwrap();
     }
+    text.push_str("\n`run` passes its command's codes through, and its own are 200 more (230 for an interruption). A command that \
+        waits for nothing says `done` in `--json` where it is 0.\n");
     let mut command = arguments::command().after_long_help("").after_help("").term_width(100);
     command.build();
     describe(&mut text, command, "");
@@ -59,7 +61,7 @@ fn each_exit_code_has_a_number_of_its_own_and_is_in_the_help() {
     let help = arguments::command().render_long_help().to_string();
     let mut numbers: Vec<u8> = ExitCode::ALL.into_iter().map(ExitCode::code).collect();
     numbers.dedup();
-    assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 130]);
+    assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 130]);
     for code in ExitCode::ALL {
         assert!(help.contains(code.meaning()), "{code:?} is not in the help");
     }

@@ -11,7 +11,8 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 fn upgrade(home: &Path) -> Drain {
-    Drain::of(gateway(home), "ops").id(RequestId::new("upgrade").unwrap())
+    let drain = Drain::of(gateway(home), "ops").id(RequestId::new("upgrade").unwrap());
+    drain.keeping_tokens_in(home.join(".controller"))
 }
 
 #[track_caller]
@@ -173,10 +174,10 @@ fn a_gateway_that_freezes_in_mid_wait_is_unreachable_once_it_answers_no_heartbea
         let _ = seen.send(progress.state);
     };
     let held = drain.on_progress(tell).begin().unwrap();
-    let waiting = std::thread::spawn(move || held.wait().map_err(|failure| (failure, held)));
+    let waiting = std::thread::spawn(move || held.wait().map_err(|failure| Box::new((failure, held))));
     while waits.recv_timeout(Duration::from_secs(30)).unwrap() != Some(DrainState::ExternalDraining) {}
     process.freeze();
-    let (failure, held) = waiting.join().unwrap().unwrap_err();
+    let (failure, held) = *waiting.join().unwrap().unwrap_err();
     process.thaw();
     assert!(matches!(failure, Failure::Unreachable(_)), "{failure:?}");
     drop(held);

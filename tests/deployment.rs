@@ -75,7 +75,10 @@ impl Scene {
         let found = search_path();
         let found = before.map(Path::to_owned).into_iter().chain(std::env::split_paths(&found));
         script.env("PATH", std::env::join_paths(found).expect("a search path"));
-        script.env(Home::VARIABLE, home).env("USER", "tester").env_remove(Gateway::SECRET_VARIABLE);
+        script
+            .env(Home::VARIABLE, home)
+            .env(controlled_gateway::STATE_VARIABLE, home.join(".controller"))
+            .env_remove(Gateway::SECRET_VARIABLE);
         script.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Tool::spawn(script)
     }
@@ -117,14 +120,16 @@ fn id() -> RequestId {
 fn starved(folder: &Path) -> PathBuf {
     let wrapper = folder.join("gateway-drain");
     let real = env!("CARGO_BIN_EXE_gateway-drain");
-    std::fs::write(&wrapper, format!("#!/bin/sh\nulimit -n 4\nexec {real} \"$@\"\n")).expect("a script");
+    std::fs::write(&wrapper, format!("#!/bin/sh\nulimit -n 5\nexec {real} \"$@\"\n")).expect("a script");
     std::fs::set_permissions(&wrapper, PermissionsExt::from_mode(0o755)).expect("it can be run");
     folder.to_owned()
 }
 
 /// Brings a deployment to this ending, whichever it is: a new exit code doesn't compile without a way to it.
-fn reach(code: ExitCode, scene: &mut Scene) -> Tool {
-    match code {
+fn reach(code: ExitCode, scene: &mut Scene) -> Option<Tool> {
+    Some(match code {
+        // Of `check-trace` and `probe`.
+        ExitCode::Broken | ExitCode::Unjudged => return None,
         ExitCode::Drained => scene.deploy(&[]),
         ExitCode::Internal => {
             let starved = starved(scene.elsewhere.path());
@@ -160,14 +165,14 @@ fn reach(code: ExitCode, scene: &mut Scene) -> Tool {
         ExitCode::Ignored => scene.frozen(&[], || {
             let another = Epoch::from("another-boot:1".to_owned());
             let restored = Channel::of_epoch(Home::at(scene.home()), another);
-            restored.write(&Request::begin(id(), "tester")).expect("it can be written");
+            restored.write(&Request::begin(id(), controlled_gateway::owner())).expect("it can be written");
         }),
         ExitCode::Interrupted => {
             let deployment = scene.waiting(&[]);
             deployment.signal_in_script(Signal::INT);
             deployment
         }
-    }
+    })
 }
 
 /// Endings that the gateway doesn't outlive, or doesn't outlive for long.
@@ -181,8 +186,10 @@ fn every_ending(way: Way) {
         let load = Load::start(&scene.gateway().address, 2, |_| 20);
         load.until(10);
         let began = Instant::now();
-        let deployed = reach(code, &mut scene).ended();
-        assert_eq!(deployed.code, Some(i32::from(code.code())), "{way:?}, {code:?}: {deployed:?}");
+        let Some(deployment) = reach(code, &mut scene) else { continue };
+        let deployed = deployment.ended();
+        let wanted = if code == ExitCode::Drained { 0 } else { code.under_run() };
+        assert_eq!(deployed.code, Some(i32::from(wanted)), "{way:?}, {code:?}: {deployed:?}");
         assert_eq!(scene.acted().exists(), code == ExitCode::Drained, "{way:?}, {code:?}: the action");
         if code == ExitCode::Denied {
             assert!(!scene.gateway().admits(), "{way:?}: somebody else's hold was taken away");
@@ -229,8 +236,18 @@ fn a_deployment_under_load_cuts_off_no_turn_and_refuses_none_outside_the_drain()
 #[test]
 fn a_deployment_that_meets_its_deadline_says_so() {
     let scene = Scene::start(Way::Files);
-    let deployed = scene.waiting(&["--timeout", "300ms"]).ended().expect(ExitCode::Deadline);
+    let deployed = scene.waiting(&["--timeout", "300ms"]).ended().expect_code(203);
     assert!(deployed.stderr.contains("not deployed: work is still in flight"), "{}", deployed.stderr);
+}
+
+#[test]
+fn a_deployment_whose_action_fails_says_that_and_not_that_it_was_not_deployed() {
+    let scene = Scene::start(Way::Files);
+    for code in ["3", "7", "203"] {
+        let deployed = scene.deploy_with(&[], &["sh", "-c", &format!("exit {code}")], None).ended();
+        assert_eq!(deployed.code.map(|code| code.to_string()).as_deref(), Some(code));
+        assert!(deployed.stderr.ends_with(&format!("the action failed: {code}\n")), "{}", deployed.stderr);
+    }
 }
 
 #[test]

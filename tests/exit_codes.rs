@@ -2,7 +2,7 @@
 
 mod controlled_gateway;
 
-use controlled_gateway::{GatewayProcess, Tool, drain, home};
+use controlled_gateway::{GatewayProcess, Tool, drain, home, owner};
 use gateway_drain::client::ExitCode;
 use gateway_drain::control::Epoch;
 use gateway_drain::{Channel, Home, Request, RequestId};
@@ -46,8 +46,17 @@ fn a_wait_ends_with_0_when_the_last_turn_ends() {
 #[test]
 fn a_command_line_that_makes_no_sense_exits_with_2() {
     let home = home();
-    for arguments in [&["begin", "../escape"][..], &["wait", "x", "--timeout", "soon"], &["run"], &["no-such-thing"]] {
+    for arguments in [
+        &["begin", "../escape"][..],
+        &["wait", "x", "--timeout", "soon"],
+        &["no-such-thing"],
+        &["begin", "x", "--lease", "0"],
+        &["begin", "--owner", ""],
+    ] {
         drain(home.path(), arguments).expect(ExitCode::Usage);
+    }
+    for arguments in [&["run"][..], &["run", "--lease", "0", "--", "true"], &["run", "--json", "--", "true"]] {
+        drain(home.path(), arguments).expect_code(202);
     }
     drain(home.path(), &["status", "--url", "gopher://old"]).expect(ExitCode::Usage);
 }
@@ -142,7 +151,7 @@ fn a_request_of_another_boot_exits_with_10() {
     let home = home();
     let _gateway = GatewayProcess::start(home.path());
     let channel = Channel::of_epoch(Home::at(home.path()), Epoch::from("another-boot:1".to_owned()));
-    channel.write(&Request::begin(RequestId::new("upgrade").unwrap(), "tester")).unwrap();
+    channel.write(&Request::begin(RequestId::new("upgrade").unwrap(), owner())).unwrap();
     drain(home.path(), &["wait", "upgrade"]).expect(ExitCode::Ignored);
 }
 
@@ -153,7 +162,7 @@ fn ctrl_c_detaches_with_130_keeps_the_hold_and_says_how_to_attach_again() {
     let waiting = waiting(home.path(), &[]);
     waiting.signal(Signal::INT);
     let ended = waiting.ended().expect(ExitCode::Interrupted);
-    let again = format!("gateway-drain --home {} --owner tester wait upgrade", home.path().display());
+    let again = format!("gateway-drain --home {} --owner {} wait upgrade", home.path().display(), owner());
     assert!(ended.stderr.contains(&again), "it doesn't say {again:?}: {}", ended.stderr);
     drain(home.path(), &["wait", "upgrade", "--timeout", "100ms"]).expect(ExitCode::Deadline);
 }

@@ -190,7 +190,11 @@ fn ctrl_c_detaches_with_130_and_keeps_the_hold() {
     let waiting = remote.waiting(&[]);
     waiting.signal(Signal::INT);
     let ended = remote.ended(waiting).expect(ExitCode::Interrupted);
-    assert!(ended.stderr.contains(&format!("--url {} --owner tester wait upgrade", remote.url)), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains(&format!("--url {} --owner {} wait upgrade", remote.url, controlled_gateway::owner())),
+        "{}",
+        ended.stderr
+    );
     assert!(!remote.gateway().admits(), "the interruption withdrew the hold");
 }
 
@@ -262,8 +266,21 @@ fn answer(behind: &str, head: &axum::http::request::Parts, body: &[u8]) -> (Stat
 #[test]
 fn of_an_answer_the_client_wants_the_hold_its_nonce_what_became_of_it_and_the_gateway_and_does_without_the_rest() {
     let mut remote = Remote::start();
-    let terse =
-        Terse::before(remote.gateway(), &["request_id", "nonce", "acknowledged", "outcome", "gateway", "error"]);
+    let terse = Terse::before(
+        remote.gateway(),
+        &[
+            "request_id",
+            "nonce",
+            "acknowledged",
+            "outcome",
+            "gateway",
+            "error",
+            "status",
+            "detail",
+            "gateway_state",
+            "drain",
+        ],
+    );
     remote.url.clone_from(&terse.url);
     remote.drain(&["begin", "upgrade"]).expect(ExitCode::Drained);
     remote.drain(&["wait", "upgrade"]).expect(ExitCode::Drained);
@@ -291,7 +308,10 @@ fn of_an_answer_the_client_wants_the_hold_its_nonce_what_became_of_it_and_the_ga
 #[test]
 fn an_answer_that_does_not_say_acknowledged_is_none_and_the_client_asks_until_the_hold_shows_its_nonce() {
     let mut remote = Remote::start();
-    let terse = Terse::before(remote.gateway(), &["request_id", "nonce", "outcome", "gateway"]);
+    let terse = Terse::before(
+        remote.gateway(),
+        &["request_id", "nonce", "outcome", "gateway", "error", "status", "detail", "gateway_state", "drain"],
+    );
     remote.url.clone_from(&terse.url);
     remote.drain(&["begin", "upgrade"]).expect(ExitCode::Drained);
     assert!(!remote.gateway().admits(), "the hold was taken for acknowledged before the gate had closed");

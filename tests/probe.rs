@@ -171,7 +171,7 @@ fn each_broken_gateway_is_caught_by_the_properties_that_it_breaks_and_by_no_othe
         let options = Options { turn, patience, ..options(gateway.home()) };
         let report = run(&options, &Interrupt::new()).unwrap();
         assert_eq!(report.broken(), broken, "{fault:?}\n{report}");
-        assert_eq!(report.exit_code(), 1);
+        assert_eq!(report.exit_code(), 11);
         let first = format!("The gateway breaks {}: ", broken[0]);
         assert!(report.to_string().starts_with(&first), "{report}");
         nothing_is_left(gateway.home());

@@ -88,7 +88,7 @@ fn a_gateway_that_never_comes_back_is_blamed_for_nothing_and_the_probe_says_what
     let why = report.cut_short.as_deref().unwrap_or_default();
     assert_eq!(why, "after --restart-cmd no other process published a status", "{report}");
     assert!(report.left_behind.as_ref().is_some_and(|what| what.contains("probe-commit")), "{report}");
-    assert_eq!(report.exit_code(), 2);
+    assert_eq!(report.exit_code(), 12);
 
     // What was left is the withdrawal: a gateway that comes back after all acts on it.
     let again = GatewayProcess::start(folder.path());

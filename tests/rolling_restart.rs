@@ -152,7 +152,7 @@ fn restarted(unready_delay: &str, readiness: &str, requests: usize) -> Vec<Tried
     let (began, mut seen) = (Instant::now(), BTreeSet::from(processes()));
     for round in 1.. {
         let mut roll = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/deploy/rolling-restart.sh"));
-        roll.args(ports.map(|port| port.to_string())).env("PATH", search_path()).env("USER", "tester");
+        roll.args(ports.map(|port| port.to_string())).env("PATH", search_path());
         roll.env("STATE", state.path().join("gateway")).env("RESTART", format!("sh {}", restart.display()));
         roll.env("UNREADY_DELAY", unready_delay);
         roll.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -5,6 +5,7 @@ mod controlled_gateway;
 use controlled_gateway::{GatewayProcess, Tool, drain, home};
 use gateway_drain::client::ExitCode;
 use rustix::process::Signal;
+use serde_json::Value;
 use std::path::Path;
 
 /// A command that notes that it ran, and as what.
@@ -22,6 +23,10 @@ fn run(home: &Path, options: &[&str], command: &[String]) -> Tool {
 
 fn ran(home: &Path) -> Option<String> {
     std::fs::read_to_string(home.join("ran")).ok()
+}
+
+fn json(file: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
 }
 
 #[track_caller]
@@ -58,8 +63,10 @@ fn the_gate_is_closed_and_committed_while_the_command_runs() {
 fn a_command_that_fails_gives_up_the_hold_and_passes_its_code_on() {
     let home = home();
     let gateway = GatewayProcess::start(home.path());
-    let ended = run(home.path(), &["--json"], &noting(home.path(), 42)).ended().expect_code(42);
-    assert_eq!(ended.json()["command_exit"], 42);
+    let result = home.path().join("result.json");
+    run(home.path(), &["--json-file", result.to_str().unwrap()], &noting(home.path(), 42)).ended().expect_code(42);
+    let json = json(&result);
+    assert_eq!((&json["command_exit"], &json["exit_code"], &json["ending"]), (&42.into(), &42.into(), &"done".into()));
     assert_reopened(&gateway);
 }
 
@@ -86,9 +93,14 @@ fn at_the_deadline_the_command_is_not_run_and_the_hold_is_given_up() {
     let home = home();
     let gateway = GatewayProcess::start(home.path());
     let _ = gateway.turn(600_000);
-    let ended = run(home.path(), &["--timeout", "300ms", "--json"], &noting(home.path(), 0)).ended();
-    let json = ended.expect(ExitCode::Deadline).json();
-    assert_eq!(json["command_exit"], serde_json::Value::Null, "{json}");
+    let result = home.path().join("result.json");
+    let options = ["--timeout", "300ms", "--json-file", result.to_str().unwrap()];
+    run(home.path(), &options, &noting(home.path(), 0)).ended().expect_code(203);
+    let json = json(&result);
+    assert_eq!(
+        (&json["command_exit"], &json["exit_code"], &json["ending"]),
+        (&Value::Null, &203.into(), &"deadline".into())
+    );
     assert_eq!(ran(home.path()), None, "the command ran with a turn in flight");
     assert_reopened(&gateway);
 }
@@ -111,7 +123,7 @@ fn ctrl_c_before_the_command_runs_gives_up_the_hold() {
     let tool = run(home.path(), &[], &noting(home.path(), 0));
     tool.said("external_draining, 1 in flight");
     tool.signal(Signal::INT);
-    tool.ended().expect(ExitCode::Interrupted);
+    tool.ended().expect_code(230);
     assert_eq!(ran(home.path()), None, "the command ran after Ctrl-C");
     assert_reopened(&gateway);
 }
@@ -137,7 +149,7 @@ fn a_gateway_that_is_killed_in_mid_wait_never_has_the_command_run() {
     let tool = run(home.path(), &["--patience", "300ms"], &noting(home.path(), 0));
     tool.said("external_draining, 1 in flight");
     gateway.kill();
-    tool.ended().expect(ExitCode::Unreachable);
+    tool.ended().expect_code(207);
     assert_eq!(ran(home.path()), None, "the command ran although the gateway had died");
     let gateway = GatewayProcess::start(home.path());
     assert_reopened(&gateway);
@@ -157,7 +169,7 @@ fn a_command_that_ends_the_gateway_is_no_failure() {
 #[test]
 fn a_home_without_a_gateway_never_has_the_command_run() {
     let home = home();
-    run(home.path(), &["--patience", "300ms"], &noting(home.path(), 0)).ended().expect(ExitCode::Unreachable);
+    run(home.path(), &["--patience", "300ms"], &noting(home.path(), 0)).ended().expect_code(207);
     assert_eq!(ran(home.path()), None, "the command ran without a gateway");
     drain(home.path(), &["status"]).expect(ExitCode::Unreachable);
     assert!(!home.path().join(".drain_holds/upgrade.json").exists(), "the hold was left lying");

@@ -33,7 +33,7 @@ fn every_rejected_trace_is_caught_at_its_last_line_by_the_property_in_its_name()
         let (number, _) = name.split_once("__").expect("a property and a sentence");
         assert_eq!(found.property.to_string(), number, "{name}\n{report}");
         assert_eq!(found.at.line as usize, text.lines().count(), "{name}\n{report}");
-        assert_eq!(report.exit_code(), 1);
+        assert_eq!(report.exit_code(), 11);
     }
 }
 
@@ -96,9 +96,9 @@ fn what_is_no_whole_trace_is_unreadable_and_says_why() {
         let report = check_text(&text);
         let Verdict::Unreadable { why, .. } = &report.verdict else { panic!("{what} is read\n{report}") };
         assert!(why.contains(says), "{what}: {why}");
-        assert_eq!(report.exit_code(), 2);
+        assert_eq!(report.exit_code(), 12);
     }
-    assert_eq!(check_files(&[PathBuf::from("/nowhere/at/all.jsonl")]).exit_code(), 2);
+    assert_eq!(check_files(&[PathBuf::from("/nowhere/at/all.jsonl")]).exit_code(), 12);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_line_that_a_crash_has_torn_is_left_out_and_said_to_be() {
 #[test]
 fn processes_in_files_of_their_own_are_put_in_order_whatever_the_order_of_the_files() {
     for (kind, name, code) in
-        [("accepted", "a_commit_outlives_a_restart", 0), ("rejected", "E1__a_commit_is_lost_in_a_restart", 1)]
+        [("accepted", "a_commit_outlives_a_restart", 0), ("rejected", "E1__a_commit_is_lost_in_a_restart", 11)]
     {
         let folder = tempfile::tempdir().unwrap();
         let text = read(kind, name);

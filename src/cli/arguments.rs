@@ -5,7 +5,7 @@
 
 use super::evidence::{CheckTrace, Probe};
 use crate::client::{Drain, ExitCode};
-use crate::hold::{Incarnation, InvalidRequestId, Nonce, RequestId};
+use crate::hold::{Incarnation, InvalidRequestId, LeasePolicy, Nonce, RequestId};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use std::ffi::OsString;
@@ -30,13 +30,18 @@ pub struct Arguments {
 
     /// The address of the gateway or its dashboard, such as `http://127.0.0.1:8080`.
     ///
-    /// The bearer token is taken from `HERMES_DASHBOARD_DRAIN_SECRET`, and from nowhere else: an argument would show it to
+    /// The bearer token is taken from --secret-file, else from `HERMES_DASHBOARD_DRAIN_SECRET`: an argument would show it to
     /// everybody on the machine. An `https://` address is trusted by the certificates in the file that `SSL_CERT_FILE` names,
     /// else by the public authorities'.
     #[arg(long, global = true, value_name = "URL", help_heading = "Gateway")]
     pub url: Option<String>,
 
-    /// In whose name. Over HTTP it is whom the token proves. [default: the user's name]
+    /// A file with the bearer token for --url, such as a systemd credential. White space around the token is no part of it.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Gateway")]
+    pub secret_file: Option<PathBuf>,
+
+    /// In whose name. Over HTTP it is whom the token proves. [default: the name of the user that this command runs as,
+    /// else `uid:` and its number]
     #[arg(long, global = true, value_name = "NAME", help_heading = "Gateway")]
     pub owner: Option<String>,
 
@@ -44,9 +49,17 @@ pub struct Arguments {
     #[arg(long, global = true, value_name = "TIME", value_parser = time, default_value = "10s", help_heading = "Gateway")]
     pub patience: Duration,
 
-    /// Print the result as one JSON object on stdout.
-    #[arg(long, global = true)]
+    /// Print the result as one JSON object on stdout. (`run` leaves stdout to COMMAND: --json-file, --json-fd.)
+    #[arg(long, global = true, conflicts_with_all = ["json_file", "json_fd"])]
     pub json: bool,
+
+    /// Write the result as one JSON object into this file.
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "json_fd")]
+    pub json_file: Option<PathBuf>,
+
+    /// Write the result as one JSON object to this open descriptor.
+    #[arg(long, global = true, value_name = "N")]
+    pub json_fd: Option<u32>,
 
     /// What to do.
     #[command(subcommand)]
@@ -60,26 +73,42 @@ pub enum Verb {
     ///
     /// Begins a hold, waits until the gateway is drained, commits, runs COMMAND and gives up the hold. While it waits it
     /// renews the lease. The hold is given up on every path: when the command fails, when the wait ends in any other way,
-    /// and on Ctrl-C before the command runs. While the command runs, Ctrl-C reaches it as it always does, and a SIGTERM or
-    /// SIGHUP is handed on to it.
+    /// and on Ctrl-C before the command runs.
+    ///
+    /// COMMAND is looked for before anything is closed. It runs in a process group of its own, in the terminal's foreground
+    /// if there is one. Every signal that can be caught is handed on to that group and ends `run` no sooner; what was
+    /// ignored at the start stays ignored. The hold is given up once the group is empty, so that what COMMAND leaves running
+    /// in the background is waited for. What leaves the group (`setsid`, a service manager) is not.
     ///
     /// At the end of --timeout the command is not run, unless --force says so: then it runs with the gate closed and work
     /// still in flight.
     ///
-    /// COMMAND finds the hold's name in `GATEWAY_DRAIN_REQUEST_ID`, and `GATEWAY_DRAIN_FORCED` is `1` or `0`.
+    /// The commit's token is on this machine's disk before the commit is asked for: if `run` is killed in mid act,
+    /// `gateway-drain cancel ID` by the same owner opens the gate. Whether the killed one's COMMAND still acts is not known
+    /// to it.
     ///
-    /// Exit code: once COMMAND has run, its own (128 + N if signal N ended it; 126 or 127 if it could not be run). If it
-    /// was 0 and the gateway lives and did not take the withdrawal, the code below that says why. If COMMAND was not run,
-    /// the code below that says why. With --json, `command_exit` tells the two apart: it is null if COMMAND was not run.
+    /// With --marker the gateway is drained by its marker, as a gateway has to be that knows no holds (hermes-agent). That
+    /// promises less: there is no commit, so that anybody who removes the marker opens the gate under COMMAND; which process
+    /// answers isn't known, and "nothing in flight" is what its status said at the last look.
+    ///
+    /// COMMAND finds the hold's name in `GATEWAY_DRAIN_REQUEST_ID`, and `GATEWAY_DRAIN_FORCED` is `1` or `0`. It doesn't find
+    /// the endpoint's token.
+    ///
+    /// Exit code: once COMMAND has run, its own (128 + N if signal N ended it; 126 or 127 if it can't be run). All endings of
+    /// `run` itself are 200 more than those of the other commands: see the table below. If COMMAND ended with 0 and the hold
+    /// could not be given up, it is the 2xx code that says why. With --json-file, `command_exit` is null if COMMAND was not
+    /// run.
     #[command(after_long_help = "Examples:
   gateway-drain run --reason 'upgrade to 1.4' --timeout 10m -- ./upgrade.sh
-  gateway-drain run --timeout 2m --force -- systemctl restart gateway")]
+  gateway-drain run --timeout 2m --force -- systemctl restart gateway
+  gateway-drain run --json-file result.json -- ./upgrade.sh", after_help = codes_of_run())]
     Run(Run),
 
     /// Begin a hold: the gateway takes no new work from then on.
     ///
     /// Returns once the gateway has acknowledged it, and prints the hold's name. Nobody renews it: it lasts for its lease,
-    /// unless `wait` or `renew` is used. To begin a hold that is yours already renews it.
+    /// unless `wait` or `renew` is used. A hold that is there already is not begun again, also not by its owner, unless
+    /// --attach says so.
     #[command(after_long_help = "Examples:
   gateway-drain begin upgrade-42 --reason 'upgrade to 1.4' --lease 30m
   id=$(gateway-drain begin) && gateway-drain wait \"$id\" --timeout 10m")]
@@ -98,14 +127,16 @@ pub enum Verb {
     /// Trade "drained" for the right to act, and print the token that ends the hold.
     ///
     /// Granted only if the gateway is drained at that moment. From then on no lease runs: the gate stays closed until
-    /// `cancel` with the token, an override or a shutdown.
+    /// `cancel`, an override or another boot. The token is kept on this machine before the commit is asked for, so that
+    /// `cancel` by the same owner finds it; a token that can't be printed is given back. However else it ends, the hold stays.
     #[command(after_long_help = "Example:
-  token=$(gateway-drain commit upgrade-42) && ./upgrade.sh; gateway-drain cancel upgrade-42 --token \"$token\"")]
+  gateway-drain commit upgrade-42 && ./upgrade.sh; gateway-drain cancel upgrade-42")]
     Commit(Commit),
 
     /// Give up a hold. The gateway takes work again once the last hold is gone.
     ///
-    /// Only one's own hold, and a committed one only with its token. To give up what isn't there is no failure.
+    /// Only one's own hold, and a committed one only with its token, which is found on the machine where the same owner
+    /// committed. To give up what isn't there is no failure.
     #[command(after_long_help = "Example:
   gateway-drain cancel upgrade-42")]
     Cancel(Cancel),
@@ -126,7 +157,8 @@ pub enum Verb {
 
     /// Show what the gateway says of itself: its state, what is in flight, who holds it closed.
     ///
-    /// Exits with 0 if a gateway lives there, whatever its state, and with 7 if none does.
+    /// Exits with 0 if a gateway lives there, whatever its state, and with 7 if none does. What isn't known is shown as
+    /// unknown, and never as 0.
     Status,
 
     /// Tell whether a correct gateway could have written a trace.
@@ -134,7 +166,7 @@ pub enum Verb {
     /// Names the first line that no correct gateway writes, the property it breaks, and what was possible there. The format
     /// is told in `docs/trace.md`.
     ///
-    /// Exit code: 0 it conforms, 1 it violates, 2 it can't be judged.
+    /// Exit code: 0 it conforms, 11 it breaks a property, 12 it can't be judged.
     #[command(after_long_help = "Examples:
   gateway-drain check-trace run.jsonl
   my-gateway --trace /dev/stdout | gateway-drain check-trace -")]
@@ -146,8 +178,8 @@ pub enum Verb {
     /// nobody needs. Takes --home, --url or both; with --home it sees most. Takes back all that it has begun, also on
     /// Ctrl-C; killed, it may leave a marker, which you remove, and the committed hold `probe-commit`, which `override` ends.
     ///
-    /// Exit code: 0 nothing was seen broken, 1 something was, 2 it could not be tried or ended or something could not be taken
-    /// back, 130 it was interrupted.
+    /// Exit code: 0 nothing was seen broken, 11 a property was, 12 it could not be tried or ended or something could not be
+    /// taken back, 130 it was interrupted.
     #[command(after_long_help = "Example:
   gateway-drain probe --home ~/.hermes --restart-cmd 'systemctl kill -s KILL gateway; systemctl start gateway' \\
     --turn-url http://127.0.0.1:8080/turns --turn-body '{\"session\": \"probe\", \"millis\": 5000}'")]
@@ -206,9 +238,17 @@ pub struct Run {
     #[command(flatten)]
     pub hold: Hold,
 
-    /// How long the hold outlives this command, should it be killed.
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "60s")]
+    /// How long the hold outlives this command, should it be killed before COMMAND runs.
+    #[arg(long, value_name = "TIME", value_parser = lease, default_value = "60s")]
     pub lease: Duration,
+
+    /// Take up the hold ID of the same owner, if there is one. Should COMMAND not be run, it stays.
+    #[arg(long, requires = "id")]
+    pub attach: bool,
+
+    /// Drain by the marker: for a gateway that knows no holds. It promises less; see above.
+    #[arg(long, conflicts_with_all = ["id", "attach", "act_within", "unready_delay", "force"])]
+    pub marker: bool,
 
     /// How long to wait for work in flight. [default: as long as it takes]
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -235,8 +275,22 @@ pub struct Begin {
     pub hold: Hold,
 
     /// How long the hold lasts without a renewal.
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "1h")]
+    #[arg(long, value_name = "TIME", value_parser = lease, default_value = "1h")]
     pub lease: Duration,
+
+    /// Take up the hold ID of the same owner, if there is one, and renew it.
+    #[arg(long, requires = "id")]
+    pub attach: bool,
+
+    /// Bind the hold to this process: it ends with it, and the next one doesn't take it over. `current` is the process that
+    /// lives there now.
+    #[arg(long, value_name = "NAME")]
+    pub incarnation: Option<String>,
+
+    /// Drain by the marker: for a gateway that knows no holds. It stays until `cancel --marker`, or for as long as the gateway
+    /// honours it; nobody is granted a commit under it, and anybody may remove it.
+    #[arg(long, conflicts_with_all = ["id", "attach", "incarnation", "act_within", "unready_delay"])]
+    pub marker: bool,
 }
 
 /// `wait`.
@@ -271,12 +325,16 @@ pub struct Commit {
 #[derive(Debug, Args)]
 pub struct Cancel {
     /// The hold's name.
-    #[arg(value_parser = request_id)]
-    pub id: RequestId,
+    #[arg(value_parser = request_id, required_unless_present = "marker")]
+    pub id: Option<RequestId>,
 
-    /// What `commit` printed.
-    #[arg(long, value_name = "TOKEN")]
+    /// What `commit` printed, if it was on another machine. [default: what is kept on this one]
+    #[arg(long, value_name = "TOKEN", requires = "id")]
     pub token: Option<String>,
+
+    /// Remove the marker. Over HTTP whose it is can't be known.
+    #[arg(long, conflicts_with = "id")]
+    pub marker: bool,
 }
 
 /// `override`.
@@ -295,7 +353,7 @@ pub struct Renew {
     pub id: RequestId,
 
     /// How long the hold lasts from now. [default: as long as it was begun with]
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = lease)]
     pub lease: Option<Duration>,
 }
 
@@ -306,6 +364,35 @@ pub enum Secret {
     #[command(after_long_help = "Example:
   export HERMES_DASHBOARD_DRAIN_SECRET=\"$(gateway-drain secret new)\"")]
     New,
+}
+
+impl Verb {
+    /// The word that says it.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Run(_) => "run",
+            Self::Begin(_) => "begin",
+            Self::Wait(_) => "wait",
+            Self::Commit(_) => "commit",
+            Self::Cancel(_) => "cancel",
+            Self::Override(_) => "override",
+            Self::Renew(_) => "renew",
+            Self::Status => "status",
+            Self::CheckTrace(_) => "check-trace",
+            Self::Probe(_) => "probe",
+            Self::Secret(_) => "secret",
+            Self::Completions { .. } => "completions",
+            Self::Man { .. } => "man",
+        }
+    }
+}
+
+/// Whether a command line that makes no sense was meant for `run`, whose own codes are others: its first word that is a
+/// command's name is.
+pub(super) fn is_run(words: impl IntoIterator<Item = OsString>) -> bool {
+    let commands = command();
+    let mut words = words.into_iter().skip(1).take_while(|word| word != "--");
+    words.find(|word| commands.find_subcommand(word).is_some()).is_some_and(|word| word == "run")
 }
 
 impl Wait {
@@ -352,6 +439,14 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
     seconds.or_else(friendly).ok_or_else(unclear)
 }
 
+/// A lease: no shorter than a gateway grants.
+fn lease(text: &str) -> Result<Duration, String> {
+    match time(text)? {
+        short if short < LeasePolicy::MIN => Err(format!("a lease lasts at least {} s", LeasePolicy::MIN.as_secs())),
+        lease => Ok(lease),
+    }
+}
+
 /// The whole command line, as clap knows it.
 #[must_use]
 pub fn command() -> clap::Command {
@@ -360,10 +455,19 @@ pub fn command() -> clap::Command {
 
 /// The table of exit codes, from their one definition.
 fn exit_codes() -> String {
-    let mut text = "Exit codes:".to_owned();
+    table("Exit codes (`run`: its own are 200 more, see `run --help`):", ExitCode::code)
+}
+
+/// The same for `run`, whose command has codes of its own.
+fn codes_of_run() -> String {
+    table("Exit codes of `run` itself, where they are not COMMAND's:", ExitCode::under_run)
+}
+
+fn table(title: &str, number: fn(ExitCode) -> u8) -> String {
+    let mut text = title.to_owned();
     for code in ExitCode::ALL {
         // Writing to a string can't fail.
-        let _ = write!(text, "\n  {:>3}  {}", code.code(), code.meaning());
+        let _ = write!(text, "\n  {:>3}  {}", number(code), code.meaning());
     }
     text
 }

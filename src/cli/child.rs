@@ -1,68 +1,157 @@
-//! The command that `run` runs, and the signals that concern this process and it.
+//! The command that `run` runs: found before anything is closed, in a process group of its own, and ended once the group is.
 
+use super::signals::Signals;
 use crate::client::Interrupt;
-use crate::sync::{Arc, Mutex};
-use rustix::process::{Pid, Signal, kill_process};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use nix::sys::signal::{SigSet, Signal as Blocked};
+use rustix::fs::{Access, access};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpgrp, getpid, kill_process, kill_process_group, set_child_subreaper,
+    test_kill_process_group, waitpgid,
+};
+use rustix::termios::{isatty, tcgetpgrp, tcsetpgrp};
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
 
-/// Where signals go: they stop the waiting or, once the command runs, they are its business.
-#[derive(Clone, Default)]
-pub(super) struct Receiver {
-    pub(super) interrupt: Interrupt,
-    child: Arc<Mutex<Running>>,
-}
+/// How often it is looked whether the group is empty, where no event tells.
+const PAUSE: Duration = Duration::from_millis(50);
 
-#[derive(Default)]
-enum Running {
-    /// Nothing runs yet: a signal ends the wait.
-    #[default]
-    Nothing,
-    /// A command is being started, or has ended.
-    Between,
-    Child(Pid),
-}
+/// After this it is told that something is waited for.
+const QUIET: Duration = Duration::from_secs(2);
 
-impl Receiver {
-    /// Takes SIGINT, SIGTERM and SIGHUP from now on.
-    pub(super) fn listen() -> io::Result<Self> {
-        let receiver = Self::default();
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-        let receive = receiver.clone();
-        let forever = move || signals.forever().for_each(|signal| receive.take(signal));
-        std::thread::Builder::new().name("gateway-drain-signals".into()).spawn(forever)?;
-        Ok(receiver)
+/// Finds the program as a shell would: in the search path, unless it is named by a path.
+pub(super) fn find(program: &OsString) -> io::Result<PathBuf> {
+    let not_found = || io::Error::from(io::ErrorKind::NotFound);
+    let named = Path::new(program);
+    if program.is_empty() {
+        return Err(not_found());
     }
-
-    fn take(&self, signal: i32) {
-        match &*self.child.lock() {
-            Running::Nothing => self.interrupt.raise(),
-            Running::Between => {}
-            Running::Child(pid) => {
-                // A SIGINT of the terminal reaches the command by itself. One that is gone already needs no signal.
-                let handed_on = [(SIGTERM, Signal::TERM), (SIGHUP, Signal::HUP)];
-                for (_, named) in handed_on.into_iter().filter(|(number, _)| *number == signal) {
-                    let _ = kill_process(*pid, named);
-                }
-            }
+    if program.as_bytes().contains(&b'/') {
+        return runnable(named).map(|()| named.to_owned());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    let mut refused = None;
+    for folder in std::env::split_paths(&path) {
+        let file = folder.join(named);
+        match runnable(&file) {
+            Ok(()) => return Ok(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => refused = Some(error),
         }
     }
+    Err(refused.unwrap_or_else(not_found))
+}
 
-    /// Runs the command to its end.
-    pub(super) fn run(&self, command: &[OsString], variables: [(&str, String); 2]) -> io::Result<ExitStatus> {
-        let Some((program, arguments)) = command.split_first() else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no command"));
-        };
-        *self.child.lock() = Running::Between;
-        let mut child = Command::new(program).args(arguments).envs(variables).spawn()?;
-        *self.child.lock() = Running::Child(Pid::from_child(&child));
-        let ended = child.wait();
-        *self.child.lock() = Running::Between;
-        ended
+fn runnable(file: &Path) -> io::Result<()> {
+    if std::fs::metadata(file)?.is_dir() {
+        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    }
+    Ok(access(file, Access::EXEC_OK)?)
+}
+
+/// Runs the command until nothing is left of its group; `lingers` is told once, if something outlives the command itself.
+pub(super) fn run(
+    signals: &Signals,
+    program: &Path,
+    command: &[OsString],
+    variables: &[(&str, String)],
+    hidden: &str,
+    lingers: impl Fn(),
+) -> io::Result<ExitStatus> {
+    signals.wait();
+    // What the command leaves becomes ours to wait for, and so no zombie that nobody takes away is taken for life.
+    #[cfg(target_os = "linux")]
+    let _ = set_child_subreaper(Some(getpid()));
+    let terminal = Terminal::ours();
+    let named = command.first().map(OsString::as_os_str).unwrap_or_default();
+    let arguments = command.get(1..).unwrap_or_default();
+    let mut started = Command::new(program);
+    started.arg0(named).args(arguments).envs(variables.iter().cloned()).env_remove(hidden).process_group(0);
+    let mut child = started.spawn()?;
+    let group = Pid::from_child(&child);
+    signals.hand_on_to(group);
+    if let Some(terminal) = &terminal {
+        terminal.give_to(group);
+    }
+    let ended = follow(&mut child, group, terminal.as_ref());
+    wait_until_empty(group, lingers);
+    signals.wait();
+    if let Some(terminal) = &terminal {
+        terminal.take_back();
+    }
+    ended
+}
+
+/// Waits for the command itself. On a terminal, a command that is stopped stops us, so that the shell has its prompt.
+fn follow(child: &mut std::process::Child, group: Pid, terminal: Option<&Terminal>) -> io::Result<ExitStatus> {
+    let Some(terminal) = terminal else { return child.wait() };
+    let pid = Pid::from_child(child);
+    loop {
+        match rustix::process::waitpid(Some(pid), WaitOptions::UNTRACED) {
+            Err(rustix::io::Errno::INTR) | Ok(None) => {}
+            Err(error) => return Err(error.into()),
+            Ok(Some((_, status))) if status.stopped() => {
+                terminal.take_back();
+                let _ = kill_process(getpid(), Signal::STOP);
+                // Here again: continued in the foreground or behind it.
+                terminal.give_to(group);
+                let _ = kill_process_group(group, Signal::CONT);
+            }
+            Ok(Some((_, status))) => return Ok(ExitStatus::from_raw(status.as_raw())),
+        }
+    }
+}
+
+fn wait_until_empty(group: Pid, lingers: impl Fn()) {
+    let (began, pauses, mut told) = (Instant::now(), Interrupt::new(), false);
+    while test_kill_process_group(group).is_ok() {
+        // Takes away what has ended and has been left to us.
+        while let Ok(Some(_)) = waitpgid(group, WaitOptions::NOHANG) {}
+        if !told && began.elapsed() >= QUIET {
+            told = true;
+            lingers();
+        }
+        pauses.pause(PAUSE);
+    }
+}
+
+/// The terminal that this process has in front, and hands to its command.
+struct Terminal {
+    device: File,
+    ours: Pid,
+}
+
+impl Terminal {
+    /// The controlling terminal, if this process is in its foreground and reads from it.
+    fn ours() -> Option<Self> {
+        let ours = getpgrp();
+        let device = File::options().read(true).write(true).open("/dev/tty").ok()?;
+        let in_front = isatty(io::stdin()) && tcgetpgrp(&device) == Ok(ours);
+        if !in_front {
+            return None;
+        }
+        // From behind, to take the terminal back would stop us.
+        let mut stops = SigSet::empty();
+        stops.add(Blocked::SIGTTOU);
+        stops.thread_block().ok()?;
+        Some(Self { device, ours })
+    }
+
+    fn give_to(&self, group: Pid) {
+        if tcgetpgrp(&self.device) == Ok(self.ours) {
+            let _ = tcsetpgrp(&self.device, group);
+        }
+        // It may have read from the terminal before it had it, and have been stopped for that.
+        let _ = kill_process_group(group, Signal::CONT);
+    }
+
+    fn take_back(&self) {
+        let _ = tcsetpgrp(&self.device, self.ours);
     }
 }
 

@@ -1,7 +1,8 @@
 //! `check-trace` and `probe`: two commands about gateways rather than drains, with exit codes of their own.
 
 use super::arguments::{Arguments, time};
-use super::child::Receiver;
+use super::report::Report;
+use super::signals::Signals;
 use crate::client::{ExitCode, Failure};
 use crate::control::Home;
 use crate::probe::{self, Options};
@@ -9,7 +10,6 @@ use crate::trace::check::check_files;
 use clap::Args;
 use core::fmt::Display;
 use serde_json::Value;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,16 +42,17 @@ pub struct Probe {
 }
 
 impl CheckTrace {
-    pub(super) fn perform(&self, json: bool) -> u8 {
+    pub(super) fn perform(&self, out: &Report) -> Result<u8, Failure> {
         let report = check_files(&self.files);
-        print(json, &report, &report.to_json());
-        report.exit_code()
+        let code = report.exit_code();
+        print(out, code, &report, report.to_json())?;
+        Ok(code)
     }
 }
 
 impl Probe {
-    pub(super) fn perform(&self, arguments: &Arguments, secret: Option<String>) -> Result<u8, Failure> {
-        let Arguments { home, url, patience, json, .. } = arguments;
+    pub(super) fn perform(&self, arguments: &Arguments, secret: Option<String>, out: &Report) -> Result<u8, Failure> {
+        let Arguments { home, url, patience, .. } = arguments;
         let home = match (home, url) {
             (None, Some(_)) => None,
             (home, _) => {
@@ -68,16 +69,18 @@ impl Probe {
             tick: self.tick,
             patience: *patience,
         };
-        let signals = Receiver::listen().map_err(|error| Failure::Internal(error.to_string()))?;
+        let signals = Signals::listen(out).map_err(|error| Failure::Internal(error.to_string()))?;
+        signals.look_at();
         let report = probe::run(&options, &signals.interrupt).map_err(|why| Failure::Usage(why.to_string()))?;
-        print(*json, &report, &report.to_json());
         let interrupted = signals.interrupt.is_raised() && report.left_behind.is_none();
-        Ok(if interrupted { ExitCode::Interrupted.code() } else { report.exit_code() })
+        let code = if interrupted { ExitCode::Interrupted.code() } else { report.exit_code() };
+        print(out, code, &report, report.to_json())?;
+        Ok(code)
     }
 }
 
-fn print(json: bool, text: &impl Display, value: &Value) {
-    let text = if json { format!("{value}\n") } else { text.to_string() };
-    // Whoever reads it may have gone away; the exit code says it all the same.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+/// As JSON it has what every command's result has, and the report's own fields.
+fn print(out: &Report, code: u8, text: &impl Display, report: Value) -> Result<(), Failure> {
+    let ending = ExitCode::ALL.into_iter().find(|known| known.code() == code && code != 0);
+    out.result(ending.map_or("done", ExitCode::as_str), code, &text.to_string(), report)
 }

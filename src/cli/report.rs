@@ -1,6 +1,7 @@
 //! What is printed: progress and messages on stderr, results on stdout.
 
-use crate::client::{ExitCode, Failure, Progress};
+use super::arguments::Arguments;
+use crate::client::{ExitCode, Failure, Progress, shown};
 use crate::sync::{Arc, Mutex};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
@@ -16,20 +17,39 @@ const QUIET: Duration = Duration::from_secs(2);
 /// How this run of the command line talks. Clones share the progress line.
 #[derive(Clone)]
 pub(super) struct Report {
-    json: bool,
+    command: &'static str,
+    /// Where the result goes as JSON, if it is wanted so.
+    json: Option<Arc<Mutex<Sink>>>,
     /// The live line, where stderr is a terminal.
     line: Option<ProgressBar>,
     told: Arc<Mutex<Option<(String, Instant)>>>,
 }
 
+type Sink = Box<dyn Write + Send>;
+
 impl Report {
-    pub(super) fn new(json: bool) -> Self {
+    /// Opens what the result is to be written to, so that nothing is done whose result can't be told.
+    pub(super) fn new(arguments: &Arguments) -> Result<Self, Failure> {
+        let unusable = |what: String| move |error: std::io::Error| Failure::Usage(format!("{what}: {error}"));
+        let json: Option<Sink> = match (&arguments.json_file, arguments.json_fd) {
+            (Some(path), _) => {
+                let opened = std::fs::File::create(path);
+                Some(Box::new(opened.map_err(unusable(format!("--json-file {}", path.display())))?))
+            }
+            (None, Some(number)) => {
+                let opened = std::fs::File::options().append(true).open(format!("/dev/fd/{number}"));
+                Some(Box::new(opened.map_err(unusable(format!("--json-fd {number}")))?))
+            }
+            (None, None) if arguments.json => Some(Box::new(std::io::stdout())),
+            (None, None) => None,
+        };
         let line = std::io::stderr().is_terminal().then(|| {
             let line = ProgressBar::new_spinner();
             line.set_style(ProgressStyle::default_spinner());
             line
         });
-        Self { json, line, told: Arc::default() }
+        let json = json.map(|sink| Arc::new(Mutex::new(sink)));
+        Ok(Self { command: arguments.verb.word(), json, line, told: Arc::default() })
     }
 
     /// Tells of one look: on the live line, or as a line of its own if there is something to tell.
@@ -65,49 +85,61 @@ impl Report {
         }
     }
 
-    /// A result: `plain` for a person or a shell, all of `fields` as JSON.
-    pub(super) fn result(&self, plain: &str, fields: Value) {
+    /// What went as it was wanted: `plain` for a person or a shell, all of `fields` as JSON.
+    pub(super) fn done(&self, plain: &str, fields: Value) -> Result<(), Failure> {
+        self.result("done", ExitCode::Drained.code(), plain, fields)
+    }
+
+    /// As [`done`](Self::done), of a gateway that has been drained.
+    pub(super) fn drained(&self, plain: &str, fields: Value) -> Result<(), Failure> {
+        self.result(ExitCode::Drained.as_str(), ExitCode::Drained.code(), plain, fields)
+    }
+
+    /// A result, with the code that this process will exit with. One that can't be written is a failure: it may be the only
+    /// copy of what it says.
+    pub(super) fn result(&self, ending: &str, code: u8, plain: &str, fields: Value) -> Result<(), Failure> {
         self.clear();
-        if self.json {
-            Self::object(ExitCode::Drained, fields);
-        } else if !plain.is_empty() {
-            print(plain);
-        }
+        let written = match &self.json {
+            Some(sink) => write_line(&mut **sink.lock(), &self.object(ending, code, fields)),
+            None if plain.is_empty() => Ok(()),
+            None => write_line(&mut std::io::stdout(), plain),
+        };
+        written.map_err(|error| Failure::Internal(format!("the result can't be written: {error}")))
     }
 
-    /// A failure, and its exit code.
-    pub(super) fn failure(&self, failure: &Failure) -> ExitCode {
-        self.failure_with(failure, json!({}))
-    }
-
-    pub(super) fn failure_with(&self, failure: &Failure, mut fields: Value) -> ExitCode {
-        let code = ExitCode::from(failure);
+    /// A failure, and the code that this process will exit with.
+    pub(super) fn failure(&self, failure: &Failure, code: u8, mut fields: Value) -> u8 {
         self.say(&format!("gateway-drain: {failure}"));
-        if self.json {
+        if self.json.is_some() {
             fields["detail"] = json!(failure.to_string());
             if let Failure::Deadline { in_flight, active_work } = failure {
                 fields["in_flight"] = json!(in_flight);
                 fields["active_work"] = json!(active_work);
             }
-            Self::object(code, fields);
+            if let Err(error) = self.result(ExitCode::from(failure).as_str(), code, "", fields) {
+                self.say(&format!("gateway-drain: {error}"));
+            }
         }
         code
     }
 
-    fn object(code: ExitCode, fields: Value) {
+    /// One schema for every command, and for both ways to a gateway.
+    fn object(&self, ending: &str, code: u8, fields: Value) -> String {
         let mut object = Map::new();
-        object.insert("ending".into(), json!(code.as_str()));
-        object.insert("exit_code".into(), json!(code.code()));
+        object.insert("command".into(), json!(self.command));
+        object.insert("ending".into(), json!(ending));
+        object.insert("exit_code".into(), json!(code));
         if let Value::Object(fields) = fields {
             object.extend(fields);
         }
-        print(&Value::Object(object).to_string());
+        Value::Object(object).to_string()
     }
 }
 
-/// A line on stdout. Whoever closed the pipe has seen enough.
-pub(super) fn print(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+/// A whole line, out of this process before it is taken for written.
+fn write_line(out: &mut (impl Write + ?Sized), text: &str) -> std::io::Result<()> {
+    out.write_all(format!("{}\n", text.trim_end_matches('\n')).as_bytes())?;
+    out.flush()
 }
 
 /// What makes one look differ from the one before: everything but how the times run.
@@ -122,7 +154,7 @@ fn gist(progress: &Progress) -> String {
 pub(super) fn describe(progress: &Progress) -> String {
     let Some(state) = progress.state else {
         let why = progress.silent.as_deref().unwrap_or("it has not been seen yet");
-        return format!("{}: waiting for the gateway: {why}", progress.request_id);
+        return format!("{}: waiting for the gateway: {}", progress.request_id, shown(why));
     };
     let mut parts = vec![format!("{state}, {} in flight", progress.in_flight + progress.internal)];
     if progress.drained {
@@ -133,7 +165,8 @@ pub(super) fn describe(progress: &Progress) -> String {
     }
     if let Some(oldest) = progress.active_work.first() {
         let age = Duration::try_from_secs_f64(oldest.age_seconds).unwrap_or_default();
-        parts.push(format!("oldest {} {:?} for {}", oldest.kind, oldest.label, time(age)));
+        let (kind, label) = (shown(&oldest.kind), shown(&oldest.label));
+        parts.push(format!("oldest {kind} \"{label}\" for {}", time(age)));
     }
     if progress.stalled {
         parts.push("stalled".into());
@@ -145,7 +178,7 @@ pub(super) fn describe(progress: &Progress) -> String {
     };
     left("lease left", progress.lease_left_seconds);
     left("deadline in", progress.time_left_seconds);
-    parts.extend(progress.silent.clone());
+    parts.extend(progress.silent.as_deref().map(shown));
     format!("{}: {}", progress.request_id, parts.join(", "))
 }
 

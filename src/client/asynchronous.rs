@@ -36,14 +36,7 @@ impl Drain {
     pub fn begin_async(&self) -> Doing<AsyncHeld> {
         let (drain, interrupt) = (self.clone(), self.interrupt.child());
         Doing::start(interrupt.clone(), move || {
-            match Held::begin(drain.clone(), &interrupt) {
-                Err(Failure::Interrupted) => {
-                    // Nobody has the hold in hand, so nobody but us could give it up.
-                    let _ = drain.withdraw(None);
-                    Err(Failure::Interrupted)
-                }
-                begun => begun.map(|held| AsyncHeld { held: Guarded(Some(held)) }),
-            }
+            Held::begin_or_give_up(drain, &interrupt).map(|held| AsyncHeld { held: Guarded(Some(held)) })
         })
     }
 
@@ -52,6 +45,7 @@ impl Drain {
     /// # Errors
     /// A [`Failure`] before the act; the act was not run then.
     pub async fn run_async<T, F: Future<Output = T>>(&self, act: impl FnOnce() -> F) -> Result<Done<T>, Failure> {
+        self.token_store()?.check()?;
         let held = self.begin_async().await?;
         let seen = held.wait().await?;
         let committed = held.commit(seen).await?;
@@ -84,9 +78,9 @@ impl fmt::Debug for AsyncCommitted {
 impl AsyncHeld {
     /// As [`Held::wait`]. Dropping the future ends the wait and keeps the hold.
     pub fn wait(&self) -> Doing<SeenDrained> {
-        let keeper = self.held.0.as_ref().map(Held::keeper);
-        let interrupt = keeper.as_ref().map(|keeper| keeper.interrupt()).unwrap_or_default();
-        Doing::start(interrupt.clone(), move || keeper.map_or(Err(moved()), |keeper| keeper.wait(&interrupt)))
+        let session = self.held.0.as_ref().map(Held::session);
+        let interrupt = session.as_ref().map(|session| session.interrupt()).unwrap_or_default();
+        Doing::start(interrupt.clone(), move || session.map_or(Err(moved()), |session| session.wait(&interrupt)))
     }
 
     /// As [`Held::commit`].

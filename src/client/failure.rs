@@ -3,6 +3,7 @@
 //! Pure. It relies on the gateway's own words for its answers ([`hold`](crate::hold)); the rest of the client and the
 //! command line rely on it.
 
+use super::text::shown;
 use crate::hold::{Denied, Ending, Outcome};
 use crate::status::WorkStatus;
 use core::fmt;
@@ -99,17 +100,18 @@ impl fmt::Display for Failure {
             Self::Deadline { in_flight, active_work } => {
                 write!(f, "the time is over with {in_flight} still in flight")?;
                 active_work.first().map_or(Ok(()), |work| {
-                    write!(f, "; the oldest is {} {:?} ({:.0} s)", work.kind, work.label, work.age_seconds)
+                    let (kind, label) = (shown(&work.kind), shown(&work.label));
+                    write!(f, "; the oldest is {kind} \"{label}\" ({:.0} s)", work.age_seconds)
                 })
             }
-            Self::IncarnationChanged(why) => write!(f, "the gateway was replaced by another process: {why}"),
-            Self::Unreachable(why) => write!(f, "the gateway can't be reached: {why}"),
-            Self::Denied(why) => write!(f, "denied: {why}"),
+            Self::IncarnationChanged(why) => write!(f, "the gateway was replaced by another process: {}", shown(why)),
+            Self::Unreachable(why) => write!(f, "the gateway can't be reached: {}", shown(why)),
+            Self::Denied(why) => write!(f, "denied: {}", shown(why)),
             Self::ShuttingDown => f.write_str("the gateway is shutting down, which wins over every hold"),
-            Self::Ignored(why) => write!(f, "the request is ignored: {why}"),
+            Self::Ignored(why) => write!(f, "the request is ignored: {}", shown(why)),
             Self::Interrupted => f.write_str("interrupted"),
-            Self::Internal(why) => write!(f, "internal error: {why}"),
-            Self::Withdrawn(why) | Self::LeaseLost(why) | Self::Usage(why) => f.write_str(why),
+            Self::Internal(why) => write!(f, "internal error: {}", shown(why)),
+            Self::Withdrawn(why) | Self::LeaseLost(why) | Self::Usage(why) => f.write_str(&shown(why)),
         }
     }
 }
@@ -120,7 +122,7 @@ impl std::error::Error for Failure {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// Drained; for what doesn't wait: done.
+    /// Drained, after a wait; for what doesn't wait: done.
     Drained = 0,
     /// What should not happen.
     Internal = 1,
@@ -142,13 +144,17 @@ pub enum ExitCode {
     ShuttingDown = 9,
     /// See [`Failure::Ignored`].
     Ignored = 10,
+    /// `check-trace`, `probe`: a property is broken.
+    Broken = 11,
+    /// `check-trace`, `probe`: there is nothing to judge by.
+    Unjudged = 12,
     /// See [`Failure::Interrupted`].
     Interrupted = 130,
 }
 
 impl ExitCode {
     /// All of them, in their order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Drained,
         Self::Internal,
         Self::Usage,
@@ -160,6 +166,8 @@ impl ExitCode {
         Self::Denied,
         Self::ShuttingDown,
         Self::Ignored,
+        Self::Broken,
+        Self::Unjudged,
         Self::Interrupted,
     ];
 
@@ -167,6 +175,15 @@ impl ExitCode {
     #[must_use]
     pub const fn code(self) -> u8 {
         self as u8
+    }
+
+    /// The number under `run`, which passes its command's own numbers through: 200 more, and 230 for an interruption.
+    #[must_use]
+    pub const fn under_run(self) -> u8 {
+        match self {
+            Self::Interrupted => 230,
+            other => 200 + other as u8,
+        }
     }
 
     /// One word for scripts that read JSON.
@@ -184,6 +201,8 @@ impl ExitCode {
             Self::Denied => "denied",
             Self::ShuttingDown => "shutting_down",
             Self::Ignored => "ignored",
+            Self::Broken => "broken",
+            Self::Unjudged => "unjudged",
             Self::Interrupted => "interrupted",
         }
     }
@@ -192,7 +211,7 @@ impl ExitCode {
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::Drained => "drained; for a command that does not wait: done",
+            Self::Drained => "done; after a wait: drained",
             Self::Internal => "internal error",
             Self::Usage => "the command line or the settings make no sense",
             Self::Deadline => "the time is over and work is left",
@@ -203,6 +222,8 @@ impl ExitCode {
             Self::Denied => "not allowed: not your hold, a missing token, no permission",
             Self::ShuttingDown => "the gateway is shutting down, which wins",
             Self::Ignored => "the request is of another boot and is ignored",
+            Self::Broken => "`check-trace`, `probe`: a property is broken",
+            Self::Unjudged => "`check-trace`, `probe`: there is nothing to judge by, or it could not be tried",
             Self::Interrupted => "interrupted; the hold stays, except under `run`",
         }
     }

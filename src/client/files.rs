@@ -4,13 +4,13 @@
 //! status it is. A file that belongs to another owner is never overwritten and never removed: its absence would withdraw
 //! that owner's hold (H2).
 
-use super::transport::{Sent, Withdrawal};
+use super::chain::Chain;
+use super::transport::{Lying, Sent, Withdrawal};
 use super::watch::{Look, Sight};
 use super::{Failure, Status};
 use crate::control::{Channel, Epoch, Found, Home};
-use crate::hold::{Action, Denied, Nonce, Outcome, Request, RequestId};
-use crate::status::{DrainStatus, HoldStatus, Readout, Snapshot};
-use serde_json::json;
+use crate::hold::{Action, Denied, Incarnation, Nonce, Outcome, Request, RequestId, Source};
+use crate::status::{DrainStatus, HoldStatus, Snapshot};
 use std::io;
 
 #[derive(Clone, Debug)]
@@ -42,8 +42,7 @@ impl Files {
             return Look::Starting(live);
         }
         if status.epoch.differs_from(&Epoch::current()) {
-            let why = "the gateway runs in another epoch than this command (another boot, or another container)";
-            return Look::Over(Failure::Ignored(why.into()));
+            return Look::Over(Failure::Ignored(OTHER_EPOCH.into()));
         }
         let sight = Sight::of(status, id);
         let unknown = sight.hold.is_none() && sight.answers.is_empty() && !sight.is_ending();
@@ -68,14 +67,48 @@ impl Files {
         Snapshot::read(self.home()).ok().map(|snapshot| snapshot.drain).filter(|status| status.incarnation == live)
     }
 
-    /// The request of `owner` that stands under this name; none if nothing does.
-    pub(super) fn find(&self, id: &RequestId, owner: &str) -> Result<Option<Request>, Failure> {
+    /// What must be so before anything is written: a home, a gateway that knows holds and honours what is written here, and
+    /// no other owner whose file it would replace.
+    fn ready(&self, id: &RequestId, owner: &str) -> Result<Option<DrainStatus>, Failure> {
+        if !self.home().path().is_dir() {
+            return Err(Failure::Unreachable(format!("there is no folder {}", self.home().path().display())));
+        }
+        let Some(status) = self.current() else {
+            return if super::marker::is_of_reference(self.home()) {
+                Err(super::marker::knows_no_holds(&self.home().path().display().to_string()))
+            } else {
+                Ok(None)
+            };
+        };
+        if status.epoch.differs_from(&Epoch::current()) {
+            return Err(Failure::Ignored(OTHER_EPOCH.into()));
+        }
+        let held = hold_in(&status, id);
+        if let Some(held) = held.filter(|held| held.owner != owner && !held.owner.is_empty()) {
+            return Err(not_yours(&held.owner, owner));
+        }
+        Ok(Some(status))
+    }
+
+    /// What of `owner` stands under this name; none if nothing does that holds or could.
+    pub(super) fn find(&self, id: &RequestId, owner: &str) -> Result<Option<Lying>, Failure> {
+        let status = self.ready(id, owner)?;
+        self.lying(id, owner, status.as_ref())
+    }
+
+    fn lying(&self, id: &RequestId, owner: &str, status: Option<&DrainStatus>) -> Result<Option<Lying>, Failure> {
+        let committed = status.is_some_and(|status| committed(status, id).is_some());
         match self.channel.find(id) {
+            Found::Absent if committed => {
+                // The gateway keeps it closed although its file is gone.
+                let request = Request::begin(id.clone(), owner);
+                Ok(Some(Lying { request, committed }))
+            }
             Found::Absent => Ok(None),
-            Found::Valid(request) if request.owner == owner => Ok(Some(*request)),
+            Found::Valid(request) if request.owner != owner => Err(not_yours(&request.owner, owner)),
             Found::Valid(request) => {
-                let why = format!("{}: it belongs to {:?}, and this is {owner:?}", Denied::NotYours, request.owner);
-                Err(Failure::Denied(why))
+                let asks = request.action == Action::Commit && !is_over(status, id, request.nonce.as_ref());
+                Ok(Some(Lying { request: *request, committed: committed || asks }))
             }
             Found::Stale { epoch } => Err(Failure::Ignored(of_another_boot(&epoch))),
             Found::Unreadable { why, .. } => {
@@ -85,91 +118,149 @@ impl Files {
         }
     }
 
+    /// Begins a hold that isn't there. The same write twice is one.
     pub(super) fn begin(&self, request: &Request) -> Result<Sent, Failure> {
-        match self.find(&request.id, &request.owner) {
-            // What an earlier boot left holds nothing, and is nobody's any more.
-            Err(Failure::Ignored(_)) => {}
-            Err(other) => return Err(other),
-            Ok(found) => {
-                if found.is_some_and(|found| found.action == Action::Commit) {
-                    return Err(Denied::Committed.into());
-                }
+        let status = self.ready(&request.id, &request.owner)?;
+        let status = status.as_ref();
+        // What an earlier boot left holds nothing, and is nobody's any more.
+        let found = match self.lying(&request.id, &request.owner, status) {
+            Err(Failure::Ignored(_)) => None,
+            found => found?,
+        };
+        if let Some(found) = found {
+            if found.committed {
+                return Err(Denied::Committed.into());
             }
-        }
-        if self.current().is_some_and(|status| committed(&status, &request.id).is_some()) {
-            return Err(Denied::Committed.into());
+            let nonce = found.request.nonce.as_ref();
+            let over = is_over(status, &request.id, nonce) && status.and_then(|s| hold_in(s, &request.id)).is_none();
+            if nonce != request.nonce.as_ref() && !over {
+                return Err(held_already(&request.id));
+            }
         }
         self.write(request)
     }
 
     /// Renews a hold that is there, and never begins one that has ended.
     pub(super) fn renew(&self, request: &Request, last: Option<&Nonce>) -> Result<Sent, Failure> {
-        if let Some(status) = self.current() {
+        let status = self.ready(&request.id, &request.owner)?;
+        let status = status.as_ref();
+        if let Some(status) = status {
             let mut ours = status.acknowledged.iter().filter(|answer| answer.request_id == request.id);
             let answer = ours.rfind(|answer| last.is_none() || answer.nonce.as_ref() == last);
+            // A refusal leaves a hold standing, if there is one.
+            let held = hold_in(status, &request.id).is_some_and(|hold| hold.source == Source::File);
             match answer.map(|answer| (answer.outcome, Failure::of(answer.outcome))) {
+                Some((Outcome::Refused(_), _)) if held => {}
                 Some((_, Some(ended))) => return Err(ended),
                 Some((Outcome::Committed, _)) => return Err(Denied::Committed.into()),
                 _ => {}
             }
         }
-        match self.find(&request.id, &request.owner)? {
-            Some(found) if found.action == Action::Begin => self.write(request),
-            Some(_) => Err(Denied::Committed.into()),
+        match self.lying(&request.id, &request.owner, status)? {
+            Some(found) if found.committed => Err(Denied::Committed.into()),
+            Some(found) if matches!(found.request.action, Action::Begin | Action::Commit) => self.write(request),
+            Some(_) => Err(Failure::Withdrawn("the hold is being withdrawn".into())),
             None => Err(Failure::Withdrawn("there is no such hold, or no more: its file is not there".into())),
         }
     }
 
-    /// Removes the file of a hold that has ended, if one of these writes of ours put it there: a renewal that crossed
-    /// with the ending would begin the hold anew, against the will of whoever ended it.
-    pub(super) fn take_back(&self, id: &RequestId, ours: &[Nonce]) {
+    /// Asks for a commit, where what stands there is this owner's hold.
+    pub(super) fn commit(&self, request: &Request) -> Result<Sent, Failure> {
+        let status = self.ready(&request.id, &request.owner)?;
+        let found = self.lying(&request.id, &request.owner, status.as_ref())?;
+        match found {
+            Some(found) if found.committed && found.request.nonce != request.nonce => Err(Denied::Committed.into()),
+            Some(_) => self.write(request),
+            None => Err(Failure::Withdrawn("there is no such hold, or no more: its file is not there".into())),
+        }
+    }
+
+    /// Removes the file of a hold that has ended, if it is of the chain of our writes: a renewal that crossed with the ending
+    /// would begin the hold anew, against the will of whoever ended it.
+    pub(super) fn take_back(&self, id: &RequestId, ours: &Chain) {
         if let Found::Valid(found) = self.channel.find(id)
             && found.action == Action::Begin
-            && found.nonce.is_some_and(|nonce| ours.contains(&nonce))
+            && ours.has(found.nonce.as_ref())
         {
             // What stays there is bounded by its lease.
             let _ = self.channel.remove(id);
         }
     }
 
-    pub(super) fn write(&self, request: &Request) -> Result<Sent, Failure> {
-        if !self.home().path().is_dir() {
-            return Err(Failure::Unreachable(format!("there is no folder {}", self.home().path().display())));
-        }
+    /// Writes a withdrawal beside the holds, under a name that nobody reads: its space is taken before the act.
+    pub(super) fn prepare(&self, withdrawal: &Request) -> Result<(), Failure> {
+        Ok(self.channel.prepare(withdrawal)?)
+    }
+
+    pub(super) fn discard(&self, id: &RequestId) {
+        // What stays is one file that nobody reads.
+        let _ = self.channel.discard_prepared(id);
+    }
+
+    pub(super) fn incarnation(&self) -> Result<Incarnation, Failure> {
+        let nobody = || Failure::Unreachable(format!("no gateway process lives in {}", self.home().path().display()));
+        self.home().live()?.ok_or_else(nobody)
+    }
+
+    fn write(&self, request: &Request) -> Result<Sent, Failure> {
         let nonce = request.nonce.clone().ok_or_else(|| Failure::Internal("a request without a nonce".into()))?;
         self.channel.write(request)?;
         Ok(Sent { nonce, answered: false, repeat: false })
     }
 
-    /// Takes a hold away, as far as the files can: what is left is for the gateway to notice.
-    pub(super) fn end(&self, request: &Request) -> Result<Withdrawal, Failure> {
+    /// Takes a hold away, as far as the files can: what is left is for the gateway to notice. With a chain, only what is of
+    /// that chain, or bears the token.
+    pub(super) fn end(&self, request: &Request, ours: Option<&Chain>) -> Result<Withdrawal, Failure> {
         if request.action == Action::Override {
             return self.override_hold(request);
         }
-        let status = self.current();
-        let committed = status.as_ref().and_then(|status| committed(status, &request.id));
-        if request.token.is_some() {
+        let status = self.ready(&request.id, &request.owner)?;
+        let status = status.as_ref();
+        // What an earlier boot left may be taken away by anybody.
+        let found = match self.channel.find(&request.id) {
+            Found::Stale { .. } => None,
+            _ => self.lying(&request.id, &request.owner, status)?,
+        };
+        let granted = status.and_then(|status| committed(status, &request.id));
+        let nonce = found.as_ref().and_then(|found| found.request.nonce.as_ref());
+        if let Some(token) = &request.token {
             // Written over the commit's own file, so only once it is known not to be refused.
-            if committed.is_some_and(|hold| hold.token != request.token) {
+            if granted.is_some_and(|hold| hold.token.as_ref().is_some_and(|its| its != token)) {
                 return Err(Failure::Denied("the token is not this commit's".into()));
             }
-            self.find_ours(request)?;
-            self.write(request)?;
-            return Ok(Withdrawal::Written);
+            let is_ours = |chain: &Chain| granted.is_some() || nonce == Some(token) || chain.has(nonce);
+            // This very withdrawal lies there already, and waits for its gateway.
+            let lies = nonce.is_some() && nonce == request.nonce.as_ref();
+            if lies || ours.is_none_or(is_ours) {
+                if !lies && (found.is_some() || granted.is_some()) {
+                    self.write_prepared(request)?;
+                }
+                let anything = found.is_some() || granted.is_some();
+                return Ok(if anything { Withdrawal::Written } else { Withdrawal::Nothing });
+            }
+            return Ok(Withdrawal::Nothing);
         }
-        if committed.is_some() {
+        if granted.is_some() {
             return Err(Denied::Committed.into());
         }
-        let found = self.find_ours(request)?;
-        let refused = |nonce: &Option<Nonce>| {
-            let answers = status.iter().flat_map(|status| &status.acknowledged);
-            answers.filter(|answer| answer.request_id == request.id && answer.nonce == *nonce).count() > 0
-        };
-        if found.as_ref().is_some_and(|found| found.action == Action::Commit && !refused(&found.nonce)) {
+        if found.as_ref().is_some_and(|found| found.committed) {
             return Err(Failure::Denied("a commit is under way, and only its token ends it".into()));
+        }
+        if ours.is_some_and(|chain| found.is_some() && !chain.has(nonce)) {
+            // Another began a hold under the same name: it stays.
+            return Ok(Withdrawal::NotOurs);
         }
         let there = self.channel.remove(&request.id)?;
         Ok(if there { Withdrawal::Written } else { Withdrawal::Nothing })
+    }
+
+    /// Puts the prepared withdrawal in its place; without one, writes it.
+    fn write_prepared(&self, request: &Request) -> Result<(), Failure> {
+        match self.channel.put_prepared(request) {
+            Ok(true) => Ok(()),
+            // A disk that has no room, or no such file: the plain way says what is amiss.
+            Ok(false) | Err(_) => self.write(request).map(drop),
+        }
     }
 
     /// Whoever may write here may end any hold; that it was an override is in the gateway's own record.
@@ -182,47 +273,92 @@ impl Files {
         Ok(if there { Withdrawal::Written } else { Withdrawal::Nothing })
     }
 
-    /// As [`find`](Self::find), but what an earlier boot left may be taken away by anybody.
-    fn find_ours(&self, request: &Request) -> Result<Option<Request>, Failure> {
-        match self.find(&request.id, &request.owner) {
-            Err(Failure::Ignored(_)) => Ok(None),
-            found => found,
-        }
-    }
-
     /// Whether a withdrawal or an override has taken effect in the gateway; clears away what it was written in.
     pub(super) fn has_ended(&self, request: &Request) -> Result<bool, Failure> {
-        let written = request.token.is_some() || (request.action == Action::Override && !request.id.is_marker());
         let Some(status) = self.current() else { return Ok(false) };
+        let found = self.channel.find(&request.id);
+        let lies = matches!(&found, Found::Valid(there) if there.nonce == request.nonce);
         let answer = status.acknowledged.iter().find(|answer| answer.nonce == request.nonce);
         let ended = match answer.map(|answer| answer.outcome) {
-            Some(Outcome::Refused(Denied::ShuttingDown) | Outcome::Ended(_)) => true,
+            Some(
+                Outcome::Refused(Denied::ShuttingDown | Denied::NotHeld | Denied::LeaseExpired) | Outcome::Ended(_),
+            ) => true,
             Some(Outcome::Refused(why)) => return Err(why.into()),
-            _ => !written && !status.holds.iter().any(|hold| hold.request_id == request.id),
+            // What lies there unanswered is still to be looked at.
+            _ => !lies && hold_in(&status, &request.id).is_none(),
         };
-        if ended && written {
-            let found = self.channel.find(&request.id);
-            if matches!(&found, Found::Valid(there) if there.nonce == request.nonce) {
-                self.channel.remove(&request.id)?;
-            }
+        if ended && lies {
+            self.channel.remove(&request.id)?;
         }
         Ok(ended)
     }
 
+    /// Writes the marker; `again` if it is ours already.
+    pub(super) fn put_marker(&self, request: &Request, again: bool) -> Result<(), Failure> {
+        match self.channel.find(&request.id) {
+            Found::Absent if again => return Err(Failure::Withdrawn("the marker is gone".into())),
+            Found::Absent | Found::Stale { .. } => {}
+            Found::Valid(found) if again && found.owner == request.owner => {}
+            _ => return Err(Failure::Denied("a marker lies there already, and it is not ours".into())),
+        }
+        Ok(self.channel.write(request)?)
+    }
+
+    /// Removes the marker, unless another owner wrote it.
+    pub(super) fn remove_marker(&self, owner: &str) -> Result<(), Failure> {
+        let marker = RequestId::marker();
+        match self.channel.find(&marker) {
+            Found::Valid(found) if found.owner != owner && !found.owner.is_empty() => {
+                Err(not_yours(&found.owner, owner))
+            }
+            _ => Ok(self.channel.remove(&marker).map(drop)?),
+        }
+    }
+
     pub(super) fn status(&self) -> Result<Status, Failure> {
         let live = self.home().live()?;
-        let snapshot = Snapshot::read(self.home()).ok();
-        let readout = Readout::of(snapshot.as_ref(), live.is_some(), None);
-        let ours = snapshot.filter(|snapshot| Some(&snapshot.drain.incarnation) == live.as_ref());
-        Ok(Status { readout, drain: ours.map(|snapshot| json!(snapshot.drain)) })
+        let mut status = super::marker::status_of(self.home())?;
+        if status.knows_holds || live.is_some() {
+            status.running = Some(live.is_some());
+            let ours =
+                |drain: &serde_json::Value| live.as_ref().is_some_and(|live| drain["incarnation"] == live.as_str());
+            // What a process left that is gone says nothing of the one that lives, and is no state of a gateway.
+            if !status.drain.as_ref().is_some_and(ours) {
+                status.drain = None;
+                status.active_agents = None;
+            }
+        }
+        Ok(status)
     }
+}
+
+const OTHER_EPOCH: &str = "the gateway runs in another epoch than this command (another boot, or another container)";
+
+fn not_yours(whose: &str, ours: &str) -> Failure {
+    Failure::Denied(format!("{}: it belongs to {whose:?}, and this is {ours:?}", Denied::NotYours))
+}
+
+/// Who begins a hold that is there would share it with its first beginner, and end it under them.
+pub(super) fn held_already(id: &RequestId) -> Failure {
+    Failure::Denied(format!("there is a hold {id} already: if it is yours, --attach takes it up"))
 }
 
 fn of_another_boot(epoch: &Epoch) -> String {
     format!("the request was written in another boot ({})", epoch.as_str())
 }
 
+fn hold_in<'a>(status: &'a DrainStatus, id: &RequestId) -> Option<&'a HoldStatus> {
+    status.holds.iter().find(|hold| hold.request_id == *id && hold.source == Source::File)
+}
+
 /// The hold of this name, if it is committed.
 fn committed<'a>(status: &'a DrainStatus, id: &RequestId) -> Option<&'a HoldStatus> {
-    status.holds.iter().find(|hold| hold.request_id == *id && hold.committed)
+    hold_in(status, id).filter(|hold| hold.committed)
+}
+
+/// Whether the gateway has answered this write, and it holds nothing by it.
+fn is_over(status: Option<&DrainStatus>, id: &RequestId, nonce: Option<&Nonce>) -> bool {
+    let mut answers = status.into_iter().flat_map(|status| &status.acknowledged);
+    let ours = answers.find(|answer| answer.request_id == *id && answer.nonce.as_ref() == nonce);
+    ours.is_some_and(|answer| matches!(answer.outcome, Outcome::Ended(_) | Outcome::Refused(_)))
 }

@@ -1,13 +1,17 @@
 //! The two ways to a gateway, behind one set of verbs: the files of its home, or its HTTP endpoint.
 
+use super::chain::Chain;
 use super::files::Files;
 use super::http::Http;
+use super::marker::MarkerDrain;
+use super::text::quoted;
 use super::watch::Look;
 use super::{Failure, Status};
 use crate::control::Home;
-use crate::hold::{Nonce, Request, RequestId};
+use crate::hold::{Incarnation, Nonce, Request, RequestId};
 use crate::wire::Verb;
 use core::fmt;
+use std::time::Duration;
 
 /// Where a gateway is to be found. Cheap to clone.
 ///
@@ -42,11 +46,22 @@ pub(super) struct Sent {
     pub(super) repeat: bool,
 }
 
+/// What stands under a hold's name.
+#[derive(Clone, Debug)]
+pub(super) struct Lying {
+    /// As it was asked for last, with the nonce of that write.
+    pub(super) request: Request,
+    /// The gateway has granted its commit, or has yet to answer one.
+    pub(super) committed: bool,
+}
+
 /// What a withdrawal or an override came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Withdrawal {
     /// There was nothing to end.
     Nothing,
+    /// What stands there is another's, who has begun a hold under the same name.
+    NotOurs,
     /// It is written, and the gateway has yet to notice.
     Written,
     /// It has taken effect.
@@ -86,12 +101,42 @@ impl Gateway {
         }
     }
 
-    /// How to name this gateway on the command line, for messages.
+    /// How to name this gateway on the command line, for messages: quoted for a shell.
     #[must_use]
     pub fn as_arguments(&self) -> String {
         match &self.way {
-            Way::Files(files) => format!("--home {}", files.home().path().display()),
-            Way::Http(http) => format!("--url {}", http.url()),
+            Way::Files(files) => format!("--home {}", quoted(&files.home().path().to_string_lossy())),
+            Way::Http(http) => format!("--url {}", quoted(http.url())),
+        }
+    }
+
+    /// Which process lives there now, to bind a hold to.
+    ///
+    /// # Errors
+    /// [`Failure::Unreachable`] if none does or it can't be asked.
+    pub fn incarnation(&self) -> Result<Incarnation, Failure> {
+        match &self.way {
+            Way::Files(files) => files.incarnation(),
+            Way::Http(http) => http.incarnation(),
+        }
+    }
+
+    /// No answer is waited for longer than there is patience.
+    pub(crate) fn wait_no_longer_than(&mut self, patience: Duration) {
+        if let Way::Http(http) = &mut self.way {
+            http.wait_no_longer_than(patience);
+        }
+    }
+
+    /// What this gateway is known by in records of its controllers.
+    pub(super) fn name(&self) -> String {
+        match &self.way {
+            Way::Files(files) => {
+                let path = files.home().path();
+                let whole = path.canonicalize().or_else(|_| std::path::absolute(path));
+                format!("home {}", whole.unwrap_or_else(|_| path.to_owned()).display())
+            }
+            Way::Http(http) => format!("url {}", http.url()),
         }
     }
 
@@ -102,7 +147,8 @@ impl Gateway {
         }
     }
 
-    pub(super) fn find(&self, id: &RequestId, owner: &str) -> Result<Option<Request>, Failure> {
+    /// What stands under this name and is this owner's; none if nothing does that holds or could.
+    pub(super) fn find(&self, id: &RequestId, owner: &str) -> Result<Option<Lying>, Failure> {
         match &self.way {
             Way::Files(files) => files.find(id, owner),
             Way::Http(http) => http.find(id, owner),
@@ -112,7 +158,7 @@ impl Gateway {
     pub(super) fn begin(&self, request: &Request) -> Result<Sent, Failure> {
         match &self.way {
             Way::Files(files) => files.begin(request),
-            Way::Http(http) => http.send(Verb::Drain, request),
+            Way::Http(http) => http.begin(request),
         }
     }
 
@@ -123,25 +169,59 @@ impl Gateway {
         }
     }
 
-    /// Sees to it that none of these renewals outlives the hold that has ended. The endpoint does that by itself.
-    pub(super) fn take_back(&self, id: &RequestId, ours: &[Nonce]) {
+    /// Sees to it that no renewal of the chain outlives the hold that has ended. The endpoint does that by itself.
+    pub(super) fn take_back(&self, id: &RequestId, ours: &Chain) {
         if let Way::Files(files) = &self.way {
             files.take_back(id, ours);
         }
     }
 
+    /// Reserves the space that a withdrawal will take, so that an act that fills the disk can still be ended. Over HTTP the
+    /// endpoint writes it, and on its own disk.
+    pub(super) fn prepare(&self, withdrawal: &Request) -> Result<(), Failure> {
+        match &self.way {
+            Way::Files(files) => files.prepare(withdrawal),
+            Way::Http(_) => Ok(()),
+        }
+    }
+
+    /// Gives back what was reserved.
+    pub(super) fn discard(&self, id: &RequestId) {
+        if let Way::Files(files) = &self.way {
+            files.discard(id);
+        }
+    }
+
     pub(super) fn commit(&self, request: &Request) -> Result<Sent, Failure> {
         match &self.way {
-            Way::Files(files) => files.write(request),
+            Way::Files(files) => files.commit(request),
             Way::Http(http) => http.send(Verb::Commit, request),
         }
     }
 
-    /// Sends what ends a hold: a withdrawal, or an override.
-    pub(super) fn end(&self, request: &Request) -> Result<Withdrawal, Failure> {
+    /// Sends what ends a hold: a withdrawal, or an override. With a chain, only of a hold that the chain began.
+    pub(super) fn end(&self, request: &Request, ours: Option<&Chain>) -> Result<Withdrawal, Failure> {
         match &self.way {
-            Way::Files(files) => files.end(request),
-            Way::Http(http) => http.end(request),
+            Way::Files(files) => files.end(request, ours),
+            Way::Http(http) => http.end(request, ours),
+        }
+    }
+
+    /// Writes the marker; `again` if it is there already and to be kept.
+    pub(super) fn put_marker(&self, drain: &MarkerDrain, again: bool) -> Result<(), Failure> {
+        match &self.way {
+            Way::Files(files) => {
+                let request = Request::begin(RequestId::marker(), drain.owner.clone()).reason(drain.reason.clone());
+                files.put_marker(&request.suppress_notification(drain.suppress_notification), again)
+            }
+            Way::Http(http) => http.marker(Verb::Drain, drain.suppress_notification),
+        }
+    }
+
+    pub(super) fn remove_marker(&self, owner: &str) -> Result<(), Failure> {
+        match &self.way {
+            Way::Files(files) => files.remove_marker(owner),
+            Way::Http(http) => http.marker(Verb::Cancel, false),
         }
     }
 

@@ -13,7 +13,7 @@
 
 use super::{Failure, SeenDrained};
 use crate::gate::Generation;
-use crate::hold::{Incarnation, Nonce, Outcome, RequestId};
+use crate::hold::{Incarnation, Nonce, Outcome, RequestId, Source};
 use crate::state::DrainState;
 use crate::status::{DrainStatus, HoldStatus, WorkStatus};
 use std::time::Duration;
@@ -81,7 +81,12 @@ impl Sight {
             stalled: status.stalled,
             active_work: status.active_work,
             revision: Some(status.revision),
-            hold: status.holds.iter().find(|hold| hold.request_id == *id).map(SeenHold::from),
+            // The gateway's own process may hold under the same name; that is another hold.
+            hold: status
+                .holds
+                .iter()
+                .find(|hold| hold.request_id == *id && hold.source == Source::File)
+                .map(SeenHold::from),
             answers: answers.map(|answer| (answer.nonce, answer.outcome)).collect(),
         }
     }
@@ -164,6 +169,11 @@ impl Watch {
         }
     }
 
+    /// Since when something of the gateway has been heard of.
+    pub(super) fn heard_at(&self) -> Duration {
+        self.heard_at
+    }
+
     /// How long nothing has been heard.
     pub(super) fn silence(&self, now: Duration) -> Duration {
         now.saturating_sub(self.heard_at)
@@ -172,6 +182,11 @@ impl Watch {
     /// Another wait begins, with the same process and the same hold.
     pub(super) fn begin_again(&mut self, now: Duration) {
         self.answered = false;
+        self.heard_at = now;
+    }
+
+    /// Another step begins so soon after the one before that what that one has proved still counts.
+    pub(super) fn carry_on(&mut self, now: Duration) {
         self.heard_at = now;
     }
 

@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 use crate::gate::Generation;
-use crate::hold::{Outcome, Request};
+use crate::hold::{Incarnation, Outcome, Request};
 use crate::state::DrainState;
 use crate::status::{HoldStatus, Readout, Snapshot};
 use crate::wire::{GatewayAnswer, HoldAnswer, HoldsAnswer, Standing, Verb};
@@ -186,6 +186,7 @@ pub(super) struct StatusAnswer {
 #[derive(Serialize)]
 struct PublicDrain {
     state: DrainState,
+    incarnation: Incarnation,
     generation: Generation,
     in_flight: u64,
     internal: u64,
@@ -199,6 +200,7 @@ impl StatusAnswer {
     pub(super) fn new(readout: Readout, status: Option<&Snapshot>) -> Self {
         let public = |status: &Snapshot| PublicDrain {
             state: status.drain.state,
+            incarnation: status.drain.incarnation.clone(),
             generation: status.drain.generation,
             in_flight: status.drain.in_flight,
             internal: status.drain.internal,

@@ -356,13 +356,13 @@ impl Checker {
 }
 
 impl Report {
-    /// 0 it conforms, 1 it violates, 2 it is unreadable.
+    /// 0 it conforms, 11 it violates, 12 it is unreadable: the codes of the command line.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self.verdict {
             Verdict::Conforms => 0,
-            Verdict::Violates(_) => 1,
-            Verdict::Unreadable { .. } => 2,
+            Verdict::Violates(_) => 11,
+            Verdict::Unreadable { .. } => 12,
         }
     }
 

@@ -222,10 +222,19 @@ pub fn drain<S: AsRef<OsStr>>(home: &Path, arguments: &[S]) -> Ended {
     Tool::start(home, arguments).ended()
 }
 
+/// Where a controller keeps the tokens of its commits.
+pub const STATE_VARIABLE: &str = "GATEWAY_DRAIN_STATE";
+
+/// The owner of what the tool begins, unless it is told another: the user that the tests run as.
+pub fn owner() -> String {
+    let output = Command::new("id").arg("-un").output().expect("the system knows its users");
+    String::from_utf8(output.stdout).expect("a name").trim().to_owned()
+}
+
 /// The tool, for what [`drain`] doesn't do.
 pub fn tool(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gateway-drain"));
-    command.env_remove(Gateway::SECRET_VARIABLE).env("USER", "tester");
+    command.env_remove(Gateway::SECRET_VARIABLE).env(STATE_VARIABLE, home.join(".controller"));
     command.env(Home::VARIABLE, home).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

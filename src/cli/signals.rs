@@ -1,0 +1,142 @@
+//! The signals that concern this process: before an act they end it, during the act they are its command's.
+
+use super::report::Report;
+use crate::client::{ExitCode, Interrupt};
+use crate::sync::{Arc, Mutex};
+use rustix::process::{Pid, Signal, kill_process_group};
+use signal_hook::consts;
+use signal_hook::iterator::Signals as Arriving;
+use std::io;
+use std::time::Duration;
+
+/// A command that gives up its hold on a first signal has this long; then it is ended all the same.
+const GIVING_UP: Duration = Duration::from_secs(5);
+
+/// Whatever would end a process and can be caught, but for what the machine itself says of a faulty program.
+const FATAL: [i32; 15] = [
+    consts::SIGINT,
+    consts::SIGTERM,
+    consts::SIGHUP,
+    consts::SIGQUIT,
+    consts::SIGUSR1,
+    consts::SIGUSR2,
+    consts::SIGALRM,
+    consts::SIGVTALRM,
+    consts::SIGPROF,
+    consts::SIGXCPU,
+    consts::SIGXFSZ,
+    consts::SIGIO,
+    consts::SIGTRAP,
+    consts::SIGSYS,
+    consts::SIGABRT,
+];
+
+/// Where signals go.
+#[derive(Clone)]
+pub(super) struct Signals {
+    pub(super) interrupt: Interrupt,
+    phase: Arc<Mutex<Phase>>,
+    report: Report,
+}
+
+/// What a signal means now.
+enum Phase {
+    /// It ends the command at once; this is said then.
+    Ends(Option<String>),
+    /// It is looked at by the command, which has something to give up. A second one ends it; this is said then.
+    GivesUp { code: u8, left: String, raised: bool },
+    /// It is looked at by the command, however long that takes.
+    IsLookedAt,
+    /// A command is being started, or has ended and its hold is being given up.
+    Waits,
+    /// It is the business of this process group.
+    IsHandedOn(Pid),
+}
+
+impl Signals {
+    /// Takes the signals from now on. What is ignored stays ignored, here and in what this process starts.
+    pub(super) fn listen(report: &Report) -> io::Result<Self> {
+        let phase = Arc::new(Mutex::new(Phase::Ends(None)));
+        let signals = Self { interrupt: Interrupt::new(), phase, report: report.clone() };
+        let ignored = ignored();
+        let real_time = (34..=64).filter(|_| cfg!(target_os = "linux"));
+        let taken = FATAL.into_iter().chain(real_time).filter(|number| !ignored(*number));
+        let mut arriving = Arriving::new(taken)?;
+        let receive = signals.clone();
+        let forever = move || arriving.forever().for_each(|number| receive.take(number));
+        std::thread::Builder::new().name("gateway-drain-signals".into()).spawn(forever)?;
+        Ok(signals)
+    }
+
+    /// From now on a signal ends the command at once, and says this.
+    pub(super) fn end_at_once(&self, saying: String) {
+        *self.phase.lock() = Phase::Ends(Some(saying));
+    }
+
+    /// From now on the command looks whether there was one, gives up what it has, and ends by itself. `left` says what is
+    /// left if it can't.
+    pub(super) fn give_up(&self, code: u8, left: String) {
+        *self.phase.lock() = Phase::GivesUp { code, left, raised: false };
+    }
+
+    /// From now on the command looks whether there was one.
+    pub(super) fn look_at(&self) {
+        *self.phase.lock() = Phase::IsLookedAt;
+    }
+
+    pub(super) fn wait(&self) {
+        *self.phase.lock() = Phase::Waits;
+    }
+
+    pub(super) fn hand_on_to(&self, group: Pid) {
+        *self.phase.lock() = Phase::IsHandedOn(group);
+    }
+
+    fn take(&self, number: i32) {
+        match &mut *self.phase.lock() {
+            Phase::Ends(saying) => {
+                self.report.say(saying.as_deref().unwrap_or("gateway-drain: interrupted"));
+                std::process::exit(ExitCode::Interrupted.code().into());
+            }
+            Phase::GivesUp { code, left, raised: true } => self.end(*code, left),
+            Phase::GivesUp { code, left, raised } => {
+                *raised = true;
+                self.interrupt.raise();
+                let (signals, code, left) = (self.clone(), *code, left.clone());
+                // Without a thread the next signal ends it.
+                let _ = std::thread::Builder::new().spawn(move || {
+                    Interrupt::new().pause(GIVING_UP);
+                    let phase = signals.phase.lock();
+                    if matches!(&*phase, Phase::GivesUp { .. }) {
+                        signals.end(code, &left);
+                    }
+                });
+            }
+            Phase::IsLookedAt => self.interrupt.raise(),
+            Phase::Waits => {}
+            // One that is gone already needs no signal.
+            Phase::IsHandedOn(group) => {
+                if let Some(signal) = named(number) {
+                    let _ = kill_process_group(*group, signal);
+                }
+            }
+        }
+    }
+
+    fn end(&self, code: u8, left: &str) {
+        self.report.say(left);
+        std::process::exit(code.into());
+    }
+}
+
+fn named(number: i32) -> Option<Signal> {
+    Signal::from_named_raw(number)
+}
+
+/// Which signals are ignored in this process; none where the system doesn't tell.
+fn ignored() -> impl Fn(i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    move |number| u32::try_from(number - 1).is_ok_and(|bit| mask.checked_shr(bit).unwrap_or_default() & 1 == 1)
+}

@@ -1,0 +1,45 @@
+//! A status for people. What came from elsewhere is shown so that a terminal acts on none of it.
+
+use crate::client::{Status, shown};
+use serde_json::Value;
+
+pub(super) fn in_words(status: &Status) -> String {
+    let field = |name: &str| status.drain.as_ref().and_then(|drain| drain.get(name)).cloned().unwrap_or_default();
+    let text = |value: &Value, name: &str| shown(value[name].as_str().unwrap_or_default());
+    let state = field("state").as_str().map(shown).or_else(|| status.state.as_deref().map(shown));
+    let in_flight = status.active_agents.map_or_else(|| "an unknown number".into(), |count| count.to_string());
+    let mut lines = vec![format!(
+        "{}, {in_flight} in flight{}{}",
+        state.as_deref().unwrap_or("unknown"),
+        if field("drained") == true { ", drained" } else { "" },
+        if field("stalled") == true { ", stalled" } else { "" },
+    )];
+    if !status.knows_holds {
+        lines.push("it knows no holds (a reference hermes-agent, it seems): only --marker drains it".into());
+    }
+    match (field("holds"), field("hold_count").as_u64()) {
+        (Value::Array(holds), _) => lines.extend(holds.iter().map(|hold| {
+            let standing = match (hold["committed"] == true, hold["lease_left_seconds"].as_f64()) {
+                (true, _) => "committed".to_owned(),
+                (false, Some(left)) => format!("{left:.0} s of its lease left"),
+                (false, None) => "its lease is not known".to_owned(),
+            };
+            let (id, owner, reason) = (text(hold, "request_id"), text(hold, "owner"), text(hold, "reason"));
+            let reason = if reason.is_empty() { reason } else { format!(": {reason}") };
+            format!("held by {id} of \"{owner}\", {standing}{reason}")
+        })),
+        (_, Some(count @ 1..)) => {
+            lines.push(format!("held by {count} that are not shown: this token hasn't got the scope `read`"));
+        }
+        _ => {}
+    }
+    for work in field("active_work").as_array().into_iter().flatten() {
+        let age = work["age_seconds"].as_f64().unwrap_or_default();
+        lines.push(format!("in flight: {} \"{}\" for {age:.0} s", text(work, "kind"), text(work, "label")));
+    }
+    for ignored in field("ignored").as_array().into_iter().flatten() {
+        let why = if ignored["why"].is_string() { text(ignored, "why") } else { text(ignored, "detail") };
+        lines.push(format!("ignored: {}: {why}", text(ignored, "request_id")));
+    }
+    lines.join("\n")
+}

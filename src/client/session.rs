@@ -1,0 +1,308 @@
+//! A hold as it is followed: what has been written, what was seen, the lease that is kept, and the one wait.
+//!
+//! [`Session::follow`] writes until the write has gone through, looks, and lets the [watch](super::watch) judge. Beginning,
+//! waiting and committing differ in what they write and when they are content. A step that follows at once on the one before
+//! carries on what that one proved, and writes nothing of its own.
+
+use super::chain::Chain;
+use super::transport::Sent;
+use super::watch::{Look, Verdict, Watch, Written};
+use super::{Drain, Failure, Interrupt, Progress, SeenDrained};
+use crate::clock::Clock;
+use crate::hold::{Denied, Incarnation, Nonce, Request};
+use crate::sync::{Arc, Mutex};
+use core::fmt;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Looks begin at this pace, and slow down while nothing changes.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// A heartbeat comes three times in a lease, and at least this often: a gateway that answers none is soon known.
+const LONGEST_HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// A step that begins later than this after the one before wants a write of its own.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// As many writes are remembered: there is one file, so no more than the last few lie where they can be answered.
+const REMEMBERED: usize = 32;
+
+/// What the guard of a hold, its heartbeat and a wait share.
+pub(super) struct Session {
+    pub(super) drain: Drain,
+    /// Whose writes these are.
+    pub(super) chain: Chain,
+    clock: Clock,
+    ledger: Mutex<Ledger>,
+    watch: Mutex<Watch>,
+    /// Ends the heartbeat.
+    pub(super) quiet: Interrupt,
+}
+
+// The token ends the hold, so no log is to have it.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("drain", &self.drain).finish_non_exhaustive()
+    }
+}
+
+/// What has been written.
+#[derive(Debug, Default)]
+struct Ledger {
+    nonces: Vec<Nonce>,
+    answered: bool,
+    written_at: Duration,
+    /// Something may have been written, whether or not an answer came.
+    sent: bool,
+    /// What the heartbeat found out.
+    lost: Option<Failure>,
+}
+
+/// What a wait is content with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    Answered,
+    Drained(Option<Duration>),
+    DrainedAtOnce,
+    Committed,
+}
+
+impl Session {
+    pub(super) fn new(drain: Drain, chain: Chain) -> Self {
+        let clock = Clock::boot();
+        let watch = Mutex::new(Watch::new(drain.only_for.clone(), clock.now()));
+        let ledger = Mutex::new(Ledger { written_at: clock.now(), ..Ledger::default() });
+        Self { drain, chain, clock, ledger, watch, quiet: Interrupt::new() }
+    }
+
+    /// Whether something may have been written: then there may be something to take back.
+    pub(super) fn has_sent(&self) -> bool {
+        self.ledger.lock().sent
+    }
+
+    /// Notes that this write is about to be sent.
+    pub(super) fn sending(&self) {
+        self.ledger.lock().sent = true;
+    }
+
+    /// Notes a write whose answer may be lost: it is looked for by its nonce.
+    pub(super) fn expecting(&self, nonce: &Nonce) {
+        let mut ledger = self.ledger.lock();
+        ledger.nonces = vec![nonce.clone()];
+        ledger.answered = false;
+    }
+
+    /// The process that holds the gate closed.
+    pub(super) fn process(&self) -> Option<Incarnation> {
+        self.watch.lock().process().cloned()
+    }
+
+    /// The same request as another write of the chain.
+    pub(super) fn another_write(&self) -> Request {
+        Request { nonce: Some(self.chain.next()), ..self.drain.request.clone() }
+    }
+
+    pub(super) fn start_heartbeat(self: &Arc<Self>) -> Result<JoinHandle<()>, Failure> {
+        let session = Arc::clone(self);
+        let lease = self.drain.request.lease.unwrap_or(Drain::LEASE);
+        let period = (lease / 3).min(LONGEST_HEARTBEAT);
+        let beat = move || {
+            while !session.quiet.pause(period) {
+                match session.renew() {
+                    Ok(sent) => session.note(sent),
+                    // The next beat may get through; meanwhile the waiter sees for itself that nothing answers.
+                    Err(failure) if failure.is_silence() => {}
+                    Err(failure) => {
+                        session.ledger.lock().lost = Some(failure);
+                        return;
+                    }
+                }
+            }
+        };
+        let named = std::thread::Builder::new().name("gateway-drain-heartbeat".into());
+        named.spawn(beat).map_err(|error| Failure::Internal(format!("no thread for the heartbeat: {error}")))
+    }
+
+    /// Renews the lease, unless it has run out: that would begin another hold behind everybody's back.
+    pub(super) fn renew(&self) -> Result<Sent, Failure> {
+        let (last, since) = {
+            let ledger = self.ledger.lock();
+            (ledger.nonces.last().cloned(), self.clock.now().saturating_sub(ledger.written_at))
+        };
+        if self.drain.request.lease.is_some_and(|lease| since >= lease) && last.is_some() {
+            return Err(Failure::LeaseLost(format!("the lease ran out: it was not renewed for {} s", since.as_secs())));
+        }
+        self.sending();
+        self.drain.gateway.renew(&self.another_write(), last.as_ref())
+    }
+
+    fn note(&self, sent: Sent) {
+        let mut ledger = self.ledger.lock();
+        if ledger.nonces.last() != Some(&sent.nonce) {
+            ledger.nonces.push(sent.nonce);
+        }
+        // Only the last few can still be answered.
+        let old = ledger.nonces.len().saturating_sub(REMEMBERED);
+        ledger.nonces.drain(..old);
+        ledger.answered = sent.answered;
+        ledger.written_at = self.clock.now();
+    }
+
+    pub(super) fn watch_anew(&self) {
+        self.watch.lock().begin_again(self.clock.now());
+    }
+
+    /// How an async wait is told to stop: with all waits of this drain, or alone.
+    pub(super) fn interrupt(&self) -> Interrupt {
+        self.drain.interrupt.child()
+    }
+
+    pub(super) fn wait(&self, interrupt: &Interrupt) -> Result<SeenDrained, Failure> {
+        self.wait_until(Until::Drained(self.drain.timeout), interrupt)
+    }
+
+    /// Waits by a write that was made since this wait began. That is the last step's own, if the wait follows at once: it was
+    /// acknowledged, and what it proved has not been let out of sight.
+    pub(super) fn wait_until(&self, until: Until, interrupt: &Interrupt) -> Result<SeenDrained, Failure> {
+        let now = self.clock.now();
+        let carries_on = {
+            let mut watch = self.watch.lock();
+            let at_once = now.saturating_sub(watch.heard_at()) <= AT_ONCE;
+            if at_once {
+                watch.carry_on(now);
+            } else {
+                watch.begin_again(now);
+            }
+            at_once
+        };
+        if !carries_on {
+            self.ledger.lock().nonces.clear();
+        }
+        let followed = self.follow(until, interrupt, carries_on, || self.renew());
+        if matches!(followed, Err(Failure::Withdrawn(_) | Failure::LeaseLost(_))) {
+            self.quiet.raise();
+            self.drain.gateway.take_back(&self.drain.request.id, &self.chain);
+        }
+        followed?.ok_or_else(|| Failure::Internal("a wait that ended with nothing seen".into()))
+    }
+
+    /// Writes until the write has gone through, unless that `written` already, and looks until `until` is so.
+    pub(super) fn follow(
+        &self,
+        until: Until,
+        interrupt: &Interrupt,
+        mut written: bool,
+        write: impl Fn() -> Result<Sent, Failure>,
+    ) -> Result<Option<SeenDrained>, Failure> {
+        let began = self.clock.now();
+        let (mut pause, mut last) = (FIRST_PAUSE, None);
+        let limit = if let Until::Drained(timeout) = until { timeout } else { None };
+        loop {
+            if interrupt.is_raised() {
+                return Err(Failure::Interrupted);
+            }
+            let mut unwritten = None;
+            if !written {
+                match write() {
+                    Ok(sent) => {
+                        written = !sent.repeat;
+                        self.note(sent);
+                    }
+                    Err(failure) if failure.is_silence() => {
+                        if self.silence() >= self.drain.patience {
+                            return Err(failure);
+                        }
+                        unwritten = Some(failure);
+                    }
+                    Err(failure) => return Err(failure),
+                }
+            }
+            let look = self.drain.gateway.look(&self.drain.request.id);
+            let (verdict, silence) = self.judge(&look);
+            let alive = matches!(look, Look::Seen(_) | Look::Starting(_));
+            let waited = self.clock.now().saturating_sub(began);
+            let over = limit.is_some_and(|limit| waited >= limit);
+            let progress = Progress::of(&self.drain, &look, &verdict, waited, limit);
+            if let Some(tell) = &self.drain.on_progress {
+                tell(&progress);
+            }
+            if let Some(lost) = self.ledger.lock().lost.clone() {
+                return Err(lost);
+            }
+            let deadline = || {
+                let in_flight = progress.in_flight + progress.internal;
+                Failure::Deadline { in_flight, active_work: progress.active_work.clone() }
+            };
+            match (verdict, until) {
+                (Verdict::Over(failure), _) => return Err(failure),
+                // A living gateway takes a tick to answer, and has it also where the time given is shorter.
+                (Verdict::Silent(why), _) if silence >= self.drain.patience || (over && !alive) => {
+                    return Err(unwritten.unwrap_or(Failure::Unreachable(why)));
+                }
+                (_, _) if silence >= self.drain.patience => {
+                    let why = format!("it lives and has acknowledged nothing for {} s", silence.as_secs());
+                    return Err(Failure::Unreachable(why));
+                }
+                (Verdict::Committed, Until::Committed) | (Verdict::Standing | Verdict::Drained(_), Until::Answered) => {
+                    return Ok(None);
+                }
+                (Verdict::Committed, _) => return Err(Denied::Committed.into()),
+                (Verdict::Drained(seen), Until::Drained(_) | Until::DrainedAtOnce) => {
+                    // Once more: the status may be the last word of a process that died after it.
+                    let again = self.drain.gateway.look(&self.drain.request.id);
+                    if let (Verdict::Drained(still), _) = self.judge(&again)
+                        && still == seen
+                    {
+                        return Ok(Some(seen));
+                    }
+                }
+                (Verdict::Standing, Until::DrainedAtOnce) => return Err(deadline()),
+                (Verdict::Standing, _) if over => return Err(deadline()),
+                (Verdict::Silent(_) | Verdict::Standing | Verdict::Drained(_), _) => {}
+            }
+            let told = (progress.in_flight, progress.internal, progress.silent);
+            pause = if last.as_ref() == Some(&told) { (pause * 5 / 4).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
+            last = Some(told);
+            interrupt.pause(limit.map_or(pause, |limit| pause.min(limit.saturating_sub(waited)).max(FIRST_PAUSE)));
+        }
+    }
+
+    fn silence(&self) -> Duration {
+        self.watch.lock().silence(self.clock.now())
+    }
+
+    fn judge(&self, look: &Look) -> (Verdict, Duration) {
+        let now = self.clock.now();
+        let ledger = self.ledger.lock();
+        let nonces = &ledger.nonces;
+        let written = Written { nonces, answered: ledger.answered && !nonces.is_empty() };
+        let mut watch = self.watch.lock();
+        let verdict = watch.judge(look, written, now);
+        (verdict, watch.silence(now))
+    }
+}
+
+impl Progress {
+    fn of(drain: &Drain, look: &Look, verdict: &Verdict, waited: Duration, limit: Option<Duration>) -> Self {
+        let sight = if let Look::Seen(sight) = look { Some(sight.as_ref()) } else { None };
+        let hold = sight.and_then(|sight| sight.hold.as_ref());
+        let silent = if let Verdict::Silent(why) = verdict { Some(why.clone()) } else { None };
+        Self {
+            request_id: drain.request.id.clone(),
+            state: sight.map(|sight| sight.state),
+            incarnation: sight.map(|sight| sight.incarnation.clone()),
+            generation: sight.map(|sight| sight.generation),
+            in_flight: sight.map_or(0, |sight| sight.in_flight),
+            internal: sight.map_or(0, |sight| sight.internal),
+            drained: sight.is_some_and(|sight| sight.drained),
+            stalled: sight.is_some_and(|sight| sight.stalled),
+            pending: hold.is_some_and(|hold| hold.pending),
+            active_work: sight.map(|sight| sight.active_work.clone()).unwrap_or_default(),
+            lease_left_seconds: hold.and_then(|hold| hold.lease_left).map(|left| left.as_secs_f64()),
+            waited_seconds: waited.as_secs_f64(),
+            time_left_seconds: limit.map(|limit| limit.saturating_sub(waited).as_secs_f64()),
+            silent,
+        }
+    }
+}
