@@ -10,14 +10,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use clap::Parser;
 use futures_util::stream;
-use gateway_drain::gate::{LabelledPermit, Reading};
+use gateway_drain::gate::LabelledPermit;
 use gateway_drain::http::Endpoint;
 use gateway_drain::http::auth::{Settings, SharedSecret};
 use gateway_drain::reconciler::Options;
+use gateway_drain::signals::Signals;
 use gateway_drain::trace::Trace;
-use gateway_drain::{Controller, DrainState, Home, Reconciler, http};
+use gateway_drain::{DrainState, Home, Reconciler, http};
 use sd_notify::NotifyState;
 use std::error::Error;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,8 +27,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 /// An agent gateway that can be drained.
 #[derive(Parser)]
@@ -48,12 +49,17 @@ struct Args {
     trace: Option<PathBuf>,
 }
 
+const SECOND: Duration = Duration::from_secs(1);
+
 #[derive(serde::Deserialize)]
 struct Turn {
     session: String,
     millis: u64,
     #[serde(default)]
     internal: bool,
+    /// Blocks its thread all the time, as a careless tool does.
+    #[serde(default)]
+    blocking: bool,
 }
 
 async fn start_turn(State(reconciler): State<Arc<Reconciler>>, Json(turn): Json<Turn>) -> Response {
@@ -62,6 +68,9 @@ async fn start_turn(State(reconciler): State<Arc<Reconciler>>, Json(turn): Json<
         Ok(permit) => permit.into_owned().labelled("turn", turn.session),
         Err(refusal) => return http::refused(refusal),
     };
+    if turn.blocking {
+        std::thread::park_timeout(Duration::from_millis(turn.millis));
+    }
     let end = Instant::now() + Duration::from_millis(turn.millis.min(24 * 60 * 60 * 1000));
     let lines = stream::unfold((permit, 0, Some(end)), |(permit, line, end)| async move {
         let (text, end) = next_line(&permit, line, end?).await;
@@ -101,98 +110,104 @@ fn endpoint(reconciler: Arc<Reconciler>, address: SocketAddr) -> Result<Endpoint
         Some(secret) => Ok(endpoint.verifier(secret)),
         None if address.ip().is_loopback() => Ok(endpoint.unauthenticated(SharedSecret::PRINCIPAL)),
         None => {
-            println!("the drain endpoint is closed: set {} to open it", SharedSecret::VARIABLE);
+            say(format!("the drain endpoint is closed: set {} to open it", SharedSecret::VARIABLE));
             Ok(endpoint)
         }
     }
 }
 
-/// The first SIGTERM (or Ctrl-C) begins the shutdown, the second forces it.
-async fn shut_down_on_signal([mut term, mut int]: [Signal; 2], reconciler: Arc<Reconciler>, deadline: Duration) {
-    for signals in 1.. {
-        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-        let controller = reconciler.controller().clone();
-        if signals == 1 {
-            println!("shutting down: waiting up to {deadline:?} for {} in flight", reconciler.gate().reading().total());
-            // Refused only once stopped, and then there is nothing left to begin.
-            let _ = controller.begin_shutdown(deadline);
-        } else {
-            println!("forced: {} abandoned", controller.force_stop().abandoned.in_flight);
-        }
-    }
+/// Says something to people on a thread of its own: a reader who is slow, or gone, holds up nothing. What is given hears
+/// when it is said.
+fn say(text: String) -> mpsc::Receiver<()> {
+    let (said, over) = mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = writeln!(std::io::stdout(), "{text}");
+        drop(said);
+    });
+    over
 }
 
 /// Tells systemd how the gateway stands, if systemd started it. That it stops is said of a shutdown and never of a drain:
-/// from then on systemd counts the time until it kills. A thread of its own does it, so that nothing else waits for systemd.
-fn tell_systemd(controller: &Controller) {
-    let tell = |reading: Reading, first: Option<NotifyState>| {
-        let stands = format!("{}, {} in flight", reading.state, reading.total());
-        let stops = (reading.state == DrainState::ShutdownDraining).then_some(NotifyState::Stopping);
-        let told: Vec<_> = first.into_iter().chain(stops).chain([NotifyState::Status(&stands)]).collect();
-        // Nobody may be listening, and that is nothing to fail for.
-        let _ = sd_notify::notify(&told);
-        stands
-    };
-    let (gate, (changed, changes)) = (controller.gate().clone(), mpsc::channel());
-    controller.observe(move |change| change.reading().into_iter().for_each(|reading| _ = changed.send(reading)));
+/// from then on systemd counts the time until it kills, and is asked for more while the shutdown keeps its own deadline.
+/// The watchdog hears from it as long as the files are followed. A thread of its own does it, which may wait for systemd.
+fn tell_systemd(gateway: &Arc<Reconciler>) {
+    let (changed, changes) = mpsc::channel();
+    gateway.controller().observe(move |_| _ = changed.send(()));
+    let (gateway, watchdog) = (Arc::downgrade(gateway), sd_notify::watchdog_enabled());
     std::thread::spawn(move || {
-        let mut last = tell(gate.reading(), Some(NotifyState::Ready));
-        loop {
+        let (mut last, mut news) = (String::new(), vec![NotifyState::Ready]);
+        while let Some(gateway) = gateway.upgrade() {
+            let reading = gateway.gate().reading();
+            if reading.state == DrainState::ShutdownDraining {
+                news.extend([NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(5_000_000)]);
+            }
+            news.extend(watchdog.filter(|_| !gateway.is_stuck()).map(|_| NotifyState::Watchdog));
+            drop(gateway);
+            let stands = format!("{}, {} in flight", reading.state, reading.total());
+            if last != stands {
+                news.push(NotifyState::Status(&stands));
+            }
+            // Nobody may be listening, and that is nothing to fail for.
+            let _ = sd_notify::notify(&news);
+            (last, news) = (stands, Vec::new());
             // Turns come and go without a change of state; once a second is often enough for people.
-            let reading = match changes.recv_timeout(Duration::from_secs(1)) {
-                Ok(reading) => reading,
-                Err(RecvTimeoutError::Timeout) => gate.reading(),
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            if last != format!("{}, {} in flight", reading.state, reading.total()) {
-                last = tell(reading, None);
+            if changes.recv_timeout(watchdog.map_or(SECOND, |within| SECOND.min(within / 2)))
+                == Err(RecvTimeoutError::Disconnected)
+            {
+                return;
             }
         }
     });
 }
 
-#[tokio::main]
-async fn main() -> Result<ExitCode, Box<dyn Error>> {
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    // First of all: from here on a signal is a shutdown.
+    let signals = Signals::take()?;
     let args = Args::parse();
     let temporary = tempfile::tempdir()?;
     let home = Home::at(args.home.unwrap_or_else(|| temporary.path().into()));
     let (tick, deadline) = (Duration::from_millis(args.tick_ms), Duration::from_millis(args.deadline_ms));
 
-    let listener = listen(args.listen.as_deref()).await?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let listener = runtime.block_on(listen(args.listen.as_deref()))?;
     let trace = args.trace.as_deref().map(Trace::append).transpose()?;
-    let options = Options { tick, trace, ..Options::default() };
-    let reconciler = Reconciler::start(home, options).map_err(|e| e.to_string())?;
-    let reconciler = Arc::new(reconciler);
-    // Taken before anybody is told that it is ready: from then on a signal is a shutdown.
-    let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-    let signals = tokio::spawn(shut_down_on_signal(signals, reconciler.clone(), deadline));
-    tell_systemd(reconciler.controller());
+    let options = Options { tick, trace: trace.clone(), ..Options::default() };
+    let gateway = Arc::new(Reconciler::start(home, options).map_err(|e| e.to_string())?);
+    gateway.shut_down_on(signals, deadline);
+    tell_systemd(&gateway);
 
-    let (address, marker) = (listener.local_addr()?, reconciler.home().marker());
-    println!("listening on http://{address}\nhome: {}\n", reconciler.home().path().display());
-    println!("a turn:  curl -N http://{address}/turns --json '{{\"session\": \"s1\", \"millis\": 5000}}'");
-    println!("status:  curl http://{address}/api/status    or, in a browser, http://{address}/drain");
-    println!("drain:   touch {0}    cancel:  rm {0}", marker.display());
-    println!(
-        "     or  curl -X POST http://{address}/api/gateway/drain --json '{{\"action\": \"drain\"}}'    (\"cancel\")"
-    );
+    let (address, marker) = (listener.local_addr()?, gateway.home().marker());
+    say(format!(
+        "listening on http://{address}\nhome: {}\n\n\
+         a turn:  curl -N http://{address}/turns --json '{{\"session\": \"s1\", \"millis\": 5000}}'\n\
+         status:  curl http://{address}/api/status    or, in a browser, http://{address}/drain\n\
+         drain:   touch {1}    cancel:  rm {1}\n     \
+         or  curl -X POST http://{address}/api/gateway/drain --json '{{\"action\": \"drain\"}}'    (\"cancel\")",
+        gateway.home().path().display(),
+        marker.display()
+    ));
 
-    let turns = axum::Router::new().route("/turns", post(start_turn)).with_state(reconciler.clone());
-    let app = turns.merge(
-        endpoint(reconciler.clone(), address)?
-            .on_restart(deadline, |restart| println!("restart, asked for by {}", restart.by))
-            .routes(),
-    );
-    let stopped = reconciler.controller().stopped();
-    let closing = async move { _ = stopped.await };
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    let server = tokio::spawn(axum::serve(listener, app).with_graceful_shutdown(closing).into_future());
+    let turns = axum::Router::new().route("/turns", post(start_turn)).with_state(gateway.clone());
+    let endpoint = endpoint(gateway.clone(), address)?
+        .on_restart(deadline, |restart| _ = say(format!("restart, asked for by {}", restart.by)));
+    let app = turns.merge(endpoint.routes()).into_make_service_with_connect_info::<SocketAddr>();
+    let stopped = gateway.controller().stopped();
+    let (open, closed) = mpsc::channel::<()>();
+    runtime.spawn(async move {
+        // The control routes answer to the very end: only once the gateway has stopped is the server asked to close.
+        let closing = async move { _ = stopped.await };
+        let _ = axum::serve(listener, app).with_graceful_shutdown(closing).await;
+        drop(open);
+    });
 
-    // The control routes answer to the very end: only once the gateway has stopped is the server asked to close.
-    let report = reconciler.controller().stopped().await;
+    // Outside of the runtime: no handler that blocks its threads holds up the end.
+    let report = gateway.controller().stopped().wait();
     // Turns that finished have their last bytes flushed; turns that were abandoned are not waited for.
-    let _ = timeout(Duration::from_secs(1), server).await;
-    signals.abort();
-    println!("stopped: {} interrupted, {} abandoned", report.interrupted, report.abandoned.in_flight);
+    let _ = closed.recv_timeout(SECOND);
+    runtime.shutdown_background();
+    drop(gateway);
+    let _ = trace.map(|trace| trace.flush(SECOND));
+    let end = format!("stopped: {} interrupted, {} abandoned", report.interrupted, report.abandoned.in_flight);
+    let _ = say(end).recv_timeout(Duration::from_millis(100));
     Ok(ExitCode::from(if report.finished() { 0 } else { 3 }))
 }

@@ -289,6 +289,13 @@ impl Reconciler {
         self.shared.controller.view()
     }
 
+    /// Whether the thread that follows the files has been silent for longer than it may be: a reason to end the process.
+    /// systemd's watchdog is told while it hasn't (`examples/gateway.rs`).
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        self.shared.stuck_for().is_some()
+    }
+
     /// Why the gateway is not ready for traffic, for people; nothing if it is.
     ///
     /// A draining gateway isn't ready, nor one that a hold is about to close, nor one whose channel can't be seen, whose
@@ -297,16 +304,10 @@ impl Reconciler {
     pub fn unready(&self) -> Vec<String> {
         let view = self.shared.controller.view();
         let health = self.shared.health.lock().clone();
-        let silent = view.now.saturating_sub(health.last_tick);
-        let patience = self
-            .shared
-            .options
-            .tick
-            .saturating_mul(3)
-            .saturating_add(self.shared.options.disk_timeout.saturating_mul(2));
         let state = (view.reading.state != DrainState::Running).then(|| format!("state: {}", view.reading.state));
         let pending = view.pending.then(|| "a hold is about to close the gate".to_owned());
-        let stuck = (silent > patience).then(|| format!("the reconciler has been silent for {} s", silent.as_secs()));
+        let stuck = self.shared.stuck_for();
+        let stuck = stuck.map(|silent| format!("the reconciler has been silent for {} s", silent.as_secs()));
         [state, pending, health.unseen, health.unpublished, stuck].into_iter().flatten().collect()
     }
 }
@@ -355,6 +356,13 @@ fn inherit(
 impl Shared {
     fn kick(&self) {
         self.alarm.ring();
+    }
+
+    /// How long the thread has been silent, if that is longer than it may be.
+    fn stuck_for(&self) -> Option<Duration> {
+        let Options { tick, disk_timeout, settings, .. } = &self.options;
+        let silent = settings.clock.now().saturating_sub(self.health.lock().last_tick);
+        Some(silent).filter(|silent| *silent > tick.saturating_mul(3).saturating_add(disk_timeout.saturating_mul(2)))
     }
 
     /// Lets a shutdown's deadline take effect (L4); and has nobody wait longer for the publication of its end than the disk

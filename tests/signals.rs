@@ -1,0 +1,201 @@
+//! L5: whatever a gateway inherited, and whatever its event loop, its readers and its clients do, a signal is a shutdown.
+
+mod controlled_gateway;
+
+use controlled_gateway::{GatewayProcess, LIMIT, examples, home};
+use gateway_drain::{DrainState, Home, Snapshot};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const ENDING: [(&str, Signal); 4] =
+    [("TERM", Signal::TERM), ("INT", Signal::INT), ("QUIT", Signal::QUIT), ("HUP", Signal::HUP)];
+
+fn gateway(home: &Path, more: &[&str]) -> Vec<String> {
+    let program = examples().join("gateway").display().to_string();
+    let home = home.display().to_string();
+    let fixed = ["--home", &home, "--listen", "127.0.0.1:0", "--tick-ms", "20"];
+    [program.as_str()].iter().chain(&fixed).chain(more).map(|word| (*word).to_owned()).collect()
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let pid = Pid::from_child(child);
+    kill_process(pid, signal).expect("the process is there");
+}
+
+/// How it ended, within so long.
+fn ended(child: &mut Child, within: Duration) -> std::process::ExitStatus {
+    let deadline = Instant::now() + within;
+    loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            return status;
+        }
+        if deadline <= Instant::now() {
+            child.kill().expect("a child");
+            panic!("it lives still, {within:?} later");
+        }
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+fn until(home: &Path, state: DrainState) {
+    controlled_gateway::published::until(&Home::at(home), "the state", |s: &Snapshot| s.drain.state == state);
+}
+
+/// Starts the gateway by way of another program, and gives it once it is up.
+fn started_by(program: &str, arguments: &[&str], home: &Path, more: &[&str]) -> Child {
+    let mut command = Command::new(program);
+    command.args(arguments).args(gateway(home, more)).stdin(Stdio::null()).stdout(Stdio::null());
+    let child = command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"));
+    until(home, DrainState::Running);
+    child
+}
+
+#[test]
+fn every_ending_signal_is_a_shutdown_also_if_it_was_ignored_or_blocked() {
+    let ignoring = ["-c", "trap '' TERM INT QUIT HUP; exec \"$@\"", "sh"];
+    let mask = "import os, signal, sys; \
+                signal.pthread_sigmask(signal.SIG_BLOCK, [1, 2, 3, 15]); os.execv(sys.argv[1], sys.argv[1:])";
+    for (name, sent) in ENDING {
+        for (program, arguments) in [("sh", &ignoring[..]), ("python3", &["-c", mask]), ("nohup", &[]), ("env", &[])] {
+            let state = home();
+            let mut child = started_by(program, arguments, state.path(), &[]);
+            signal(&child, sent);
+            let status = ended(&mut child, LIMIT);
+            assert_eq!(status.code(), Some(0), "{name}, started by {program}: {status}");
+            let left = Snapshot::read(&Home::at(state.path())).expect("its last word");
+            assert_eq!(left.drain.state, DrainState::Stopped, "{name}, started by {program}");
+        }
+    }
+}
+
+#[test]
+fn several_signals_of_one_moment_are_one_request_and_a_later_one_forces() {
+    let state = home();
+    let process = GatewayProcess::start_with(state.path(), &["--deadline-ms", "600000"]);
+    let _turn = process.turn(600_000);
+    let pid = Pid::from_raw(process.pid().cast_signed()).expect("a process");
+    for (_, sent) in ENDING.into_iter().chain(ENDING) {
+        kill_process(pid, sent).expect("the process is there");
+    }
+    until(state.path(), DrainState::ShutdownDraining);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(1_100) {
+        std::thread::park_timeout(Duration::from_millis(1_100));
+    }
+    let status = Snapshot::read(&Home::at(state.path())).expect("a status").drain;
+    assert_eq!((status.state, status.in_flight), (DrainState::ShutdownDraining, 1), "one request forces nothing");
+    process.terminate();
+    assert_eq!(process.ends_within(LIMIT), Some(3), "what was in flight is abandoned, and said to be");
+}
+
+#[test]
+fn a_signal_in_a_slow_start_counts_once_the_gateway_is_there() {
+    let state = home();
+    let mut child = Command::new(std::env::current_exe().expect("this test"));
+    child.args(["--exact", "a_gateway_that_starts_slowly", "--nocapture"]).env("GATEWAY_DRAIN_HOME", state.path());
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a child");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
+    lines.find(|line| line.contains("the signals are taken")).expect("it starts");
+    signal(&child, Signal::TERM);
+    lines.find(|line| line.contains("a signal has come")).expect("it has noticed");
+    writeln!(child.stdin.take().expect("its input"), "go on").expect("it waits for that");
+    assert_eq!(ended(&mut child, LIMIT).code(), Some(0));
+    let left = Snapshot::read(&Home::at(state.path())).expect("its last word");
+    assert_eq!(left.drain.state, DrainState::Stopped);
+}
+
+/// The process of the test above.
+#[test]
+fn a_gateway_that_starts_slowly() {
+    let Some(home) = std::env::var_os("GATEWAY_DRAIN_HOME") else { return };
+    let signals = gateway_drain::signals::Signals::take().expect("the signals");
+    println!("the signals are taken");
+    while !signals.received() {
+        std::thread::yield_now();
+    }
+    println!("a signal has come");
+    std::io::stdin().read_line(&mut String::new()).expect("a line");
+    let gateway = gateway_drain::Reconciler::start(Home::at(home), gateway_drain::reconciler::Options::default());
+    let gateway = gateway.expect("a gateway");
+    gateway.shut_down_on(signals, Duration::from_secs(60));
+    assert!(gateway.controller().stopped().wait().finished());
+}
+
+#[test]
+fn a_frozen_event_loop_holds_up_no_shutdown() {
+    let state = home();
+    let mut command = Command::new(&gateway(state.path(), &[])[0]);
+    command.args(&gateway(state.path(), &["--deadline-ms", "200"])[1..]).env("TOKIO_WORKER_THREADS", "1");
+    let process = GatewayProcess::of(command, state.path());
+    // Blocks the only thread of the runtime for longer than the test lasts; no answer comes.
+    let mut stream = std::net::TcpStream::connect(&process.address).expect("it listens");
+    let body = r#"{"session": "s1", "millis": 600000, "blocking": true}"#;
+    let head = format!(
+        "POST /turns HTTP/1.1\r\nhost: g\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).expect("it takes the request");
+    controlled_gateway::published::until(&Home::at(state.path()), "the turn", |s: &Snapshot| s.drain.in_flight == 1);
+    process.terminate();
+    let began = Instant::now();
+    assert_eq!(process.ends_within(LIMIT), Some(3), "deadline, grace, and a second for the last bytes");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+/// An output that takes nothing; and its reader, which reads nothing.
+fn unwritable(what: &str) -> (Option<std::io::PipeReader>, Stdio) {
+    if what == "a full disk" {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a device");
+        return (None, Stdio::from(full));
+    }
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    if what == "a closed pipe" {
+        return (None, Stdio::from(writer));
+    }
+    rustix::io::ioctl_fionbio(&writer, true).expect("a pipe that doesn't block");
+    while writer.write(&[b'.'; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&writer, false).expect("a pipe that blocks");
+    (Some(reader), Stdio::from(writer))
+}
+
+#[test]
+fn nobody_who_reads_the_output_or_does_not_stands_between_a_signal_and_its_effect() {
+    for what in ["a full pipe", "a closed pipe", "a full disk"] {
+        let state = home();
+        let words = gateway(state.path(), &["--trace", "/dev/stdout"]);
+        for words in [&words[..], &words[..words.len() - 2]] {
+            let ((kept, out), (kept_too, err)) = (unwritable(what), unwritable(what));
+            let mut child = Command::new(&words[0]);
+            let mut child = child.args(&words[1..]).stdin(Stdio::null()).stdout(out).stderr(err).spawn().expect(what);
+            until(state.path(), DrainState::Running);
+            signal(&child, Signal::TERM);
+            assert_eq!(ended(&mut child, LIMIT).code(), Some(0), "{what}");
+            drop((kept, kept_too));
+        }
+    }
+}
+
+#[test]
+fn a_client_that_stops_reading_or_sending_holds_up_no_shutdown() {
+    let state = home();
+    let process = GatewayProcess::start_with(state.path(), &["--deadline-ms", "200"]);
+    let connect = || std::net::TcpStream::connect(&process.address).expect("it listens");
+    let (mut half, mut unread, idle) = (connect(), connect(), connect());
+    half.write_all(b"POST /turns HTTP/1.1\r\nhost: g\r\ncontent-length: 1000\r\n\r\n{").expect("half a request");
+    let body = r#"{"session": "s1", "millis": 600000}"#;
+    let head = format!(
+        "POST /turns HTTP/1.1\r\nhost: g\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    unread.write_all(format!("{head}{body}").as_bytes()).expect("it takes the request");
+    let mut first = [0; 1];
+    unread.read_exact(&mut first).expect("the turn has begun");
+    process.terminate();
+    let began = Instant::now();
+    assert_eq!(process.ends_within(LIMIT), Some(3));
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    drop((half, unread, idle));
+}
