@@ -294,5 +294,5 @@ fn the_trace_of_the_example_gateway_as_a_process_conforms_also_when_it_is_killed
     let rejected =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces/rejected/G2__a_turn_enters_a_closed_gate.jsonl");
     assert_eq!(check(&rejected).status.code(), Some(11));
-    assert_eq!(check(&home).status.code(), Some(2), "a folder is no trace");
+    assert_eq!(check(&home).status.code(), Some(12), "a folder is no trace");
 }
