@@ -5,6 +5,9 @@
 //! `--cfg shuttle` with the feature `shuttle`. A feature alone changes nothing, since features of one dependency graph
 //! are united. `Arc` is std's everywhere: only the end of a gate's handles rests on what its count orders, and says so.
 
+#[cfg(all(loom, feature = "loom"))]
+#[cfg_attr(not(feature = "conformance"), allow(dead_code, unused_imports, reason = "whole only for other gateways"))]
+pub mod atomic;
 mod event;
 #[cfg(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle")))]
 mod model;

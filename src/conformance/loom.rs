@@ -2,7 +2,8 @@
 //! handful of calls, and every value that the memory model lets a load return.
 //!
 //! It is here where the crate is built with `--cfg loom` and the feature `loom`; the gateway under test is to take its
-//! atomics, locks and condition variables from loom then, too. The macro and the names stay the same. What is judged by
+//! locks and condition variables from loom then, too, and its atomics from [`atomic`]: of a compare-and-swap after a load
+//! loom's own don't show every interleaving. The macro and the names stay the same. What is judged by
 //! sequences of calls is skipped here, and judged in a build without `--cfg loom`.
 //!
 //! **Bounds.** Two threads, and at most [`PREEMPTIONS`] preemptions in an execution, or as many
@@ -12,6 +13,8 @@
 //!
 //! **Nothing passes unexplored.** A gateway that gives loom no more to interleave than one without any synchronisation is
 //! found broken for that reason. So is one of which no execution shows what makes the race, such as that work was admitted.
+
+pub use crate::sync::atomic;
 
 use super::bounded::{
     ADMITTED, DRAINED_IN_TIME, ENTERED, REFUSED, Race, Shown, admission, anything, churn, count, drained, handed_over,

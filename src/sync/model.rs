@@ -13,51 +13,13 @@ use loom::{lazy_static::Lazy, sync as checker};
 #[cfg(not(all(loom, feature = "loom")))]
 use shuttle::{lazy_static::Lazy, sync as checker};
 
+#[cfg(all(loom, feature = "loom"))]
+pub(crate) use super::atomic::AtomicU64;
 #[cfg(not(all(loom, feature = "loom")))]
 pub(crate) use checker::atomic::AtomicU64;
 use checker::atomic::AtomicUsize;
 pub(crate) use checker::atomic::Ordering;
 pub(super) use checker::{Condvar, Mutex, MutexGuard};
-
-/// loom's atomic, with every access put in an order with every other.
-///
-/// Of the accesses to an atomic loom remembers only the last, whoever made it, and looks for races with that one alone.
-/// A thread that loads and then exchanges so hides from loom that its exchange races with an earlier load of another
-/// thread, and the executions in which it comes first are never explored. The counter beside the value makes each access
-/// race with each other one; relaxed, it orders nothing that the value's own orderings don't.
-#[cfg(all(loom, feature = "loom"))]
-pub(crate) struct AtomicU64 {
-    value: checker::atomic::AtomicU64,
-    accesses: AtomicUsize,
-}
-
-#[cfg(all(loom, feature = "loom"))]
-impl AtomicU64 {
-    pub(crate) fn new(value: u64) -> Self {
-        Self { value: checker::atomic::AtomicU64::new(value), accesses: AtomicUsize::new(0) }
-    }
-
-    fn access(&self) -> &checker::atomic::AtomicU64 {
-        self.accesses.fetch_add(1, Ordering::Relaxed);
-        &self.value
-    }
-
-    pub(crate) fn load(&self, order: Ordering) -> u64 {
-        self.access().load(order)
-    }
-
-    pub(crate) fn store(&self, value: u64, order: Ordering) {
-        self.access().store(value, order);
-    }
-
-    pub(crate) fn fetch_sub(&self, value: u64, order: Ordering) -> u64 {
-        self.access().fetch_sub(value, order)
-    }
-
-    pub(crate) fn compare_exchange_weak(&self, seen: u64, new: u64, ok: Ordering, err: Ordering) -> Result<u64, u64> {
-        self.access().compare_exchange_weak(seen, new, ok, err)
-    }
-}
 
 /// As the real one, for the length of an execution: a checker's primitives belong to the one that made them.
 pub(crate) struct Spare<T: Sync + 'static>(Lazy<Values<T>>);

@@ -6,9 +6,9 @@
 #![cfg(loom)]
 
 use gateway_drain::DrainState;
+use gateway_drain::conformance::loom::atomic::{AtomicU64, Ordering};
 use gateway_drain::conformance::{Ability, Gateway, Holder, Snapshot, Verdict, Waited, Waiter, report};
 use gateway_drain::properties::PropertyId::{self, *};
-use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::sync::{Condvar, Mutex};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
