@@ -15,6 +15,7 @@
 //! | from a request to its answer | `serving.rs` |
 //! | the answers, good and bad | `respond.rs`, `problem.rs` |
 //! | the page | `page.rs` |
+//! | an application's server, from its start to its gateway's stop | `serve.rs` |
 
 mod asked;
 mod asking;
@@ -27,7 +28,10 @@ mod problem;
 mod published;
 mod respond;
 mod routes;
+mod serve;
 mod serving;
+
+pub use serve::serve;
 
 use crate::control::Home;
 use crate::reconciler::Reconciler;

@@ -2,8 +2,8 @@
 //!
 //! The gate is asked in `call`, never in `poll_ready`: a connection that waits for its next request holds no permit. The
 //! permit rides the response's body to its last byte or its drop, so a response that streams is in flight for as long
-//! as it streams. It says nothing of bytes that the server has taken from the body and not sent yet: let the server
-//! shut down gracefully before the process ends.
+//! as it streams. It says nothing of bytes that the server has taken from the body and not sent yet, and ends no response itself: serve the
+//! application by [`http::serve`](crate::http::serve) (feature `axum`), which waits for the first and ends the second.
 //!
 //! | Part | File |
 //! |---|---|

@@ -78,6 +78,7 @@ impl Field {
         self.place == Place::Both
     }
 
+    #[cfg(any(feature = "axum", feature = "client", test))]
     pub(crate) fn goes_with(&self, verb: Verb) -> bool {
         self.verbs.contains(&verb)
     }
