@@ -11,6 +11,8 @@ mod crowds;
 mod incidents;
 #[path = "../../loom/tests/models/table.rs"]
 mod models;
+#[path = "../proofs.rs"]
+mod proofs;
 #[path = "../sources.rs"]
 mod sources;
 
@@ -64,7 +66,7 @@ const BESIDE: &[Beside] = &[
     beside(
         "G1",
         &[("tests/live_gateway.rs", "a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one")],
-        "more threads than four, or more preemptions than named",
+        "memory orderings with more threads than four: of their steps alone it is proved",
     ),
     beside("G2", &[BY_FILES], "as G1"),
     beside(
@@ -322,10 +324,12 @@ fn tables_of_others() -> String {
 fn page() -> String {
     let (scenarios, rounds) = threads();
     let others = others();
+    let proofs = proofs::paragraphs(&root());
     let mut text = format!(
         "# What was checked\n\n\
          Made from the tables that the checks run by (`verification/evidence`); a test fails when this page differs from them. \
          Every number here is asserted by the check that it is told of. Times are left out: they are a machine's.\n\n\
+         {proofs}\
          - **loom {}**: the production source, compiled with loom's primitives. Two workers without any bound, \
          three with 3 preemptions, four with 2. It does not see load buffering.\n\
          - **shuttle {}**: the same source with tens of tasks, under {} schedules drawn at random and {} drawn with {} changes of \
@@ -346,8 +350,8 @@ fn page() -> String {
          - **seeds**: bugs put into the production source, or rules left out of the model, each of which turns its check red.\n\
          {others}\n\
          ## Each property\n\n\
-         | Property | loom: models, executions | shuttle: models | model: configurations | Tests on real threads, files and processes | Seeds \
-         killed | Not shown |\n|---|---|---|---|---|---|---|\n",
+         | Property | proved: obligations | loom: models, executions | shuttle: models | model: configurations | Tests on real threads, files and processes | Seeds \
+         killed | Not shown |\n|---|---|---|---|---|---|---|---|\n",
         version("loom"),
         version("shuttle"),
         grouped(crowds::RANDOM),
@@ -361,6 +365,7 @@ fn page() -> String {
     );
     for property in PROPERTIES {
         let row = row(property.id);
+        let proved = proofs::of(&root(), &property.id.to_string());
         let loom = if row.loom == 0 { String::new() } else { format!("{}, {}", row.loom, grouped(row.executions)) };
         let crowds = if row.crowds == 0 { String::new() } else { row.crowds.to_string() };
         let mut model = row.configurations.join(", ");
@@ -371,7 +376,7 @@ fn page() -> String {
             row.tests.iter().map(|(file, test)| format!("`{file}` {}", test.replace('_', " "))).collect();
         writeln!(
             text,
-            "| **{}** {} | {loom} | {crowds} | {model} | {} | {} | {} |",
+            "| **{}** {} | {proved} | {loom} | {crowds} | {model} | {} | {} | {} |",
             property.id,
             property.sentence,
             tests.join("; ").replace(" ;", ";").trim(),
@@ -380,6 +385,7 @@ fn page() -> String {
         )
         .unwrap();
     }
+    text.push_str(&proofs::trusted(&root()));
     text.push_str(
         "\n## The loom models\n\n| Model | Properties | Workers | Preemptions | Executions | Some execution shows |\n|---|---|---|---|---|---|\n",
     );
