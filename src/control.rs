@@ -2,7 +2,9 @@
 //!
 //! | File | Module |
 //! |---|---|
-//! | the home itself, its lock, where everything lies | [`home`] |
+//! | the home itself, where everything lies | [`home`] |
+//! | its lock: who lives there | [`lock`] |
+//! | whose files they have to be | [`owner`] |
 //! | `.drain_request.json`, `.drain_holds/*.json`: how a file becomes a [`Request`], and back | [`request_file`] |
 //! | reading them: bounded, through no link | [`read`] |
 //! | one look at all of them | [`mod@scan`] |
@@ -14,16 +16,22 @@
 
 pub mod epoch;
 pub mod home;
+pub mod lock;
+pub(crate) mod opened;
+pub mod owner;
 pub mod read;
 pub mod request_file;
 pub mod scan;
 pub mod write;
 
 pub use epoch::Epoch;
-pub use home::{Home, HomeLock, LockError};
+pub use home::{Home, LockError};
+pub use lock::HomeLock;
 pub use request_file::Found;
 
 use crate::hold::{Action, Request, RequestId, fields};
+use opened::OpenHome;
+use read::Unreadable;
 use std::io;
 
 /// The controller's side of the files in a home: to begin a hold, to look, to take it away.
@@ -73,8 +81,10 @@ impl Channel {
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] for anything but a `Begin` in the marker, which can say nothing else, and for a
-    /// field that a gateway could not read as it is meant ([`fields::check`] names it). Otherwise what the file system
-    /// says. What was there before is there still.
+    /// field that a gateway could not read as it is meant ([`fields::check`] names it).
+    /// [`io::ErrorKind::PermissionDenied`] if this process is neither the gateway's user nor root, since the gateway could
+    /// not read what it writes; root gives what it writes to that user. Otherwise what the file system says. What was there
+    /// before is there still.
     pub fn write(&self, request: &Request) -> io::Result<()> {
         self.write_dated(request).map(drop)
     }
@@ -86,12 +96,9 @@ impl Channel {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         fields::check(request).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
-        let path = self.home.request_path(&request.id);
-        if !request.id.is_marker() {
-            write::own_folder(&self.home.holds_folder())?;
-        }
         let requested_at = request_file::now();
-        write::replace(&path, &request_file::to_bytes_dated(request, &self.epoch, &requested_at))?;
+        let bytes = request_file::to_bytes_dated(request, &self.epoch, &requested_at);
+        OpenHome::open(self.home.path())?.write_request(&request.id, &bytes)?;
         Ok(requested_at)
     }
 
@@ -100,10 +107,10 @@ impl Channel {
     /// # Errors
     /// What the file system says. The file is there still.
     pub fn remove(&self, id: &RequestId) -> io::Result<bool> {
-        match std::fs::remove_file(self.home.request_path(id)) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+        match OpenHome::open(self.home.path()) {
+            Ok(home) => home.remove_request(id),
+            Err(Unreadable::Missing) => Ok(false),
+            Err(why) => Err(why.into()),
         }
     }
 
@@ -111,46 +118,29 @@ impl Channel {
     /// full disk can't keep it from [its place](Self::put_prepared).
     #[cfg(feature = "client")]
     pub(crate) fn prepare(&self, request: &Request) -> io::Result<()> {
-        write::own_folder(&self.home.holds_folder())?;
         let bytes = request_file::to_bytes_dated(request, &self.epoch, &request_file::now());
-        write::replace(&self.prepared(&request.id), &bytes).map(drop)
+        OpenHome::open(self.home.path())?.prepare_request(&request.id, &bytes)
     }
 
     /// Puts what was prepared in its place, if it is this very request; tells whether it was.
     #[cfg(feature = "client")]
     pub(crate) fn put_prepared(&self, request: &Request) -> io::Result<bool> {
-        let prepared = self.prepared(&request.id);
-        let folder = read::folder(&self.home.holds_folder()).map_err(|why| io::Error::other(why.to_string()))?;
-        let name = prepared.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        match scan::find(&folder, name, &request.id, &self.epoch) {
-            Found::Valid(there) if there.nonce == request.nonce => {
-                std::fs::rename(&prepared, self.home.request_path(&request.id))?;
-                rustix::fs::fsync(&folder)?;
-                Ok(true)
-            }
-            _ => Ok(false),
-        }
+        let is_it = |found: Found| matches!(found, Found::Valid(there) if there.nonce == request.nonce);
+        OpenHome::open(self.home.path())?.put_prepared(&request.id, &self.epoch, is_it)
     }
 
     /// Removes what was prepared.
     #[cfg(feature = "client")]
     pub(crate) fn discard_prepared(&self, id: &RequestId) -> io::Result<()> {
-        std::fs::remove_file(self.prepared(id))
-    }
-
-    #[cfg(feature = "client")]
-    fn prepared(&self, id: &RequestId) -> std::path::PathBuf {
-        self.home.holds_folder().join(format!(".withdraw-{id}"))
+        OpenHome::open(self.home.path())?.discard_prepared(id)
     }
 
     /// What stands in a request's place. Never fails: whatever is there is one of the kinds of [`Found`] (C4).
     #[must_use]
     pub fn find(&self, id: &RequestId) -> Found {
-        let open = if id.is_marker() { read::home } else { read::folder };
-        match open(&self.home.path_of_folder(id)) {
-            Ok(folder) => scan::find(&folder, &Home::file_name(id), id, &self.epoch),
-            Err(read::Unreadable::Missing) => Found::Absent,
-            Err(why) => Found::Unreadable { why: why.to_string(), nonce: None },
+        match OpenHome::open(self.home.path()) {
+            Ok(home) => home.find_request(id, &self.epoch),
+            Err(why) => scan::nothing_read(why),
         }
     }
 }

@@ -9,7 +9,9 @@
 mod alarm;
 mod bounded;
 
-use crate::control::scan::{self, Scan};
+use crate::control::home::advice;
+use crate::control::lock::Look;
+use crate::control::scan;
 use crate::control::{Epoch, Home, HomeLock, LockError, write};
 use crate::controller::{Controller, Settings};
 use crate::gate::Gate;
@@ -118,7 +120,9 @@ impl fmt::Display for StartError {
             Self::Left { path, why } => {
                 write!(f, "what an earlier process left in {} can't be read: {why}", path.display())
             }
-            Self::Status { path, source } => write!(f, "the status {} can't be written: {source}", path.display()),
+            Self::Status { path, source } => {
+                write!(f, "the status {} can't be written: {source}{}", path.display(), advice(source))
+            }
             Self::Thread(source) => write!(f, "the reconciler's thread can't be started: {source}"),
         }
     }
@@ -202,7 +206,8 @@ impl Reconciler {
         mut options: Options,
     ) -> Result<Self, StartError> {
         let epoch = Epoch::current();
-        let inherited = inherit(&mut disk, &home, &epoch, &options);
+        let writer = Arc::new(StatusWriter::new(lock));
+        let inherited = inherit(&mut disk, &writer, &epoch, &options);
         let (inherited, unread) =
             inherited.map_err(|why| StartError::Left { path: home.status(), why: why.to_string() })?;
         let controller = Controller::restored(options.settings.clone(), incarnation.clone(), inherited);
@@ -226,7 +231,6 @@ impl Reconciler {
             home,
             options,
         });
-        let writer = Arc::new(StatusWriter::new(shared.home.clone(), lock));
         let mut ticker = Ticker { shared: Arc::clone(&shared), disk, writer, published: None, revision: 0 };
         ticker.look();
         ticker.publish().map_err(|source| StartError::Status { path: shared.home.status(), source })?;
@@ -336,19 +340,21 @@ impl Drop for Reconciler {
 /// open under a commit (E1).
 fn inherit(
     disk: &mut Bounded,
-    home: &Home,
+    writer: &Arc<StatusWriter>,
     epoch: &Epoch,
     options: &Options,
 ) -> Result<(HoldSet, Option<String>), bounded::Failed> {
     let policy = options.settings.leases;
     let now = options.settings.clock.now();
-    let (read, found, ours) = (home.clone(), home.clone(), epoch.clone());
-    let status = disk.call(options.disk_timeout, || (), move || Snapshot::read(&read))?;
+    let (read, found, ours) = (Arc::clone(writer), Arc::clone(writer), epoch.clone());
+    let status = disk.call(options.disk_timeout, || (), move || Snapshot::read_in(read.lock().home()))?;
     let unread = status.as_ref().err().filter(|error| error.kind() != io::ErrorKind::NotFound);
     let unread = unread.map(|why| format!("the earlier status can't be read, and what it alone knew is lost: {why}"));
     let requests = match &status {
         Ok(_) => Vec::new(),
-        Err(_) => disk.call(options.disk_timeout, || (), move || scan::scan(&found, &[], &ours))?.requests,
+        Err(_) => {
+            disk.call(options.disk_timeout, || (), move || scan::scan_in(found.lock().home(), &[], &ours))?.requests
+        }
     };
     Ok((status::inherited(status.as_ref().ok(), || requests, epoch, policy, now), unread))
 }
@@ -394,6 +400,9 @@ impl Shared {
     }
 }
 
+/// How long a gateway that finds another one in its home lets its work in flight take: 30 seconds.
+const REPLACED_GRACE: Duration = Duration::from_secs(30);
+
 /// What the thread owns.
 struct Ticker {
     shared: Arc<Shared>,
@@ -417,7 +426,7 @@ impl Ticker {
                 if std::mem::take(&mut leftovers) {
                     // Left undone if it takes too long: nobody reads what is left there.
                     let writer = Arc::clone(&self.writer);
-                    let _ = self.on_disk(move || write::remove_leftovers(&writer.locked_home()));
+                    let _ = self.on_disk(move || write::remove_leftovers(writer.lock().home()));
                 }
                 // Registered before the look: a change in its middle makes another one.
                 let changed = alarm.rung_by(&gate);
@@ -463,12 +472,13 @@ impl Ticker {
     fn look(&mut self) {
         let (writer, epoch) = (Arc::clone(&self.writer), self.shared.process.epoch.clone());
         let known = self.shared.controller.among_holds(HoldSet::in_files);
-        let looked = self.on_disk(move || match writer.check() {
-            Ok(()) => scan::scan(&writer.locked_home(), &known, &epoch),
-            Err(error) => Scan::blind(error.to_string()),
-        });
-        let scan = looked.unwrap_or_else(|why| Scan::blind(format!("the home can't be looked at: {why}")));
-        let unseen = scan.blind_to().map(str::to_owned);
+        let looked = self.on_disk(move || writer.lock().look(&known, &epoch));
+        let Look { scan, unready: unseen, replaced } =
+            looked.unwrap_or_else(|why| Look::blind(format!("the home can't be looked at: {why}")));
+        if replaced {
+            // Whatever is asked for in the home is asked of the other one.
+            let _ = self.shared.controller.begin_shutdown(REPLACED_GRACE);
+        }
         self.shared.controller.reconcile(&scan.requests, |id| scan.is_absent(id));
 
         let overwritten: Vec<Ignored> = self.shared.controller.among_holds(|holds| {
@@ -482,7 +492,7 @@ impl Ticker {
         });
 
         let mut channel = self.shared.channel.lock();
-        if let Some(why) = &unseen {
+        if let Some(why) = unseen.as_ref().or(scan.shortage.as_ref()) {
             channel.reconciler.failed(why.clone());
         }
         channel.ignored = scan.ignored.into_iter().map(|(request_id, why)| Ignored { request_id, why }).collect();

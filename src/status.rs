@@ -3,7 +3,9 @@
 //! The reference's fields stand at the top, ours under `drain`. A snapshot is made of one moment of the gateway, so its
 //! `running` is said only of a gate that admits (S6), and it is only ever published whole (C1).
 
-use crate::control::{Epoch, Home, HomeLock, read, write};
+use crate::control::opened::OpenHome;
+use crate::control::read::Stamp;
+use crate::control::{Epoch, Home, HomeLock, read};
 use crate::controller::{Acknowledgement, View};
 use crate::gate::{ActiveWork, Generation};
 use crate::hold::{
@@ -13,9 +15,7 @@ use crate::state::DrainState;
 use crate::sync::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 /// The reference's word for where a gateway stands (`gateway_state`).
@@ -297,13 +297,12 @@ impl Snapshot {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] if there is none, [`io::ErrorKind::InvalidData`] if it isn't one of this crate's.
     pub fn read(home: &Home) -> io::Result<Self> {
-        let to_io = |why: read::Unreadable| match why {
-            read::Unreadable::Missing => io::Error::from(io::ErrorKind::NotFound),
-            read::Unreadable::System(kind, text) => io::Error::new(kind, text),
-            other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
-        };
-        let folder = read::home(home.path()).map_err(to_io)?;
-        let content = read::content_up_to(&folder, b"gateway_state.json", Self::MAX_BYTES).map_err(to_io)?;
+        Self::read_in(&OpenHome::open(home.path())?)
+    }
+
+    /// As [`read`](Self::read), in an open home.
+    pub(crate) fn read_in(home: &OpenHome) -> io::Result<Self> {
+        let content = read::content_up_to(&home.folder, Home::STATUS.as_bytes(), Self::MAX_BYTES)?;
         serde_json::from_slice(&content.bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
@@ -436,49 +435,32 @@ pub(crate) struct ChannelState {
 /// The one who may publish in a home: it holds the home's lock.
 #[derive(Debug)]
 pub(crate) struct StatusWriter {
-    home: Home,
     lock: HomeLock,
-    /// What tells the file that was written last from every other: device, inode, length, modification time.
-    written: Mutex<Option<Identity>>,
-}
-
-type Identity = (u64, u64, u64, i64, i64);
-
-fn identity(file: &Metadata) -> Identity {
-    (file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec())
+    /// What tells the file that was written last from every other.
+    written: Mutex<Option<Stamp>>,
 }
 
 impl StatusWriter {
-    pub(crate) fn new(home: Home, lock: HomeLock) -> Self {
-        Self { home, lock, written: Mutex::default() }
+    pub(crate) fn new(lock: HomeLock) -> Self {
+        Self { lock, written: Mutex::default() }
     }
 
-    /// The very home that is locked.
-    pub(crate) fn locked_home(&self) -> Home {
-        self.lock.home()
-    }
-
-    /// Whether the home is still this gateway's.
-    pub(crate) fn check(&self) -> io::Result<()> {
-        self.lock.check().map_err(|error| io::Error::new(error.kind(), format!("the home is no longer ours: {error}")))
+    /// The lock of the home.
+    pub(crate) fn lock(&self) -> &HomeLock {
+        &self.lock
     }
 
     /// Whether the status is still the file that was published last: not removed, not replaced, not written over.
     pub(crate) fn stands(&self) -> bool {
-        let written = *self.written.lock();
-        written.is_some_and(|written| self.there() == Some(written))
-    }
-
-    fn there(&self) -> Option<Identity> {
-        std::fs::symlink_metadata(self.home.status()).ok().map(|there| identity(&there))
+        let there = read::stamp(&self.lock.home().folder, Home::STATUS.as_bytes());
+        there.is_ok_and(|there| *self.written.lock() == Some(there))
     }
 
     pub(crate) fn publish(&self, snapshot: &Snapshot) -> io::Result<()> {
-        self.check()?;
         let mut bytes = serde_json::to_vec_pretty(snapshot)?;
         bytes.push(b'\n');
-        let written = write::replace(&self.locked_home().status(), &bytes)?;
-        *self.written.lock() = Some(identity(&written));
+        let written = self.lock.write(Home::STATUS, &bytes)?;
+        *self.written.lock() = Some(written);
         Ok(())
     }
 }

@@ -45,38 +45,87 @@ fn a_dead_gateway_is_never_said_to_live_while_its_successor_takes_the_lock() {
 }
 
 #[test]
-fn a_lock_that_was_taken_away_while_it_was_waited_for_is_not_taken() {
-    for _ in 0..50 {
+fn a_lock_that_was_replaced_while_it_was_waited_for_is_taken_where_everybody_finds_it() {
+    for _ in 0..3 {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path());
         let first = home.lock(&Incarnation::fresh()).expect("the home is free");
+        let incarnation = Incarnation::fresh();
         let second = std::thread::scope(|threads| {
-            let second = threads.spawn(|| home.lock(&Incarnation::fresh()).map(drop));
-            // The second has opened what the first holds as soon as there are two descriptors of it.
-            while opened(&home) < 2 && !second.is_finished() {
-                std::thread::yield_now();
-            }
+            let second = threads.spawn(|| home.lock(&incarnation));
             std::fs::rename(home.lock_path(), home.path().join("aside")).unwrap();
             std::fs::write(home.lock_path(), "").unwrap();
             drop(first);
             second.join().unwrap()
         });
-        match second {
-            Err(LockError::Unusable { source, .. }) => {
-                assert_eq!(source.to_string(), "gateway.lock is not the one this gateway holds");
-                return;
-            }
-            // A machine under load was slower than its patience: once more.
-            Err(LockError::InUse { .. }) => {}
-            other => panic!("E2: whoever comes next would lock this home too: {other:?}"),
-        }
+        let second = second.expect("the home is free by now");
+        assert_eq!(home.live().unwrap(), Some(incarnation), "E2: its lock is the one that others look at");
+        second.check().expect("it holds what is there");
+        let third = home.lock(&Incarnation::fresh());
+        assert!(
+            matches!(third, Err(LockError::InUse { .. })),
+            "whoever comes next would lock this home too: {third:?}"
+        );
     }
-    panic!("the second never got what the first had held");
 }
 
-/// How many descriptors of this process are open on the home's lock.
-fn opened(home: &Home) -> usize {
-    let lock = home.lock_path();
-    let entries = std::fs::read_dir("/proc/self/fd").unwrap();
-    entries.flatten().filter(|entry| std::fs::read_link(entry.path()).is_ok_and(|path| path == lock)).count()
+#[test]
+fn a_lock_that_was_removed_or_written_over_by_a_stranger_is_put_back_and_nobody_else_gets_in() {
+    type Tamper = fn(&Home);
+    let tampers: [(&str, Tamper); 4] = [
+        ("removed", |home| std::fs::remove_file(home.lock_path()).unwrap()),
+        ("replaced by an empty file", |home| {
+            std::fs::write(home.path().join("new"), "").unwrap();
+            std::fs::rename(home.path().join("new"), home.lock_path()).unwrap();
+        }),
+        ("replaced by the record of the dead", |home| {
+            std::fs::write(home.path().join("new"), "0123 4194304 1 -\n").unwrap();
+            std::fs::rename(home.path().join("new"), home.lock_path()).unwrap();
+        }),
+        ("moved aside", |home| std::fs::rename(home.lock_path(), home.path().join("aside")).unwrap()),
+    ];
+    for (how, tamper) in tampers {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let incarnation = Incarnation::fresh();
+        let lock = home.lock(&incarnation).unwrap();
+        tamper(&home);
+        let second = home.lock(&Incarnation::fresh());
+        assert!(matches!(second, Err(LockError::InUse { .. })), "{how}: two gateways in one home: {second:?}");
+        lock.check().unwrap_or_else(|error| panic!("{how}: nobody else is there: {error}"));
+        assert_eq!(home.live().unwrap().as_ref(), Some(&incarnation), "{how}: it lives, and everybody is to see it");
+    }
+}
+
+#[test]
+fn a_lock_in_whose_place_something_stands_that_can_be_no_lock_leaves_the_home_its_gateways() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::at(folder.path());
+    let lock = home.lock(&Incarnation::fresh()).unwrap();
+    std::fs::remove_file(home.lock_path()).unwrap();
+    std::fs::create_dir(home.lock_path()).unwrap();
+    lock.check().expect("no gateway can start there");
+    home.lock(&Incarnation::fresh()).expect_err("no gateway can start there");
+    std::fs::remove_dir(home.lock_path()).unwrap();
+    lock.check().unwrap();
+    assert!(home.live().unwrap().is_some(), "it is put back once it can be");
+}
+
+#[test]
+fn a_home_that_another_has_locked_or_that_was_deleted_is_not_the_gateways_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::at(folder.path().join("home"));
+    let lock = home.lock(&Incarnation::fresh()).unwrap();
+    std::fs::remove_file(home.lock_path()).unwrap();
+    let usurper = std::fs::File::create(home.lock_path()).unwrap();
+    usurper.lock().unwrap();
+    std::fs::write(home.lock_path(), "another 1 2 3\n").unwrap();
+    let error = lock.check().expect_err("another gateway lives there");
+    assert!(error.to_string().contains("another gateway has taken over"), "{error}");
+    drop(usurper);
+    std::fs::remove_dir_all(home.path()).unwrap();
+    let error = lock.check().expect_err("it was deleted");
+    assert!(error.to_string().contains("was deleted"), "{error}");
+    std::fs::create_dir(home.path()).unwrap();
+    lock.check().expect_err("what is at its path by now is another folder");
 }

@@ -95,8 +95,8 @@ fn a_home_that_is_no_folder_is_a_clear_error() {
 }
 
 #[test]
-fn a_home_that_goes_away_closes_the_gate_and_one_that_comes_back_opens_it() {
-    channel::a_home_that_goes_away_closes_the_gate_and_one_that_comes_back_opens_it();
+fn a_home_that_is_moved_away_is_served_where_it_is_and_readiness_says_so() {
+    channel::a_home_that_is_moved_away_is_served_where_it_is_and_readiness_says_so();
 }
 
 #[test]

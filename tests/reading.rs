@@ -45,9 +45,12 @@ fn pipe(path: &Path) {
 #[test]
 fn no_error_but_the_one_that_says_so_is_an_absence() {
     assert_eq!(Unreadable::from(Errno::NOENT), Unreadable::Missing);
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS].map(Errno::raw_os_error);
     for code in (1..=133).filter(|code| *code != Errno::NOENT.raw_os_error()) {
         let why = Unreadable::from(Errno::from_raw_os_error(code));
-        assert!(matches!(why, Unreadable::System(..)), "error {code} counts as {why:?}");
+        let shortage = matches!(why, Unreadable::Shortage(_));
+        assert!(shortage || matches!(why, Unreadable::System(..)), "error {code} counts as {why:?}");
+        assert_eq!(shortage, shortages.contains(&code), "error {code} is what this process lacks, or isn't");
     }
 }
 

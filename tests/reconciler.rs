@@ -9,7 +9,7 @@ use gateway_drain::reconciler::{Options, StartError};
 use gateway_drain::status::GatewayState;
 use gateway_drain::{Channel, Clock, DrainState, Home, Reconciler, Refusal, Request, RequestId, Snapshot};
 use published::{comes_true, until};
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -256,19 +256,54 @@ fn a_home_may_be_a_link_to_where_it_is() {
 }
 
 #[test]
-fn a_removed_home_opens_nothing_and_readiness_says_why() {
+fn a_home_that_was_moved_is_obeyed_where_it_is_and_readiness_says_that_nobody_finds_it() {
     let place = Place::new();
     let gateway = place.start();
     place.ask(&gateway, &Request::begin(id("a"), "ann"));
     assert_eq!(gateway.unready(), ["state: external_draining"]);
-    // In one step: a look in the middle of a removal would rightly see the hold's file go first.
-    fs::rename(place.home().path(), place.home().path().with_extension("gone")).unwrap();
+    let moved = place.home().path().with_extension("moved");
+    fs::rename(place.home().path(), &moved).unwrap();
     gateway.kick();
-    comes_true("readiness says why", || {
-        gateway.unready().iter().any(|why| why.starts_with("the home is no longer ours"))
-    });
+    let said = |what: &str| gateway.unready().iter().any(|why| why.contains(what));
+    comes_true("readiness says why", || said("the home is not found at"));
     assert!(gateway.controller().holds().iter().any(|hold| hold.id == id("a")), "H2: nobody has withdrawn it");
-    assert!(gateway.gate().admit().is_err());
+    fs::create_dir(place.home().path()).unwrap();
+    gateway.kick();
+    comes_true("readiness says why", || said("another folder than this gateway's home is at"));
+    assert!(Channel::new(Home::at(&moved)).remove(&id("a")).unwrap());
+    gateway.kick();
+    until(&Home::at(&moved), "the withdrawal is seen", |s| s.gateway_state == GatewayState::Running);
+    assert!(gateway.gate().admit().is_ok(), "it serves, and is not ready");
+    fs::remove_dir(place.home().path()).unwrap();
+    fs::rename(&moved, place.home().path()).unwrap();
+    gateway.kick();
+    comes_true("it is ready again", || gateway.unready().is_empty());
+}
+
+#[test]
+fn a_deleted_home_closes_the_gate_for_good_and_readiness_says_so() {
+    let place = Place::new();
+    let gateway = place.start();
+    // As `rm -r` does; the gateway may put its lock back in between.
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while fs::remove_dir_all(place.home().path()).is_err() {
+        assert!(std::time::Instant::now() < deadline, "the home can't be removed");
+    }
+    fs::create_dir(place.home().path()).unwrap();
+    let said = || gateway.unready().iter().any(|why| why.contains("was deleted"));
+    comes_true("readiness says so, and the gate is closed", || {
+        gateway.kick();
+        said() && gateway.gate().admit().is_err()
+    });
+    for _ in 0..3 {
+        place.clock.advance(Duration::from_secs(25 * 60 * 60));
+        let errors = gateway.snapshot().drain.reconciler.errors;
+        comes_true("it has looked", || {
+            gateway.kick();
+            gateway.snapshot().drain.reconciler.errors > errors + 2
+        });
+        assert!(gateway.gate().admit().is_err(), "a lost home never reopens the gate");
+    }
 }
 
 #[test]
@@ -280,7 +315,7 @@ fn a_home_that_was_replaced_is_another_s_and_is_neither_obeyed_nor_written_to() 
     fs::create_dir(place.home().path()).unwrap();
     let successor = place.start();
     gateway.describe(|description| description.kind = "the old one".into());
-    comes_true("readiness says so", || gateway.unready().iter().any(|why| why.contains("no longer ours")));
+    comes_true("readiness says so", || gateway.unready().iter().any(|why| why.contains("another folder")));
     assert!(gateway.gate().admit().is_err(), "the hold it knew is not withdrawn by another home");
     drop(gateway);
     let status = Snapshot::read(place.home()).unwrap();
@@ -378,24 +413,25 @@ fn a_start_removes_what_killed_writers_left_over_an_hour_ago_and_nothing_else() 
     let place = Place::new();
     let folders = [place.home().path().to_owned(), place.home().holds_folder()];
     fs::create_dir(&folders[1]).unwrap();
+    let [left, young, folder_of, link] = ["1", "2", "3", "4"].map(|end| format!(".write-{:0>32}", end));
     let old = std::time::SystemTime::now() - Duration::from_secs(3700);
     for folder in &folders {
-        for name in [".write-Left01", ".write-Young1", ".write-protect", ".written", "write-notes"] {
+        for name in [&*left, &young, ".write-protect", ".written", "write-notes"] {
             let file = fs::File::create(folder.join(name)).unwrap();
-            if name != ".write-Young1" {
+            if name != young {
                 file.set_modified(old).unwrap();
             }
         }
-        let of_another_kind = folder.join(".write-folder");
+        let of_another_kind = folder.join(&folder_of);
         fs::create_dir(&of_another_kind).unwrap();
         fs::File::open(of_another_kind).unwrap().set_modified(old).unwrap();
-        std::os::unix::fs::symlink(folder.join(".written"), folder.join(".write-link01")).unwrap();
+        std::os::unix::fs::symlink(folder.join(".written"), folder.join(&link)).unwrap();
     }
     drop(place.start());
     for folder in &folders {
         let there = |name: &str| folder.join(name).symlink_metadata().is_ok();
-        assert!(!there(".write-Left01"), "what was left in {} is there still", folder.display());
-        for name in [".write-Young1", ".write-protect", ".write-folder", ".write-link01", ".written", "write-notes"] {
+        assert!(!there(&left), "what was left in {} is there still", folder.display());
+        for name in [&*young, ".write-protect", &folder_of, &link, ".written", "write-notes"] {
             assert!(there(name), "{name} was removed from {}", folder.display());
         }
     }
@@ -479,13 +515,18 @@ fn a_gateway_whose_lock_was_taken_away_publishes_nothing_more() {
     let place = Place::new();
     let gateway = place.start();
     fs::remove_file(place.home().lock_path()).unwrap();
-    let successor = place.start();
+    let successor = File::create(place.home().lock_path()).unwrap();
+    successor.lock().unwrap();
+    fs::write(place.home().lock_path(), "another 1 2 3\n").unwrap();
+    fs::write(place.home().status(), "the successor's").unwrap();
     gateway.describe(|description| description.kind = "the old one".into());
-    comes_true("readiness says so", || gateway.unready().iter().any(|why| why.contains("can't be published")));
-    assert!(gateway.gate().admit().is_err(), "what lies in the home is said to another");
+    comes_true("readiness says so", || {
+        gateway.unready().iter().any(|why| why.contains("another gateway has taken over"))
+    });
+    assert_eq!(gateway.gate().reading().state, DrainState::Stopped, "what lies in the home is said to another");
     drop(gateway);
-    let status = Snapshot::read(place.home()).unwrap();
-    assert_eq!(&status.drain.incarnation, successor.controller().incarnation(), "one gateway publishes in a home");
+    let status = fs::read_to_string(place.home().status()).unwrap();
+    assert_eq!(status, "the successor's", "one gateway publishes in a home");
 }
 
 #[test]

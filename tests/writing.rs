@@ -1,39 +1,14 @@
-//! The writer: a request is replaced whole, a step that fails is the last one, and nothing goes through a link.
+//! The writer: a request is replaced whole, and nothing goes through a link.
 
-use gateway_drain::control::write::{Disk, STEPS, Step, take_steps};
+use gateway_drain::control::write::{STEPS, Step, replace};
 use gateway_drain::{Channel, Home, Request, RequestId};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::unix::fs::symlink;
-
-/// A disk on which one step fails.
-struct Failing {
-    at: usize,
-    taken: Vec<Step>,
-}
-
-impl Disk for Failing {
-    fn step(&mut self, step: Step) -> io::Result<()> {
-        if self.taken.len() == self.at {
-            return Err(io::Error::other(format!("{step:?} fails")));
-        }
-        self.taken.push(step);
-        Ok(())
-    }
-}
-
-#[test]
-fn a_step_that_fails_is_the_last_one_taken_and_its_error_is_given() {
-    for (at, failing) in STEPS.iter().enumerate() {
-        let mut disk = Failing { at, taken: Vec::new() };
-        let error = take_steps(&mut disk).expect_err("a step fails");
-        assert_eq!(error.to_string(), format!("{failing:?} fails"));
-        assert_eq!(disk.taken, STEPS[..at], "none is taken after it");
-    }
-    let mut sound = Failing { at: STEPS.len(), taken: Vec::new() };
-    take_steps(&mut sound).expect("no step fails");
-    assert_eq!(sound.taken, STEPS);
-}
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 #[test]
 fn whoever_has_the_old_file_open_reads_the_old_request_to_its_end() {
@@ -49,14 +24,84 @@ fn whoever_has_the_old_file_open_reads_the_old_request_to_its_end() {
     assert_eq!(read, before, "C1: nothing is ever written into a file that others read");
 }
 
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("the folder is there");
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    names
+}
+
 #[test]
-fn nothing_is_written_through_a_link() {
+fn a_write_that_fails_at_any_step_leaves_the_old_file_or_the_new_one_and_no_temporary_file() {
+    for (at, failing) in STEPS.into_iter().enumerate() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("file"), "old").expect("writable");
+        let opened = File::open(folder.path()).expect("the folder is there").into();
+        let mut reached = 0;
+        let fail = |step: Step| {
+            reached += 1;
+            if step == failing { Err(std::io::Error::other(format!("{step:?} fails"))) } else { Ok(()) }
+        };
+        let error = replace(&opened, "file", b"new", None, fail).expect_err("a step fails");
+        assert_eq!((error.to_string(), reached), (format!("{failing:?} fails"), at + 1), "it is the last one");
+        assert_eq!(names(folder.path()), ["file"], "C2: after {failing:?} failed");
+        let expected = if failing == Step::SyncFolder { "new" } else { "old" };
+        assert_eq!(
+            fs::read_to_string(folder.path().join("file")).expect("there"),
+            expected,
+            "after {failing:?} failed"
+        );
+    }
+}
+
+fn upgrade() -> Request {
+    Request::begin(RequestId::new("upgrade").expect("a request id"), "ops")
+}
+
+#[test]
+fn nothing_is_written_or_removed_or_read_through_a_link() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (home, outside) = (Home::at(folder.path().join("home")), folder.path().join("outside"));
     fs::create_dir(home.path()).expect("writable");
     fs::create_dir(&outside).expect("writable");
+    fs::write(outside.join("upgrade.json"), "as it was").expect("writable");
     symlink(&outside, home.holds_folder()).expect("writable");
-    let begin = Request::begin(RequestId::new("upgrade").expect("a request id"), "ops");
-    Channel::new(home).write(&begin).expect_err("a link in the place of the folder of holds");
-    assert_eq!(fs::read_dir(&outside).expect("there").count(), 0, "nothing was written outside the home");
+    let channel = Channel::new(home.clone());
+    channel.write(&upgrade()).expect_err("a link in the place of the folder of holds");
+    channel.remove(&upgrade().id).expect_err("a link in the place of the folder of holds");
+    assert!(matches!(channel.find(&upgrade().id), gateway_drain::control::Found::Unreadable { .. }));
+    assert_eq!(names(&outside), ["upgrade.json"]);
+    assert_eq!(fs::read_to_string(outside.join("upgrade.json")).expect("there"), "as it was");
+    assert!(home.holds_folder().symlink_metadata().expect("there").is_symlink());
+}
+
+#[test]
+fn nothing_goes_through_a_link_that_is_swapped_in_between_a_look_and_an_act() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (home, outside) = (Home::at(folder.path().join("home")), folder.path().join("outside"));
+    fs::create_dir_all(home.holds_folder()).expect("writable");
+    fs::create_dir(&outside).expect("writable");
+    fs::write(outside.join("upgrade.json"), "as it was").expect("writable");
+    let aside = home.path().join("aside");
+    symlink(&outside, &aside).expect("writable");
+    let (over, channel) = (AtomicBool::new(false), Channel::new(home.clone()));
+    let mut done = [0, 0];
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let _ = renameat_with(CWD, &aside, CWD, home.holds_folder(), RenameFlags::EXCHANGE);
+            }
+        });
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(2) {
+            done[0] += u32::from(channel.write(&upgrade()).is_ok());
+            done[1] += u32::from(channel.remove(&upgrade().id).unwrap_or(false));
+            let _ = channel.find(&upgrade().id);
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    assert!(done.iter().all(|done| *done > 0), "some went to the folder: {done:?}");
+    assert_eq!(names(&outside), ["upgrade.json"], "after {done:?}");
+    assert_eq!(fs::read_to_string(outside.join("upgrade.json")).expect("there"), "as it was");
 }

@@ -3,7 +3,6 @@
 use crate::rounds::processor_time;
 use gateway_drain::control::Epoch;
 use gateway_drain::control::request_file::to_bytes;
-use gateway_drain::control::write::own_folder;
 use gateway_drain::{Home, Reconciler, Request, RequestId, reconciler::Options};
 use gateway_drain_model::checks::named;
 use gateway_drain_model::explorer::explore;
@@ -48,7 +47,7 @@ pub fn rest(holds: u64) {
     let home = tempfile::tempdir().expect("a folder for the home");
     let home = Home::at(home.path());
     // Not by `Channel::write`, which waits for the disk a thousand times.
-    own_folder(&home.holds_folder()).expect("a folder for the holds");
+    fs::create_dir(home.holds_folder()).expect("a folder for the holds");
     for number in 0..holds {
         let id = RequestId::new(format!("hold-{number}")).expect("a valid name");
         let bytes = to_bytes(&Request::begin(id.clone(), "bench"), &Epoch::current());

@@ -28,6 +28,8 @@ pub enum Unreadable {
     TooLarge(u64),
     /// It was replaced in the middle of the look.
     Replaced,
+    /// This process, or the system, had no descriptor or no memory left for the look: that says nothing of the file.
+    Shortage(String),
     /// The system's error.
     System(std::io::ErrorKind, String),
 }
@@ -39,7 +41,7 @@ impl fmt::Display for Unreadable {
             Self::Kind(kind) => write!(f, "it is {kind}"),
             Self::TooLarge(bytes) => write!(f, "it has {bytes} bytes, more than can be taken in"),
             Self::Replaced => f.write_str("it was replaced while it was being opened"),
-            Self::System(_, text) => f.write_str(text),
+            Self::System(_, text) | Self::Shortage(text) => f.write_str(text),
         }
     }
 }
@@ -47,14 +49,34 @@ impl fmt::Display for Unreadable {
 impl From<Errno> for Unreadable {
     fn from(errno: Errno) -> Self {
         let error = std::io::Error::from(errno);
-        // ENOENT alone is a definite absence. ENOTDIR is not: something stands where the folder should be.
-        if errno == Errno::NOENT { Self::Missing } else { Self::System(error.kind(), error.to_string()) }
+        // The only definite absence. ENOTDIR is none: something stands where the folder should be.
+        if errno == Errno::NOENT {
+            return Self::Missing;
+        }
+        match errno {
+            Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS => Self::Shortage(error.to_string()),
+            _ => Self::System(error.kind(), error.to_string()),
+        }
     }
 }
 
 impl From<std::io::Error> for Unreadable {
     fn from(error: std::io::Error) -> Self {
-        Self::System(error.kind(), error.to_string())
+        match Errno::from_io_error(&error) {
+            // What is open can't be missing.
+            Some(errno) if errno != Errno::NOENT => errno.into(),
+            _ => Self::System(error.kind(), error.to_string()),
+        }
+    }
+}
+
+impl From<Unreadable> for std::io::Error {
+    fn from(why: Unreadable) -> Self {
+        match why {
+            Unreadable::Missing => std::io::ErrorKind::NotFound.into(),
+            Unreadable::System(kind, text) => Self::new(kind, text),
+            other => Self::new(std::io::ErrorKind::InvalidData, other.to_string()),
+        }
     }
 }
 
@@ -129,25 +151,22 @@ pub(crate) fn open(folder: &OwnedFd, name: &[u8]) -> Result<Opened, Unreadable> 
     Ok(Opened { file, stamp: Stamp::of(&opened) })
 }
 
-/// What the system says of a file without reading it. A write changes it; two in the same grain of the clock may not.
+/// What the system says of a file without reading it, by which one write of it is told from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    pub(crate) device: i128,
-    pub(crate) inode: i128,
-    pub(crate) size: i128,
-    pub(crate) modified: i128,
-    /// When the file, or what is said of it, was last changed, in nanoseconds since 1970: unlike `modified`, nobody's to set.
-    pub(crate) changed: i128,
+pub struct Stamp {
+    device: i128,
+    inode: i128,
+    size: i128,
+    modified: i128,
 }
 
 impl Stamp {
-    fn of(stat: &Stat) -> Self {
+    pub(crate) fn of(stat: &Stat) -> Self {
         Self {
             device: stat.st_dev.into(),
             inode: stat.st_ino.into(),
             size: stat.st_size.into(),
             modified: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
-            changed: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
         }
     }
 }
@@ -156,7 +175,7 @@ impl Stamp {
 #[derive(Debug)]
 pub(crate) struct Opened {
     file: File,
-    pub(crate) stamp: Stamp,
+    stamp: Stamp,
 }
 
 impl Opened {
@@ -229,7 +248,7 @@ const fn kind(kind: FileType) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::os::unix::fs::symlink;
 
     #[test]
     fn whatever_slips_in_between_the_look_and_the_opening_is_neither_waited_for_nor_followed_nor_taken_for_a_file() {
@@ -246,22 +265,5 @@ mod tests {
         assert_eq!(open("folder"), Err(Unreadable::Replaced));
         assert_eq!(open("pipe"), Err(Unreadable::Replaced));
         assert_eq!(open("nothing"), Err(Unreadable::Missing));
-    }
-
-    #[test]
-    fn a_stamp_is_all_that_the_system_says_of_a_file() {
-        let place = tempfile::tempdir().unwrap();
-        std::fs::write(place.path().join("file"), "content").unwrap();
-        let said = std::fs::metadata(place.path().join("file")).unwrap();
-        let folder = folder(place.path()).unwrap();
-        let expected = Stamp {
-            device: said.dev().into(),
-            inode: said.ino().into(),
-            size: said.size().into(),
-            modified: nanoseconds(said.mtime(), said.mtime_nsec()),
-            changed: nanoseconds(said.ctime(), said.ctime_nsec()),
-        };
-        assert_eq!(stamp(&folder, b"file"), Ok(expected));
-        assert_eq!(open(&folder, b"file").unwrap().stamp, expected);
     }
 }

@@ -2,25 +2,26 @@
 
 use super::epoch::Epoch;
 use super::home::Home;
-use super::read::{self, Unreadable};
+use super::opened::OpenHome;
+use super::read::{self, Content, Unreadable};
 use super::request_file::{Found, interpret};
 use crate::hold::{Nonce, Request, RequestId, Source};
 use std::collections::{BTreeSet, HashSet};
 use std::os::fd::OwnedFd;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 /// No more hold files than this are looked at: 4,096. More of them are one hold of their own.
 pub const MAX_HOLD_FILES: usize = 4096;
 
-impl Found {
-    /// What a look amounts to that found no content.
-    fn nothing_read(why: Unreadable) -> Self {
-        match why {
-            Unreadable::Missing => Self::Absent,
-            why => Self::Unreadable { why: why.to_string(), nonce: None },
-        }
+/// What a look amounts to that found no content.
+pub(crate) fn nothing_read(why: Unreadable) -> Found {
+    match why {
+        Unreadable::Missing => Found::Absent,
+        why => Found::Unreadable { why: why.to_string(), nonce: None },
     }
+}
 
+impl Found {
     /// The request that this finding amounts to; `None` if it holds nothing.
     fn into_request(self, id: &RequestId) -> Option<Request> {
         match self {
@@ -46,6 +47,8 @@ pub struct Scan {
     pub absent: BTreeSet<RequestId>,
     /// Whether the look went everywhere.
     pub complete: bool,
+    /// What the process, or the system, had none left of in the look (descriptors, memory): then nothing was learned from it.
+    pub shortage: Option<String>,
 }
 
 impl Scan {
@@ -59,6 +62,12 @@ impl Scan {
     #[must_use]
     pub fn blind(why: impl Into<String>) -> Self {
         Self { requests: vec![without_content(RequestId::found("home"), why, None)], ..Self::default() }
+    }
+
+    /// A look at a home that is gone for good: as [`blind`](Self::blind), and no lease ends it, since nothing in the home can.
+    pub(crate) fn lost(why: impl Into<String>) -> Self {
+        let request = without_content(RequestId::found("home"), why, Some(Nonce::fresh()));
+        Self { requests: vec![request.lease(Duration::MAX)], ..Self::default() }
     }
 
     /// Why the look couldn't be taken, if it couldn't.
@@ -81,15 +90,46 @@ impl Scan {
 /// Takes a look at everything in the channel, and at each of the holds `known` from files so far. Never fails (C4).
 #[must_use]
 pub fn scan(home: &Home, known: &[RequestId], epoch: &Epoch) -> Scan {
-    let folder = match read::home(home.path()) {
-        Ok(folder) => folder,
-        Err(why) => return Scan::blind(format!("the home can't be read: {why}")),
-    };
+    match OpenHome::open(home.path()) {
+        Ok(home) => scan_in(&home, known, epoch),
+        Err(why) => Scan::blind(format!("the home can't be read: {why}")),
+    }
+}
+
+/// As [`scan`], in an open home.
+pub(crate) fn scan_in(home: &OpenHome, known: &[RequestId], epoch: &Epoch) -> Scan {
     let mut scan = Scan::empty();
     let marker = RequestId::marker();
-    scan.take(&marker, find(&folder, &Home::file_name(&marker), &marker, epoch), epoch);
-    scan.take_holds(&folder, known, epoch);
+    scan.look_at(&home.folder, Home::file_name(&marker).as_bytes(), &marker, epoch);
+    scan.take_holds(home, known, epoch);
     scan
+}
+
+/// What the last look that could be taken has found. It stands while a process has no descriptors or no memory left, but not for ever.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    last: Option<Scan>,
+    short_since: Option<Instant>,
+}
+
+impl Memory {
+    /// For so long a look that learned nothing changes nothing: one minute.
+    pub(crate) const STANDS: Duration = Duration::from_secs(60);
+
+    /// What is known after a look at `now`.
+    pub(crate) fn settle(&mut self, scan: Scan, now: Instant) -> Scan {
+        if scan.shortage.is_none() {
+            *self = Self { last: Some(scan.clone()), short_since: None };
+            return scan;
+        }
+        let since = *self.short_since.get_or_insert(now);
+        match &self.last {
+            Some(last) if now.saturating_duration_since(since) < Self::STANDS => {
+                Scan { shortage: scan.shortage, ..last.clone() }
+            }
+            _ => scan,
+        }
+    }
 }
 
 impl Scan {
@@ -105,14 +145,26 @@ impl Scan {
         }
     }
 
-    fn take_holds(&mut self, home: &OwnedFd, known: &[RequestId], epoch: &Epoch) {
-        let listed = read::folder_in(home, Home::HOLDS.as_ref()).and_then(|folder| {
+    /// Takes in what stands at `name` in an open folder.
+    fn look_at(&mut self, folder: &OwnedFd, name: &[u8], id: &RequestId, epoch: &Epoch) {
+        let content = read::content(folder, name);
+        if let Err(Unreadable::Shortage(what)) = &content {
+            self.shortage = Some(what.clone());
+        }
+        self.take(id, found(content, id, epoch), epoch);
+    }
+
+    fn take_holds(&mut self, home: &OpenHome, known: &[RequestId], epoch: &Epoch) {
+        let listed = home.holds().and_then(|folder| {
             let (names, more) = read::names(&folder, MAX_HOLD_FILES, is_hold_file)?;
             Ok((folder, names, more))
         });
         match listed {
             Err(Unreadable::Missing) => self.absent.extend(known.iter().filter(|id| !id.is_marker()).cloned()),
             Err(why) => {
+                if let Unreadable::Shortage(what) = &why {
+                    self.shortage = Some(what.clone());
+                }
                 self.complete = false;
                 let why = format!("{} can't be read: {why}", Home::HOLDS);
                 self.requests.push(without_content(RequestId::found("holds"), why, None));
@@ -135,14 +187,14 @@ impl Scan {
         let seen: HashSet<RequestId> = listed.iter().map(|name| self.take_hold(folder, name, epoch)).collect();
         let by_name = |id: &&RequestId| !id.is_marker() && !id.is_found() && !seen.contains(*id);
         for id in known.iter().filter(by_name) {
-            self.take(id, find(folder, &Home::file_name(id), id, epoch), epoch);
+            self.look_at(folder, Home::file_name(id).as_bytes(), id, epoch);
         }
     }
 
     fn take_hold(&mut self, folder: &OwnedFd, name: &[u8], epoch: &Epoch) -> RequestId {
         let stem = str::from_utf8(name).ok().and_then(|name| name.strip_suffix(".json"));
         if let Some(id) = stem.and_then(|stem| RequestId::new(stem).ok()) {
-            self.take(&id, find_at(folder, name, &id, epoch), epoch);
+            self.look_at(folder, name, &id, epoch);
             return id;
         }
         let id = RequestId::found(&String::from_utf8_lossy(name).escape_default().to_string());
@@ -159,12 +211,11 @@ fn is_hold_file(name: &[u8]) -> bool {
 /// What stands at `name` in an open folder.
 #[must_use]
 pub fn find(folder: &OwnedFd, name: &str, id: &RequestId, epoch: &Epoch) -> Found {
-    find_at(folder, name.as_bytes(), id, epoch)
+    found(read::content(folder, name), id, epoch)
 }
 
-fn find_at(folder: &OwnedFd, name: &[u8], id: &RequestId, epoch: &Epoch) -> Found {
-    let content = read::content(folder, name);
-    content.map_or_else(Found::nothing_read, |content| interpret(&content, id, epoch, SystemTime::now()))
+fn found(content: Result<Content, Unreadable>, id: &RequestId, epoch: &Epoch) -> Found {
+    content.map_or_else(nothing_read, |content| interpret(&content, id, epoch, SystemTime::now()))
 }
 
 #[cfg(test)]
@@ -202,5 +253,26 @@ mod tests {
         assert_eq!(ids.each_ref().map(|id| scan.is_absent(id)), [false, true, false]);
         let unknown = RequestId::new("unknown").unwrap();
         assert!(!scan.is_absent(&unknown), "{unknown} was not looked for, and {gone} was");
+    }
+
+    #[test]
+    fn what_was_found_last_stands_while_a_process_has_nothing_left_to_look_with_but_not_for_ever() {
+        let begun = Instant::now();
+        let after = |seconds: u64| begun + Duration::from_secs(seconds);
+        let found = Scan { requests: vec![Request::begin(RequestId::marker(), "ops")], ..Scan::empty() };
+        let short = |what: &str| Scan { shortage: Some(what.into()), ..Scan::blind("nothing was learned") };
+        let mut memory = Memory::default();
+        assert_eq!(memory.settle(short("first"), begun), short("first"), "C5: nothing is known yet");
+        assert_eq!(memory.settle(found.clone(), after(1)), found);
+        for seconds in [2, 3, 61] {
+            let known = memory.settle(short("EMFILE"), after(seconds));
+            assert_eq!(known, Scan { shortage: Some("EMFILE".into()), ..found.clone() }, "after {seconds} s");
+        }
+        assert_eq!(memory.settle(short("EMFILE"), after(62)), short("EMFILE"), "C4: a minute later nothing is known");
+        assert_eq!(memory.settle(Scan::empty(), after(63)), Scan::empty());
+        assert_eq!(
+            memory.settle(short("EMFILE"), after(200)),
+            Scan { shortage: Some("EMFILE".into()), ..Scan::empty() }
+        );
     }
 }

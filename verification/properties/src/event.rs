@@ -170,8 +170,8 @@ pub fn next(model: &Model) -> BoxedStrategy<Event> {
             ask(&model, name).prop_map(move |ask| Event::KilledWriter(name, ask, step))
         })
     };
-    // A gateway that has stopped, or lost its home for good, shows no more than that it stays so.
-    let restart = if model.state == DrainState::Stopped || model.replaced { 30 } else { 3 };
+    // A gateway that has stopped, or whose home nobody finds, shows no more than that it stays so.
+    let restart = if model.state == DrainState::Stopped || model.replaced.is_some() { 30 } else { 3 };
     let status = prop::sample::select(vec![StatusFile::Kept, StatusFile::Kept, StatusFile::Lost, StatusFile::Garbage]);
     prop_oneof![
         30 => change(model).prop_map(Event::File),
@@ -200,11 +200,11 @@ pub fn possible(model: &Model, event: &Event) -> bool {
         Event::File(change) => writable(change.name),
         // A rename can't put a file in the place of a folder, so there the writer fails; that is a test of its own.
         Event::KilledWriter(name, ..) => writable(*name) && model.lies(*name) != &Lies::NoContent,
-        Event::CrashAfter(change) => writable(change.name) && !model.status_blocked && !model.replaced,
+        Event::CrashAfter(change) => writable(change.name) && !model.status_blocked && model.replaced.is_none(),
         Event::Restart(_) => !model.away && !model.status_blocked,
         Event::Finish => model.turns > 0,
         Event::FinishInternal => model.internal > 0,
-        Event::BlockStatus(block) => !model.blind() && *block != model.status_blocked,
+        Event::BlockStatus(block) => !model.away && model.replaced.is_none() && *block != model.status_blocked,
         Event::BlockHolds(block) => !model.away && *block != model.holds_blocked,
         Event::LoseHome(lose) => *lose != model.away,
         Event::Advance(_) | Event::Admit | Event::AdmitInternal | Event::ReplaceHome | Event::BeginShutdown(_) => true,

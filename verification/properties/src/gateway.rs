@@ -4,10 +4,9 @@
 //! would see an absence that the event doesn't mean. After each event the gateway has looked twice and published.
 
 use crate::event::{Change, Event, GARBAGE, Odd, StatusFile, Thing};
-use crate::fault::DyingWriter;
+use crate::fault::dying_writer;
 use crate::model::{Action, Ask, DEFAULT_LEASE, GRACE, MAX_LEASE, Model, Name, OTHER};
-use gateway_drain::control::write;
-use gateway_drain::control::{Epoch, request_file};
+use gateway_drain::control::{Epoch, request_file, write};
 use gateway_drain::controller::Settings;
 use gateway_drain::gate::{Generation, OwnedPermit};
 use gateway_drain::hold::{Incarnation, LeasePolicy, Nonce};
@@ -33,7 +32,10 @@ const OUTSIDE: &str = r#"{"action": "drain", "principal": "outside"}"#;
 #[derive(Debug)]
 pub struct Gateway {
     folder: TempDir,
+    /// What the events are about.
     home: Home,
+    /// The gateway's own, wherever it is by now.
+    own: Home,
     clock: Clock,
     reconciler: Option<Reconciler>,
     turns: Vec<OwnedPermit>,
@@ -60,6 +62,7 @@ impl Gateway {
         fs::write(folder.path().join("outside"), OUTSIDE).expect("the folder is writable");
         let mut gateway = Self {
             folder,
+            own: home.clone(),
             home,
             clock: Clock::manual(),
             reconciler: None,
@@ -71,7 +74,7 @@ impl Gateway {
             seen: None,
         };
         gateway.start_process();
-        fs::create_dir(gateway.home.holds_folder()).expect("the home is writable");
+        fs::create_dir_all(gateway.home.holds_folder()).expect("the home is writable");
         gateway.await_looks(true);
         gateway
     }
@@ -92,6 +95,7 @@ impl Gateway {
         let options =
             Options { settings, tick: Duration::from_secs(3600), disk_timeout: PATIENCE, ..Options::default() };
         let reconciler = Reconciler::start(self.home.clone(), options).expect("the home is free and usable");
+        self.own = self.home.clone();
         self.incarnations.push(reconciler.controller().incarnation().clone());
         self.reconciler = Some(reconciler);
     }
@@ -112,7 +116,6 @@ impl Gateway {
             Name::Alpha => ".drain_holds/alpha.json",
             Name::Beta => ".drain_holds/beta.json",
             Name::Holds => ".drain_holds",
-            Name::Home => "",
         };
         self.home.path().join(file)
     }
@@ -127,7 +130,7 @@ impl Gateway {
             Event::KilledWriter(name, ask, dies_before) => {
                 let bytes = self.bytes(*name, &Ask { write: model.writes, ..ask.clone() }, &Epoch::current());
                 // Its temporary file stays behind: nobody reads it, and nobody takes it for a hold.
-                let _ = DyingWriter::new(&self.path(*name), &bytes, *dies_before, model.writes).run();
+                let _ = dying_writer(&self.path(*name), &bytes, *dies_before);
             }
             Event::Advance(seconds) => self.clock.advance(Duration::from_secs(*seconds)),
             Event::Admit => {
@@ -166,6 +169,9 @@ impl Gateway {
                 let away = self.folder.path().join("away");
                 let (from, to) = if *lose { (self.home.path(), &*away) } else { (&*away, self.home.path()) };
                 fs::rename(from, to).expect("nothing is in the way");
+                if self.own.path() == from {
+                    self.own = Home::at(to);
+                }
             }
             Event::ReplaceHome => {
                 // The old home stays as it was, out of the way: a look that is inside it must not see it being emptied.
@@ -177,6 +183,9 @@ impl Gateway {
                     rustix::fs::renameat_with(CWD, &old, CWD, path, RenameFlags::EXCHANGE).expect("both are there");
                 } else {
                     fs::rename(&old, path).and_then(|()| fs::rename(&away, &old)).expect("nothing is in the way");
+                }
+                if self.own.path() == path || self.own.path() == away {
+                    self.own = Home::at(old);
                 }
             }
             Event::BeginShutdown(deadline) => {
@@ -191,7 +200,7 @@ impl Gateway {
             let expected = model.state == DrainState::Running;
             assert_eq!(admits, expected, "C5: admission right after the start, with {found:#?}");
         }
-        self.await_looks(!model.blind() && !model.status_blocked);
+        self.await_looks(model.can_publish());
     }
 
     fn change(&mut self, change: &Change, model: &Model) {
@@ -232,11 +241,11 @@ impl Gateway {
     /// A request's file through the crate's own writer, which can't replace a folder: that is taken away by a rename.
     fn write(&mut self, path: &Path, bytes: &[u8]) {
         if path.symlink_metadata().is_ok_and(|there| there.is_dir()) {
-            let failed = write::replace(path, bytes).expect_err("a file can't take a folder's place");
+            let failed = replace(path, bytes).expect_err("a file can't take a folder's place");
             assert!(path.is_dir(), "C2: what was there before is there still: {failed}");
             self.put(path, |path| fs::write(path, bytes));
         } else {
-            write::replace(path, bytes).expect("the home is writable");
+            replace(path, bytes).expect("the home is writable");
         }
     }
 
@@ -306,7 +315,7 @@ impl Gateway {
                     description.platforms.insert("look".into(), look.clone());
                 });
                 self.seen = Some(self.await_status("the look to be published", || {
-                    let status = Snapshot::read(&self.home).ok();
+                    let status = Snapshot::read(&self.own).ok();
                     status.filter(|status| status.description.platforms.get("look") == Some(&look))
                 }));
             }
@@ -422,4 +431,10 @@ fn remove(path: &Path) {
         Ok(_) => fs::remove_file(path).expect("the file can be removed"),
         Err(_) => {}
     }
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = File::open(path.parent().expect("a folder"))?.into();
+    let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+    write::replace(&folder, name, bytes, None, |_| Ok(())).map(drop)
 }

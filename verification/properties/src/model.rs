@@ -23,8 +23,6 @@ pub const OTHER: u32 = u32::MAX;
 pub enum Name {
     /// What stands for a folder of holds that can't be read.
     Holds,
-    /// What stands for a home that can't be read.
-    Home,
     /// A hold with a file of its own.
     Alpha,
     /// Another one.
@@ -42,7 +40,6 @@ impl Name {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Holds => "!holds",
-            Self::Home => "!home",
             Self::Alpha => "alpha",
             Self::Beta => "beta",
             Self::Marker => "marker",
@@ -153,8 +150,8 @@ pub struct Model {
     files: BTreeMap<Name, Lies>,
     /// The home is elsewhere.
     pub away: bool,
-    /// Another home stands in its place, and the gateway's lock is not there: only another process can live in it.
-    pub replaced: bool,
+    /// Another home stands in its place; the gateway's own is what it was then, and nobody finds it.
+    pub replaced: Option<Own>,
     /// The folder of holds is no folder.
     pub holds_blocked: bool,
     /// The status can't be written.
@@ -184,13 +181,21 @@ pub struct Model {
     published: (BTreeMap<Name, Hold>, Answers),
 }
 
+/// A home that another one stands in the place of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    files: BTreeMap<Name, Lies>,
+    holds_blocked: bool,
+    status_blocked: bool,
+}
+
 impl Default for Model {
     fn default() -> Self {
         Self {
             now: 0,
             files: FILES.into_iter().map(|name| (name, Lies::Nothing)).collect(),
             away: false,
-            replaced: false,
+            replaced: None,
             holds_blocked: false,
             status_blocked: false,
             holds: BTreeMap::new(),
@@ -220,10 +225,20 @@ impl Model {
         &self.files[&name]
     }
 
-    /// Whether the gateway can see nothing of its home.
+    /// The gateway's own home, wherever it is.
+    fn own(&self) -> Own {
+        let now = || Own {
+            files: self.files.clone(),
+            holds_blocked: self.holds_blocked,
+            status_blocked: self.status_blocked,
+        };
+        self.replaced.clone().unwrap_or_else(now)
+    }
+
+    /// Whether the gateway can publish its status.
     #[must_use]
-    pub fn blind(&self) -> bool {
-        self.away || self.replaced
+    pub fn can_publish(&self) -> bool {
+        !self.own().status_blocked
     }
 
     /// Closed, with nothing in flight.
@@ -278,7 +293,7 @@ impl Model {
             Event::AdmitInternal => self.internal += u64::from(self.admits_internal()),
             Event::Finish => self.turns -= 1,
             Event::FinishInternal => self.internal -= 1,
-            Event::Restart(StatusFile::Kept) if !self.replaced => self.start_from_status(),
+            Event::Restart(StatusFile::Kept) if self.replaced.is_none() => self.start_from_status(),
             Event::Restart(_) => self.start_from_files(),
             Event::CrashAfter(change) => {
                 self.put(change.name, |write| change.to.lies(write));
@@ -288,14 +303,14 @@ impl Model {
             Event::BlockHolds(block) => self.holds_blocked = *block,
             Event::LoseHome(lose) => self.away = *lose,
             Event::ReplaceHome => {
+                self.replaced = Some(self.own());
                 self.files.values_mut().for_each(|lies| *lies = Lies::Nothing);
                 (self.away, self.holds_blocked, self.status_blocked) = (false, false, false);
-                self.replaced = true;
             }
             Event::BeginShutdown(deadline) => self.begin_shutdown(*deadline),
         }
         self.look();
-        if !self.blind() && !self.status_blocked {
+        if self.can_publish() {
             self.published = (self.holds.clone(), self.answers());
         }
         self
@@ -369,20 +384,18 @@ impl Model {
 
     /// What asks for something, and what is of another boot.
     fn requests(&self) -> (Vec<(Name, Lies)>, Vec<Name>) {
-        if self.blind() {
-            return (vec![(Name::Home, Lies::NoContent)], Vec::new());
-        }
+        let own = self.own();
         let mut requests = Vec::new();
         let mut stale = Vec::new();
         for name in FILES {
-            match &self.files[&name] {
-                _ if name != Name::Marker && self.holds_blocked => {}
+            match &own.files[&name] {
+                _ if name != Name::Marker && own.holds_blocked => {}
                 Lies::Nothing => {}
                 Lies::OtherBoot => stale.push(name),
                 lies => requests.push((name, lies.clone())),
             }
         }
-        if self.holds_blocked {
+        if own.holds_blocked {
             requests.push((Name::Holds, Lies::NoContent));
         }
         (requests, stale)
@@ -392,8 +405,8 @@ impl Model {
     fn look(&mut self) {
         self.expire();
         let (requests, _) = self.requests();
-        let (blind, holds_blocked) = (self.blind(), self.holds_blocked);
-        let known = |name: Name| !blind && (name == Name::Marker || !holds_blocked);
+        let holds_blocked = self.own().holds_blocked;
+        let known = |name: Name| name == Name::Marker || !holds_blocked;
         let absent = |name: &Name| known(*name) && !requests.iter().any(|(there, _)| there == name);
         self.holds.retain(|name, hold| hold.committed.is_some() || !absent(name));
         self.spent.retain(|name, _| !absent(name));

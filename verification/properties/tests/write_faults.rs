@@ -5,7 +5,7 @@ use gateway_drain::control::scan::scan;
 use gateway_drain::control::write::{STEPS, Step, replace};
 use gateway_drain::control::{Epoch, Found};
 use gateway_drain::{Channel, Home, Request, RequestId};
-use gateway_drain_properties::fault::DyingWriter;
+use gateway_drain_properties::fault::dying_writer;
 use std::fs;
 use std::path::Path;
 
@@ -32,7 +32,7 @@ fn a_writer_killed_before_any_step_leaves_the_old_request_or_the_new_one() {
                 }
                 let path = home.request_path(&id);
                 let bytes = to_bytes(&Request::begin(id.clone(), "new"), &Epoch::current());
-                let taken = DyingWriter::new(&path, &bytes, dies_before, 1).run();
+                let taken = dying_writer(&path, &bytes, dies_before);
 
                 let owner = match channel.find(&id) {
                     Found::Absent => None,
@@ -51,11 +51,16 @@ fn a_writer_killed_before_any_step_leaves_the_old_request_or_the_new_one() {
     assert_eq!(kills, 2 * 2 * 6);
 }
 
+fn write(folder: &Path, name: &str) -> std::io::Result<()> {
+    let folder = fs::File::open(folder).expect("the folder is there").into();
+    replace(&folder, name, b"new", None, |_| Ok(())).map(drop)
+}
+
 #[test]
-fn a_write_into_a_folder_that_is_not_there_fails_and_makes_nothing() {
+fn a_write_into_a_home_that_is_not_there_fails_and_makes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
-    let gone = folder.path().join("gone");
-    let failed = replace(&gone.join("file"), b"new").expect_err("there is no folder");
+    let channel = Channel::new(Home::at(folder.path().join("gone")));
+    let failed = channel.write(&Request::begin(RequestId::marker(), "ops")).expect_err("there is no home");
     assert_eq!(failed.kind(), std::io::ErrorKind::NotFound);
     assert_eq!(names(folder.path()), [""; 0]);
 }
@@ -65,7 +70,7 @@ fn a_write_over_a_folder_fails_and_leaves_the_folder_and_no_temporary_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let target = folder.path().join("file");
     fs::create_dir_all(target.join("inside")).expect("a folder in the way");
-    replace(&target, b"new").expect_err("a file can't take a folder's place");
+    write(folder.path(), "file").expect_err("a file can't take a folder's place");
     assert_eq!(names(folder.path()), ["file"]);
     assert_eq!(names(&target), ["inside"]);
 }
@@ -76,7 +81,7 @@ fn a_write_over_a_link_replaces_the_link_and_leaves_what_it_leads_to() {
     let (target, outside) = (folder.path().join("file"), folder.path().join("outside"));
     fs::write(&outside, "as it was").expect("the folder is writable");
     std::os::unix::fs::symlink(&outside, &target).expect("a link");
-    replace(&target, b"new").expect("a link is no obstacle");
+    write(folder.path(), "file").expect("a link is no obstacle");
     assert_eq!(fs::read_to_string(&outside).expect("it is there"), "as it was");
     assert_eq!(fs::read(&target).expect("it is there"), b"new");
     assert!(!target.symlink_metadata().expect("it is there").is_symlink());

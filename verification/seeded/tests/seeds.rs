@@ -11,6 +11,8 @@ mod admission;
 mod catalogue;
 #[path = "../../../tests/draining.rs"]
 mod draining;
+#[path = "../../../tests/foreign_ground.rs"]
+mod foreign_ground;
 #[path = "../../../tests/hold_rules.rs"]
 mod hold_rules;
 #[path = "../../../tests/holds.rs"]

@@ -1,0 +1,573 @@
+//! The lock that keeps a home to one gateway, and by which everybody knows whether that gateway lives.
+//!
+//! `.drain.lock` is locked (`flock`, exclusive) for the life of the process, and says who holds it. So is the folder itself, where the
+//! file system allows it: nobody frees that by deleting a file, and those who clean up temporary folders leave it alone.
+
+use super::epoch::{Epoch, start_time};
+use super::home::{Home, LockError};
+use super::opened::OpenHome;
+use super::read::Stamp;
+use super::scan::{Memory, Scan, scan_in};
+use super::write;
+use crate::hold::{Incarnation, RequestId};
+use crate::sync::Mutex;
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, renameat, statat};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// A start takes a second to be sure that the home is another gateway's: whoever asks who lives there holds the lock for an instant.
+const TRIES: u32 = 500;
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Who holds a lock, as it stands there: `<incarnation> <process id> <start time> <PID namespace>`, `-` for what isn't known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Record {
+    incarnation: Incarnation,
+    pid: Option<i32>,
+    /// In clock ticks since boot.
+    start: Option<u64>,
+    /// The number by which the system tells its PID namespace from others.
+    namespace: Option<u64>,
+}
+
+impl Record {
+    fn own(incarnation: &Incarnation) -> Self {
+        let pid = i32::try_from(std::process::id()).ok();
+        let start = pid.and_then(Process::of).and_then(|process| process.start);
+        Self { incarnation: incarnation.clone(), pid, start, namespace: namespace("pid") }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_ascii_whitespace();
+        let incarnation = Incarnation::from(words.next()?.to_owned());
+        let mut word = || words.next().unwrap_or("-");
+        let (pid, start, namespace) = (word().parse().ok(), word().parse().ok(), word().parse().ok());
+        Some(Self { incarnation, pid, start, namespace })
+    }
+
+    /// Whether its process is certainly gone. Only who sees the same processes can tell; for others the lock alone decides.
+    ///
+    /// A child that was forked has the lock open and is no gateway, since the threads of its parent are not in it.
+    fn is_dead(&self) -> bool {
+        let Some(pid) = self.pid.filter(|_| self.namespace.is_some() && self.namespace == namespace("pid")) else {
+            return false;
+        };
+        match Pid::from_raw(pid).map(test_kill_process) {
+            Some(Err(Errno::SRCH)) => true,
+            None => false,
+            // It lives, or another does that has got its number since. Whose it is may not be everybody's to see.
+            Some(_) => Process::of(pid).is_some_and(|there| {
+                there.is_zombie || there.start.zip(self.start).is_some_and(|(there, then)| there != then)
+            }),
+        }
+    }
+}
+
+impl std::fmt::Display for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let number = |number: Option<u64>| number.map_or_else(|| "-".into(), |number| number.to_string());
+        let pid = self.pid.map_or_else(|| "-".into(), |pid| pid.to_string());
+        write!(f, "{} {pid} {} {}", self.incarnation, number(self.start), number(self.namespace))
+    }
+}
+
+/// What `/proc` says of a process.
+struct Process {
+    start: Option<u64>,
+    is_zombie: bool,
+}
+
+impl Process {
+    /// `None` where `/proc` isn't there, isn't about the processes that this one sees, or doesn't show this one.
+    fn of(pid: i32) -> Option<Self> {
+        let own = std::fs::read_link("/proc/self").ok()?;
+        if own.to_str()?.parse() != Ok(std::process::id()) {
+            return None;
+        }
+        Some(Self::in_stat(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?))
+    }
+
+    fn in_stat(stat: &str) -> Self {
+        let fields: Vec<_> = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace().collect();
+        // A process whose first thread has ended while others run looks like a zombie, and is none.
+        let threads = fields.get(17).and_then(|threads| threads.parse::<u64>().ok());
+        let is_zombie = matches!(fields.first(), Some(&("Z" | "X"))) && threads <= Some(1);
+        // In a time namespace of one's own everything started at another time.
+        let shifted = namespace("time").is_some_and(|namespace| namespace != INITIAL_TIME_NAMESPACE);
+        Self { start: start_time(stat).filter(|_| !shifted), is_zombie }
+    }
+}
+
+/// `PROC_TIME_INIT_INO` in Linux's `include/linux/proc_ns.h`.
+const INITIAL_TIME_NAMESPACE: u64 = 0xEFFF_FFFA;
+
+/// The number of this process's namespace of a kind: the link reads `pid:[4026531836]`.
+fn namespace(kind: &str) -> Option<u64> {
+    let link = std::fs::read_link(format!("/proc/self/ns/{kind}")).ok()?;
+    link.to_str()?.split_once('[')?.1.strip_suffix(']')?.parse().ok()
+}
+
+/// Why an attempt at a lock came to nothing.
+enum Refused {
+    /// Somebody holds it, and this is what stands in it.
+    Busy(String),
+    Failed(io::Error),
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Errno> for Refused {
+    fn from(errno: Errno) -> Self {
+        Self::Failed(errno.into())
+    }
+}
+
+/// Opens the lock; `None` if there is none.
+fn open(home: &OpenHome, access: OFlags) -> io::Result<Option<File>> {
+    let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match openat(&home.folder, Home::LOCK, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
+    };
+    let opened = fstat(&file)?;
+    if FileType::from_raw_mode(opened.st_mode) != FileType::RegularFile {
+        return Err(io::Error::other(".drain.lock is not a regular file: remove it"));
+    }
+    // Its holder writes into it: under another name that could be anybody's file.
+    if opened.st_nlink > 1 {
+        return Err(io::Error::other(".drain.lock has a second name: remove it"));
+    }
+    Ok(Some(file))
+}
+
+/// What stands in a lock.
+fn text_in(mut file: &File) -> io::Result<String> {
+    let mut text = String::new();
+    file.rewind()?;
+    file.take(256).read_to_string(&mut text)?;
+    Ok(text.trim().into())
+}
+
+/// Takes the lock, with nothing in it.
+///
+/// The name of whoever had it before is taken out under a shared lock, which no gateway has: until the lock is
+/// exclusive, nobody is said to live here, and from then on the name in it is its holder's or none. The other way round
+/// a dead gateway would live again until its successor has written its own name (E2).
+fn take(file: &File) -> rustix::io::Result<()> {
+    flock(file, FlockOperation::NonBlockingLockShared)?;
+    rustix::fs::ftruncate(file, 0)?;
+    flock(file, FlockOperation::NonBlockingLockExclusive)
+}
+
+fn write_record(mut file: &File, record: &Record) -> io::Result<()> {
+    file.rewind()?;
+    file.write_all(format!("{record}\n").as_bytes())?;
+    write::sync(file)
+}
+
+fn is_there(home: &OpenHome, file: &File) -> io::Result<bool> {
+    let ours = fstat(file)?;
+    match statat(&home.folder, Home::LOCK, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(there) => Ok((ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Whether the folder could be locked; where the file system doesn't lock folders, nothing is known from that, and it counts as locked.
+fn lock_folder(home: &OpenHome) -> bool {
+    !matches!(flock(&home.folder, FlockOperation::NonBlockingLockExclusive), Err(Errno::WOULDBLOCK))
+}
+
+/// One attempt to become the gateway of an open home.
+fn attempt(home: &OpenHome, record: &Record) -> Result<File, Refused> {
+    let turn = Turn::take(home)?;
+    let free = lock_folder(home);
+    let file = match open(home, OFlags::RDWR)? {
+        Some(file) => file,
+        // Its gateway lives, and puts the lock back that somebody has removed.
+        None if !free => return Err(Refused::Busy("its folder is locked".into())),
+        None => create(home)?,
+    };
+    if free {
+        match take(&file) {
+            Ok(()) => return finish(home, file, record),
+            Err(Errno::WOULDBLOCK) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    let is_kept = turn.is_alone() && is_locked(&file)?;
+    let said = text_in(&file)?;
+    if is_kept && Record::parse(&said).is_some_and(|record| record.is_dead()) {
+        return finish(home, succeed(home, record)?, record);
+    }
+    Err(Refused::Busy(if said.is_empty() { "its folder is locked".into() } else { said }))
+}
+
+/// One start at a time looks at the lock: by a lock on the folder of holds, which nobody keeps.
+struct Turn(Option<OwnedFd>);
+
+impl Turn {
+    fn take(home: &OpenHome) -> Result<Self, Refused> {
+        // Whatever stands in the way there is found by the first look, and closes the gate.
+        let Ok(holds) = home.make_holds() else { return Ok(Self(None)) };
+        match flock(&holds, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self(Some(holds))),
+            Err(Errno::WOULDBLOCK) => Err(Refused::Busy("another gateway is starting".into())),
+            Err(_) => Ok(Self(None)),
+        }
+    }
+
+    /// Whether no other start looks at the lock meanwhile. Where folders can't be locked nobody knows.
+    fn is_alone(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // See the drop of [`HomeLock`].
+        self.0.iter().for_each(|holds| _ = flock(holds, FlockOperation::Unlock));
+    }
+}
+
+/// Whether somebody holds the lock.
+fn is_locked(file: &File) -> rustix::io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockShared) {
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        // Not by closing it alone: a child that is just being started has it open too, and would keep it.
+        taken => taken.and_then(|()| flock(file, FlockOperation::Unlock)).map(|()| false),
+    }
+}
+
+/// A lock that isn't there yet.
+fn create(home: &OpenHome) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(openat(&home.folder, Home::LOCK, flags, Mode::RUSR | Mode::WUSR)?);
+    write::make_fit(&file, Some(home.owner()?))?;
+    Ok(file)
+}
+
+/// Puts a lock of one's own in the place of one whose holder is dead: a child that it forked has it open, and keeps it locked.
+fn succeed(home: &OpenHome, record: &Record) -> io::Result<File> {
+    let (temporary, file) = write::create(&home.folder, Some(home.owner()?))?;
+    let put = || {
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        write_record(&file, record)?;
+        Ok::<_, io::Error>(renameat(&home.folder, &*temporary, &home.folder, Home::LOCK)?)
+    };
+    put().inspect_err(|_| _ = home.remove(&temporary))?;
+    Ok(file)
+}
+
+/// Makes sure that what was locked locks, and is what everybody else finds.
+fn finish(home: &OpenHome, file: File, record: &Record) -> Result<File, Refused> {
+    write_record(&file, record)?;
+    let Some(second) = open(home, OFlags::RDWR)? else { return Err(Refused::Busy("its lock was removed".into())) };
+    if !is_there(home, &file)? {
+        return Err(Refused::Busy("its lock was replaced".into()));
+    }
+    match flock(&second, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Ok(file),
+        Err(errno) => Err(errno.into()),
+        Ok(()) => Err(Refused::Failed(io::Error::other(
+            "its file system grants one lock twice, so it can't keep two gateways apart: use a folder on a local file system",
+        ))),
+    }
+}
+
+/// Which gateway process lives in an open home.
+pub(super) fn live(home: &OpenHome) -> io::Result<Option<Incarnation>> {
+    let Some(file) = open(home, OFlags::RDONLY)? else { return Ok(None) };
+    if !is_locked(&file)? {
+        return Ok(None);
+    }
+    let record = Record::parse(&text_in(&file)?);
+    Ok(record.filter(|record| !record.is_dead()).map(|record| record.incarnation))
+}
+
+/// A home kept to one gateway. Dropping it, or the end of the process, however it ends, frees the home.
+#[derive(Debug)]
+#[must_use = "dropping it frees the home"]
+pub struct HomeLock {
+    named: Home,
+    home: OpenHome,
+    record: Record,
+    file: Mutex<File>,
+    memory: Mutex<Memory>,
+}
+
+/// How a gateway and its home stand.
+#[derive(Debug)]
+pub(crate) enum Standing {
+    /// The home is this gateway's.
+    Held,
+    /// It is, and those who look for it at its path don't find it.
+    Unreachable(String),
+    /// Another gateway has taken it over.
+    Replaced(String),
+    /// The folder has been deleted.
+    Deleted,
+}
+
+/// What a look at the home has come to.
+#[derive(Debug)]
+pub(crate) struct Look {
+    pub(crate) scan: Scan,
+    /// Why the gateway can't be controlled or watched as it should, though it may be open.
+    pub(crate) unready: Option<String>,
+    /// Another gateway has taken over the home.
+    pub(crate) replaced: bool,
+}
+
+impl Look {
+    /// A look that couldn't be taken.
+    pub(crate) fn blind(why: String) -> Self {
+        Self { scan: Scan::blind(&*why), unready: Some(why), replaced: false }
+    }
+}
+
+impl HomeLock {
+    pub(super) fn of(named: &Home, incarnation: &Incarnation) -> Result<Self, LockError> {
+        let unusable = |source| LockError::Unusable { home: named.path().to_owned(), source };
+        let home = OpenHome::open_or_make(named.path()).map_err(unusable)?;
+        let record = Record::own(incarnation);
+        let mut tries = 0;
+        let file = loop {
+            tries += 1;
+            match attempt(&home, &record) {
+                Ok(file) => break file,
+                #[expect(clippy::disallowed_methods, reason = "no event tells that a lock is free")]
+                Err(Refused::Busy(_)) if tries < TRIES => std::thread::sleep(PAUSE),
+                Err(Refused::Busy(by)) => return Err(LockError::InUse { home: named.path().to_owned(), by }),
+                Err(Refused::Failed(source)) => return Err(unusable(source)),
+            }
+        };
+        Ok(Self { named: named.clone(), home, record, file: Mutex::new(file), memory: Mutex::new(Memory::default()) })
+    }
+
+    /// The very home that is locked, even if another one stands at its path by now.
+    pub(crate) fn home(&self) -> &OpenHome {
+        &self.home
+    }
+
+    /// Whether the home is still this gateway's.
+    ///
+    /// # Errors
+    /// What the file system says, or that it was deleted or has been taken over by another gateway.
+    pub fn check(&self) -> io::Result<()> {
+        match self.standing()? {
+            Standing::Held | Standing::Unreachable(_) => Ok(()),
+            Standing::Replaced(why) => Err(io::Error::other(why)),
+            Standing::Deleted => Err(io::Error::other(self.deleted())),
+        }
+    }
+
+    fn deleted(&self) -> String {
+        format!("the home {} was deleted: make a new one and start the gateway again", self.named.path().display())
+    }
+
+    /// How the gateway and its home stand. A lock that was removed is put back.
+    fn standing(&self) -> io::Result<Standing> {
+        if fstat(&self.home.folder)?.st_nlink == 0 {
+            return Ok(Standing::Deleted);
+        }
+        // Not if it was locked at the start, which it mostly was.
+        lock_folder(&self.home);
+        if !is_there(&self.home, &self.file.lock())? {
+            let home = self.named.path().display();
+            match self.put_back() {
+                Ok(None) => {}
+                Ok(Some(by)) => {
+                    return Ok(Standing::Replaced(format!("another gateway has taken over the home {home} ({by})")));
+                }
+                Err(error) => {
+                    let why = format!("the lock of the home {home} is gone, and can't be put back: {error}");
+                    return Ok(Standing::Unreachable(why));
+                }
+            }
+        }
+        let ours = fstat(&self.home.folder)?;
+        let path = self.named.path();
+        Ok(match rustix::fs::stat(path) {
+            Ok(there) if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino) => Standing::Held,
+            Ok(_) => Standing::Unreachable(format!("another folder than this gateway's home is at {}", path.display())),
+            Err(errno) => Standing::Unreachable(format!("the home is not found at {}: {errno}", path.display())),
+        })
+    }
+
+    /// Locks anew what is no longer there, or isn't the file that was locked; gives who has locked it meanwhile.
+    fn put_back(&self) -> io::Result<Option<String>> {
+        let file = match open(&self.home, OFlags::RDWR)? {
+            Some(file) => file,
+            None => match create(&self.home) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+                created => created?,
+            },
+        };
+        match take(&file) {
+            Ok(()) => {
+                write_record(&file, &self.record)?;
+                *self.file.lock() = file;
+                Ok(None)
+            }
+            Err(Errno::WOULDBLOCK) => {
+                let by = text_in(&file)?;
+                // Without a name it is one who looks, or a start that is not over: the next look decides.
+                Ok(Some(by).filter(|by| !by.is_empty()))
+            }
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Looks at everything in the home, and at each of the holds `known` from files so far. Never fails (C4).
+    pub(crate) fn look(&self, known: &[RequestId], epoch: &Epoch) -> Look {
+        match self.standing() {
+            Ok(Standing::Held) => Look { scan: self.scan(known, epoch), unready: None, replaced: false },
+            Ok(Standing::Unreachable(why)) => {
+                Look { scan: self.scan(known, epoch), unready: Some(why), replaced: false }
+            }
+            Ok(Standing::Replaced(why)) => Look { replaced: true, ..Look::blind(why) },
+            Ok(Standing::Deleted) => Look { scan: Scan::lost(self.deleted()), ..Look::blind(self.deleted()) },
+            Err(error) => Look::blind(format!("the home can't be looked at: {error}")),
+        }
+    }
+
+    fn scan(&self, known: &[RequestId], epoch: &Epoch) -> Scan {
+        self.memory.lock().settle(scan_in(&self.home, known, epoch), Instant::now())
+    }
+
+    /// Replaces a file of the gateway's own, in the home itself.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<Stamp> {
+        self.check().map_err(|error| io::Error::new(error.kind(), format!("the home is no longer ours: {error}")))?;
+        self.home.write(name, bytes)
+    }
+}
+
+impl Drop for HomeLock {
+    fn drop(&mut self) {
+        // Closing them would not do: a child that is just being started has them open too, until it is another program,
+        // and for so long its dead parent would live (E2). If this fails, closing them is what is left.
+        let _ = flock(&*self.file.lock(), FlockOperation::Unlock);
+        let _ = flock(&self.home.folder, FlockOperation::Unlock);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record_in(home: &Home) -> String {
+        std::fs::read_to_string(home.lock_path()).unwrap()
+    }
+
+    #[test]
+    fn a_lock_that_is_taken_bears_no_name_until_its_holder_writes_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        drop(home.lock(&Incarnation::fresh()).unwrap());
+        assert_ne!(record_in(&home), "", "the dead have left their name");
+        let file = open(&OpenHome::open(home.path()).unwrap(), OFlags::RDWR).unwrap().unwrap();
+        take(&file).unwrap();
+        assert_eq!(home.live().unwrap(), None, "E2: the dead don't live in a lock that another has");
+        write_record(&file, &Record::own(&Incarnation::fresh())).unwrap();
+        let record = record_in(&home);
+        let second = open(&OpenHome::open(home.path()).unwrap(), OFlags::RDWR).unwrap().unwrap();
+        assert_eq!(take(&second), Err(Errno::WOULDBLOCK));
+        assert_eq!(record_in(&home), record, "whoever doesn't get it leaves it alone");
+    }
+
+    #[test]
+    fn a_lock_that_is_replaced_while_it_is_taken_is_tried_for_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = OpenHome::open(folder.path()).unwrap();
+        let file = create(&home).unwrap();
+        take(&file).unwrap();
+        std::fs::rename(folder.path().join(Home::LOCK), folder.path().join("aside")).unwrap();
+        create(&home).unwrap();
+        let refused = finish(&home, file, &Record::own(&Incarnation::fresh()));
+        assert!(matches!(refused, Err(Refused::Busy(_))), "E2: others look at the file that is there now");
+    }
+
+    #[test]
+    fn a_gateway_that_has_ended_does_not_live_on_in_a_child_that_is_just_being_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let lock = home.lock(&Incarnation::fresh()).unwrap();
+        // As a fork has them, until it becomes another program.
+        let in_a_child = (lock.file.lock().try_clone().unwrap(), lock.home.folder.try_clone().unwrap());
+        drop(lock);
+        assert_eq!(home.live().unwrap(), None, "E2: its gateway has ended");
+        drop(home.lock(&Incarnation::fresh()).expect("nobody lives there"));
+        drop(in_a_child);
+    }
+
+    #[test]
+    fn a_lock_says_which_process_holds_it_and_since_when_and_where_that_process_is_to_be_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let incarnation = Incarnation::fresh();
+        let _lock = home.lock(&incarnation).unwrap();
+        let record = Record::parse(&record_in(&home)).unwrap();
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let expected = Record { incarnation, pid: Some(pid), start: start_time(&stat), namespace: namespace("pid") };
+        assert_eq!(record, expected);
+        assert!(!record.is_dead());
+    }
+
+    #[test]
+    fn a_record_of_a_process_that_is_gone_is_a_dead_gateways_where_that_can_be_seen() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        child.wait().unwrap();
+        let own = Record::own(&Incarnation::fresh());
+        let gone = Record { pid: Some(pid), ..own.clone() };
+        assert!(gone.is_dead());
+        assert!(
+            Record { start: own.start.map(|start| start + 1), ..own.clone() }.is_dead(),
+            "another process has its number"
+        );
+        for unseen in [
+            Record { namespace: own.namespace.map(|namespace| namespace + 1), ..gone.clone() },
+            Record { namespace: None, ..gone.clone() },
+            Record { pid: None, ..gone.clone() },
+            Record::parse(&format!("{} {pid}", gone.incarnation)).unwrap(),
+            Record { start: None, ..own.clone() },
+        ] {
+            assert!(!unseen.is_dead(), "only the lock can tell: {unseen:?}");
+        }
+    }
+
+    #[test]
+    fn a_process_is_dead_as_a_zombie_unless_it_has_threads_that_live() {
+        let stat = |state: &str, threads: u32| {
+            Process::in_stat(&format!("7 (a) b) {state} 1 7 7 0 -1 0 1 2 3 4 5 6 7 8 20 0 {threads} 0 4242 1000"))
+        };
+        assert!(stat("Z", 1).is_zombie && stat("X", 1).is_zombie);
+        assert!(!stat("Z", 2).is_zombie, "its first thread alone has ended");
+        assert!(!stat("S", 1).is_zombie && !Process::in_stat("").is_zombie);
+        assert_eq!(stat("S", 1).start, Some(4242));
+    }
+
+    #[test]
+    fn the_home_that_is_locked_is_the_same_wherever_it_is_moved() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path().join("home"));
+        let lock = home.lock(&Incarnation::fresh()).unwrap();
+        let moved = folder.path().join("moved");
+        std::fs::rename(home.path(), &moved).unwrap();
+        std::fs::create_dir(home.path()).unwrap();
+        lock.write("file", b"content").unwrap();
+        assert!(moved.join("file").exists(), "it is the one with the lock, not the one at the path");
+    }
+}
