@@ -1,12 +1,12 @@
-//! The command line and the client over HTTP: the same endings as over the files, and the secret is in no output.
+//! What the command line and the client have over HTTP alone: the secret, which is in no output, scopes, and answers that say
+//! little. The endings that both ways have are in `endings.rs`.
 
 mod controlled_gateway;
 
 use axum::http::StatusCode;
 use controlled_gateway::{Ended, GatewayProcess, Tool, home, tool};
+use gateway_drain::Home;
 use gateway_drain::client::{Drain, ExitCode, Gateway};
-use gateway_drain::{Channel, Home, Request, RequestId};
-use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -71,10 +71,6 @@ impl Remote {
     }
 }
 
-fn id() -> RequestId {
-    RequestId::new("upgrade").unwrap()
-}
-
 #[test]
 fn a_command_runs_once_the_last_turn_has_ended() {
     let remote = Remote::start();
@@ -85,61 +81,11 @@ fn a_command_runs_once_the_last_turn_has_ended() {
 }
 
 #[test]
-fn begin_wait_commit_and_cancel_do_over_http_what_they_do_over_the_files() {
-    let remote = Remote::start();
-    remote.drain(&["begin", "upgrade", "--reason", "to 1.4"]).expect(ExitCode::Drained);
-    remote.drain(&["renew", "upgrade", "--lease", "10m"]).expect(ExitCode::Drained);
-    remote.drain(&["wait", "upgrade"]).expect(ExitCode::Drained);
-    let token = remote.drain(&["commit", "upgrade"]).expect(ExitCode::Drained).stdout;
-    remote.drain(&["cancel", "upgrade"]).expect(ExitCode::Denied);
-    remote.drain(&["cancel", "upgrade", "--token", "not-it"]).expect(ExitCode::Denied);
-    assert!(!remote.gateway().admits(), "a cancel without the token ended a commit");
-    remote.drain(&["cancel", "upgrade", "--token", token.trim()]).expect(ExitCode::Drained);
-    assert!(remote.gateway().admits(), "the token did not end the commit");
-}
-
-#[test]
 fn an_override_over_http_wants_a_token_with_that_scope() {
     let remote = Remote::start();
     remote.drain(&["begin", "upgrade"]).expect(ExitCode::Drained);
     remote.drain(&["override", "upgrade"]).expect(ExitCode::Denied);
     assert!(!remote.gateway().admits(), "a token for drains overrode a hold");
-}
-
-#[test]
-fn the_deadline_with_work_left_exits_with_3() {
-    let remote = Remote::start();
-    drop(remote.waiting(&[]));
-    remote.drain(&["wait", "upgrade", "--timeout", "300ms"]).expect(ExitCode::Deadline);
-    remote.drain(&["commit", "upgrade"]).expect(ExitCode::Deadline);
-}
-
-#[test]
-fn a_hold_that_somebody_else_takes_away_ends_the_wait_with_4() {
-    let remote = Remote::start();
-    let waiting = remote.waiting(&[]);
-    Channel::new(Home::at(remote.home.path())).remove(&id()).unwrap();
-    remote.ended(waiting).expect(ExitCode::Withdrawn);
-}
-
-#[test]
-fn a_hold_whose_lease_has_run_out_ends_a_wait_with_5() {
-    let remote = Remote::start();
-    drop(remote.waiting(&[]));
-    remote.drain(&["renew", "upgrade", "--lease", "1s"]).expect(ExitCode::Drained);
-    remote.gateway().until("that the lease ran out", |status| status.drain.holds.is_empty());
-    remote.drain(&["wait", "upgrade"]).expect(ExitCode::LeaseLost);
-}
-
-#[test]
-fn a_gateway_that_is_killed_and_started_again_ends_the_wait_with_6() {
-    let mut remote = Remote::start();
-    let waiting = remote.waiting(&["--patience", "60s"]);
-    let gateway = remote.gateway.take().unwrap();
-    let address = gateway.address.clone();
-    gateway.kill();
-    remote.gateway = Some(GatewayProcess::start_with_secret(remote.home.path(), &remote.secret, &address));
-    remote.ended(waiting).expect(ExitCode::IncarnationChanged);
 }
 
 #[test]
@@ -163,39 +109,6 @@ fn a_missing_and_a_wrong_secret_exit_with_8_and_begin_nothing() {
         assert!(!ended.stderr.contains(&wrong), "the secret was printed");
     }
     assert!(remote.gateway().admits(), "a drain was begun without the right secret");
-}
-
-#[test]
-fn somebody_elses_hold_exits_with_8() {
-    let remote = Remote::start();
-    Channel::new(Home::at(remote.home.path())).write(&Request::begin(id(), "somebody-else")).unwrap();
-    remote.gateway().until("the hold", |status| !status.drain.holds.is_empty());
-    for verb in ["begin", "cancel", "wait"] {
-        remote.drain(&[verb, "upgrade"]).expect(ExitCode::Denied);
-    }
-    assert!(!remote.gateway().admits(), "somebody else's hold was taken away");
-}
-
-#[test]
-fn a_gateway_that_begins_to_shut_down_ends_the_wait_with_9() {
-    let remote = Remote::start();
-    let waiting = remote.waiting(&[]);
-    remote.gateway().terminate();
-    remote.ended(waiting).expect(ExitCode::ShuttingDown);
-}
-
-#[test]
-fn ctrl_c_detaches_with_130_and_keeps_the_hold() {
-    let remote = Remote::start();
-    let waiting = remote.waiting(&[]);
-    waiting.signal(Signal::INT);
-    let ended = remote.ended(waiting).expect(ExitCode::Interrupted);
-    assert!(
-        ended.stderr.contains(&format!("--url {} --owner {} wait upgrade", remote.url, controlled_gateway::owner())),
-        "{}",
-        ended.stderr
-    );
-    assert!(!remote.gateway().admits(), "the interruption withdrew the hold");
 }
 
 #[test]

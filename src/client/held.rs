@@ -97,7 +97,9 @@ impl Held {
             return Err(Failure::Withdrawn("there is no such hold, or no more".into()));
         };
         let lease = drain.request.lease.or(found.request.lease);
-        drain.request = Request { lease, action: drain.request.action, ..found.request.clone() };
+        // Over HTTP the owner there is whom the token proves; here it is who asks, and finds its token again.
+        let owner = drain.request.owner.clone();
+        drain.request = Request { lease, owner, action: drain.request.action, ..found.request.clone() };
         let interrupt = drain.interrupt.clone();
         Self::take_up(drain, &found, &interrupt)
     }

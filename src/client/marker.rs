@@ -190,8 +190,12 @@ impl MarkerDrain {
     pub fn cancel(&self) -> Result<(), Failure> {
         self.gateway.remove_marker(&self.owner)?;
         let reopened = self.until(self.patience, |status| {
-            let held = status.drain.as_ref().is_some_and(|drain| !drain["holds"].as_array().is_none_or(Vec::is_empty));
-            (status.state.as_deref() != Some("draining") || held).then_some(())
+            let drains = status.state.as_deref() == Some("draining");
+            // A gateway that knows holds may have others that keep it closed.
+            let by_marker = |drain: &Value| {
+                drain["holds"].as_array().is_none_or(|holds| holds.iter().any(|hold| hold["request_id"] == "marker"))
+            };
+            (!drains || status.drain.as_ref().is_some_and(|drain| !by_marker(drain))).then_some(())
         });
         reopened?
             .ok_or_else(|| Failure::Unreachable("the marker is removed, and the gateway says that it drains".into()))
