@@ -434,7 +434,7 @@ impl Controller {
             (value, core.lifecycle.untold())
         };
         // Wakes who waits for the gate: nobody else's code runs under the lock.
-        drop(untold);
+        self.shared.observers.wake(untold);
         self.shared.observers.told();
         value
     }

@@ -212,6 +212,7 @@ impl Reconciler {
             inherited.map_err(|why| StartError::Left { path: home.status(), why: why.to_string() })?;
         let controller = Controller::restored(options.settings.clone(), incarnation.clone(), inherited);
         controller.will_publish_the_end();
+        controller.wake_elsewhere();
         if let Some(trace) = &options.trace {
             trace.attach(&controller);
         }

@@ -323,6 +323,29 @@ fn a_description_may_ask_the_gateway_and_two_at_the_same_time_both_count() {
     });
 }
 
+/// A waker that blocks until the test is over.
+struct Blocks(Never);
+
+impl Wake for Blocks {
+    fn wake(self: Arc<Self>) {
+        self.0.comes();
+    }
+}
+
+#[test]
+fn a_waker_that_blocks_holds_up_nothing() {
+    let (_over, never) = Never::new();
+    let waker = Waker::from(Arc::new(Blocks(never)));
+    let mut waiting = None;
+    lives_with("a waker that blocks", Options::default(), |gateway| {
+        let mut stopped = Box::pin(gateway.controller().stopped());
+        let mut context = Context::from_waker(&waker);
+        assert!(stopped.as_mut().poll(&mut context).is_pending());
+        waiting = Some(stopped);
+    });
+    drop(waiting);
+}
+
 #[derive(Default)]
 struct Woken(AtomicBool);
 

@@ -4,9 +4,10 @@
 //! must neither wait nor call back. An observer is anybody's: it is fed by a listener and runs on a thread of its own.
 
 use super::{Change, Controller, View};
-use crate::sync::{self, Mutex};
+use crate::sync::{self, Mutex, Wakers};
 use crate::worker::{Counts, Worker};
 use core::fmt;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// So many changes may wait for an observer. Later ones are lost to it, and counted.
@@ -15,14 +16,26 @@ const QUEUE: usize = 1024;
 pub(super) type Listener = Box<dyn FnMut(&Change) + Send>;
 
 #[derive(Default)]
-pub(super) struct Observers(Mutex<Vec<Worker<Change>>>);
+pub(super) struct Observers {
+    told: Mutex<Vec<Worker<Change>>>,
+    /// Wakes those who wait for the gate, where a reconciler runs.
+    waking: OnceLock<Worker<Wakers>>,
+}
 
 impl Observers {
     /// Something was told. Where no thread of its own tells an observer, it is told here.
     pub(super) fn told(&self) {
         if sync::CHECKED {
-            let observers = self.0.lock().clone();
+            let observers = self.told.lock().clone();
             observers.iter().for_each(Worker::work_here);
+        }
+    }
+
+    /// Wakes them: a waker is code of the application's, too.
+    pub(super) fn wake(&self, wakers: Wakers) {
+        match self.waking.get() {
+            Some(waking) if !wakers.is_empty() => _ = waking.push(wakers),
+            _ => drop(wakers),
         }
     }
 }
@@ -30,7 +43,8 @@ impl Observers {
 impl Drop for Observers {
     fn drop(&mut self) {
         if !sync::CHECKED {
-            self.0.lock().iter().for_each(Worker::close);
+            self.told.lock().iter().for_each(Worker::close);
+            self.waking.get().into_iter().for_each(Worker::close);
         }
     }
 }
@@ -70,7 +84,7 @@ impl Controller {
         mut then: impl FnMut(&Change) + Send + 'static,
     ) -> Observation {
         let worker = Worker::new("gateway-drain-observer", QUEUE, move |change| then(&change));
-        self.shared.observers.0.lock().push(worker.clone());
+        self.shared.observers.told.lock().push(worker.clone());
         let fed = worker.clone();
         self.listen(first, move |change| _ = fed.push(change.clone()));
         Observation { worker }
@@ -83,9 +97,15 @@ impl Controller {
         core.listeners.push(Box::new(then));
     }
 
+    /// From here on a thread of its own wakes those who wait for the gate: a waker that blocks then blocks neither the
+    /// thread that follows the files nor the one that takes the signals.
+    pub(crate) fn wake_elsewhere(&self) {
+        self.shared.observers.waking.get_or_init(|| Worker::new("gateway-drain-wake", usize::MAX, drop));
+    }
+
     /// What was lost to the observers, and how often one panicked.
     pub(crate) fn observer_counts(&self) -> Counts {
-        self.shared.observers.0.lock().iter().map(Worker::counts).fold(Counts::default(), |sum, counts| Counts {
+        self.shared.observers.told.lock().iter().map(Worker::counts).fold(Counts::default(), |sum, counts| Counts {
             panics: sum.panics + counts.panics,
             lost: sum.lost + counts.lost,
         })
@@ -93,7 +113,7 @@ impl Controller {
 
     /// Has no observer told of anything more, and waits at most until `deadline` for them to hear what there is.
     pub(crate) fn end_observers(&self, deadline: Instant) {
-        let observers = self.shared.observers.0.lock().clone();
+        let observers = self.shared.observers.told.lock().clone();
         observers.iter().for_each(Worker::close);
         for observer in observers {
             observer.flush(deadline.saturating_duration_since(Instant::now()));

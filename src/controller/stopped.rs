@@ -63,7 +63,7 @@ impl Controller {
     pub(crate) fn end_published(&self) {
         let before = std::mem::replace(&mut self.shared.core.lock().publication, Publication::Done);
         if before == Publication::Due {
-            drop(self.gate().changed().notify());
+            self.shared.observers.wake(self.gate().changed().notify());
         }
     }
 

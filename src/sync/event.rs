@@ -81,6 +81,10 @@ impl fmt::Debug for Event {
 pub(crate) struct Wakers(Vec<Waker>);
 
 impl Wakers {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn add(&mut self, mut others: Self) {
         self.0.append(&mut others.0);
     }
