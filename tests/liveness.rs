@@ -3,7 +3,7 @@
 
 mod published;
 
-use gateway_drain::controller::{Change, Controller, Settings};
+use gateway_drain::controller::{Change, Controller, Settings, ShutdownReport};
 use gateway_drain::reconciler::Options;
 use gateway_drain::trace::Trace;
 use gateway_drain::{DrainState, Home, Reconciler, Request, RequestId, Snapshot};
@@ -355,49 +355,57 @@ impl Wake for Woken {
     }
 }
 
-/// Ends a shutdown in some way and gives what whoever waits is told, blocked and polled.
-fn both_hear(controller: &Controller, end: impl FnOnce()) {
-    let blocked = thread::spawn({
-        let stopped = controller.stopped();
-        move || stopped.wait_timeout(PATIENCE)
-    });
+/// Who blocks until the gateway has stopped, while `end` ends it in some way.
+fn blocked(controller: &Controller, end: &mut dyn FnMut()) -> ShutdownReport {
+    let stopped = controller.stopped();
+    let blocked = thread::spawn(move || stopped.wait_timeout(PATIENCE));
+    end();
+    blocked.join().unwrap().expect("L1: whoever blocks hears of the end")
+}
+
+/// Who polls for it.
+fn polled(controller: &Controller, end: &mut dyn FnMut()) -> ShutdownReport {
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));
     let mut context = Context::from_waker(&waker);
     let mut stopped = pin!(controller.stopped());
     let mut polled = stopped.as_mut().poll(&mut context);
     end();
-    while polled.is_pending() {
+    loop {
+        if let Poll::Ready(report) = polled {
+            return report;
+        }
         comes_true("L1: whoever polls is woken at the end", || woken.0.swap(false, Ordering::SeqCst));
         polled = stopped.as_mut().poll(&mut context);
     }
-    let report = blocked.join().unwrap().expect("L1: whoever blocks hears of the end");
-    assert_eq!(polled, Poll::Ready(report));
 }
 
 #[test]
 fn whoever_waits_for_the_stop_needs_nobody_who_settles() {
-    let controller = Controller::with(quick());
-    let turn = controller.gate().admit().unwrap();
-    controller.begin_shutdown(Duration::MAX).unwrap();
-    both_hear(&controller, || drop(turn));
+    for wait in [blocked, polled] {
+        let stuck = || {
+            let controller = Controller::with(quick());
+            let turn = controller.gate().admit().unwrap().into_owned();
+            (controller, Some(turn))
+        };
+        let (controller, mut turn) = stuck();
+        controller.begin_shutdown(Duration::MAX).unwrap();
+        assert!(wait(&controller, &mut || drop(turn.take())).finished());
 
-    let controller = Controller::with(quick());
-    let _stuck = controller.gate().admit().unwrap();
-    controller.begin_shutdown(SOON).unwrap();
-    both_hear(&controller, || ());
-    assert_eq!(controller.report().map(|report| report.abandoned.in_flight), Some(1), "L4");
+        let (controller, _turn) = stuck();
+        controller.begin_shutdown(SOON).unwrap();
+        assert_eq!(wait(&controller, &mut || ()).abandoned.in_flight, 1, "L4");
 
-    let controller = Controller::with(quick());
-    let _stuck = controller.gate().admit().unwrap();
-    both_hear(&controller, || controller.begin_shutdown(SOON).unwrap());
+        let (controller, _turn) = stuck();
+        let report = wait(&controller, &mut || controller.begin_shutdown(SOON).unwrap());
+        assert_eq!(report.abandoned.in_flight, 1, "L4");
 
-    let controller = Controller::with(quick());
-    let _stuck = controller.gate().admit().unwrap();
-    controller
-        .request(&Request::begin(RequestId::new("upgrade").unwrap(), "ops").lease(Duration::from_secs(1)))
-        .unwrap();
-    both_hear(&controller, || _ = controller.force_stop());
+        // Under a lease that nobody ends.
+        let (controller, _turn) = stuck();
+        let hold = Request::begin(RequestId::new("upgrade").unwrap(), "ops").lease(Duration::from_secs(1));
+        controller.request(&hold).unwrap();
+        assert_eq!(wait(&controller, &mut || _ = controller.force_stop()).abandoned.in_flight, 1);
+    }
 }
 
 #[test]

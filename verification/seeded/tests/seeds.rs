@@ -27,6 +27,8 @@ mod http_endpoint;
 mod http_hostile;
 #[path = "../../../tests/inheritance.rs"]
 mod inheritance;
+#[path = "../../../tests/liveness.rs"]
+mod liveness;
 #[path = "../../../tests/marker.rs"]
 mod marker;
 #[path = "../../../tests/reading.rs"]
