@@ -1,4 +1,4 @@
-"""Proves E1, and with it H2, H4, C6 and S2, for any number of owners, holds, writes, crashes and restarts."""
+"""Proves E1, and with it H2, H4, C6, C7, E3 and S2, for any number of owners, holds, writes, crashes and restarts."""
 
 import sys
 import time
@@ -21,7 +21,9 @@ OBLIGATIONS = {
     "H2": 25,
     "H4": 600,
     "C6": 390,
+    "C7": 10,
     "E1": 90,
+    "E3": 10,
 }
 """For each property: its clauses at the beginning and after each step, and what is said of the step itself.
 `docs/verification.md` tells these numbers."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import z3
 
-from .state import ABSENT, CANCEL, COMMIT, OVERRIDE, Incarnation, Name, Nonce, Owner, State
+from .state import ABSENT, CANCEL, COMMIT, OVERRIDE, RUBBISH, Incarnation, Name, Nonce, Owner, State
 from .steps import Step
 
 HOLDS = z3.Const("h", Name)
@@ -152,8 +152,28 @@ def between(before: State, step: Step) -> Iterator[tuple[str, Any]]:
     h = HOLDS
     spared = z3.BoolVal(True) if step.about is None else h != step.about
     same = z3.And(step.after.now_held(h) == before.now_held(h), step.after.now_committed(h) == before.now_committed(h))
+    if step.name.startswith("decided"):
+        h = step.about
+        its = z3.And(before.seen_owner(h) == before.now_owner(h), before.seen_act(h) != RUBBISH)
+        vanished = z3.And(before.seen_act(h) == ABSENT, before.now_own(h))
+        live_hold = z3.And(before.now_held(h), z3.Not(before.now_committed(h)))
+        stays = z3.And(step.after.now_held(h), step.after.now_owner(h) == before.now_owner(h))
+        may_end = z3.Or(its, vanished, before.seen_act(h) == OVERRIDE)
+        yield "C7 nobody else's write ends a hold or takes it over", implied([live_hold, z3.Not(may_end)], stays)
+        yield from can_be_withdrawn(before, step)
     if step.name.endswith("a commit is granted"):
         refused = before.told_refused(step.about, before.seen_nonce(step.about))
         once = z3.Not(before.replayed(step.about, before.seen_nonce(step.about)))
         yield "S2 what was told to be refused is not granted", z3.Not(z3.And(refused, once))
     yield "H2 no other hold begins or ends", z3.ForAll([h], z3.Implies(spared, same))
+
+
+def can_be_withdrawn(before: State, step: Step) -> Iterator[tuple[str, Any]]:
+    """E3: the owner of a commit can end it: its withdrawal, once decided on, has ended it, whatever else is so."""
+    h, n, o = step.about, NONCE, OWNER
+    written = [before.seen_act(h) == CANCEL, before.seen_owner(h) == o, before.seen_token(h) == n]
+    valid = [before.seen_ours(h), z3.Not(before.seen_bound(h))]
+    new = [before.seen_nonce(h) != n, step.after.now_answer_to(h) == before.seen_nonce(h)]
+    new.append(z3.Not(z3.And(before.now_answered(h), before.now_answer_to(h) == before.seen_nonce(h))))
+    ended = implied([has(before, "now", h, n, o), *written, *valid, *new], z3.Not(step.after.now_held(h)))
+    yield "E3 a withdrawal of a commit is never refused", z3.ForAll([n, o], ended)

@@ -30,7 +30,8 @@ FIELDS: dict[str, list[z3.SortRef]] = {
     **of_names("status", HOLD | LEDGER),
     "record_ok": [YES],
     **of_names("record", RECORDED),
-    # The process: what it has read of each file, its holds, its ledger, what it is about to publish.
+    # The process: what it has read of each file, its holds, its ledger, whether the last write that it met in a hold's place
+    # was of that hold's owner, and what it is about to publish.
     "alive": [YES],
     "shutting": [YES],
     "open": [YES],
@@ -39,6 +40,7 @@ FIELDS: dict[str, list[z3.SortRef]] = {
     "seen": [Name, YES],
     **of_names("seen", WRITE),
     **of_names("now", HOLD | LEDGER),
+    "now_own": [Name, YES],
     "taken": [YES],
     "taken_recorded": [YES],
     **of_names("taken", HOLD | LEDGER),

@@ -46,6 +46,9 @@ RULES = {
     "a held gate stays closed": "E1",
     "a closed gate admits nothing": "E1",
     "one withdrawal ends one hold": "H2",
+    "the withdrawal of a commit is not refused": "E3",
+    "a hold is renewed by its owner alone": "C7",
+    "a hold vanishes with its owner's write alone": "C7",
     "another incarnation's request is refused": "C6",
     "the ledger has what was decided alone": "C6",
     "what was answered is not decided again": "S2",
@@ -175,6 +178,7 @@ def start(s: State, incarnation: Any, without: str) -> Step:
         now_answered=lambda x: z3.And(inherits, by_status, s.status_answered(x)),
         now_answer_to=s.status_answer_to,
         now_granted=s.status_granted,
+        now_own=z3.Function(f"step{s.number}_own", Name, YES),
     )
     return Step("a start", z3.Not(s.alive()), new)
 
@@ -247,20 +251,28 @@ def decisions(s: State, h: Any, without: str) -> Iterator[Step]:
     def decided(state: State) -> State:
         return state.but(decided=lambda x, m: z3.Or(s.decided(x, m), z3.And(x == h, m == n)))
 
+    own = z3.And(its, act != RUBBISH, s.seen_ours(h))
+
     def answered(name: str, may: z3.BoolRef, granted: bool, **changed: Any) -> Step:
-        after = s.at(h, **known, now_granted=z3.BoolVal(granted), **changed)
+        after = s.at(h, **known, **({"now_own": own} | changed), now_granted=z3.BoolVal(granted))
         return Step(f"decided: {name}", may, decided(after), about=h)
 
     no, yes = z3.BoolVal(False), z3.BoolVal(True)
     ends = z3.And(read, act == ABSENT, held)
     if without != "a commit outlasts its file":
         ends = z3.And(ends, z3.Not(committed))
+    if without != "a hold vanishes with its owner's write alone":
+        ends = z3.And(ends, z3.Or(s.now_own(h), committed))
     gone = {"now_held": no, "now_committed": no}
     yield Step("decided: the file is gone, and its hold with it", ends, s.at(h, **gone, now_answered=no), about=h)
     yield Step("decided: the file is gone", z3.And(read, act == ABSENT), s.at(h, now_answered=no), about=h)
-    fresh = {"now_held": yes, "now_owner": o, "now_committed": no, "now_bound": s.seen_bound(h)}
+    fresh = {"now_held": yes, "now_owner": o, "now_committed": no, "now_bound": s.seen_bound(h), "now_own": yes}
     nobody = z3.And(read, act != ABSENT, unknown, z3.Not(held))
-    yield answered("refused, for whatever reason", z3.And(read, act != ABSENT, unknown), False)
+    withdrawal = z3.And(heard, act == CANCEL, held, committed, its, s.now_token(h) == s.seen_token(h))
+    refuses = z3.And(read, act != ABSENT, unknown, z3.Not(withdrawal))
+    if without == "the withdrawal of a commit is not refused":
+        refuses = z3.And(read, act != ABSENT, unknown)
+    yield answered("refused, for whatever reason", refuses, False)
     yield answered("refused, and closed for a lease", z3.And(nobody, z3.Not(s.shutting())), False, **fresh)
     may = z3.And(heard, act == DRAIN, z3.Not(s.shutting()))
     yield answered("a hold begins", z3.And(may, z3.Not(held)), True, **fresh)
@@ -268,6 +280,8 @@ def decisions(s: State, h: Any, without: str) -> Iterator[Step]:
     if without == "a drain over a commit is refused":
         yield answered("a drain over a commit begins it again", renews, True, **fresh)
     yield answered("a hold is renewed", z3.And(renews, z3.Not(committed)), True)
+    if without == "a hold is renewed by its owner alone":
+        yield answered("another's hold is taken over", z3.And(may, held, z3.Not(committed)), True, **fresh)
     drained = z3.And(z3.Not(s.open()), z3.Not(s.busy()))
     if without == "a commit needs a drained gate":
         drained = z3.BoolVal(True)
