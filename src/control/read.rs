@@ -139,6 +139,12 @@ pub(crate) fn stamp(folder: &OwnedFd, name: &[u8]) -> Result<Stamp, Unreadable> 
     Ok(Stamp::of(&seen))
 }
 
+/// Whether two names lead to one file.
+pub(crate) fn are_one_file(folder: &OwnedFd, one: &[u8], other: &[u8]) -> bool {
+    let file = |name: &[u8]| rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok();
+    file(one).zip(file(other)).is_some_and(|(one, other)| (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
+}
+
 /// Opens what was seen to be a regular file, and may have been replaced since: looked at once more, through no link, and
 /// with NONBLOCK, so that a pipe that slips in can't hang the thread.
 pub(crate) fn open(folder: &OwnedFd, name: &[u8]) -> Result<Opened, Unreadable> {

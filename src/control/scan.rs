@@ -187,7 +187,17 @@ impl Scan {
         let seen: HashSet<RequestId> = listed.iter().map(|name| self.take_hold(folder, name, epoch)).collect();
         let by_name = |id: &&RequestId| !id.is_marker() && !id.is_found() && !seen.contains(*id);
         for id in known.iter().filter(by_name) {
-            self.look_at(folder, Home::file_name(id).as_bytes(), id, epoch);
+            let name = Home::file_name(id);
+            let alike = listed.iter().find(|other| other.eq_ignore_ascii_case(name.as_bytes()));
+            match alike.filter(|other| read::are_one_file(folder, other, name.as_bytes())) {
+                // Whose file it is says the name that the folder lists. Over this hold it is an overwriting, and no absence.
+                Some(other) => {
+                    let other = String::from_utf8_lossy(other);
+                    let told = format!("its file is {other} by now: the file system doesn't tell upper case from lower");
+                    self.ignored.push((id.to_string(), told));
+                }
+                None => self.look_at(folder, name.as_bytes(), id, epoch),
+            }
         }
     }
 
@@ -253,6 +263,31 @@ mod tests {
         assert_eq!(ids.each_ref().map(|id| scan.is_absent(id)), [false, true, false]);
         let unknown = RequestId::new("unknown").unwrap();
         assert!(!scan.is_absent(&unknown), "{unknown} was not looked for, and {gone} was");
+    }
+
+    #[test]
+    fn ids_that_share_a_file_are_told_and_the_file_is_his_whose_name_the_folder_lists() {
+        let place = tempfile::tempdir().unwrap();
+        let home = Home::at(place.path());
+        let [upper, lower] = ["Upgrade", "upgrade"].map(|name| RequestId::new(name).unwrap());
+        crate::Channel::new(home.clone()).write(&Request::begin(upper.clone(), "ops")).unwrap();
+        // As a file system finds it that doesn't tell upper case from lower, and lists one name.
+        std::fs::hard_link(home.request_path(&upper), home.request_path(&lower)).unwrap();
+        let folder = read::folder(&home.holds_folder()).unwrap();
+        let listed = [Home::file_name(&upper).into_bytes()];
+        let mut scan = Scan::empty();
+        scan.take_listed(&folder, &listed, &[upper.clone(), lower.clone()], &Epoch::current());
+        let there: Vec<_> = scan.requests.iter().map(|request| &request.id).collect();
+        assert_eq!(there, [&upper]);
+        assert!(!scan.is_absent(&lower), "C7: its hold was overwritten, not withdrawn");
+        assert!(scan.ignored[0].0 == "upgrade" && scan.ignored[0].1.contains("Upgrade.json"), "{:?}", scan.ignored);
+
+        // Two files that differ in case alone are two, where the file system tells them apart.
+        crate::Channel::new(home.clone()).write(&Request::begin(lower.clone(), "bob")).unwrap();
+        let mut scan = Scan::empty();
+        scan.take_listed(&folder, &listed, &[upper, lower], &Epoch::current());
+        assert_eq!(scan.requests.iter().map(|request| &*request.owner).collect::<Vec<_>>(), ["ops", "bob"]);
+        assert!(scan.ignored.is_empty());
     }
 
     #[test]
