@@ -187,8 +187,8 @@ fn unreadable_of_another(folder: &Path) -> usize {
     FOREIGN.len() + 3
 }
 
-/// The umasks that people and service managers set. One that takes away its owner's own rights takes them from every program.
-const UMASKS: [u32; 5] = [0o000, 0o002, 0o022, 0o027, 0o077];
+/// The umasks that people and service managers set, and the one that takes away everything.
+const UMASKS: [u32; 6] = [0o000, 0o002, 0o022, 0o027, 0o077, 0o777];
 
 fn umasks(folder: &Path) -> usize {
     let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
