@@ -12,7 +12,7 @@ use clap::Parser;
 use futures_util::stream;
 use gateway_drain::gate::LabelledPermit;
 use gateway_drain::http::Endpoint;
-use gateway_drain::http::auth::{Settings, SharedSecret};
+use gateway_drain::http::auth::{Secret, Settings, SharedSecret};
 use gateway_drain::reconciler::Options;
 use gateway_drain::signals::Signals;
 use gateway_drain::trace::Trace;
@@ -38,6 +38,12 @@ struct Args {
     /// Where to listen. [default: 127.0.0.1:8080, or the next free port]
     #[arg(long)]
     listen: Option<String>,
+    /// Where the control routes and the page listen. [default: where everything else does]
+    #[arg(long)]
+    control: Option<String>,
+    /// Lets everybody on this machine control it over HTTP without a token, instead of making a secret. For a try.
+    #[arg(long)]
+    open: bool,
     /// How often the files are looked at, in milliseconds.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     tick_ms: u64,
@@ -103,17 +109,18 @@ async fn listen(address: Option<&str>) -> std::io::Result<TcpListener> {
     TcpListener::bind("127.0.0.1:0").await
 }
 
-/// The control routes: with the secret in the environment if there is one, else open to everybody on this machine.
-fn endpoint(reconciler: Arc<Reconciler>, address: SocketAddr) -> Result<Endpoint, Box<dyn Error>> {
-    let endpoint = Endpoint::of_gateway(reconciler);
-    match SharedSecret::from_env(&Settings::default())? {
-        Some(secret) => Ok(endpoint.verifier(secret)),
-        None if address.ip().is_loopback() => Ok(endpoint.unauthenticated(SharedSecret::PRINCIPAL)),
-        None => {
-            say(format!("the drain endpoint is closed: set {} to open it", SharedSecret::VARIABLE));
-            Ok(endpoint)
-        }
+/// The control routes, and what a client has to send to them: the secret that is in the environment, or a new one.
+fn endpoint(gateway: &Arc<Reconciler>, open: bool, address: SocketAddr) -> Result<(Endpoint, String), Box<dyn Error>> {
+    let endpoint = Endpoint::of_gateway(Arc::clone(gateway));
+    if let Some(secret) = SharedSecret::from_env(&Settings::default())? {
+        return Ok((endpoint.verifier(secret), format!(" -H \"Authorization: Bearer ${}\"", SharedSecret::VARIABLE)));
     }
+    if open && address.ip().is_loopback() {
+        return Ok((endpoint.unauthenticated(SharedSecret::PRINCIPAL), String::new()));
+    }
+    let secret = Secret::random()?;
+    let header = format!(" -H 'Authorization: Bearer {}'", secret.reveal());
+    Ok((endpoint.verifier(SharedSecret::new(secret, &Settings::default())?), header))
 }
 
 /// Says something to people on a thread of its own: a reader who is slow, or gone, holds up nothing. What is given hears
@@ -160,7 +167,14 @@ fn tell_systemd(gateway: &Arc<Reconciler>) {
     });
 }
 
-fn main() -> Result<ExitCode, Box<dyn Error>> {
+fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        let _ = writeln!(std::io::stderr(), "gateway: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run() -> Result<ExitCode, Box<dyn Error>> {
     // First of all: from here on a signal is a shutdown.
     let signals = Signals::take()?;
     let args = Args::parse();
@@ -170,35 +184,45 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 
     let runtime = tokio::runtime::Runtime::new()?;
     let listener = runtime.block_on(listen(args.listen.as_deref()))?;
+    let control = args.control.map(|address| runtime.block_on(TcpListener::bind(address))).transpose()?;
     let trace = args.trace.as_deref().map(Trace::append).transpose()?;
     let options = Options { tick, trace: trace.clone(), ..Options::default() };
-    let gateway = Arc::new(Reconciler::start(home, options).map_err(|e| e.to_string())?);
+    let gateway = Arc::new(Reconciler::start(home, options)?);
     gateway.shut_down_on(signals, deadline);
-    tell_systemd(&gateway);
 
     let (address, marker) = (listener.local_addr()?, gateway.home().marker());
+    let controlled = control.as_ref().map_or(Ok(address), TcpListener::local_addr)?;
+    let (endpoint, token) = endpoint(&gateway, args.open, controlled)?;
+    let endpoint = endpoint.on_restart(deadline, |restart| _ = say(format!("restart, asked for by {}", restart.by)));
+    tell_systemd(&gateway);
     say(format!(
         "listening on http://{address}\nhome: {}\n\n\
          a turn:  curl -N http://{address}/turns --json '{{\"session\": \"s1\", \"millis\": 5000}}'\n\
-         status:  curl http://{address}/api/status    or, in a browser, http://{address}/drain\n\
+         status:  curl http://{controlled}/api/status    or, in a browser, http://{controlled}/drain\n\
          drain:   touch {1}    cancel:  rm {1}\n     \
-         or  curl -X POST http://{address}/api/gateway/drain --json '{{\"action\": \"drain\"}}'    (\"cancel\")",
+         or  curl http://{controlled}/api/gateway/drain{token} --json '{{\"action\": \"drain\"}}'    (\"cancel\")",
         gateway.home().path().display(),
         marker.display()
     ));
 
     let turns = axum::Router::new().route("/turns", post(start_turn)).with_state(gateway.clone());
-    let endpoint = endpoint(gateway.clone(), address)?
-        .on_restart(deadline, |restart| _ = say(format!("restart, asked for by {}", restart.by)));
-    let app = turns.merge(endpoint.routes()).into_make_service_with_connect_info::<SocketAddr>();
-    let stopped = gateway.controller().stopped();
+    let routers = endpoint.routers();
+    let (work, beside) = match control {
+        None => (turns.merge(routers.control).merge(routers.page).merge(routers.probes), None),
+        Some(listener) => (turns.merge(routers.probes), Some((listener, routers.control.merge(routers.page)))),
+    };
     let (open, closed) = mpsc::channel::<()>();
-    runtime.spawn(async move {
-        // The control routes answer to the very end: only once the gateway has stopped is the server asked to close.
-        let closing = async move { _ = stopped.await };
-        let _ = axum::serve(listener, app).with_graceful_shutdown(closing).await;
-        drop(open);
-    });
+    for (listener, app) in beside.into_iter().chain([(listener, work)]) {
+        let (stopped, open) = (gateway.controller().stopped(), open.clone());
+        let app = app.into_make_service_with_connect_info::<SocketAddr>();
+        runtime.spawn(async move {
+            // The control routes answer to the very end: only once the gateway has stopped is the server asked to close.
+            let closing = async move { _ = stopped.await };
+            let _ = axum::serve(listener, app).with_graceful_shutdown(closing).await;
+            drop(open);
+        });
+    }
+    drop(open);
 
     // Outside of the runtime: no handler that blocks its threads holds up the end.
     let report = gateway.controller().stopped().wait();

@@ -70,3 +70,20 @@ pub(crate) struct GatewayAnswer {
     pub(crate) stalled: bool,
     pub(crate) active_work: Vec<WorkStatus>,
 }
+
+/// A new secret: 64 random characters of a 64-letter alphabet. 384 bits, with no character that a header or a shell minds.
+#[cfg(any(feature = "axum", feature = "cli"))]
+pub(crate) fn new_secret() -> Result<String, getrandom::Error> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const DISTINCT: usize = 16;
+    loop {
+        let mut bytes = [0; 64];
+        getrandom::fill(&mut bytes)?;
+        let letter = |byte: &u8| char::from(ALPHABET[usize::from(byte % 64)]);
+        let secret: String = bytes.iter().map(letter).collect();
+        // What the endpoint asks for; one in a great many falls short by chance.
+        if secret.bytes().collect::<std::collections::BTreeSet<_>>().len() >= DISTINCT {
+            return Ok(secret);
+        }
+    }
+}

@@ -54,10 +54,10 @@ fn a_pod_that_ends_under_load_refuses_and_cuts_off_no_turn_and_is_never_killed()
     let container = &pod["containers"][0];
     assert_eq!(container["env"][0], serde_json::json!({"name": Home::VARIABLE, "value": "/var/lib/gateway"}));
     let grace = Duration::from_secs(pod["terminationGracePeriodSeconds"].as_u64().expect("seconds"));
-    // The pod's own address is one that the system chooses here.
+    // The pod's own addresses are some that the system chooses here.
     let program: Vec<String> = words(&container["command"], home.path())
         .iter()
-        .map(|word| word.replace("0.0.0.0:8080", "127.0.0.1:0"))
+        .map(|word| word.replace("0.0.0.0:8080", "127.0.0.1:0").replace("127.0.0.1:9090", "127.0.0.1:0"))
         .collect();
     let gateway = GatewayProcess::of(command(&program, home.path()), home.path());
     let address = gateway.address.clone();

@@ -65,11 +65,11 @@ fn a_drain_over_http_is_answered_with_what_the_gateway_acknowledged() {
     assert_eq!(ask(r#"{"action": "cancel"}"#), (200, json!({"ok": true, "action": "cancel", "was_draining": false})));
     assert_eq!(gateway.get("/readyz").0, 200);
 
-    for body in ["{", "[]", "7", "{}", r#"{"action": "dain"}"#, r#"{"action": 1}"#, "\u{0}"] {
+    for body in ["{", "[]", "7", r#"{"action": "dain"}"#, r#"{"action": 1}"#, "\u{0}"] {
         assert_eq!(ask(body).0, 400, "{body:?} begins nothing");
     }
     assert_eq!(gateway.status()["gateway_state"], "running");
-    assert_eq!(ask("").0, 200, "an empty body begins, as in the reference");
+    assert_eq!(ask("{}").0, 200, "a body that says nothing begins, as in the reference");
     assert_eq!(gateway.status()["gateway_state"], "draining");
 }
 

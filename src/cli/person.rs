@@ -3,7 +3,6 @@
 use super::arguments::Arguments;
 use crate::client::{Failure, Gateway};
 use nix::unistd::{User, geteuid};
-use std::collections::BTreeSet;
 use std::io::Read;
 
 /// No token is longer.
@@ -40,18 +39,7 @@ fn in_environment() -> Result<Option<String>, Failure> {
     }
 }
 
-/// 64 random characters of a 64-letter alphabet: 384 bits, with no character that a header or a shell minds.
+/// A new secret, strong enough for the endpoint.
 pub(super) fn new_secret() -> Result<String, Failure> {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    const DISTINCT: usize = 16;
-    loop {
-        let mut bytes = [0; 64];
-        getrandom::fill(&mut bytes).map_err(|error| Failure::Internal(format!("no random source: {error}")))?;
-        let letter = |byte: &u8| char::from(ALPHABET[usize::from(byte % 64)]);
-        let secret: String = bytes.iter().map(letter).collect();
-        // What the endpoint asks for; one in a great many falls short by chance.
-        if secret.bytes().collect::<BTreeSet<_>>().len() >= DISTINCT {
-            return Ok(secret);
-        }
-    }
+    crate::wire::new_secret().map_err(|error| Failure::Internal(format!("no random source: {error}")))
 }

@@ -49,6 +49,22 @@ impl fmt::Debug for Token<'_> {
 #[derive(Clone)]
 pub struct Secret(String);
 
+impl Secret {
+    /// A new one, strong enough for [`SharedSecret`].
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn random() -> std::io::Result<Self> {
+        crate::wire::new_secret().map(Self).map_err(std::io::Error::other)
+    }
+
+    /// What it is, for the one who is to be told.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
 impl From<String> for Secret {
     fn from(text: String) -> Self {
         Self(text)

@@ -45,6 +45,9 @@ const ANY_PORT: &str = "127.0.0.1:0";
 fn with_secret(name: &str, secret: Option<&str>) -> Command {
     let mut command = Command::new(examples().join(name));
     command.env_remove(Gateway::SECRET_VARIABLE).envs(secret.map(|secret| (Gateway::SECRET_VARIABLE, secret)));
+    if secret.is_none() {
+        command.arg("--open");
+    }
     command
 }
 

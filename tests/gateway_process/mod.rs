@@ -41,7 +41,7 @@ impl Gateway {
     /// One in a home that outlives it.
     pub fn start_in(home: &Home, args: &[&str]) -> Self {
         let mut process = Command::new(example())
-            .args(["--listen", "127.0.0.1:0", "--home"])
+            .args(["--open", "--listen", "127.0.0.1:0", "--home"])
             .arg(home.path())
             .args(args)
             .stdout(Stdio::piped())

@@ -32,7 +32,10 @@ impl Unit {
 
     /// What it runs for one instance, with the state under `state` and the example in the place of the program.
     pub fn command(&self, instance: &str, state: &Path) -> Command {
-        let line = self.value("ExecStart").replace("%i", instance).replace("%S", state.to_str().expect("text"));
+        // An instance whose port the system chooses has no other port that follows from it.
+        let line =
+            if instance == "0" { self.value("ExecStart").replace("1%i", "0") } else { self.value("ExecStart").into() };
+        let line = line.replace("%i", instance).replace("%S", state.to_str().expect("text"));
         let mut words = line.split_whitespace();
         assert_eq!(words.next(), Some("/usr/local/bin/gateway"));
         let mut command = Command::new(examples().join("gateway"));
