@@ -4,6 +4,7 @@
 #![cfg(all(feature = "cli", feature = "axum"))]
 
 mod controlled_gateway;
+mod supervisor;
 mod tiny_gateway;
 
 use controlled_gateway::{GatewayProcess, published};
@@ -12,17 +13,16 @@ use gateway_drain::probe::{Options, Report, Sight, TRIALS, run};
 use gateway_drain::properties::PropertyId;
 use gateway_drain::reconciler;
 use gateway_drain::{Home, Reconciler};
-use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
+use supervisor::Supervisor;
 use tiny_gateway::{Fault, TinyGateway};
 
 const TURN: &str = r#"{"session": "probe", "millis": 5000}"#;
@@ -53,63 +53,18 @@ fn probed(options: &Options) -> Report {
     report
 }
 
-/// Restarts a gateway when it is told to, and says so once that is done.
-struct Supervisor {
-    asked: PathBuf,
-    done: PathBuf,
-    thread: JoinHandle<()>,
-}
-
-impl Supervisor {
-    fn of(folder: &Path, mut restart: impl FnMut() + Send + 'static) -> Self {
-        let [asked, done] = ["asked", "done"].map(|name| folder.join(name));
-        for pipe in [&asked, &done] {
-            mkfifoat(CWD, pipe, Mode::RUSR | Mode::WUSR).unwrap();
-        }
-        let (orders, answers) = (asked.clone(), done.clone());
-        let thread = std::thread::spawn(move || {
-            while std::fs::read_to_string(&orders).unwrap() == "restart\n" {
-                restart();
-                std::fs::write(&answers, "started\n").unwrap();
-            }
-        });
-        Self { asked, done, thread }
-    }
-
-    /// One that kills a gateway, waits until it is gone and starts the next one at the same address.
-    fn of_process(gateway: GatewayProcess, home: &Path, folder: &Path) -> Self {
-        let (home, mut running) = (home.to_owned(), Some(gateway));
-        Self::of(folder, move || {
-            let before = running.take().expect("one runs at any time");
-            let address = before.address.clone();
-            before.kill();
-            running = Some(GatewayProcess::start_at(&home, &address));
-        })
-    }
-
-    fn restart_command(&self) -> String {
-        format!("echo restart > {} && read started < {}", self.asked.display(), self.done.display())
-    }
-
-    fn end(self) {
-        if !self.thread.is_finished() {
-            std::fs::write(&self.asked, "end\n").unwrap();
-        }
-        self.thread.join().expect("each gateway was started");
-    }
-}
-
-#[test]
-fn the_example_gateway_keeps_everything_that_can_be_seen_also_when_it_is_killed_and_started_again() {
+/// Probed with all that the probe can be given, and killed and started again in between: it keeps every property.
+fn keeps_everything_that_can_be_seen(start: fn(&Path, &str) -> GatewayProcess, has_endpoint: bool) {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
-    let gateway = GatewayProcess::start(&home);
+    let gateway = start(&home, "127.0.0.1:0");
     let url = format!("http://{}", gateway.address);
     let turns = format!("{url}/turns");
-    let supervisor = Supervisor::of_process(gateway, &home, folder.path());
-    let restart = supervisor.restart_command();
-    let more = ["--url", &url, "--turn-url", &turns, "--turn-body", TURN, "--restart-cmd", &restart, "--json"];
-    let output = probe_command(&home, &more).output().unwrap();
+    let supervisor = Supervisor::of_process(gateway, folder.path(), start);
+    let restart = supervisor.command("kill");
+    let endpoint = if has_endpoint { vec!["--url", &url] } else { Vec::new() };
+    let more = ["--turn-url", &turns, "--turn-body", TURN, "--restart-cmd", &restart, "--json"];
+    let output = probe_command(&home, &[&endpoint[..], &more].concat()).output().unwrap();
     let status = std::fs::read_to_string(Home::at(&home).status()).unwrap_or_default();
     supervisor.end();
     let text = String::from_utf8_lossy(&output.stdout);
@@ -122,6 +77,16 @@ fn the_example_gateway_keeps_everything_that_can_be_seen_also_when_it_is_killed_
         assert!(rows.iter().filter(of).all(|row| row["sight"] == "kept"), "{kept}: {report:#}");
     }
     nothing_is_left(&home);
+}
+
+#[test]
+fn the_example_gateway_keeps_everything_that_can_be_seen_also_when_it_is_killed_and_started_again() {
+    keeps_everything_that_can_be_seen(GatewayProcess::start_at, true);
+}
+
+#[test]
+fn a_gateway_in_python_made_from_the_specification_keeps_everything_that_can_be_seen() {
+    keeps_everything_that_can_be_seen(GatewayProcess::in_python, false);
 }
 
 #[test]
@@ -146,8 +111,8 @@ fn a_gateway_of_the_references_contract_is_not_blamed_for_what_can_not_be_seen()
 fn a_process_that_has_the_id_of_the_one_before_is_told_by_its_start_time() {
     let (folder, gateway) = (tempfile::tempdir().unwrap(), Arc::new(TinyGateway::start(None)));
     let restarted = Arc::clone(&gateway);
-    let supervisor = Supervisor::of(folder.path(), move || restarted.restart());
-    let restart = Some(supervisor.restart_command());
+    let supervisor = Supervisor::of(folder.path(), move |_| restarted.restart());
+    let restart = Some(supervisor.command("restart"));
     let report = probed(&Options { restart, patience: Duration::from_secs(30), ..options(gateway.home()) });
     supervisor.end();
     assert_eq!(report.broken(), [], "{report}");

@@ -3,7 +3,8 @@
 
     controller.py --home HOME [--id ID] [--timeout SECONDS] -- COMMAND [ARGUMENT ...]
 
-The numbers in brackets are sections of the specification, the exit codes those of docs/cli.md.
+Its exit code is the command's own or, if that was not run or its hold could not be given up, 200 more than the code that
+docs/cli.md gives the reason. The numbers in brackets are sections of the specification.
 """
 
 import argparse, fcntl, getpass, json, os, secrets, signal, subprocess, sys, time
@@ -179,6 +180,6 @@ if __name__ == "__main__":
         sys.exit(run(Hold(options.home, options.id, options.owner), options.timeout, options.command))
     except Ended as ended:
         print(f"controller: {ended.args[1]}", file=sys.stderr)
-        sys.exit(ended.args[0])
+        sys.exit(200 + ended.args[0])
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(230)

@@ -7,14 +7,17 @@
 gate and its holds, so that each look is one step. The numbers in brackets are sections of the specification.
 """
 
-import argparse, fcntl, hashlib, json, os, secrets, signal, stat, sys, threading, time
+import argparse, fcntl, hashlib, json, os, re, secrets, signal, stat, sys, threading, time
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 MARKER, HOLDS, STATUS = ".drain_request.json", ".drain_holds", "gateway_state.json"
 LOCK, COMMITS = ".drain.lock", ".drain_commits.json"
 NAMES = ["principal", "nonce", "token", "incarnation", "epoch"]
-SECONDS = ["lease_seconds", "deadline_seconds", "unready_delay_seconds"]
+SECONDS = {"lease_seconds": 86400, "deadline_seconds": 31536000, "unready_delay_seconds": 600}
+OTHERS = ["action", "request_id", "reason", "generation", "suppress_notification", "requested_at"]
+FIELDS = {*NAMES, *SECONDS, *OTHERS}
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?")
 ID = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
@@ -48,34 +51,46 @@ def replace(folder, name, value):
     os.fsync(folder)
 
 
-def once(pairs):
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError("a field stands in it twice")
-    return dict(pairs)
+class Object(list):
+    """A JSON object, as its pairs."""
+
+
+def finite(text):
+    if abs(float(text)) == float("inf"):
+        raise ValueError("a number in it is too large")
+    return float(text)
 
 
 def interpret(content, modified, marker):
     """What a file asks for (5.1)."""
-    fields = json.loads(content.decode(), object_pairs_hook=once, parse_constant=int)
-    if not isinstance(fields, dict):
+    pairs = json.loads(content.decode(), object_pairs_hook=Object, parse_float=finite, parse_int=finite, parse_constant=int)
+    if not isinstance(pairs, Object):
         raise ValueError("it is JSON but no object")
-    request = {name: fields[name] if isinstance(fields.get(name), str) else "" for name in [*NAMES, "reason", "action"]}
+    json.dumps(pairs, ensure_ascii=False).encode()  # no lone surrogate
+    fields = dict(pairs)
+    if any(name in FIELDS and sum(name == other for other, _ in pairs) > 1 for name in fields):
+        raise ValueError("a field stands in it twice")
+    request = {name: fields[name] if isinstance(fields.get(name), str) else "" for name in [*NAMES, "reason"]}
     if any(len(request[name]) > 256 for name in NAMES):
-        raise ValueError("a name in it is too long")
-    if marker or request["action"] not in ("drain", "commit", "cancel", "override"):
-        if not marker:
-            raise ValueError("it has no known action")
-        request["action"] = "drain"
-    for name in SECONDS:
+        raise ValueError("a text in it is too long")
+    if len(request["reason"]) > 512:
+        request["reason"] = request["reason"][:511] + "…"
+    request["action"] = "drain" if marker else str(fields.get("action")).strip().lower()
+    if request["action"] not in ("drain", "commit", "cancel", "override"):
+        raise ValueError("it has no known action")
+    for name, most in SECONDS.items():
         number = fields.get(name)
-        request[name] = number if type(number) in (int, float) and number > 0 else 0
-    request["generation"] = fields.get("generation") if type(fields.get("generation")) is int else None
+        request[name] = min(number, most) if isinstance(number, float) and number > 0 else 0
+    number = fields.get("generation")
+    request["generation"] = int(number) if isinstance(number, float) and number.is_integer() else None
     request["suppress_notification"] = fields.get("suppress_notification") is True
-    try:
-        at = datetime.fromisoformat(fields["requested_at"])
-        written = (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp()
-    except (KeyError, TypeError, ValueError):
-        written = modified / 1e9
+    written, at = modified / 1e9, fields.get("requested_at")
+    if isinstance(at, str) and RFC_3339.fullmatch(at):
+        try:
+            at = datetime.fromisoformat(at.upper())
+            written = (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp()
+        except ValueError:
+            pass
     return {**request, "age": time.time() - written}
 
 
@@ -182,11 +197,11 @@ class Gateway:
             outcome = "refused", "committed"
         else:
             outcome = "held", None
-            lease, age = min(max(asked["lease_seconds"] or 3600, 1), 86400), asked["age"]
+            lease, age = max(asked["lease_seconds"] or 3600, 1), asked["age"]
             late = min(age, lease / 2) if not hold and 0 < age < lease else 0
-            begun = hold or {"since": now, "closes": now + min(asked["unready_delay_seconds"], 600)}
+            begun = hold or {"since": now, "closes": now + asked["unready_delay_seconds"]}
             self.holds[name] = {
-                "request_id": name, "owner": asked["principal"], "reason": asked["reason"][:512], "source": "file",
+                "request_id": name, "owner": asked["principal"], "reason": asked["reason"], "source": "file",
                 "since": begun["since"], "closes": begun["closes"], "expires": now + lease - late, "nonce": asked["nonce"],
                 "committed": False, "token": None, "bound": bool(asked["incarnation"]),
                 "deadline_seconds": asked["deadline_seconds"] or None,

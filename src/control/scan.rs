@@ -193,7 +193,8 @@ impl Scan {
                 // Whose file it is says the name that the folder lists. Over this hold it is an overwriting, and no absence.
                 Some(other) => {
                     let other = String::from_utf8_lossy(other);
-                    let told = format!("its file is {other} by now: the file system doesn't tell upper case from lower");
+                    let told =
+                        format!("its file is {other} by now: the file system doesn't tell upper case from lower");
                     self.ignored.push((id.to_string(), told));
                 }
                 None => self.look_at(folder, name.as_bytes(), id, epoch),

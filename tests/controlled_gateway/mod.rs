@@ -51,6 +51,13 @@ fn with_secret(name: &str, secret: Option<&str>) -> Command {
     command
 }
 
+/// One of the examples in Python.
+pub fn python(program: &str) -> Command {
+    let mut command = Command::new("python3");
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/python").join(program));
+    command
+}
+
 /// Starts a server, and waits until it says at which address it listens.
 fn listening(mut command: Command) -> (Child, String, Lines) {
     let started = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn();
@@ -64,7 +71,7 @@ fn listening(mut command: Command) -> (Child, String, Lines) {
 /// A gateway process in a home of its own.
 pub struct GatewayProcess {
     child: Child,
-    home: PathBuf,
+    pub home: PathBuf,
     pub address: String,
     /// What it prints, read to the end so that it never blocks on a full pipe.
     _lines: Lines,
@@ -93,6 +100,13 @@ impl GatewayProcess {
     fn spawn(home: &Path, listen: &str, secret: Option<&str>, more: &[&str]) -> Self {
         let mut command = with_secret("gateway", secret);
         command.arg("--home").arg(home).args(["--listen", listen, "--tick-ms", "20"]).args(more);
+        Self::of(command, home)
+    }
+
+    /// The gateway that is written in Python.
+    pub fn in_python(home: &Path, listen: &str) -> Self {
+        let mut command = python("gateway.py");
+        command.arg("--home").arg(home).args(["--listen", listen, "--tick-ms", "20"]);
         Self::of(command, home)
     }
 
