@@ -39,8 +39,8 @@ pub struct Options {
     pub tick: Duration,
     /// How long a look or a publication may take before it counts as failed. Default: 5 seconds.
     pub disk_timeout: Duration,
-    /// How often a status that says nothing new is published all the same while the gateway isn't running, so that its
-    /// ages and leases don't grow old. Default: 10 seconds.
+    /// How often a status that says nothing new is published all the same, at least every millisecond. One that is older
+    /// than three times that and five seconds is taken for silence by those who read it. Default: 10 seconds.
     pub refresh: Duration,
     /// How many pieces of labelled work the status names. Default: 20.
     pub active_work: usize,
@@ -423,29 +423,30 @@ impl Ticker {
             let (alarm, gate) = (Arc::clone(&self.shared.alarm), self.shared.controller.gate().clone());
             let began = Instant::now();
             let ending = self.shared.stop.load(Ordering::Acquire);
+            // Registered before the look: a change in its middle makes another one.
+            let _changed = alarm.rung_by(&gate);
             let ticked = catch_unwind(AssertUnwindSafe(|| {
+                // Whatever becomes of the rest (L4).
+                self.shared.settle_shutdown();
                 if std::mem::take(&mut leftovers) {
                     // Left undone if it takes too long: nobody reads what is left there.
                     let writer = Arc::clone(&self.writer);
                     let _ = self.on_disk(move || write::remove_leftovers(writer.lock().home()));
                 }
-                // Registered before the look: a change in its middle makes another one.
-                let changed = alarm.rung_by(&gate);
                 self.look();
                 // An error is kept in `health`, and the next tick tries again.
                 let _ = self.publish();
-                changed
             }));
             if ending {
                 return;
             }
             let tick = self.shared.options.tick;
             let pause = match &ticked {
-                Ok(_) => {
+                Ok(()) => {
                     panics_in_a_row = 0;
                     // A fifth short of the tick: what appears right after a look is acted on and published within one.
                     let rest = (tick / 5 * 4).saturating_sub(began.elapsed());
-                    self.shared.controller.until_next_change().min(rest)
+                    self.shared.controller.until_next_change().min(rest).min(self.until_refresh())
                 }
                 Err(panic) => {
                     panics_in_a_row += 1;
@@ -454,7 +455,12 @@ impl Ticker {
                     let mut channel = self.shared.channel.lock();
                     channel.reconciler.panics += 1;
                     channel.reconciler.last_error = Some(format!("a tick panicked: {text}"));
-                    tick.saturating_mul(1 << panics_in_a_row.min(5)).min(Duration::from_secs(30))
+                    drop(channel);
+                    if self.shared.controller.state() == DrainState::Stopped {
+                        self.shared.controller.end_published();
+                    }
+                    let pause = tick.saturating_mul(1 << panics_in_a_row.min(5)).min(Duration::from_secs(30));
+                    pause.min(self.shared.controller.until_the_shutdown_changes())
                 }
             };
             alarm.sleep(pause);
@@ -509,12 +515,8 @@ impl Ticker {
     fn publish(&mut self) -> io::Result<()> {
         let now = self.shared.options.settings.clock.now();
         let mut snapshot = self.shared.snapshot();
-        let says_nothing_new = self.published.as_mut().is_some_and(|(published, at)| {
-            let fresh =
-                snapshot.drain.state == DrainState::Running || now.saturating_sub(*at) < self.shared.options.refresh;
-            fresh && published.still_says(&snapshot)
-        });
-        if says_nothing_new && self.stands() {
+        let stays_true = self.published.as_mut().is_some_and(|(published, _)| published.still_says(&snapshot));
+        if stays_true && !self.until_refresh().is_zero() && self.stands() {
             return Ok(());
         }
         self.revision += 1;
@@ -526,6 +528,12 @@ impl Ticker {
         let failed = outcome.as_ref().err().map(|error| format!("the status can't be published: {error}"));
         if let Some(why) = &failed {
             self.shared.channel.lock().reconciler.failed(why.clone());
+            if !stays_true {
+                // No status is better than an old truth (C8). Where it can't be removed either, its age tells.
+                let writer = Arc::clone(&self.writer);
+                let _ = self.on_disk(move || writer.remove());
+                self.published = None;
+            }
         } else {
             self.shared.channel.lock().revision = self.revision;
             self.published = Some((snapshot, now));
@@ -536,6 +544,13 @@ impl Ticker {
             self.shared.controller.end_published();
         }
         outcome
+    }
+
+    /// How long what was published last may stand although it says nothing new: its age is what shows that somebody lives.
+    fn until_refresh(&self) -> Duration {
+        let now = self.shared.options.settings.clock.now();
+        let age = self.published.as_ref().map(|(_, at)| now.saturating_sub(*at));
+        age.map_or(Duration::MAX, |age| self.shared.options.refresh.saturating_sub(age))
     }
 
     /// Whether what was published last is there still. A look that fails is none.

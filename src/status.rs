@@ -456,6 +456,14 @@ impl StatusWriter {
         there.is_ok_and(|there| *self.written.lock() == Some(there))
     }
 
+    /// Takes away what it has published. What it hasn't is somebody else's, and a start may need it.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        if self.written.lock().take().is_some() {
+            self.lock.remove(Home::STATUS)?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn publish(&self, snapshot: &Snapshot) -> io::Result<()> {
         let mut bytes = serde_json::to_vec_pretty(snapshot)?;
         bytes.push(b'\n');

@@ -560,3 +560,25 @@ fn options_that_no_gateway_can_run_with_are_named_before_anything_is_touched() {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{named}");
     }
 }
+
+#[test]
+fn a_status_that_says_nothing_new_is_published_again_in_every_state_so_that_its_age_shows_who_lives() {
+    let place = Place::new();
+    let gateway = place.start();
+    let refresh = Options::default().refresh;
+    let is_refreshed = |what: &str| {
+        place.clock.advance(refresh);
+        gateway.kick();
+        let now = u64::try_from(place.clock.now().as_millis()).unwrap();
+        until(place.home(), what, |s| s.drain.clock_millis == now);
+    };
+    is_refreshed("running");
+    is_refreshed("running still");
+    place.channel.write(&marker()).unwrap();
+    gateway.kick();
+    comes_true("it drains", || gateway.controller().state() == DrainState::ExternalDraining);
+    is_refreshed("draining");
+    gateway.controller().begin_shutdown(Duration::ZERO).unwrap();
+    assert!(gateway.controller().stopped().wait().finished());
+    is_refreshed("stopped");
+}

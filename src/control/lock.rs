@@ -451,6 +451,12 @@ impl HomeLock {
         self.check().map_err(|error| io::Error::new(error.kind(), format!("the home is no longer ours: {error}")))?;
         self.home.write(name, bytes)
     }
+
+    /// Removes a file of the gateway's own, in the home itself.
+    pub(crate) fn remove(&self, name: &str) -> io::Result<bool> {
+        self.check()?;
+        self.home.remove(name)
+    }
 }
 
 impl Drop for HomeLock {

@@ -68,7 +68,7 @@ impl Controller {
     }
 
     /// How long it is until time alone changes something about the shutdown: [`Duration::MAX`] if it never does.
-    fn until_the_shutdown_changes(&self) -> Duration {
+    pub(crate) fn until_the_shutdown_changes(&self) -> Duration {
         let now = self.shared.settings.clock.now();
         let next = self.shared.core.lock().next_of_the_shutdown(now, self.shared.settings.interrupt_grace);
         next.map_or(Duration::MAX, |moment| moment.saturating_sub(now))

@@ -13,6 +13,8 @@ mod catalogue;
 mod draining;
 #[path = "../../../tests/foreign_ground.rs"]
 mod foreign_ground;
+#[path = "../../../tests/full_disk.rs"]
+mod full_disk;
 #[path = "../../../tests/hold_rules.rs"]
 mod hold_rules;
 #[path = "../../../tests/holds.rs"]
