@@ -114,6 +114,14 @@ impl Channel {
         }
     }
 
+    /// As [`write`](Self::write), but only where nothing stands in the request's place.
+    #[cfg(feature = "client")]
+    pub(crate) fn begin(&self, request: &Request) -> io::Result<()> {
+        fields::check(request).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+        let bytes = request_file::to_bytes_dated(request, &self.epoch, &request_file::now());
+        OpenHome::open(self.home.path())?.begin_request(&request.id, &bytes)
+    }
+
     /// Writes a request beside the holds under a name that nobody reads, so that its space is taken before it is wanted: a
     /// full disk can't keep it from [its place](Self::put_prepared).
     #[cfg(feature = "client")]

@@ -404,6 +404,29 @@ over_both! {
 }
 
 #[test]
+fn of_two_that_begin_one_hold_at_once_one_begins_it() {
+    let scene = Scene::start(Way::Files);
+    for round in 0..5 {
+        let id = format!("upgrade-{round}");
+        let tools: Vec<Tool> = (0..6).map(|_| scene.start_tool(&["begin", &id])).collect();
+        let codes: Vec<_> = tools.into_iter().map(|tool| tool.ended().code).collect();
+        let begun = codes.iter().filter(|code| **code == Some(0)).count();
+        let refused = codes.iter().filter(|code| **code == Some(8)).count();
+        assert_eq!((begun, refused), (1, 5), "{codes:?}");
+    }
+}
+
+#[test]
+fn a_commit_in_the_unready_delay_says_that_the_gate_is_not_closed_yet() {
+    for way in [Way::Files, Way::Http] {
+        let scene = Scene::start(way);
+        scene.drain(&["begin", "upgrade", "--unready-delay", "60s"]).expect(ExitCode::Drained);
+        let ended = scene.drain(&["commit", "upgrade"]).expect(ExitCode::Denied);
+        assert!(ended.stderr.contains("not closed the gate yet"), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_gateway_of_another_epoch_exits_with_10_and_nothing_is_written() {
     let scene = Scene::start(Way::Files);
     let status = Home::at(scene.home.path()).status();

@@ -20,6 +20,10 @@ use std::time::Duration;
 /// opens the gate again.
 ///
 /// For most purposes `gateway-drain run -- COMMAND` is all it takes.
+///
+/// The tokens of commits are kept in `GATEWAY_DRAIN_STATE`, else for root in `/var/lib/gateway-drain` and for others in
+/// `$XDG_STATE_HOME/gateway-drain` or `~/.local/state/gateway-drain`, readable by their owner alone, until their holds have
+/// ended.
 #[derive(Debug, Parser)]
 #[command(name = "gateway-drain", bin_name = "gateway-drain", version, propagate_version = true, max_term_width = 100)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
@@ -86,6 +90,9 @@ pub enum Verb {
     /// The commit's token is on this machine's disk before the commit is asked for: if `run` is killed in mid act,
     /// `gateway-drain cancel ID` by the same owner opens the gate. Whether the killed one's COMMAND still acts is not known
     /// to it.
+    ///
+    /// A turn that has its own gateway restarted must not wait for `run`, which waits for that turn: let it start `run` in a
+    /// session of its own (`setsid gateway-drain run ... &`) and end.
     ///
     /// With --marker the gateway is drained by its marker, as a gateway has to be that knows no holds (hermes-agent). That
     /// promises less: there is no commit, so that anybody who removes the marker opens the gate under COMMAND; which process

@@ -47,8 +47,8 @@ enum Phase {
     GivesUp { code: u8, left: String, raised: bool },
     /// It is looked at by the command, however long that takes.
     IsLookedAt,
-    /// A command is being started, or has ended and its hold is being given up.
-    Waits,
+    /// A command is being started, or has ended and its hold is being given up: these are for whatever group comes.
+    Waits(Vec<i32>),
     /// It is the business of this process group.
     IsHandedOn(Pid),
 }
@@ -85,11 +85,17 @@ impl Signals {
     }
 
     pub(super) fn wait(&self) {
-        *self.phase.lock() = Phase::Waits;
+        *self.phase.lock() = Phase::Waits(Vec::new());
     }
 
     pub(super) fn hand_on_to(&self, group: Pid) {
-        *self.phase.lock() = Phase::IsHandedOn(group);
+        let mut phase = self.phase.lock();
+        let before = std::mem::replace(&mut *phase, Phase::IsHandedOn(group));
+        if let Phase::Waits(came) = before {
+            for number in came {
+                send(group, number);
+            }
+        }
     }
 
     fn take(&self, number: i32) {
@@ -113,13 +119,8 @@ impl Signals {
                 });
             }
             Phase::IsLookedAt => self.interrupt.raise(),
-            Phase::Waits => {}
-            // One that is gone already needs no signal.
-            Phase::IsHandedOn(group) => {
-                if let Some(signal) = named(number) {
-                    let _ = kill_process_group(*group, signal);
-                }
-            }
+            Phase::Waits(came) => came.push(number),
+            Phase::IsHandedOn(group) => send(*group, number),
         }
     }
 
@@ -129,8 +130,11 @@ impl Signals {
     }
 }
 
-fn named(number: i32) -> Option<Signal> {
-    Signal::from_named_raw(number)
+fn send(group: Pid, number: i32) {
+    if let Some(signal) = Signal::from_named_raw(number) {
+        // One that is gone already needs no signal.
+        let _ = kill_process_group(group, signal);
+    }
 }
 
 /// Which signals are ignored in this process; none where the system doesn't tell.

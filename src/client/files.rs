@@ -127,6 +127,7 @@ impl Files {
             Err(Failure::Ignored(_)) => None,
             found => found?,
         };
+        let is_absent = matches!(self.channel.find(&request.id), Found::Absent);
         if let Some(found) = found {
             if found.committed {
                 return Err(Denied::Committed.into());
@@ -137,7 +138,14 @@ impl Files {
                 return Err(held_already(&request.id));
             }
         }
-        self.write(request)
+        if !is_absent {
+            return self.write(request);
+        }
+        // Two may have looked at once; only one of them begins.
+        match self.channel.begin(request) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(held_already(&request.id)),
+            begun => begun.map_err(Failure::from).and_then(|()| sent(request)),
+        }
     }
 
     /// Renews a hold that is there, and never begins one that has ended.
@@ -203,9 +211,8 @@ impl Files {
     }
 
     fn write(&self, request: &Request) -> Result<Sent, Failure> {
-        let nonce = request.nonce.clone().ok_or_else(|| Failure::Internal("a request without a nonce".into()))?;
         self.channel.write(request)?;
-        Ok(Sent { nonce, answered: false, repeat: false })
+        sent(request)
     }
 
     /// Takes a hold away, as far as the files can: what is left is for the gateway to notice. With a chain, only what is of
@@ -333,6 +340,11 @@ impl Files {
 }
 
 const OTHER_EPOCH: &str = "the gateway runs in another epoch than this command (another boot, or another container)";
+
+fn sent(request: &Request) -> Result<Sent, Failure> {
+    let nonce = request.nonce.clone().ok_or_else(|| Failure::Internal("a request without a nonce".into()))?;
+    Ok(Sent { nonce, answered: false, repeat: false })
+}
 
 fn not_yours(whose: &str, ours: &str) -> Failure {
     Failure::Denied(format!("{}: it belongs to {whose:?}, and this is {ours:?}", Denied::NotYours))

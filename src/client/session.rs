@@ -224,7 +224,8 @@ impl Session {
             let waited = self.clock.now().saturating_sub(began);
             let over = limit.is_some_and(|limit| waited >= limit);
             let progress = Progress::of(&self.drain, &look, &verdict, waited, limit);
-            if let Some(tell) = &self.drain.on_progress {
+            // What ends the wait is told as its failure.
+            if let (Some(tell), false) = (&self.drain.on_progress, matches!(verdict, Verdict::Over(_))) {
                 tell(&progress);
             }
             if let Some(lost) = self.ledger.lock().lost.clone() {
@@ -256,6 +257,9 @@ impl Session {
                     {
                         return Ok(Some(seen));
                     }
+                }
+                (Verdict::Standing, Until::DrainedAtOnce) if progress.pending => {
+                    return Err(Denied::NotClosedYet.into());
                 }
                 (Verdict::Standing, Until::DrainedAtOnce) => return Err(deadline()),
                 (Verdict::Standing, _) if over => return Err(deadline()),

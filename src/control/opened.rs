@@ -75,6 +75,15 @@ impl OpenHome {
         write::replace(&folder, &Home::file_name(id), bytes, Some(owner), |_| Ok(())).map(drop)
     }
 
+    /// Writes the request that begins a hold, unless something stands under its name.
+    #[cfg(feature = "client")]
+    pub(crate) fn begin_request(&self, id: &RequestId, bytes: &[u8]) -> io::Result<()> {
+        let owner = self.owner()?;
+        owner.permits_writing()?;
+        let folder = if id.is_marker() { self.folder_of(id)? } else { self.make_holds()? };
+        write::put_new(&folder, &Home::file_name(id), bytes, Some(owner))
+    }
+
     /// Writes a request under a name beside the holds that nobody reads.
     #[cfg(feature = "client")]
     pub(crate) fn prepare_request(&self, id: &RequestId, bytes: &[u8]) -> io::Result<()> {

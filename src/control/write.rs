@@ -68,6 +68,35 @@ pub fn replace(
     Ok(written)
 }
 
+/// As [`replace`], but only where nothing stands under that name: whoever comes second is told, in one step.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] if something does. A file system that can't tell replaces it.
+#[cfg(feature = "client")]
+pub(crate) fn put_new(folder: &OwnedFd, name: &str, bytes: &[u8], owner: Option<Owner>) -> io::Result<()> {
+    let (temporary, mut file) = create(folder, owner)?;
+    let mut put = || {
+        file.write_all(bytes)?;
+        sync(&file)?;
+        match rename_new(folder, &temporary, name) {
+            Err(Errno::INVAL | Errno::NOSYS) => Ok(renameat(folder, &*temporary, folder, name)?),
+            put => Ok::<_, io::Error>(put?),
+        }
+    };
+    put().inspect_err(|_| _ = unlinkat(folder, &*temporary, AtFlags::empty()))?;
+    sync(folder)
+}
+
+#[cfg(all(feature = "client", target_os = "linux"))]
+fn rename_new(folder: &OwnedFd, from: &str, to: &str) -> rustix::io::Result<()> {
+    rustix::fs::renameat_with(folder, from, folder, to, rustix::fs::RenameFlags::NOREPLACE)
+}
+
+#[cfg(all(feature = "client", not(target_os = "linux")))]
+fn rename_new(_: &OwnedFd, _: &str, _: &str) -> rustix::io::Result<()> {
+    Err(Errno::NOSYS)
+}
+
 /// A new file under a temporary name, for its owner alone.
 pub(crate) fn create(folder: &OwnedFd, owner: Option<Owner>) -> io::Result<(String, File)> {
     let name = format!("{TEMPORARY}{}", Nonce::fresh());
