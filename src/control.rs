@@ -102,6 +102,23 @@ impl Channel {
         Ok(requested_at)
     }
 
+    /// Whether the gateway could read what this process writes; [`write`](Self::write) asks that too.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::PermissionDenied`] if it could not.
+    #[cfg(feature = "client")]
+    pub(crate) fn permits_writing(&self) -> io::Result<()> {
+        match OpenHome::open(self.home.path()) {
+            Ok(home) => home.owner()?.permits_writing(),
+            // Not even its lock can be looked at: then the folder says whose it is.
+            Err(Unreadable::System(io::ErrorKind::PermissionDenied, _)) => {
+                owner::Owner::of_folder(self.home.path())?.permits_writing()
+            }
+            // Whatever else it is, the writing says so.
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Removes a request's file; tells whether there was one. For an uncommitted hold that is its withdrawal.
     ///
     /// # Errors

@@ -305,3 +305,21 @@ mod in_async_code {
         tokio::task::spawn_blocking(move || assert_reopened(&process)).await.unwrap();
     }
 }
+
+#[test]
+fn a_withdrawal_is_not_done_while_what_can_not_be_looked_at_holds_the_gate_in_its_stead() {
+    let home = home();
+    let process = GatewayProcess::start(home.path());
+    let drain = upgrade(home.path());
+    drain.begin().unwrap().detach();
+    let folder = Home::at(home.path()).holds_folder();
+    // As many as no look takes in: whatever is in the rest holds the gate.
+    for number in 0..=gateway_drain::control::scan::MAX_HOLD_FILES {
+        std::fs::write(folder.join(format!("other-{number}.json")), "").unwrap();
+    }
+    let unseen = |status: &Snapshot| status.drain.holds.iter().any(|hold| hold.request_id.as_str() == "!holds");
+    process.until("that there are too many", unseen);
+    let refused = upgrade(home.path()).patience(Duration::from_millis(500)).withdraw(None);
+    assert!(matches!(refused, Err(Failure::Unreachable(_))), "the gate is closed still: {refused:?}");
+    assert!(!process.admits());
+}

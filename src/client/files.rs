@@ -73,6 +73,7 @@ impl Files {
         if !self.home().path().is_dir() {
             return Err(Failure::Unreachable(format!("there is no folder {}", self.home().path().display())));
         }
+        self.channel.permits_writing()?;
         let Some(status) = self.current() else {
             return if super::marker::is_of_reference(self.home()) {
                 Err(super::marker::knows_no_holds(&self.home().path().display().to_string()))
@@ -292,7 +293,12 @@ impl Files {
             ) => true,
             Some(Outcome::Refused(why)) => return Err(why.into()),
             // What lies there unanswered is still to be looked at.
-            _ => !lies && hold_in(&status, &request.id).is_none(),
+            // What holds the gate in the place of a file that can't be looked at may stand for this one.
+            _ => {
+                let unseen = ["home", "holds"].map(RequestId::found);
+                let stands = |id: &RequestId| hold_in(&status, id).is_some();
+                !lies && !stands(&request.id) && (request.id.is_marker() || !unseen.iter().any(stands))
+            }
         };
         if ended && lies {
             self.channel.remove(&request.id)?;

@@ -35,6 +35,12 @@ impl Owner {
         }
     }
 
+    /// The owner of a folder.
+    #[cfg(feature = "client")]
+    pub(crate) fn of_folder(path: &std::path::Path) -> io::Result<Self> {
+        Ok(Self::of(&rustix::fs::stat(path)?))
+    }
+
     /// Whether this process may write what the owner has to read.
     ///
     /// # Errors
