@@ -5,7 +5,7 @@ from typing import Any
 
 import z3
 
-from .state import ABSENT, CANCEL, COMMIT, OVERRIDE, RUBBISH, Incarnation, Name, Nonce, Owner, State
+from .state import ABSENT, CANCEL, COMMIT, NOBODY, OVERRIDE, RUBBISH, Incarnation, Name, Nonce, Owner, State
 from .steps import Step
 
 HOLDS = z3.Const("h", Name)
@@ -28,26 +28,37 @@ def live(s: State, h: Any, n: Any, o: Any) -> z3.BoolRef:
 
 
 def has(s: State, part: str, h: Any, n: Any, o: Any) -> z3.BoolRef:
-    """This part knows the commit."""
+    """This part knows the commit, or one of the same owner's that has taken its place; no withdrawal of that is written."""
+    committed = z3.And(of_its_owner(s, part, h, o), z3.Not(s.asked(h, s.fields[f"{part}_token"](h), o)))
+    return z3.And(committed, z3.Or(s.fields[f"{part}_token"](h) == n, s.superseded(h, n)))
+
+
+def has_exactly(s: State, part: str, h: Any, n: Any, o: Any) -> z3.BoolRef:
+    """This part knows the commit, by its own token."""
+    return z3.And(of_its_owner(s, part, h, o), s.fields[f"{part}_token"](h) == n)
+
+
+def of_its_owner(s: State, part: str, h: Any, o: Any) -> z3.BoolRef:
     field = s.fields
     held = [field[f"{part}_held"](h)] if f"{part}_held" in field else []
-    return z3.And(*held, field[f"{part}_committed"](h), field[f"{part}_token"](h) == n, field[f"{part}_owner"](h) == o)
+    return z3.And(*held, field[f"{part}_committed"](h), field[f"{part}_owner"](h) == o)
 
 
 def of_commits(s: State, h: Any, n: Any, o: Any) -> Iterator[tuple[str, Any]]:
     told = standing(s, h, n, o)
     yield "E1 while a commit stands nothing is in flight", implied([told], z3.Not(z3.Or(s.open(), s.busy())))
     yield "E1 what is closed or dead", z3.Implies(z3.Or(s.open(), s.busy()), s.alive())
-    mine = [s.alive(), s.now_held(h), s.now_committed(h), live(s, h, s.now_token(h), s.now_owner(h))]
+    mine = [s.alive(), s.now_held(h), s.now_committed(h)]
     yield "E1 while a commit is in memory nothing is in flight", implied(mine, z3.Not(z3.Or(s.open(), s.busy())))
+    yield "H4 what was told was granted", z3.Implies(s.told(h, n, o), s.was_granted(h, n))
     yield "H4 a commit that stands is in memory", implied([told, s.alive()], has(s, "now", h, n, o))
     yield "H4 and in what is about to be published", implied([told, s.taken()], has(s, "taken", h, n, o))
     yield "H4 and in the status", implied([told, s.status_ok()], has(s, "status", h, n, o))
     yield "H4 and in the record", implied([told, s.record_ok()], has(s, "record", h, n, o))
     yield "H4 and in one of both", implied([told], z3.Or(s.status_ok(), s.record_ok()))
-    about = [s.taken(), has(s, "taken", h, n, o), live(s, h, n, o)]
+    about = [s.taken(), has_exactly(s, "taken", h, n, o), live(s, h, n, o)]
     yield "H4 what is about to be told is so", implied(about, has(s, "now", h, n, o))
-    about = [s.taken(), s.taken_recorded(), s.record_ok(), has(s, "taken", h, n, o)]
+    about = [s.taken(), s.taken_recorded(), s.record_ok(), has_exactly(s, "taken", h, n, o), live(s, h, n, o)]
     yield "H4 what is about to be told is recorded", implied(about, has(s, "record", h, n, o))
     yield (
         "H4 only who lives publishes",
@@ -90,6 +101,10 @@ def of_answers(s: State, h: Any, n: Any, i: Any) -> Iterator[tuple[str, Any]]:
     yield "C6 what was decided was written", z3.Implies(s.decided(h, n), s.used(h, n))
     yield "C6 what was granted was decided", z3.Implies(s.was_granted(h, n), s.decided(h, n))
     yield "C6 what was told is refused was decided", z3.Implies(s.told_refused(h, n), s.decided(h, n))
+    named = implied([s.file_act(h) != ABSENT, s.file_bound(h)], s.wanted(h, s.file_nonce(h), s.file_inc(h)))
+    yield "C6 what names a process is known to: file", named
+    seen = [s.alive(), s.seen(h), s.seen_act(h) != ABSENT, s.seen_bound(h)]
+    yield "C6 what names a process is known to: read", implied(seen, s.wanted(h, s.seen_nonce(h), s.seen_inc(h)))
     once = z3.Not(s.replayed(h, n))
     by = implied([s.was_granted(h, n), s.wanted(h, n, i), once], s.granted_by(h, n, i))
     yield "C6 a grant is by the incarnation that was named", by
@@ -113,30 +128,19 @@ def of_refusals(s: State, h: Any, n: Any) -> Iterator[tuple[str, Any]]:
         answered = z3.And(field[f"{part}_answered"](h), field[f"{part}_answer_to"](h) == n)
         return z3.And(answered, z3.Not(field[f"{part}_granted"](h)))
 
-    def closed_to_it(part: str) -> Any:
-        return z3.Or(refused(part), z3.Not(s.fields[f"{part}_held"](h)), s.fields[f"{part}_committed"](h))
-
     seen = [s.decided(h, n), once, s.alive(), s.seen(h), in_file]
     yield "S2 what is decided and lies there was read from there", implied(seen, read)
     yield "S2 a nonce is one write's", implied([in_file, read, once], s.seen_act(h) == s.file_act(h))
     about_to_be = z3.Or(s.told_refused(h, n), z3.And(s.taken(), refused("taken")))
-    yield "S2 it can't be granted", implied([s.alive(), about_to_be, once, commit_lies], closed_to_it("now"))
-    told = [s.told_refused(h, n), once, commit_lies]
-    yield "S2 nor by what is about to be published", implied([*told, s.taken()], closed_to_it("taken"))
-    yield "S2 nor after a restart", implied([*told, s.status_ok()], closed_to_it("status"))
+    known = z3.Or(refused("now"), z3.Not(s.wanted(h, n, s.incarnation())))
+    yield "S2 it can't be granted", implied([s.alive(), about_to_be, once, commit_lies], known)
     for part, there in (("now", s.alive()), ("taken", s.taken()), ("status", s.status_ok())):
         stands = z3.And(s.fields[f"{part}_committed"](h), s.fields[f"{part}_token"](h) == n)
         either = z3.Or(about_to_be if part == "now" else s.told_refused(h, n), refused(part))
         yield f"S2 what is refused is not committed: {part}", implied([there, either, once], z3.Not(stands))
-    yield (
-        "S2 what is recorded is what is about to be told",
-        implied(
-            [s.taken_recorded(), s.record_ok(), s.record_committed(h)],
-            has(s, "taken", h, s.record_token(h), s.record_owner(h)),
-        ),
-    )
     recorded = z3.And(s.record_ok(), s.record_committed(h), s.record_token(h) == n)
-    yield "S2 what is refused is not committed: record", implied([s.told_refused(h, n), once], z3.Not(recorded))
+    either = z3.Or(s.told_refused(h, n), z3.And(s.taken_recorded(), refused("taken")))
+    yield "S2 what is refused is not committed: record", implied([either, once], z3.Not(recorded))
 
 
 def clauses(s: State) -> dict[str, Any]:
@@ -155,10 +159,11 @@ def between(before: State, step: Step) -> Iterator[tuple[str, Any]]:
     if step.name.startswith("decided"):
         h = step.about
         its = z3.And(before.seen_owner(h) == before.now_owner(h), before.seen_act(h) != RUBBISH)
+        unowned = before.now_owner(h) == NOBODY
         vanished = z3.And(before.seen_act(h) == ABSENT, before.now_own(h))
         live_hold = z3.And(before.now_held(h), z3.Not(before.now_committed(h)))
         stays = z3.And(step.after.now_held(h), step.after.now_owner(h) == before.now_owner(h))
-        may_end = z3.Or(its, vanished, before.seen_act(h) == OVERRIDE)
+        may_end = z3.Or(its, unowned, vanished, before.seen_act(h) == OVERRIDE)
         yield "C7 nobody else's write ends a hold or takes it over", implied([live_hold, z3.Not(may_end)], stays)
         yield from can_be_withdrawn(before, step)
     if step.name.endswith("a commit is granted"):
@@ -173,7 +178,7 @@ def can_be_withdrawn(before: State, step: Step) -> Iterator[tuple[str, Any]]:
     h, n, o = step.about, NONCE, OWNER
     written = [before.seen_act(h) == CANCEL, before.seen_owner(h) == o, before.seen_token(h) == n]
     valid = [before.seen_ours(h), z3.Not(before.seen_bound(h))]
-    new = [before.seen_nonce(h) != n, step.after.now_answer_to(h) == before.seen_nonce(h)]
+    new = [before.seen_nonce(h) != n, step.after.now_answered(h), step.after.now_answer_to(h) == before.seen_nonce(h)]
     new.append(z3.Not(z3.And(before.now_answered(h), before.now_answer_to(h) == before.seen_nonce(h))))
-    ended = implied([has(before, "now", h, n, o), *written, *valid, *new], z3.Not(step.after.now_held(h)))
+    ended = implied([has_exactly(before, "now", h, n, o), *written, *valid, *new], z3.Not(step.after.now_held(h)))
     yield "E3 a withdrawal of a commit is never refused", z3.ForAll([n, o], ended)

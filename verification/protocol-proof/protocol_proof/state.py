@@ -9,6 +9,8 @@ Name, Owner, Nonce, Incarnation = (z3.DeclareSort(sort) for sort in ("Name", "Ow
 Action, ACTIONS = z3.EnumSort("Action", ["absent", "drain", "commit", "cancel", "override", "rubbish"])
 ABSENT, DRAIN, COMMIT, CANCEL, OVERRIDE, RUBBISH = ACTIONS
 YES = z3.BoolSort()
+NOBODY = z3.Const("nobody", Owner)
+"""To whom belongs what was found without content: to the first who names himself."""
 
 Function = Callable[..., Any]
 
@@ -55,6 +57,7 @@ FIELDS: dict[str, list[z3.SortRef]] = {
     "told_refused": [Name, Nonce, YES],
     "asked": [Name, Nonce, Owner, YES],
     "overruled": [Name, Nonce, YES],
+    "superseded": [Name, Nonce, YES],
 }
 
 

@@ -17,6 +17,7 @@ from .state import (
     DRAIN,
     HOLD,
     LEDGER,
+    NOBODY,
     OVERRIDE,
     RUBBISH,
     WRITE,
@@ -52,8 +53,7 @@ RULES = {
     "another incarnation's request is refused": "C6",
     "the ledger has what was decided alone": "C6",
     "what was answered is not decided again": "S2",
-    "a restart inherits its answers": "S2",
-    "a commit without a hold is not granted": "S2",
+    "a commit names the process that is to grant it": "S2",
 }
 """Each rule, and the property whose clauses break without it."""
 
@@ -93,7 +93,10 @@ def environment(s: State, without: str) -> Iterator[Step]:
             used=lambda x, m: z3.Or(s.used(x, m), z3.And(x == h, m == n)),
             replayed=lambda x, m: z3.Or(s.replayed(x, m), z3.And(x == h, m == n, s.used(h, n))),
             wanted=lambda x, m, j: z3.Or(s.wanted(x, m, j), z3.And(x == h, m == n, j == i, s.term("bound", YES))),
-            asked=lambda x, m, p: z3.Or(s.asked(x, m, p), z3.And(act == CANCEL, x == h, m == t, p == o)),
+            # A withdrawal of one's commit withdraws those as well in whose place it was put.
+            asked=lambda x, m, p: z3.Or(
+                s.asked(x, m, p), z3.And(act == CANCEL, x == h, p == o, z3.Or(m == t, s.superseded(h, m)))
+            ),
             overruled=lambda x, m: z3.Or(
                 s.overruled(x, m), z3.And(act == OVERRIDE, x == h, z3.Or(s.used(h, m), m == n))
             ),
@@ -153,7 +156,8 @@ def start(s: State, incarnation: Any, without: str) -> Step:
     by_record = z3.And(z3.Not(s.status_ok()), s.record_ok())
     if without == "a start without a status takes over the record":
         by_record = z3.BoolVal(False)
-    inherits = z3.BoolVal(without != "a restart inherits its answers")
+
+    noted = z3.Function(f"step{s.number}_noted", Name, YES)
 
     def held(x: Any) -> z3.BoolRef:
         stays = z3.And(s.status_held(x), z3.Or(z3.Not(s.status_bound(x)), s.status_committed(x)))
@@ -175,12 +179,16 @@ def start(s: State, incarnation: Any, without: str) -> Step:
         ),
         now_token=lambda x: z3.If(by_status, s.status_token(x), s.record_token(x)),
         now_bound=lambda x: z3.And(by_status, s.status_bound(x)),
-        now_answered=lambda x: z3.And(inherits, by_status, s.status_answered(x)),
-        now_answer_to=s.status_answer_to,
-        now_granted=s.status_granted,
+        now_answered=lambda x: z3.If(
+            by_status, s.status_answered(x), z3.And(by_record, s.record_committed(x), noted(x))
+        ),
+        now_answer_to=lambda x: z3.If(by_status, s.status_answer_to(x), s.record_token(x)),
+        now_granted=lambda x: z3.Or(z3.Not(by_status), s.status_granted(x)),
         now_own=z3.Function(f"step{s.number}_own", Name, YES),
     )
-    return Step("a start", z3.Not(s.alive()), new)
+    x, n = z3.Const("x", Name), z3.Const("n", Nonce)
+    drawn = z3.ForAll([x, n], z3.Not(s.wanted(x, n, incarnation)))  # At random: nobody has named it yet.
+    return Step("a start", z3.And(z3.Not(s.alive()), drawn), new)
 
 
 def publication(s: State, without: str) -> Iterator[Step]:
@@ -274,6 +282,11 @@ def decisions(s: State, h: Any, without: str) -> Iterator[Step]:
         refuses = z3.And(read, act != ABSENT, unknown)
     yield answered("refused, for whatever reason", refuses, False)
     yield answered("refused, and closed for a lease", z3.And(nobody, z3.Not(s.shutting())), False, **fresh)
+    unread = z3.And(nobody, act == RUBBISH, z3.Not(s.shutting()))
+    yield answered("it can't be read, and closes for a lease", unread, True, **fresh)
+    yield Step("decided: somebody else's is there", z3.And(read, act != ABSENT), s.at(h, now_own=no), about=h)
+    forgets = z3.And(read, z3.Or(act == DRAIN, act == COMMIT), unknown, s.shutting())
+    yield Step("decided: refused by a process that ends", forgets, s.at(h, now_answered=no, now_own=own), about=h)
     may = z3.And(heard, act == DRAIN, z3.Not(s.shutting()))
     yield answered("a hold begins", z3.And(may, z3.Not(held)), True, **fresh)
     renews = z3.And(may, held, its)
@@ -285,21 +298,17 @@ def decisions(s: State, h: Any, without: str) -> Iterator[Step]:
     drained = z3.And(z3.Not(s.open()), z3.Not(s.busy()))
     if without == "a commit needs a drained gate":
         drained = z3.BoolVal(True)
-    grants = z3.And(heard, act == COMMIT, its, z3.Not(committed), drained, z3.Not(s.shutting()))
-    if without != "a commit without a hold is not granted":
-        grants = z3.And(grants, held)
+    grants = z3.And(heard, act == COMMIT, held, its, drained, z3.Not(s.shutting()))
+    if without != "a commit names the process that is to grant it":
+        grants = z3.And(grants, s.seen_bound(h))
+    yield Step("decided: a grant is recorded", grants, granted_in_history(s, recorded(s, h, o, n), h, o, n), about=h)
     granted = answered("a commit is granted", grants, True, now_held=yes, now_committed=yes, now_token=n, now_bound=no)
-    yield Step(
-        granted.name,
-        granted.may,
-        granted.after.but(
-            was_granted=lambda x, m: z3.Or(s.was_granted(x, m), z3.And(x == h, m == n)),
-            granted_by=lambda x, m, i: z3.Or(s.granted_by(x, m, i), z3.And(x == h, m == n, i == s.incarnation())),
-        ),
-        about=h,
-    )
+    yield Step(granted.name, granted.may, granted_in_history(s, granted.after, h, o, n), about=h)
     owns = its if without != "only its owner ends a commit" else yes
     bears = s.now_token(h) == s.seen_token(h) if without != "only its token ends a commit" else yes
+    yield answered("a withdrawal of nothing", z3.And(heard, act == CANCEL, z3.Not(held)), True)
+    adopts = z3.And(may, held, z3.Not(committed), s.now_owner(h) == NOBODY)
+    yield answered("what belongs to nobody is taken", adopts, True, **fresh)
     cancels = z3.And(heard, act == CANCEL, held)
     yield answered("a hold is withdrawn", z3.And(cancels, its, z3.Not(committed)), True, **gone)
     yield answered("a commit is withdrawn", z3.And(cancels, owns, committed, bears), True, **gone)
@@ -307,6 +316,34 @@ def decisions(s: State, h: Any, without: str) -> Iterator[Step]:
         all_gone = s.but(now_held=lambda x: z3.And(s.now_held(x), s.now_committed(x)))
         yield Step("decided: all holds are withdrawn", z3.And(cancels, its, z3.Not(committed)), all_gone, about=h)
     yield answered("an override", z3.And(heard, act == OVERRIDE), True, **gone)
+
+
+def recorded(s: State, h: Any, o: Any, n: Any) -> State:
+    """The record as it will be once the commit is granted; it is written before."""
+    commits = {"record_committed": z3.BoolVal(True), "record_owner": o, "record_token": n}
+    now = s.but(
+        record_ok=True,
+        record_committed=lambda x: z3.And(s.now_held(x), s.now_committed(x)),
+        record_owner=s.now_owner,
+        record_token=s.now_token,
+    )
+    return now.at(h, **commits)
+
+
+def granted_in_history(s: State, after: State, h: Any, o: Any, n: Any) -> State:
+    """A second commit takes the place of its owner's first."""
+    committed = z3.And(s.now_held(h), s.now_committed(h))
+
+    def superseded(x: Any, m: Any) -> z3.BoolRef:
+        return z3.Or(s.superseded(x, m), z3.And(x == h, committed, m == s.now_token(h)))
+
+    return after.but(
+        was_granted=lambda x, m: z3.Or(s.was_granted(x, m), z3.And(x == h, m == n)),
+        granted_by=lambda x, m, i: z3.Or(s.granted_by(x, m, i), z3.And(x == h, m == n, i == s.incarnation())),
+        decided=lambda x, m: z3.Or(s.decided(x, m), z3.And(x == h, m == n)),
+        superseded=superseded,
+        asked=lambda x, m, p: z3.Or(s.asked(x, m, p), z3.And(x == h, p == o, superseded(h, m), s.asked(h, n, o))),
+    )
 
 
 def steps(s: State, without: str = "") -> Iterator[Step]:

@@ -12,7 +12,8 @@ from .steps import steps
 WRITE, READ = "somebody writes a file", "a file is read"
 PUBLISHED = ["what is so is taken down", "the record is written", "the status is written"]
 BEGUN = ["a start", "the gate opens", "a turn enters", WRITE, READ, "decided: a hold begins", "the gate closes"]
-GRANTED = [*BEGUN, "the last turn leaves", WRITE, READ, "decided: a commit is granted", *PUBLISHED]
+GRANTED = [*BEGUN, "the last turn leaves", WRITE, READ, "decided: a grant is recorded", "decided: a commit is granted"]
+GRANTED += PUBLISHED
 AFTER_A_CRASH = [*GRANTED, "the status is lost", "a crash", "a start"]
 AFTER_A_RESTART = [*GRANTED, "a shutdown begins", *PUBLISHED, "a stop", "the record is lost", "a start"]
 WITHDRAWN = [*AFTER_A_CRASH, WRITE, READ, "decided: a commit is withdrawn", "the gate opens", "a turn enters"]
