@@ -27,17 +27,21 @@ class Hold:
 
     def write(self, **request):
         """Replaces the hold's file whole (5.3), and returns the nonce of this write."""
-        home, nonce = os.stat(self.home), secrets.token_hex(16)
-        if os.geteuid() not in (0, home.st_uid):
-            raise Ended(8, "only the user that the home belongs to, or root, can write what the gateway reads")
+        nonce = secrets.token_hex(16)
+        try:
+            user = os.stat(os.path.join(self.home, ".drain.lock"))
+        except FileNotFoundError:
+            raise Ended(7, "no gateway that knows holds has run in this home") from None
+        except PermissionError:
+            user = None
+        if not user or os.geteuid() not in (0, user.st_uid):
+            raise Ended(8, "only the gateway's user, or root, can write what the gateway reads")
         epoch = ((self.status() or {}).get("drain") or {}).get("epoch", "")
         request |= {"request_id": self.id, "principal": self.owner, "nonce": nonce, "epoch": epoch}
         request["requested_at"] = datetime.now(timezone.utc).isoformat()
-        if not os.path.isdir(self.folder):
-            raise Ended(7, "no gateway that knows holds has run in this home")
         temporary = os.path.join(self.folder, f".{self.id}.{nonce}.tmp")
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as file:
-            os.fchown(file.fileno(), home.st_uid, home.st_gid)
+            os.fchown(file.fileno(), user.st_uid, user.st_gid)
             json.dump(request, file)
             file.flush()
             os.fsync(file.fileno())

@@ -5,6 +5,9 @@
 
 `POST /turns` with `{"millis": 5000}` runs a turn of five seconds. The main thread looks at the files; one lock covers the
 gate and its holds, so that each look is one step. The numbers in brackets are sections of the specification.
+
+Of section 5 it leaves out what guards a home against other programs: it doesn't try whether the file system locks at all, and
+puts back no lock file that somebody removed. It admits no internal work, and has no endpoint.
 """
 
 import argparse, fcntl, hashlib, json, os, re, secrets, signal, stat, sys, threading, time
@@ -148,10 +151,12 @@ class Gateway:
                 left = json.loads(read(self.home, name, 1 << 26)[0])
                 left = left.get("drain", {"epoch": ""}) if name == STATUS else left
                 if left["epoch"] == self.epoch:
-                    for hold in left["holds"]:
-                        if hold["source"] == "file" and not hold.get("bound"):
-                            expires = left["clock_millis"] / 1000 + (hold["lease_left_seconds"] or 0)
-                            self.holds[hold["request_id"]] = {"own": True, "closes": 0, "since": 0, "expires": expires, **hold}
+                    more, then = left.get("takeover", {}).get("python", {}), left["clock_millis"] / 1000
+                    for hold in (hold for hold in left["holds"] if hold["source"] == "file"):
+                        known = {"own": True, "closes": 0, "bound": False, "since": then - hold["age_seconds"]}
+                        known |= {"expires": then + (hold["lease_left_seconds"] or 0), **more.get(hold["request_id"], {})}
+                        if not known["bound"]:
+                            self.holds[hold["request_id"]] = {**hold, **known}
                     decided = [entry for entry in left["acknowledged"] if entry.get("why") != "shutting_down"]
                     self.ledger = {entry["request_id"]: {"why": None, **entry} for entry in decided}
                 return
@@ -274,7 +279,9 @@ class Gateway:
         for entry in self.ledger.values():
             if entry["outcome"] in ("held", "pending") and entry["request_id"] in self.holds:
                 entry["outcome"] = "pending" if self.holds[entry["request_id"]]["closes"] > now else "held"
-        holds = [{**hold, "pending": hold["closes"] > now, "age_seconds": now - hold["since"],
+        private = ["own", "since", "closes", "expires", "bound", "committed_at"]
+        public = lambda hold: {name: value for name, value in hold.items() if name not in private}
+        holds = [{**public(hold), "pending": hold["closes"] > now, "age_seconds": now - hold["since"],
                   "lease_left_seconds": None if hold["committed"] else hold["expires"] - now,
                   "overdue": now > hold.get("committed_at", now) + (hold["deadline_seconds"] or now)}
                  for hold in self.holds.values()]  # fmt: skip
@@ -287,6 +294,9 @@ class Gateway:
                         for name, entry in self.ledger.items() if entry["outcome"] == "ignored"],
             "reconciler": {"alive": True, "errors": self.errors, "panics": 0, "last_error": self.last_error},
             "tick_seconds": self.tick, "refresh_seconds": 10,
+            # What only the next process needs.
+            "takeover": {"python": {name: {key: hold[key] for key in private if key in hold}
+                                    for name, hold in self.holds.items()}},
         }  # fmt: skip
         says = json.dumps([drain, [{**hold, "age_seconds": 0, "lease_left_seconds": 0} for hold in holds]])
         if says == self.published[0] and now < self.published[1] + 10:
