@@ -10,24 +10,26 @@
 //! Wakers are code of others. They are woken once a move or a release is complete, under no lock of this crate
 //! (`sync/event.rs`): one that panics, blocks, or drops its task there and then spoils nothing but its own wait.
 
-mod handles;
+pub mod awaited;
 mod labels;
 mod permit;
+mod reading;
+mod refusal;
 mod wait;
 mod word;
 
 pub use labels::ActiveWork;
-pub use permit::{Interrupted, LabelledPermit, OwnedPermit, Permit};
+pub use permit::{LabelledPermit, OwnedPermit, Permit};
+pub use reading::{Generation, Reading};
+pub use refusal::Refusal;
 pub(crate) use wait::poll_event;
-pub use wait::{WaitDrained, WaitDrainedUntil, WaitError};
+pub use wait::{Interrupted, Until, Wait, WaitAdmitted, WaitClosing, WaitDrained, WaitError, WaitOpened};
 pub(crate) use word::Unmoved;
 
 use crate::state::{DrainState, Event};
 use crate::sync::{Arc, AtomicU64, Event as Signal, Ordering, Wakers};
 use core::{fmt, mem};
-use handles::Handles;
 use labels::Labels;
-use serde::{Deserialize, Serialize};
 use word::{MAX_INTERNAL, MAX_TURNS, Unit, Word};
 
 /// The entry point for work: admits it or refuses it, and counts what it admitted.
@@ -35,8 +37,15 @@ use word::{MAX_INTERNAL, MAX_TURNS, Unit, Word};
 /// A `Gate` is a handle: clones share one gate. It comes from [`Controller::gate`](crate::Controller::gate) or
 /// [`Lifecycle::gate`](crate::Lifecycle::gate).
 ///
-/// What the handles share, some two hundred bytes, is never freed: when the last handle goes it is kept for the next gate
-/// that the process makes. So a permit needs no part in owning it ([`OwnedPermit`] says what that saves).
+/// It answers at once or waits, as its caller likes: [`admit`](Self::admit) refuses while the gateway drains,
+/// [`admitted`](Self::admitted) waits until it runs again. Those who work without asking for each piece listen to
+/// [`closing`](Self::closing) and [`opened`](Self::opened).
+///
+/// # Compared with
+/// - tokio's `Semaphore` counts what is in flight too, and has `acquire` beside `try_acquire`. It can be closed, for good,
+///   and can't say that all permits are back but by taking them all.
+/// - tokio-util's `TaskTracker` says when all are back, and admits while closed.
+/// - tokio-util's `CancellationToken` tells of an end, counts nobody, and can't be taken back.
 ///
 /// ```
 /// use gateway_drain::{Controller, Refusal};
@@ -51,9 +60,7 @@ use word::{MAX_INTERNAL, MAX_TURNS, Unit, Word};
 /// ```
 #[derive(Clone)]
 pub struct Gate {
-    core: &'static Core,
-    /// Counts the handles, and nothing else.
-    _handles: Arc<Handles>,
+    core: Arc<Core>,
 }
 
 /// What the handles and the permits of a gate share.
@@ -66,114 +73,6 @@ struct Core {
     labels: Labels,
 }
 
-/// Which drain of this process: a count that rises whenever the gate closes.
-///
-/// A waiter carries the generation of the drain that it waits for, and never completes for another one (G4). 22 bits
-/// wide: a waiter would have to sleep through exactly 4,194,304 drains to take one for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Generation(pub(crate) u32);
-
-impl Generation {
-    /// The last one; after it comes 0 again.
-    pub const MAX: u32 = word::MAX_GENERATION;
-}
-
-impl From<u32> for Generation {
-    /// Of the low 22 bits.
-    fn from(count: u32) -> Self {
-        Self(count & Self::MAX)
-    }
-}
-
-impl fmt::Display for Generation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Everything a gate knows, read in one step: no field can contradict another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reading {
-    /// Where the gateway stands.
-    pub state: DrainState,
-    /// The drain under way or, while running, the last one.
-    pub generation: Generation,
-    /// Turns in flight. Only falls while draining (G2).
-    pub in_flight: u64,
-    /// Internal work in flight, counted apart.
-    pub internal: u64,
-    /// Closed and nothing in flight; stays true until the drain ends (G3).
-    pub drained: bool,
-    /// Work in flight has been asked to give up.
-    pub interrupted: bool,
-    /// The gateway was stopped by force with work in flight; what is counted above is abandoned (S5).
-    pub abandoned: bool,
-}
-
-impl Reading {
-    /// Turns and internal work together.
-    #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.in_flight + self.internal
-    }
-}
-
-/// Why a gate refused.
-///
-/// Nothing has begun when it is returned: the caller may retry elsewhere without fear of doing the work twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// A drain that can be reversed is under way.
-    Draining,
-    /// The gateway is about to end.
-    ShuttingDown,
-    /// The gateway has ended.
-    Stopped,
-    /// As much is in flight as the gate can count: 16,777,215 turns, 16,383 pieces of internal work.
-    Saturated,
-}
-
-impl Refusal {
-    /// Its word on the wire and in metrics: `draining`, `shutting_down`, `stopped` or `saturated`.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Draining => "draining",
-            Self::ShuttingDown => "shutting_down",
-            Self::Stopped => "stopped",
-            Self::Saturated => "saturated",
-        }
-    }
-
-    /// Whether this same gateway may admit the work later. If not, only another one (or its successor) will.
-    ///
-    /// ```
-    /// use gateway_drain::Refusal;
-    ///
-    /// assert!(Refusal::Draining.is_retryable());
-    /// assert!(!Refusal::ShuttingDown.is_retryable());
-    /// ```
-    #[must_use]
-    pub const fn is_retryable(self) -> bool {
-        matches!(self, Self::Draining | Self::Saturated)
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Draining => "the gateway is draining and takes no new work at the moment; try again later",
-            Self::ShuttingDown => "the gateway is shutting down and takes no new work",
-            Self::Stopped => "the gateway has stopped",
-            Self::Saturated => "the gateway has as much work in flight as it can count; try again later",
-        })
-    }
-}
-
-impl std::error::Error for Refusal {}
-
 impl Gate {
     /// The most turns that one gate counts; the next one is refused as [`Refusal::Saturated`].
     pub const MAX_IN_FLIGHT: u64 = MAX_TURNS;
@@ -182,9 +81,13 @@ impl Gate {
 
     /// A new, open gate and the right to move it.
     pub(crate) fn new() -> (Self, Mover) {
-        let handles = Handles::of_a_new_gate();
-        let gate = Self { core: handles.core(), _handles: Arc::new(handles) };
+        let gate = Self { core: Arc::new(Core::new()) };
         (gate.clone(), Mover { gate, untold: Wakers::default() })
+    }
+
+    /// One more handle.
+    fn of(core: &Arc<Core>) -> Self {
+        Self { core: Arc::clone(core) }
     }
 
     /// Admits one turn, or says why not.
@@ -204,15 +107,25 @@ impl Gate {
     /// ```
     /// # use gateway_drain::Controller;
     /// # let gate = Controller::new().gate().clone();
-    /// let permit = gate.admit()?;                 // for this scope
-    /// let owned = gate.admit()?.into_owned();     // for a spawned task
-    /// let named = gate.admit()?.into_owned().labelled("turn", "session 7");
+    /// let permit = gate.admit()?;          // for this scope
+    /// let owned = gate.admit_owned()?;     // for a spawned task
+    /// let named = gate.admit_owned()?.labelled("turn", "session 7");
     /// # Ok::<(), gateway_drain::Refusal>(())
     /// ```
     #[inline]
     pub fn admit(&self) -> Result<Permit<'_>, Refusal> {
         self.core.enter(Word::admit)?;
-        Ok(Permit::new(self.core, Unit::TURN))
+        Ok(Permit::new(&self.core, Unit::TURN))
+    }
+
+    /// As [`admit`](Self::admit), with a permit that a spawned task can own: `gate.admit()?.into_owned()` in one word.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit).
+    #[inline]
+    pub fn admit_owned(&self) -> Result<OwnedPermit, Refusal> {
+        self.core.enter(Word::admit)?;
+        Ok(OwnedPermit::new(Arc::clone(&self.core), Unit::TURN))
     }
 
     /// Admits system work that no turn in flight started: a replay after a restart, the completion of a background
@@ -226,7 +139,106 @@ impl Gate {
     #[inline]
     pub fn admit_internal(&self) -> Result<Permit<'_>, Refusal> {
         self.core.enter(Word::admit_internal)?;
-        Ok(Permit::new(self.core, Unit::INTERNAL))
+        Ok(Permit::new(&self.core, Unit::INTERNAL))
+    }
+
+    /// As [`admit_internal`](Self::admit_internal), with a permit that a spawned task can own.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit).
+    #[inline]
+    pub fn admit_internal_owned(&self) -> Result<OwnedPermit, Refusal> {
+        self.core.enter(Word::admit_internal)?;
+        Ok(OwnedPermit::new(Arc::clone(&self.core), Unit::INTERNAL))
+    }
+
+    /// Waits until a turn is admitted: through a drain, however long it lasts. It fails at a shutdown.
+    ///
+    /// For whoever has work in hand that nobody else can take: a consumer with a job that it has already read, a worker of
+    /// a pool, a scheduler. An open gate is entered as by [`admit_owned`](Self::admit_owned), without a lock. Upholds what
+    /// [`admit`](Self::admit) does, and G4: no reopening is missed. All who wait are woken at once and enter in no
+    /// particular order; a gate that closes again in between keeps the others out. Await it, or block with
+    /// [`wait`](Wait::wait); both have a form with a deadline, which gives `Err(Refusal::Draining)`.
+    ///
+    /// # Errors
+    /// [`Refusal::ShuttingDown`] and [`Refusal::Stopped`], as soon as the shutdown begins. [`Refusal::Saturated`] at once:
+    /// that is as much as can be counted, and no limit to wait behind.
+    ///
+    /// ```
+    /// use gateway_drain::{Controller, Request, RequestId};
+    /// use std::thread;
+    ///
+    /// let controller = Controller::new();
+    /// let upgrade = RequestId::new("upgrade")?;
+    /// controller.request(&Request::begin(upgrade.clone(), "ops"))?;
+    ///
+    /// let worker = thread::spawn({
+    ///     let gate = controller.gate().clone();
+    ///     move || gate.admitted().wait().map(|permit| drop(permit)) // the work
+    /// });
+    /// controller.request(&Request::withdraw(upgrade, "ops"))?;
+    /// assert_eq!(worker.join().unwrap(), Ok(()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn admitted(&self) -> WaitAdmitted {
+        Wait::new(self.clone(), awaited::Admission(()))
+    }
+
+    /// Waits until the gate is open, at once if it is. It admits nobody: by the next moment the gate may be closed again.
+    ///
+    /// For whoever fetches work and is admitted for each piece, to fetch none meanwhile.
+    ///
+    /// # Memory ordering
+    /// Acquires: whoever is told sees what was written while the gate was closed (G5).
+    ///
+    /// # Errors
+    /// [`Refusal::ShuttingDown`] and [`Refusal::Stopped`], as soon as the shutdown begins: it never opens again (S3).
+    pub fn opened(&self) -> WaitOpened {
+        Wait::new(self.clone(), awaited::Open(()))
+    }
+
+    /// Waits until the gate is closed, at once if it is, and says what it answers to everybody: [`Refusal::Draining`],
+    /// [`Refusal::ShuttingDown`] or [`Refusal::Stopped`].
+    ///
+    /// For whoever waits for work elsewhere, a queue or a socket, and is to stop that when a drain begins. A drain that
+    /// was begun and ended before anybody looked is not told: there is nothing to stop for any more.
+    ///
+    /// ```
+    /// use gateway_drain::{Gate, OwnedPermit, Refusal};
+    ///
+    /// /// Takes jobs while the gate is open, and ends with the gateway.
+    /// async fn consume(gate: Gate, mut jobs: tokio::sync::mpsc::Receiver<String>) -> Refusal {
+    ///     loop {
+    ///         if let Err(refusal) = gate.opened().await {
+    ///             return refusal;
+    ///         }
+    ///         tokio::select! {
+    ///             _ = gate.closing() => {} // fetches nothing until it is open again
+    ///             Some(job) = jobs.recv() => match gate.admitted().await {
+    ///                 Ok(permit) => drop(tokio::spawn(work(job, permit))),
+    ///                 Err(refusal) => return refusal, // give the job back to the queue first
+    ///             },
+    ///         }
+    ///     }
+    /// }
+    /// # async fn work(_: String, _: OwnedPermit) {}
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let controller = gateway_drain::Controller::new();
+    /// # let (_jobs, taken) = tokio::sync::mpsc::channel(1);
+    /// # let consumer = tokio::spawn(consume(controller.gate().clone(), taken));
+    /// # controller.begin_shutdown(std::time::Duration::ZERO).unwrap();
+    /// # assert!(consumer.await.unwrap().is_final());
+    /// # });
+    /// ```
+    pub fn closing(&self) -> WaitClosing {
+        Wait::new(self.clone(), awaited::Closed(()))
+    }
+
+    /// Waits until the work in flight is asked to give up, as [`OwnedPermit::interrupted`], without a permit: for a
+    /// supervisor that kills children. It completes as well when the gateway has stopped without asking.
+    pub fn interrupted(&self) -> Interrupted {
+        Wait::new(self.clone(), awaited::Interruption(()))
     }
 
     /// Everything the gate knows, in one atomic load.
@@ -242,9 +254,8 @@ impl Gate {
     ///
     /// The generation comes from whoever began the drain, or from [`reading`](Self::reading). Await the result, or call
     /// [`wait`](WaitDrained::wait); either can have a deadline.
-    #[must_use = "waits only when awaited, or by `wait`"]
     pub fn drained(&self, generation: Generation) -> WaitDrained {
-        WaitDrained::new(self.clone(), generation)
+        Wait::new(self.clone(), awaited::Drained(generation))
     }
 
     /// The oldest pieces of labelled work in flight, at most `limit`, oldest first.
@@ -363,7 +374,7 @@ impl Mover {
     }
 
     fn apply(&mut self, rule: impl Fn(Word) -> Result<Word, Unmoved>) -> Result<Reading, Unmoved> {
-        let core = self.gate.core;
+        let core = &*self.gate.core;
         // Relaxed: a guess, as in `enter`.
         let mut seen = core.word.load(Ordering::Relaxed);
         let moved = loop {

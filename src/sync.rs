@@ -3,7 +3,7 @@
 //! `gate` and `controller` take theirs from here and from nowhere else, so that a model checker can put its own in
 //! their place without a change to the code under test: loom under `--cfg loom` with the feature `loom`, shuttle under
 //! `--cfg shuttle` with the feature `shuttle`. A feature alone changes nothing, since features of one dependency graph
-//! are united. `Arc` is std's everywhere: only the end of a gate's handles rests on what its count orders, and says so.
+//! are united. `Arc` is std's everywhere: nothing but the end of what it holds rests on what its count orders.
 
 #[cfg(all(loom, feature = "loom"))]
 #[cfg_attr(not(feature = "conformance"), allow(dead_code, unused_imports, reason = "whole only for other gateways"))]
@@ -29,23 +29,6 @@ mod real {
         let (guard, waited) = condvar.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner);
         (guard, !waited.timed_out())
     }
-
-    /// Values that live as long as the process and aren't in use at the moment.
-    pub(crate) struct Spare<T: 'static>(Mutex<Vec<&'static T>>);
-
-    impl<T: Sync> Spare<T> {
-        pub(crate) const fn new() -> Self {
-            Self(Mutex::new(Vec::new()))
-        }
-
-        pub(crate) fn take(&'static self) -> Option<&'static T> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
-        }
-
-        pub(crate) fn give_back(&'static self, value: &'static T) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(value);
-        }
-    }
 }
 
 #[cfg(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle")))]
@@ -55,7 +38,7 @@ use model as real;
 pub(crate) const CHECKED: bool = cfg!(any(all(loom, feature = "loom"), all(shuttle, feature = "shuttle")));
 
 pub(crate) use event::{Event, EventListener, Wakers};
-pub(crate) use real::{AtomicU64, Ordering, Spare};
+pub(crate) use real::{AtomicU64, Ordering};
 pub(crate) use std::sync::Arc;
 
 /// A mutex whose lock can't fail: what it guards is only ever changed by code that leaves it whole, so a panic

@@ -1,7 +1,9 @@
 //! What the types promise at compile time: who may be sent where, who can be copied, and what a permit costs.
 
 use gateway_drain::controller::WaitStopped;
-use gateway_drain::gate::{Generation, LabelledPermit, Reading, WaitDrained};
+use gateway_drain::gate::{
+    Generation, Interrupted, LabelledPermit, Reading, Until, WaitAdmitted, WaitClosing, WaitDrained, WaitOpened,
+};
 use gateway_drain::{
     AnyLifecycle, Channel, Controller, Drained, ExternalDraining, Gate, Hold, HoldSet, Home, Lifecycle, OwnedPermit,
     Permit, Reconciler, Refusal, Running, ShutdownDraining, Snapshot, Stopped,
@@ -35,8 +37,13 @@ assert_not_impl_any!(Permit<'static>: Clone, Copy, Default);
 assert_not_impl_any!(OwnedPermit: Clone, Copy, Default);
 assert_not_impl_any!(LabelledPermit: Clone, Copy, Default);
 
-// Waits can be spawned and selected on.
-assert_impl_all!(WaitDrained: Send, Unpin);
+// Waits can be spawned, selected on and stored: they borrow nothing, whatever timer they have.
+assert_impl_all!(WaitDrained: Send, Sync, Unpin);
+assert_impl_all!(WaitAdmitted: Send, Sync, Unpin);
+assert_impl_all!(WaitOpened: Send, Sync, Unpin);
+assert_impl_all!(WaitClosing: Send, Sync, Unpin);
+assert_impl_all!(Interrupted: Send, Sync, Unpin);
+assert_impl_all!(Until<gateway_drain::gate::awaited::Drained, tokio::time::Sleep>: Send, Unpin);
 assert_impl_all!(WaitStopped: Send, Unpin);
 
 // What is known is a value.
@@ -50,7 +57,7 @@ assert_impl_all!(Snapshot: Send, Sync, Clone);
 // A permit is a reference and what it counts for; an answer of the gate is no larger than a permit.
 const_assert_eq!(size_of::<Permit<'static>>(), 16);
 const_assert_eq!(size_of::<OwnedPermit>(), 16);
-const_assert_eq!(size_of::<Gate>(), 16);
+const_assert_eq!(size_of::<Gate>(), 8);
 const_assert_eq!(size_of::<Result<Permit<'static>, Refusal>>(), 16);
 const_assert!(size_of::<Refusal>() == 1);
 

@@ -1,14 +1,9 @@
 //! Permits: one admitted piece of work, counted for exactly as long as the value lives.
 
-use super::wait::poll_event;
 use super::word::Unit;
-use super::{Core, Gate, Reading};
-use crate::sync::EventListener;
+use super::{Core, Gate, Interrupted, WaitClosing};
+use crate::sync::Arc;
 use core::fmt;
-use core::future::Future;
-use core::marker::PhantomData;
-use core::pin::Pin;
-use core::task::{Context, Poll};
 use std::borrow::Cow;
 
 /// One admitted piece of work, for the scope that borrows the gate.
@@ -19,41 +14,42 @@ use std::borrow::Cow;
 /// keeps out.
 #[must_use = "the work counts as finished as soon as its permit is dropped"]
 pub struct Permit<'g> {
-    core: &'static Core,
+    core: &'g Arc<Core>,
     unit: Unit,
-    gate: PhantomData<&'g Gate>,
 }
 
 /// One admitted piece of work, for a task that outlives the caller's borrow of the gate.
 ///
-/// It costs what a borrowed one does: it counts the work and no owners. Where a peer's token keeps what it belongs to
-/// alive by a count of its own, as an `Arc` does, each task pays twice, on the same cache line. The price is that a permit which
-/// outlives every handle of its gate leaves some two hundred bytes behind, and the table of its gate's [names](Self::labelled).
+/// It keeps what it counts in alive, by one more count than a borrowed one: it may outlive every handle on its gate.
+///
+/// It is what tokio's `OwnedSemaphorePermit` is for a semaphore and `TaskTrackerToken` for a tracker, and knows more: that
+/// a [drain has begun](Self::draining), and that it is [asked to give up](Self::interrupted), for which a
+/// `CancellationToken` would be needed beside those.
 #[must_use = "the work counts as finished as soon as its permit is dropped"]
 pub struct OwnedPermit {
-    core: &'static Core,
+    core: Arc<Core>,
     unit: Unit,
 }
 
 /// A permit that says what it is for, so that whoever waits can be told what is waited for.
 ///
-/// Only those who label pay for it: a lock and a slot in a table, at the start and at the end.
+/// Only those who label pay for it: a lock and an entry in a table, at the start and at the end.
 #[must_use = "the work counts as finished as soon as its permit is dropped"]
 pub struct LabelledPermit {
     permit: OwnedPermit,
-    place: usize,
+    claim: u64,
 }
 
-impl Permit<'_> {
+impl<'g> Permit<'g> {
     #[inline]
-    pub(super) fn new(core: &'static Core, unit: Unit) -> Self {
-        Self { core, unit, gate: PhantomData }
+    pub(super) fn new(core: &'g Arc<Core>, unit: Unit) -> Self {
+        Self { core, unit }
     }
 
     /// The same permit in a form that a spawned task can own. The count doesn't change.
     #[inline]
     pub fn into_owned(self) -> OwnedPermit {
-        let owned = OwnedPermit { core: self.core, unit: self.unit };
+        let owned = OwnedPermit { core: Arc::clone(self.core), unit: self.unit };
         core::mem::forget(self);
         owned
     }
@@ -64,19 +60,29 @@ impl Permit<'_> {
         self.core.reading().interrupted
     }
 
-    /// Completes when this work is asked to give up, at once if it has been already.
-    pub fn interrupted(&self) -> Interrupted<'_> {
-        Interrupted::new(self.core)
+    /// As [`OwnedPermit::interrupted`].
+    pub fn interrupted(&self) -> Interrupted {
+        Gate::of(self.core).interrupted()
+    }
+
+    /// As [`OwnedPermit::draining`].
+    pub fn draining(&self) -> WaitClosing {
+        Gate::of(self.core).closing()
     }
 }
 
 impl OwnedPermit {
+    #[inline]
+    pub(super) fn new(core: Arc<Core>, unit: Unit) -> Self {
+        Self { core, unit }
+    }
+
     /// Names the work in the table that [`Gate::active_work`] reads. `kind` says what sort of work it is ("turn",
     /// "cron"), `label` which one.
     #[inline]
     pub fn labelled(self, kind: impl Into<Cow<'static, str>>, label: impl Into<Cow<'static, str>>) -> LabelledPermit {
-        let place = self.core.labels.claim(kind.into(), label.into());
-        LabelledPermit { permit: self, place }
+        let claim = self.core.labels.claim(kind.into(), label.into());
+        LabelledPermit { permit: self, claim }
     }
 
     /// As [`Permit::is_interrupted`].
@@ -85,7 +91,12 @@ impl OwnedPermit {
         self.core.reading().interrupted
     }
 
-    /// As [`Permit::interrupted`]: for the task that has the permit, beside the work.
+    /// Completes when this work is asked to give up, at once if it has been already: a shutdown's deadline has passed (L4).
+    /// An external drain never asks; [`draining`](Self::draining) tells of that.
+    ///
+    /// What it gives owns what it needs. It can be kept beside the permit in one struct, polled by hand, or handed to
+    /// another task; it counts as no work. It completes as well when the gateway has stopped, so nobody waits for it for
+    /// ever.
     ///
     /// ```
     /// use gateway_drain::OwnedPermit;
@@ -102,11 +113,37 @@ impl OwnedPermit {
     /// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     /// # assert!(runtime.block_on(turn(permit)).is_some());
     /// ```
+    pub fn interrupted(&self) -> Interrupted {
+        Gate::of(&self.core).interrupted()
+    }
+
+    /// Completes when a drain or a shutdown begins, at once if one is under way, and says which.
     ///
-    /// A task of its own that only listens, with the permit in an [`Arc`](std::sync::Arc), counts as the work: end it when
-    /// the work ends, or nothing is ever drained.
-    pub fn interrupted(&self) -> Interrupted<'_> {
-        Interrupted::new(self.core)
+    /// For work that never ends by itself and can be told to come back elsewhere: an idle connection, a long poll, a
+    /// subscription. Nothing makes it give up, and nothing is lost if it doesn't; but until it ends, nothing is drained.
+    ///
+    /// It tells of the gate as it is: a drain that was begun and ended before anybody looked is not told, since there is
+    /// nothing to give up for any more. To hear of the next drain, make a new one. Whether the gate is open again says
+    /// [`Gate::opened`].
+    ///
+    /// ```
+    /// use gateway_drain::{Controller, Refusal, Request, RequestId};
+    ///
+    /// let controller = Controller::new();
+    /// let connection = controller.gate().admit_owned()?;
+    /// let told = std::thread::spawn(move || {
+    ///     let why = connection.draining().wait();
+    ///     // ... say "1012 service restart" to the other side, then
+    ///     drop(connection);
+    ///     why
+    /// });
+    /// controller.request(&Request::begin(RequestId::new("upgrade")?, "ops"))?;
+    /// assert_eq!(told.join().unwrap(), Refusal::Draining);
+    /// assert!(controller.gate().reading().drained);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn draining(&self) -> WaitClosing {
+        Gate::of(&self.core).closing()
     }
 }
 
@@ -136,7 +173,7 @@ impl Drop for LabelledPermit {
     #[inline]
     fn drop(&mut self) {
         // Runs before the permit's own drop: the name leaves the table before the work leaves the count.
-        self.permit.core.labels.give_back(self.place);
+        self.permit.core.labels.give_back(self.claim);
     }
 }
 
@@ -155,35 +192,5 @@ impl fmt::Debug for OwnedPermit {
 impl fmt::Debug for LabelledPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("LabelledPermit").field(&self.permit).finish()
-    }
-}
-
-/// Future of [`Permit::interrupted`]. Dropping it loses nothing.
-#[must_use = "futures do nothing unless awaited"]
-pub struct Interrupted<'p> {
-    /// Of the permit that is borrowed: as long as that lives, this is its gate's and no other's.
-    core: &'p Core,
-    listener: Option<EventListener>,
-}
-
-impl<'p> Interrupted<'p> {
-    fn new(core: &'p Core) -> Self {
-        Self { core, listener: None }
-    }
-}
-
-impl Future for Interrupted<'_> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { core, listener } = self.get_mut();
-        let interrupted = |reading: Reading| reading.interrupted.then_some(());
-        poll_event(&core.interrupt, listener, cx, || interrupted(core.reading()))
-    }
-}
-
-impl fmt::Debug for Interrupted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Interrupted").finish_non_exhaustive()
     }
 }

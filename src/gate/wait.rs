@@ -1,5 +1,9 @@
-//! Waiting for a drain to be drained: event-driven, for one generation, async or blocking.
+//! Waiting for a gate: event-driven, async or blocking, with or without a deadline.
+//!
+//! Every wait is a [`Wait`] for something that [`awaited`](super::awaited) names. It listens before it looks, so no
+//! wake-up is lost (G4), and it owns its handle on the gate, so it can be stored, sent and polled by hand.
 
+use super::awaited::Awaited;
 use super::{Gate, Generation, Reading};
 use crate::sync::{Event as Signal, EventListener};
 use core::fmt;
@@ -40,9 +44,68 @@ impl fmt::Display for WaitError {
 
 impl std::error::Error for WaitError {}
 
-/// The wait of [`Gate::drained`]: await it, or [`wait`](Self::wait) for it on this thread.
+/// A wait for something of a gate: await it, or [`wait`](Self::wait) for it on this thread.
 ///
-/// No wake-up is lost: it listens before it looks (G4). Dropping it loses nothing.
+/// It is level-triggered: it completes when it looks and finds what it waits for, at once if that is so already. What came
+/// and went before it looked is not told, with one exception that matters: [`WaitDrained`] tells of the one drain that it
+/// was made for. It owns its handle on the gate: it may be kept in a struct beside a permit, and outlive everything else.
+/// Dropping it loses nothing.
+///
+/// No wake-up is lost: it listens before it looks (G4). There is no order among those who wait; all of them are woken.
+///
+/// What it waits for, and what it gives:
+///
+/// | Type | Made by | Gives | With a deadline |
+/// |---|---|---|---|
+/// | [`WaitDrained`] | [`Gate::drained`] | `Ok(())` or [`WaitError`] | [`WaitError::DeadlinePassed`] |
+/// | [`WaitAdmitted`] | [`Gate::admitted`] | a permit, or a final [`Refusal`](super::Refusal) | `Err(Refusal::Draining)` |
+/// | [`WaitOpened`] | [`Gate::opened`] | `Ok(())`, or a final `Refusal` | `Err(Refusal::Draining)` |
+/// | [`WaitClosing`] | [`Gate::closing`], [`Permit::draining`](super::Permit::draining) | the `Refusal` that others get now | `None` |
+/// | [`Interrupted`] | [`Gate::interrupted`], [`Permit::interrupted`](super::Permit::interrupted) | `()` | `false` |
+///
+/// A struct that owns a permit and polls by hand:
+///
+/// ```
+/// use gateway_drain::OwnedPermit;
+/// use gateway_drain::gate::Interrupted;
+/// use std::future::Future;
+/// use std::pin::Pin;
+/// use std::task::{Context, Poll};
+///
+/// struct Lines {
+///     permit: OwnedPermit,
+///     interrupted: Interrupted,
+/// }
+///
+/// impl Lines {
+///     fn new(permit: OwnedPermit) -> Self {
+///         Self { interrupted: permit.interrupted(), permit }
+///     }
+///
+///     /// The end of a stream that is asked to give up.
+///     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<String>> {
+///         if Pin::new(&mut self.interrupted).poll(cx).is_ready() {
+///             return Poll::Ready(None);
+///         }
+///         // ... whatever else the stream does; the next interruption wakes `cx`.
+///         Poll::Pending
+///     }
+/// }
+/// # let controller = gateway_drain::Controller::new();
+/// # let mut lines = Lines::new(controller.gate().admit_owned().unwrap());
+/// # assert!(lines.poll_next(&mut Context::from_waker(std::task::Waker::noop())).is_pending());
+/// # controller.force_stop();
+/// # assert!(lines.poll_next(&mut Context::from_waker(std::task::Waker::noop())).is_ready());
+/// # drop(lines.permit);
+/// ```
+#[must_use = "waits only when awaited, or by `wait`"]
+pub struct Wait<F: Awaited> {
+    listener: Option<EventListener>,
+    gate: Gate,
+    what: F,
+}
+
+/// The wait of [`Gate::drained`].
 ///
 /// # Errors
 /// [`WaitError::Reopened`] if the drain it was made for is over, [`WaitError::Abandoned`] after a forced stop,
@@ -65,100 +128,121 @@ impl std::error::Error for WaitError {}
 /// gate.drained(generation).wait()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[must_use = "waits only when awaited, or by `wait`"]
-pub struct WaitDrained {
-    // Dropped before the handle: who listens does so to this gate, and to none that is made of it.
-    listener: Option<EventListener>,
-    gate: Gate,
-    generation: Generation,
-}
+pub type WaitDrained = Wait<super::awaited::Drained>;
+/// The wait of [`Gate::admitted`].
+pub type WaitAdmitted = Wait<super::awaited::Admission>;
+/// The wait of [`Gate::opened`].
+pub type WaitOpened = Wait<super::awaited::Open>;
+/// The wait of [`Gate::closing`] and [`Permit::draining`](super::Permit::draining).
+pub type WaitClosing = Wait<super::awaited::Closed>;
+/// The wait of [`Permit::interrupted`](super::Permit::interrupted) and [`Gate::interrupted`].
+pub type Interrupted = Wait<super::awaited::Interruption>;
 
-impl WaitDrained {
-    pub(super) fn new(gate: Gate, generation: Generation) -> Self {
-        Self { listener: None, gate, generation }
+impl<F: Awaited> Wait<F> {
+    pub(super) fn new(gate: Gate, what: F) -> Self {
+        Self { listener: None, gate, what }
     }
 
-    /// The same wait with a deadline: `timer` is whatever your runtime sleeps with.
-    pub fn until<T: Future<Output = ()> + Unpin>(self, timer: T) -> WaitDrainedUntil<T> {
-        WaitDrainedUntil { wait: self, timer }
-    }
-
-    /// Blocks this thread until drained.
+    /// The same wait with a deadline: `timer` is whatever your runtime sleeps with, `tokio::time::sleep` for one. It is
+    /// put into a box, so it needn't be [`Unpin`].
     ///
-    /// # Errors
-    /// As the type says; never [`WaitError::DeadlinePassed`].
-    pub fn wait(self) -> Result<(), WaitError> {
+    /// ```
+    /// use gateway_drain::{Controller, Refusal, Request, RequestId};
+    /// use std::time::Duration;
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    /// # runtime.block_on(async {
+    /// let controller = Controller::new();
+    /// controller.request(&Request::begin(RequestId::new("upgrade")?, "ops"))?;
+    ///
+    /// let patience = tokio::time::sleep(Duration::from_millis(10));
+    /// let permit = controller.gate().admitted().until(patience).await;
+    /// assert_eq!(permit.err(), Some(Refusal::Draining), "it drains for longer than that");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn until<T: Future<Output = ()>>(self, timer: T) -> Until<F, T> {
+        Until { wait: self, timer: Box::pin(timer) }
+    }
+
+    /// Blocks this thread until it is so.
+    pub fn wait(self) -> F::Output {
+        // An open gate is entered without a listener, and so without a lock.
+        let mut found = self.what.look(&self.gate);
         loop {
-            let listener = self.gate.core.changed.listen();
-            if let Some(outcome) = outcome(&self.gate.reading(), self.generation) {
-                return outcome;
+            if let Some(found) = found {
+                return found;
             }
-            listener.wait();
+            let listener = signal::<F>(&self.gate).listen();
+            found = self.what.look(&self.gate);
+            if found.is_none() {
+                listener.wait();
+            }
         }
     }
 
-    /// Blocks this thread until drained, or until `timeout` has passed.
-    ///
-    /// # Errors
-    /// As the type says.
-    pub fn wait_timeout(self, timeout: Duration) -> Result<(), WaitError> {
-        let Some(deadline) = Instant::now().checked_add(timeout) else { return self.wait() };
+    /// Blocks this thread until it is so, or until `timeout` has passed; looks once more before it gives up.
+    pub fn wait_timeout(self, timeout: Duration) -> F::InTime {
+        let Some(deadline) = Instant::now().checked_add(timeout) else { return F::in_time(self.wait()) };
         loop {
-            let listener = self.gate.core.changed.listen();
-            let reading = self.gate.reading();
-            if let Some(outcome) = outcome(&reading, self.generation) {
-                return outcome;
+            let listener = signal::<F>(&self.gate).listen();
+            if let Some(found) = self.what.look(&self.gate) {
+                return F::in_time(found);
             }
             if !listener.wait_deadline(deadline) {
-                return self.give_up();
+                return self.what.too_late(&self.gate);
             }
         }
     }
+}
 
-    /// The deadline has passed: a last look, so that work which ended in that very moment counts as ended.
-    fn give_up(&self) -> Result<(), WaitError> {
-        let reading = self.gate.reading();
-        outcome(&reading, self.generation)
-            .unwrap_or(Err(WaitError::DeadlinePassed { in_flight: reading.in_flight, internal: reading.internal }))
+fn signal<F: Awaited>(gate: &Gate) -> &Signal {
+    if F::BY_INTERRUPTION { &gate.core.interrupt } else { &gate.core.changed }
+}
+
+impl<F: Awaited> Future for Wait<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { listener, gate, what } = self.get_mut();
+        if listener.is_none()
+            && let Some(found) = what.look(gate)
+        {
+            return Poll::Ready(found);
+        }
+        poll_event(signal::<F>(gate), listener, cx, || what.look(gate))
+    }
+}
+
+/// Future of [`Wait::until`]: the wait, or the end of the timer.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Until<F: Awaited, T> {
+    wait: Wait<F>,
+    timer: Pin<Box<T>>,
+}
+
+impl<F: Awaited, T: Future<Output = ()>> Future for Until<F, T> {
+    type Output = F::InTime;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { wait, timer } = self.get_mut();
+        if let Poll::Ready(found) = Pin::new(&mut *wait).poll(cx) {
+            return Poll::Ready(F::in_time(found));
+        }
+        // The deadline has passed: a last look, so that what came true in that very moment counts.
+        timer.as_mut().poll(cx).map(|()| wait.what.too_late(&wait.gate))
     }
 }
 
 /// What a waiter for `generation` makes of a reading; `None` is to wait on.
-fn outcome(reading: &Reading, generation: Generation) -> Option<Result<(), WaitError>> {
+pub(super) fn outcome(reading: &Reading, generation: Generation) -> Option<Result<(), WaitError>> {
     if reading.generation != generation || reading.state.admits() {
         Some(Err(WaitError::Reopened))
     } else if reading.abandoned {
         Some(Err(WaitError::Abandoned))
     } else {
         reading.drained.then_some(Ok(()))
-    }
-}
-
-impl Future for WaitDrained {
-    type Output = Result<(), WaitError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { gate, generation, listener } = self.get_mut();
-        poll_event(&gate.core.changed, listener, cx, || outcome(&gate.reading(), *generation))
-    }
-}
-
-/// Future of [`WaitDrained::until`].
-#[must_use = "futures do nothing unless awaited"]
-pub struct WaitDrainedUntil<T> {
-    wait: WaitDrained,
-    timer: T,
-}
-
-impl<T: Future<Output = ()> + Unpin> Future for WaitDrainedUntil<T> {
-    type Output = Result<(), WaitError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { wait, timer } = self.get_mut();
-        if let Poll::Ready(outcome) = Pin::new(&mut *wait).poll(cx) {
-            return Poll::Ready(outcome);
-        }
-        Pin::new(timer).poll(cx).map(|()| wait.give_up())
     }
 }
 
@@ -185,14 +269,14 @@ pub(crate) fn poll_event<T>(
     }
 }
 
-impl fmt::Debug for WaitDrained {
+impl<F: Awaited> fmt::Debug for Wait<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WaitDrained").field("generation", &self.generation).finish_non_exhaustive()
+        f.debug_tuple("Wait").field(&self.what).finish()
     }
 }
 
-impl<T> fmt::Debug for WaitDrainedUntil<T> {
+impl<F: Awaited, T> fmt::Debug for Until<F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WaitDrainedUntil").field("wait", &self.wait).finish_non_exhaustive()
+        f.debug_tuple("Until").field(&self.wait).finish()
     }
 }

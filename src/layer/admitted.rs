@@ -98,7 +98,7 @@ pub struct Admitted(Arc<Held>);
 
 impl Admitted {
     /// Completes when this work is asked to give up, as [`Permit::interrupted`](crate::Permit::interrupted).
-    pub fn interrupted(&self) -> Interrupted<'_> {
+    pub fn interrupted(&self) -> Interrupted {
         self.0.permit().interrupted()
     }
 

@@ -239,19 +239,19 @@ pub const GATE: &[Seed] = &[
         breaks: &["G4"],
         bug: "A blocking waiter looks first and listens afterwards.",
         file: "gate/wait.rs",
-        within: "            let listener = self.gate.core.changed.listen();
-            if let Some(outcome) = outcome(&self.gate.reading(), self.generation) {
-                return outcome;
+        within: "            let listener = signal::<F>(&self.gate).listen();
+            found = self.what.look(&self.gate);
+            if found.is_none() {
+                listener.wait();
             }
-            listener.wait();
 ",
-        find: "            let listener = self.gate.core.changed.listen();
-            if let Some(outcome) = outcome(&self.gate.reading(), self.generation) {
-                return outcome;
+        find: "            let listener = signal::<F>(&self.gate).listen();
+            found = self.what.look(&self.gate);
+            if found.is_none() {
+                listener.wait();
             }
-            listener.wait();
 ",
-        replace: "if let Some(outcome) = outcome(&self.gate.reading(), self.generation) { return outcome; } self.gate.core.changed.listen().wait();",
+        replace: "found = self.what.look(&self.gate); if found.is_none() { signal::<F>(&self.gate).listen().wait(); }",
         check: Model("waiters::the_last_release_wakes_a_blocked_waiter"),
     },
     Seed {
@@ -263,6 +263,86 @@ pub const GATE: &[Seed] = &[
         find: "listener.get_or_insert_with(|| signal.listen())",
         replace: "{ if let Some(value) = check() { *listener = None; return Poll::Ready(value); } let heard = listener.get_or_insert_with(|| signal.listen()); match Pin::new(heard).poll(cx) { Poll::Pending => return Poll::Pending, Poll::Ready(()) => { *listener = None; continue; } } }",
         check: Model("waiters::the_last_release_wakes_a_polled_waiter"),
+    },
+    Seed {
+        id: "opened-looks-before-it-listens",
+        breaks: &["G4"],
+        bug: "Whoever waits for the gate to open looks first and listens afterwards.",
+        file: "gate/wait.rs",
+        within: "            let listener = signal::<F>(&self.gate).listen();
+            found = self.what.look(&self.gate);
+            if found.is_none() {
+                listener.wait();
+            }
+",
+        find: "            let listener = signal::<F>(&self.gate).listen();
+            found = self.what.look(&self.gate);
+            if found.is_none() {
+                listener.wait();
+            }
+",
+        replace: "found = self.what.look(&self.gate); if found.is_none() { signal::<F>(&self.gate).listen().wait(); }",
+        check: Model("workers::the_end_of_a_drain_wakes_whoever_waits_for_the_gate_to_open"),
+    },
+    Seed {
+        id: "admitted-ignores-a-shutdown",
+        breaks: &["G4", "S3"],
+        bug: "Whoever waits to be admitted waits on in a shutdown, for ever.",
+        file: "gate/awaited.rs",
+        within: "!matches!(answer, Err(Refusal::Draining))",
+        find: "!matches!(answer, Err(Refusal::Draining))",
+        replace: "answer.is_ok()",
+        check: Model("workers::whoever_waits_to_be_admitted_is_told_of_a_shutdown"),
+    },
+    Seed {
+        id: "admitted-gives-up-in-a-drain",
+        breaks: &["G4"],
+        bug: "Whoever waits to be admitted is refused by a drain.",
+        file: "gate/awaited.rs",
+        within: "!matches!(answer, Err(Refusal::Draining))",
+        find: "!matches!(answer, Err(Refusal::Draining))",
+        replace: "true",
+        check: Model("workers::the_end_of_a_drain_admits_whoever_waits_for_it"),
+    },
+    Seed {
+        id: "opened-ignores-a-shutdown",
+        breaks: &["G4", "S3"],
+        bug: "Whoever waits for the gate to open waits on in a shutdown, for ever.",
+        file: "gate/awaited.rs",
+        within: "refusal.is_final().then_some(Err(refusal))",
+        find: "refusal.is_final().then_some(Err(refusal))",
+        replace: "None::<Result<(), Refusal>>",
+        check: Model("workers::a_shutdown_wakes_whoever_waits_for_the_gate_to_open"),
+    },
+    Seed {
+        id: "a-stop-leaves-whoever-listens-for-the-interruption",
+        breaks: &["G4", "L4"],
+        bug: "A gateway that stops by itself leaves asleep who waits for an interruption that will never come.",
+        file: "gate.rs",
+        within: "moved.interrupted() || moved.state() == DrainState::Stopped",
+        find: "moved.interrupted() || moved.state() == DrainState::Stopped",
+        replace: "moved.interrupted()",
+        check: Model("workers::a_stop_ends_the_wait_for_an_interruption"),
+    },
+    Seed {
+        id: "wakers-are-woken-under-the-lock",
+        breaks: &["G4"],
+        bug: "Wakers are woken under the lock of those who listen. In the field: an executor whose queue is closed drops the task that it is to wake.",
+        file: "sync/event.rs",
+        within: "Wakers(notified.into_values().flatten().collect())",
+        find: "Wakers(notified.into_values().flatten().collect())",
+        replace: "{ let under_the_lock = self.0.listeners.lock(); drop(Wakers(notified.into_values().flatten().collect())); drop(under_the_lock); Wakers::default() }",
+        check: Model("wakers::a_waker_may_drop_its_task"),
+    },
+    Seed {
+        id: "a-move-wakes-before-its-books-are-in-order",
+        breaks: &["G4", "H1"],
+        bug: "A move wakes who waits for it under the controller's lock, before it is complete.",
+        file: "controller.rs",
+        within: "(value, core.lifecycle.untold())",
+        find: "core.lifecycle.untold()",
+        replace: "{ drop(core.lifecycle.untold()); core.lifecycle.untold() }",
+        check: Model("wakers::a_waker_may_ask_the_controller"),
     },
     Seed {
         id: "generation-not-compared",
@@ -298,10 +378,9 @@ pub const GATE: &[Seed] = &[
         id: "no-last-look",
         breaks: &["G4"],
         bug: "A deadline that passes forgets to look once more.",
-        file: "gate/wait.rs",
-        within: "        outcome(&reading, self.generation)
-            .unwrap_or(",
-        find: "outcome(&reading, self.generation)",
+        file: "gate/awaited.rs",
+        within: "outcome(&reading, self.0)",
+        find: "outcome(&reading, self.0)",
         replace: "None",
         check: Model("waiters::a_wait_that_runs_out_says_what_was_left"),
     },
@@ -334,26 +413,6 @@ pub const GATE: &[Seed] = &[
         find: "core::mem::forget(self);",
         replace: "drop(self);",
         check: Model("admission::permits_in_every_form_leave_the_count_once"),
-    },
-    Seed {
-        id: "a-gate-in-use-is-given-to-the-next",
-        breaks: &["G6"],
-        bug: "What a gate leaves behind is the next gate's although a permit still counts in it.",
-        file: "gate/handles.rs",
-        within: "if Word::from_bits(word).reading().total() == 0 {",
-        find: "Word::from_bits(word).reading().total() == 0",
-        replace: "true",
-        check: Model("handles::the_next_gate_has_nothing_of_one_that_ends_with_its_last_turn"),
-    },
-    Seed {
-        id: "a-new-gate-is-a-used-one",
-        breaks: &["G6"],
-        bug: "A new gate starts with the state, generation and counts that another left behind.",
-        file: "gate/handles.rs",
-        within: "core.word.store(Word::NEW.bits(), Ordering::Relaxed);",
-        find: "core.word.store(Word::NEW.bits(), Ordering::Relaxed);",
-        replace: "",
-        check: Model("handles::a_new_gate_is_open_whichever_thread_closed_the_one_before_it"),
     },
     Seed {
         id: "owned-permit-leaks",
@@ -396,8 +455,8 @@ pub const GATE: &[Seed] = &[
         breaks: &["G6"],
         bug: "A label stays in the table for ever.",
         file: "gate/permit.rs",
-        within: "self.permit.core.labels.give_back(self.place);",
-        find: "self.permit.core.labels.give_back(self.place);",
+        within: "self.permit.core.labels.give_back(self.claim);",
+        find: "self.permit.core.labels.give_back(self.claim);",
         replace: "",
         check: Model("admission::permits_in_every_form_leave_the_count_once"),
     },

@@ -25,6 +25,16 @@ pub const SEEDS: &[Seed] = &[
         check: Schedules("waiters::every_waiter_of_a_crowd_wakes_whoever_else_gives_up"),
     },
     Seed {
+        id: "a-crowd-of-which-one-is-told",
+        breaks: &["G4"],
+        bug: "A notification reaches one of a crowd that waits to be admitted.",
+        file: "sync/event.rs",
+        within: "mem::take(&mut self.0.listeners.lock().waiting)",
+        find: "mem::take(&mut self.0.listeners.lock().waiting)",
+        replace: "self.0.listeners.lock().waiting.pop_first().into_iter().collect::<BTreeMap<_, _>>()",
+        check: Schedules("workers::a_crowd_works_through_several_drains_and_ends_with_the_shutdown"),
+    },
+    Seed {
         id: "stop-waiter-looks-before-it-listens",
         breaks: &["G4", "L1"],
         bug: "Whoever waits for the stop looks first and listens afterwards.",

@@ -37,6 +37,7 @@ const SCENARIOS: &[Scenario] = &[
     ),
     ("what_the_last_turn_wrote_is_read_once_stopped", what_the_last_turn_wrote_is_read_once_stopped),
     ("waiters_of_every_kind_wake_to_what_turns_wrote", waiters_of_every_kind_wake_to_what_turns_wrote),
+    ("workers_wait_through_drains_and_end_with_the_shutdown", workers_wait_through_drains_and_end_with_the_shutdown),
     ("turns_in_every_form_come_and_go_while_holds_do", turns_in_every_form_come_and_go_while_holds_do),
     ("a_shutdown_interrupts_and_tells_everybody", a_shutdown_interrupts_and_tells_everybody),
 ];
@@ -206,6 +207,45 @@ fn waiters_of_every_kind_wake_to_what_turns_wrote(round: u64) {
         join([timed, polled]);
     });
     drop(stuck);
+}
+
+/// G4, G5: those who wait to be admitted, blocked and polled, read what was written while the gate was closed; whoever is
+/// told of the shutdown ends.
+fn workers_wait_through_drains_and_end_with_the_shutdown(round: u64) {
+    let mut draining = open(0).0.begin_drain();
+    let gate = draining.gate().clone();
+    let setting = Unsynchronised::default();
+    let works = |permit: OwnedPermit| {
+        assert_eq!(setting.get(), round, "G5: admitted, and so it sees what was written before");
+        drop(permit);
+    };
+    let blocked = || {
+        while let Ok(permit) = gate.admitted().wait() {
+            works(permit);
+            let _ = gate.closing().wait();
+        }
+    };
+    let polled = || {
+        while let Ok(permit) = block_on(gate.admitted()) {
+            works(permit);
+            let _ = block_on(gate.closing());
+        }
+    };
+    let opened = || {
+        if gate.opened().wait_timeout(LIMIT).is_ok() {
+            assert_eq!(setting.get(), round, "G5: told that it is open, and so it sees what was written before");
+        }
+    };
+    thread::scope(|scope| {
+        let workers = [scope.spawn(blocked), scope.spawn(polled), scope.spawn(opened)];
+        setting.set(round);
+        for _ in 0..3 {
+            draining = draining.end_drain().begin_drain();
+        }
+        let shutdown = draining.end_drain().begin_shutdown();
+        join(workers);
+        assert!(shutdown.stop().is_ok(), "G6: nothing is in flight");
+    });
 }
 
 fn controller() -> (Controller, Clock) {

@@ -12,3 +12,5 @@ mod shutdown;
 mod table;
 mod visibility;
 mod waiters;
+mod wakers;
+mod workers;

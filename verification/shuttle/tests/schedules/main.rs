@@ -12,3 +12,4 @@ mod observers;
 mod shutdown;
 mod table;
 mod waiters;
+mod workers;

@@ -34,6 +34,12 @@ pub const CHECKS: &[Check] = &[
         witnesses: &["drained early", "gave up", "waited"],
     },
     Check {
+        name: "workers::a_crowd_works_through_several_drains_and_ends_with_the_shutdown",
+        properties: &["G3", "G4", "G6", "S3"],
+        tasks: 15,
+        witnesses: &["closed for a while", "closed for good"],
+    },
+    Check {
         name: "shutdown::everybody_who_waits_for_the_stop_is_given_the_same_report",
         properties: &["G4", "L1", "L4", "S5"],
         tasks: 25,

@@ -1,8 +1,0 @@
-use gateway_drain::OwnedPermit;
-use gateway_drain::gate::Interrupted;
-
-fn illegal(permit: OwnedPermit) -> Interrupted<'static> {
-    permit.interrupted()
-}
-
-fn main() {}
