@@ -33,7 +33,6 @@ impl fmt::Display for Generation {
 
 /// Everything a gate knows, read in one step: no field can contradict another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Reading {
     /// Where the gateway stands.
     pub state: DrainState,

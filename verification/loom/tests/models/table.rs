@@ -135,7 +135,7 @@ pub const CHECKS: &[Check] = &[
     check("waiters::an_interrupt_reaches_the_work_in_flight", &["G4", "L4"], 2, 22_524, &["gave up"]),
     check("waiters::a_forced_stop_reaches_the_work_in_flight", &["G4", "L4"], 2, 12_304, &["gave up"]),
     check("wakers::a_waker_may_drop_its_task", &["G4", "G6"], 2, 1_429, &["gone"]),
-    check("wakers::a_waker_may_ask_the_controller", &["G4", "H1"], 2, 1_220, &["asked"]),
+    check("wakers::a_waker_may_ask_the_controller", &["G4", "H1"], 2, 88, &["asked"]),
     check("workers::the_end_of_a_drain_admits_whoever_waits_for_it", &["G4", "G5", "G6"], 2, 352, &["admitted"]),
     check("workers::the_end_of_a_drain_admits_whoever_is_polled_for_it", &["G4", "G6"], 2, 565, &["admitted"]),
     check(
