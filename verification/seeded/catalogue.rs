@@ -327,7 +327,7 @@ pub const GATE: &[Seed] = &[
     Seed {
         id: "wakers-are-woken-under-the-lock",
         breaks: &["G4"],
-        bug: "Wakers are woken under the lock of those who listen. In the field: an executor whose queue is closed drops the task that it is to wake.",
+        bug: "Wakers are woken under the lock of those who listen..",
         file: "sync/event.rs",
         within: "Wakers(notified.into_values().flatten().collect())",
         find: "Wakers(notified.into_values().flatten().collect())",
