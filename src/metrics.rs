@@ -7,7 +7,7 @@ use crate::Reconciler;
 use crate::controller::{Change, Observation, View};
 use crate::gate::Refusal;
 use crate::hold::{Ending, HoldEvent};
-use crate::state::{DrainState, Event};
+use crate::state::{DrainState, Event, Step, next};
 use crate::sync::Mutex;
 use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use std::sync::Arc;
@@ -44,6 +44,7 @@ impl Metrics {
     /// Counts from now on what happens to this gateway, and describes all metrics.
     pub fn observe(reconciler: &Arc<Reconciler>) -> Self {
         describe();
+        begin_at_zero();
         let drain = Arc::new(Mutex::new(Drain::default()));
         let begun = Arc::clone(&drain);
         let counting = reconciler.controller().observe_from(
@@ -94,6 +95,12 @@ fn timestamp(view: &View, at: Option<Duration>, without: f64) -> f64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     now.as_secs_f64() + at.as_secs_f64() - view.now.as_secs_f64()
 }
+
+/// Upper bounds for the buckets of `drain_duration_seconds`, in seconds: from a drain that had nothing to wait for to one of
+/// six hours. Give them to the exporter: some make a summary of a histogram without bounds, which can't be added up over
+/// gateways. With `metrics-exporter-prometheus`:
+/// `PrometheusBuilder::set_buckets_for_metric(Matcher::Full("drain_duration_seconds".into()), &DURATION_BUCKETS)`.
+pub const DURATION_BUCKETS: [f64; 12] = [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 120.0, 300.0, 900.0, 1800.0, 3600.0, 21_600.0];
 
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,6 +199,39 @@ fn describe() {
         }
     }
 }
+
+/// Every counter is there from the start. What appears with its first count has not risen, to whoever asks by how much it
+/// did: an alert on it never fires.
+fn begin_at_zero() {
+    for name in ["drain_interrupted_total", "drain_forced_total", "drain_abandoned_total"] {
+        counter!(name).increment(0);
+    }
+    for from in DrainState::ALL {
+        for event in Event::ALL {
+            if let Step::Moves(to) = next(from, event) {
+                let (from, to) = (from.as_str(), to.as_str());
+                counter!("drain_transitions_total", "from" => from, "to" => to, "cause" => cause(event)).increment(0);
+            }
+        }
+    }
+    for event in HOLD_EVENTS {
+        counter!("drain_hold_events_total", "event" => word(event)).increment(0);
+    }
+    #[cfg(feature = "tower")]
+    for outcome in ["admitted", "draining", "shutting_down", "stopped", "saturated"] {
+        counter!("drain_admissions_total", "outcome" => outcome).increment(0);
+    }
+}
+
+const HOLD_EVENTS: [HoldEvent; 7] = [
+    HoldEvent::Begun,
+    HoldEvent::Renewed,
+    HoldEvent::Committed,
+    HoldEvent::Ended(Ending::Withdrawn),
+    HoldEvent::Ended(Ending::Expired),
+    HoldEvent::Ended(Ending::Overridden),
+    HoldEvent::Ended(Ending::Absorbed),
+];
 
 fn count(change: &Change, drain: &Mutex<Drain>) {
     match change {

@@ -237,6 +237,40 @@ fn the_page_on_metrics_has_the_table_of_all_and_names_no_other() {
     assert!(unknown.is_empty(), "the page names metrics that aren't there: {unknown:?}");
 }
 
+#[test]
+fn every_counter_is_there_from_the_start_so_that_its_first_count_is_a_rise() {
+    let (kept, _alone) = exporter();
+    let home = tempfile::tempdir().unwrap();
+    let reconciler = Arc::new(Reconciler::start(Home::at(home.path()), Options::default()).unwrap());
+    let _metrics = Metrics::observe(&reconciler);
+    let values = kept.values.lock().unwrap();
+    for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Counter) {
+        if metric.name == "drain_admissions_total" && cfg!(not(feature = "tower")) {
+            continue;
+        }
+        let series: Vec<_> =
+            values.iter().filter(|(name, _)| name.starts_with(&format!("{}{{", metric.name))).collect();
+        assert!(!series.is_empty(), "{} appears with its first count", metric.name);
+        assert!(series.iter().all(|(_, value)| **value == 0.0), "{series:?}");
+    }
+    for moved in ["cause=begin_drain,from=running,to=external_draining", "cause=stop,from=shutdown_draining,to=stopped"]
+    {
+        assert!(values.contains_key(&format!("drain_transitions_total{{{moved}}}")), "{values:?}");
+    }
+}
+
+#[test]
+fn the_alerts_of_the_page_are_those_that_promtool_tries() {
+    let page = include_str!("../docs/metrics.md");
+    let rules = include_str!("../examples/metrics/alerts.yml");
+    let alerts = page.split_once("| Alert |").unwrap().1.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let expressions: Vec<_> = alerts.map(|line| line.split('`').nth(1).unwrap()).collect();
+    assert_eq!(expressions.len(), rules.matches("- alert:").count());
+    for expression in expressions {
+        assert!(rules.contains(&format!("expr: {expression}\n")), "alerts.yml lacks {expression}");
+    }
+}
+
 #[cfg(feature = "tower")]
 #[test]
 fn the_tower_layer_counts_who_asked_the_gate_and_what_came_of_it() {

@@ -53,7 +53,9 @@ impl Answer {
                 Failure::Denied(format!("the endpoint takes no token from us (401): {variable} is not set or is wrong"))
             }
             ("forbidden", _) => Failure::Denied(detail()),
-            ("bad_request" | "too_large" | "headers_too_large" | "method_not_allowed", _) => Failure::Usage(detail()),
+            ("bad_request" | "unsupported_type" | "too_large" | "headers_too_large" | "method_not_allowed", _) => {
+                Failure::Usage(detail())
+            }
             // Of another boot: nothing that a gateway was asked, and so no denial of its own.
             ("other_epoch", _) => Failure::Ignored(detail()),
             // Nobody answers it now, or it has no time for us.

@@ -260,8 +260,8 @@ fn property(field: &Field, actions: &Value) -> Value {
     schema
 }
 
-/// The description, of the routes that are there.
-pub(super) fn description(there: impl Fn(Operation) -> bool) -> Value {
+/// The description, of the routes that are there, below the path at which the application has nested them.
+pub(super) fn description(nested_at: &str, there: impl Fn(Operation) -> bool) -> Value {
     let mut paths = Map::new();
     for route in ROUTES.iter().filter(|route| there(route.operation)) {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
@@ -269,8 +269,7 @@ pub(super) fn description(there: impl Fn(Operation) -> bool) -> Value {
     }
     json!({
         "openapi": "3.1.0",
-        // The root of the routes, wherever they are nested: this description lies in its `api`.
-        "servers": [{"url": ".."}],
+        "servers": [{"url": nested_at}],
         "info": {"title": "gateway-drain", "version": env!("CARGO_PKG_VERSION")},
         "paths": paths,
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},

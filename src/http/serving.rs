@@ -17,7 +17,7 @@ use crate::state::DrainState;
 use crate::status::{Readout, Snapshot};
 use crate::wire::Verb;
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Request, State};
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, NestedPath, Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
@@ -169,7 +169,10 @@ impl Serving {
                 let readout = Readout::of(status.as_ref(), live, self.endpoint.restart_drain_timeout);
                 Ok(json(StatusCode::OK, &StatusAnswer::new(readout, status.as_ref())))
             }
-            Operation::Description => Ok(json(StatusCode::OK, &routes::description(|there| self.offers(there)))),
+            Operation::Description => {
+                let nested_at = request.extensions().get::<NestedPath>().map_or("/", NestedPath::as_str);
+                Ok(json(StatusCode::OK, &routes::description(nested_at, |there| self.offers(there))))
+            }
             Operation::PageStyle => Ok(page::file("text/css; charset=utf-8", page::STYLE)),
             Operation::PageScript => Ok(page::file("text/javascript; charset=utf-8", page::SCRIPT)),
             Operation::Page | Operation::Drain | Operation::Hold | Operation::Holds | Operation::Restart => {
