@@ -75,16 +75,12 @@ pub fn replace(
 #[cfg(feature = "client")]
 pub(crate) fn put_new(folder: &OwnedFd, name: &str, bytes: &[u8], owner: Option<Owner>) -> io::Result<()> {
     let (temporary, mut file) = create(folder, owner)?;
-    let mut put = || {
-        file.write_all(bytes)?;
-        sync(&file)?;
-        match rename_new(folder, &temporary, name) {
-            Err(Errno::INVAL | Errno::NOSYS) => Ok(renameat(folder, &*temporary, folder, name)?),
-            put => Ok::<_, io::Error>(put?),
-        }
-    };
-    put().inspect_err(|_| _ = unlinkat(folder, &*temporary, AtFlags::empty()))?;
-    sync(folder)
+    let written = file.write_all(bytes).and_then(|()| sync(&file));
+    let put = written.and_then(|()| match rename_new(folder, &temporary, name) {
+        Err(Errno::INVAL | Errno::NOSYS) => Ok(renameat(folder, temporary.as_str(), folder, name)?),
+        put => Ok(put?),
+    });
+    put.and_then(|()| sync(folder)).inspect_err(|_| _ = unlinkat(folder, temporary.as_str(), AtFlags::empty()))
 }
 
 #[cfg(all(feature = "client", target_os = "linux"))]
