@@ -47,22 +47,34 @@ pub fn replace(
     name: &str,
     bytes: &[u8],
     owner: Option<Owner>,
+    before: impl FnMut(Step) -> io::Result<()>,
+) -> io::Result<Stamp> {
+    // A rename puts the file in the place of a link, and doesn't go through it.
+    put(folder, name, bytes, owner, before, |folder, from, to| renameat(folder, from, folder, to))
+}
+
+/// The steps of a write, in their order; `rename` says what becomes of a file that has the name already.
+fn put(
+    folder: &OwnedFd,
+    name: &str,
+    bytes: &[u8],
+    owner: Option<Owner>,
     mut before: impl FnMut(Step) -> io::Result<()>,
+    rename: impl FnOnce(&OwnedFd, &str, &str) -> rustix::io::Result<()>,
 ) -> io::Result<Stamp> {
     before(Step::Create)?;
     let (temporary, mut file) = create(folder, owner)?;
-    let mut put = || {
+    let steps = || {
         before(Step::Write)?;
         file.write_all(bytes)?;
         before(Step::SyncFile)?;
         sync(&file)?;
         let written = Stamp::of(&fstat(&file)?);
         before(Step::Rename)?;
-        // A rename puts the file in the place of a link, and doesn't go through it.
-        renameat(folder, &*temporary, folder, name)?;
+        rename(folder, &temporary, name)?;
         Ok::<_, io::Error>(written)
     };
-    let written = put().inspect_err(|_| _ = unlinkat(folder, &*temporary, AtFlags::empty()))?;
+    let written = steps().inspect_err(|_| _ = unlinkat(folder, &*temporary, AtFlags::empty()))?;
     before(Step::SyncFolder)?;
     sync(folder)?;
     Ok(written)
@@ -74,13 +86,11 @@ pub fn replace(
 /// [`io::ErrorKind::AlreadyExists`] if something does. A file system that can't tell replaces it.
 #[cfg(feature = "client")]
 pub(crate) fn put_new(folder: &OwnedFd, name: &str, bytes: &[u8], owner: Option<Owner>) -> io::Result<()> {
-    let (temporary, mut file) = create(folder, owner)?;
-    let written = file.write_all(bytes).and_then(|()| sync(&file));
-    let put = written.and_then(|()| match rename_new(folder, &temporary, name) {
-        Err(Errno::INVAL | Errno::NOSYS) => Ok(renameat(folder, temporary.as_str(), folder, name)?),
-        put => Ok(put?),
-    });
-    put.and_then(|()| sync(folder)).inspect_err(|_| _ = unlinkat(folder, temporary.as_str(), AtFlags::empty()))
+    let rename = |folder: &OwnedFd, from: &str, to: &str| match rename_new(folder, from, to) {
+        Err(Errno::INVAL | Errno::NOSYS) => renameat(folder, from, folder, to),
+        renamed => renamed,
+    };
+    put(folder, name, bytes, owner, |_| Ok(()), rename).map(drop)
 }
 
 #[cfg(all(feature = "client", target_os = "linux"))]
