@@ -141,7 +141,9 @@ impl std::error::Error for StartError {
 /// A gateway that is controlled by the files in its home.
 ///
 /// The only way to its gate is through here, and by then the files have been looked at: a gateway that starts under a
-/// live hold admits nothing (C5). Dropping it ends its thread, publishes once more and frees the home.
+/// live hold admits nothing (C5). Dropping it closes its gate for good, by force if work is in flight; then it ends its
+/// thread, publishes that, frees the home, and waits at most a second for observers and the trace. So the gate admits only
+/// as long as somebody keeps the reconciler.
 ///
 /// ```
 /// use gateway_drain::{Home, Reconciler, reconciler::Options};
@@ -240,7 +242,7 @@ impl Reconciler {
             let shared = Arc::clone(&ticker.shared);
             if catch_unwind(AssertUnwindSafe(|| ticker.run())).is_err() {
                 // Nobody follows the files any more: what they ask for must not be admitted against.
-                let _ = shared.controller.force_stop();
+                shared.controller.close_for_good();
             }
             shared.controller.end_published();
         };
@@ -319,6 +321,8 @@ impl Reconciler {
 
 impl Drop for Reconciler {
     fn drop(&mut self) {
+        // Before the home is free: whoever has a handle on the gate is admitted by nobody's leave any more (H1, E1).
+        self.shared.controller.close_for_good();
         self.shared.stop.store(true, Ordering::Release);
         self.kick();
         // A waker that drops the reconciler may run on its very thread, which ends by itself.

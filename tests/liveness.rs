@@ -6,7 +6,7 @@ mod published;
 use gateway_drain::controller::{Change, Controller, Settings, ShutdownReport};
 use gateway_drain::reconciler::Options;
 use gateway_drain::trace::Trace;
-use gateway_drain::{DrainState, Home, Reconciler, Request, RequestId, Snapshot};
+use gateway_drain::{Channel, DrainState, Home, Reconciler, Request, RequestId, Snapshot};
 use published::{comes_true, until};
 use std::future::Future;
 use std::io::{self, Read, Write};
@@ -321,6 +321,84 @@ fn a_description_may_ask_the_gateway_and_two_at_the_same_time_both_count() {
         });
         assert_eq!(gateway.snapshot().description.kind, "meanwhile", "nothing was changed in the copy");
     });
+}
+
+#[test]
+fn a_gate_whose_reconciler_is_dropped_admits_nothing_whenever_that_is_and_the_next_process_finds_every_hold() {
+    // What is under way when it is dropped.
+    type Before = fn(&Reconciler) -> Option<gateway_drain::OwnedPermit>;
+    let admit: Before = |gateway| Some(gateway.gate().admit().unwrap().into_owned());
+    let cases: [(&str, Before, u64); 5] = [
+        ("at rest", |_| None, 0),
+        ("under a turn", admit, 1),
+        (
+            "in a drain",
+            |gateway| {
+                let turn = gateway.gate().admit().unwrap().into_owned();
+                let id = RequestId::new("process").unwrap();
+                gateway.controller().request(&Request::begin(id, "ops")).unwrap();
+                Some(turn)
+            },
+            1,
+        ),
+        (
+            "in a shutdown",
+            |gateway| {
+                let turn = gateway.gate().admit().unwrap().into_owned();
+                gateway.controller().begin_shutdown(Duration::MAX).unwrap();
+                Some(turn)
+            },
+            1,
+        ),
+        (
+            "stopped",
+            |gateway| {
+                gateway.controller().begin_shutdown(Duration::ZERO).unwrap();
+                None
+            },
+            0,
+        ),
+    ];
+    for (what, before, abandoned) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let gateway = Reconciler::start(home.clone(), Options::default()).unwrap();
+        let (gate, controller) = (gateway.gate().clone(), gateway.controller().clone());
+        let waiting = thread::spawn({
+            let stopped = controller.stopped();
+            move || stopped.wait_timeout(PATIENCE)
+        });
+        let turn = before(&gateway);
+        drop(gateway);
+        assert!(gate.admit().is_err() && gate.admit_internal().is_err(), "{what}");
+        let report = waiting.join().unwrap().unwrap_or_else(|| panic!("L1: whoever waits, {what}"));
+        assert_eq!(report.abandoned.in_flight, abandoned, "S5: {what}");
+        let left = Snapshot::read(&home).unwrap();
+        assert_eq!(left.drain.state, DrainState::Stopped, "S6: {what}");
+        let next = Reconciler::start(home, Options::default()).expect("its home is free");
+        assert!(gate.admit().is_err(), "{what}: and two admit in no home");
+        drop((turn, next));
+    }
+
+    // Its commits are the next process's.
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::at(folder.path());
+    let channel = Channel::new(home.clone());
+    let gateway = Reconciler::start(home.clone(), Options::default()).unwrap();
+    let id = RequestId::new("upgrade").unwrap();
+    let seen = |what: &str| {
+        gateway.kick();
+        until(&home, what, |s: &Snapshot| s.drain.holds.iter().any(|hold| hold.committed == (what == "committed")));
+    };
+    channel.write(&Request::begin(id.clone(), "ops")).unwrap();
+    seen("held");
+    let (incarnation, generation) = (gateway.controller().incarnation().clone(), gateway.gate().reading().generation);
+    channel.write(&Request::commit(id, "ops", incarnation, generation)).unwrap();
+    seen("committed");
+    drop(gateway);
+    let next = Reconciler::start(home, Options::default()).unwrap();
+    assert!(next.gate().admit().is_err(), "E1: it is committed still");
+    assert!(next.controller().holds()[0].commit.is_some());
 }
 
 /// A waker that blocks until the test is over.

@@ -483,4 +483,17 @@ pub const SEEDS: &[Seed] = &[
             "reconciler::a_status_that_says_nothing_new_is_published_again_in_every_state_so_that_its_age_shows_who_lives",
         ),
     },
+    Seed {
+        id: "dropped-and-open",
+        breaks: &["H1", "E1", "L5"],
+        bug: "A gate whose reconciler is dropped goes on admitting, beside the next gateway of its home.",
+        file: "reconciler.rs",
+        within: "        self.shared.controller.close_for_good();
+        self.shared.stop.store(true, Ordering::Release);",
+        find: "self.shared.controller.close_for_good();",
+        replace: "",
+        check: Test(
+            "liveness::a_gate_whose_reconciler_is_dropped_admits_nothing_whenever_that_is_and_the_next_process_finds_every_hold",
+        ),
+    },
 ];
