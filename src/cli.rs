@@ -9,7 +9,7 @@
 //! | [`evidence`] | `check-trace` and `probe` |
 //! | `report`, `status_text` | what is printed: progress and messages on stderr, results on stdout or where they are wanted |
 //!
-//! Every ending's exit code comes from [`ExitCode`](crate::client::ExitCode).
+//! Every ending's exit code comes from [`ExitCode`].
 
 pub mod arguments;
 mod child;

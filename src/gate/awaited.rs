@@ -1,4 +1,4 @@
-//! What one can wait for at a gate, as the parameter of [`Wait`](super::Wait). The methods of [`Gate`](super::Gate) and of
+//! What one can wait for at a gate, as the parameter of [`Wait`](super::Wait). The methods of [`Gate`] and of
 //! the permits make these waits; nothing here needs to be named but to store one, and then by its alias.
 
 use super::wait::{WaitError, outcome};
