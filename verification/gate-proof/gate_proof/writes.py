@@ -19,7 +19,6 @@ WAYS = {
         # Whoever leaves takes its unit away.
         "fetch_sub(unit.bits())",
         "rule(Word::from_bits(seen))",
-        "rule(Word::from_bits(seen))",
     ],
     "gate/handles.rs": [
         # A subtraction of nothing; and a new gate, which nobody else has.
@@ -39,7 +38,7 @@ def calls(source: str) -> list[str]:
             depth += {"(": 1, ")": -1}.get(code[end], 0)
             end += 1
         found.append(re.sub(r"(, Ordering::\w+)+\)$", ")", re.sub(r"\s+", " ", code[match.start() : end])))
-    return sorted(found)
+    return sorted(set(found))
 
 
 def unknown_ways() -> list[str]:

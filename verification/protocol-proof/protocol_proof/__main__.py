@@ -15,15 +15,15 @@ from .state import any_state, initial
 from .steps import RULES, steps
 from .stories import STORIES, told
 
-CLAUSES, STEPS = 46, 35
+CLAUSES, STEPS = 46, 36
 OBLIGATIONS = {
-    "S2": 253,
-    "H2": 31,
-    "H4": 756,
-    "C6": 540,
-    "C7": 16,
-    "E1": 108,
-    "E3": 16,
+    "S2": 260,
+    "H2": 32,
+    "H4": 777,
+    "C6": 555,
+    "C7": 17,
+    "E1": 111,
+    "E3": 17,
 }
 """For each property: its clauses at the beginning and after each step, and what is said of the step itself.
 `docs/verification.md` tells these numbers."""

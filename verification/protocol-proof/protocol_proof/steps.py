@@ -180,7 +180,7 @@ def start(s: State, incarnation: Any, without: str) -> Step:
         now_token=lambda x: z3.If(by_status, s.status_token(x), s.record_token(x)),
         now_bound=lambda x: z3.And(by_status, s.status_bound(x)),
         now_answered=lambda x: z3.If(
-            by_status, s.status_answered(x), z3.And(by_record, s.record_committed(x), noted(x))
+            by_status, z3.And(s.status_answered(x), noted(x)), z3.And(by_record, s.record_committed(x), noted(x))
         ),
         now_answer_to=lambda x: z3.If(by_status, s.status_answer_to(x), s.record_token(x)),
         now_granted=lambda x: z3.Or(z3.Not(by_status), s.status_granted(x)),
@@ -284,6 +284,8 @@ def decisions(s: State, h: Any, without: str) -> Iterator[Step]:
     yield answered("refused, and closed for a lease", z3.And(nobody, z3.Not(s.shutting())), False, **fresh)
     unread = z3.And(nobody, act == RUBBISH, z3.Not(s.shutting()))
     yield answered("it can't be read, and closes for a lease", unread, True, **fresh)
+    stands = z3.And(read, act == COMMIT, held, committed, s.now_token(h) == n)
+    yield answered("a commit that stands is acknowledged again", stands, True)
     yield Step("decided: somebody else's is there", z3.And(read, act != ABSENT), s.at(h, now_own=no), about=h)
     forgets = z3.And(read, z3.Or(act == DRAIN, act == COMMIT), unknown, s.shutting())
     yield Step("decided: refused by a process that ends", forgets, s.at(h, now_answered=no, now_own=own), about=h)
