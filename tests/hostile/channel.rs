@@ -88,7 +88,7 @@ pub const TRIALS: [Trial; 20] = [
     ("a second gateway in a home is told who is there", a_second_gateway_in_a_home_is_told_who_is_there),
     ("a home that is no folder is a clear error", a_home_that_is_no_folder_is_a_clear_error),
     (
-        "a home that goes away closes the gate and one that comes back opens it",
+        "a home that is moved away is served where it is and readiness says so",
         a_home_that_is_moved_away_is_served_where_it_is_and_readiness_says_so,
     ),
     ("no fuzzed request opens the gate", no_fuzzed_request_opens_the_gate),
