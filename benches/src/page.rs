@@ -73,7 +73,7 @@ impl Page<'_> {
         page.push_str(
             "\nThe gate keeps state, generation and counts in one word, which two cores can't both have at once: \
              [decision 9](decisions/0009-one-word-or-shards.md) says why, and what it costs. An owned permit \
-             costs what a borrowed one does: [decision 10](decisions/0010-a-gate-is-never-freed.md) says how. The two that wake a sleeping thread differ by less than either scatters. Where the \
+             counts an owner as well: [decision 10](decisions/0010-an-owned-permit-owns.md) says why. The two that wake a sleeping thread differ by less than either scatters. Where the \
              machine is not quiet, a refusal (a few plain instructions) takes up to twice as long, and an admission (two \
              atomic ones) hardly longer: that ratio is read on a quiet one.\n\n",
         );

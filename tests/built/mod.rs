@@ -15,7 +15,17 @@ pub fn examples() -> &'static Path {
             build.env_remove(name);
         }
         let built = build
-            .args(["build", "--quiet", "--all-features", "--example", "gateway", "--example", "dashboard"])
+            .args([
+                "build",
+                "--quiet",
+                "--all-features",
+                "--example",
+                "gateway",
+                "--example",
+                "dashboard",
+                "--example",
+                "worker",
+            ])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status()
             .expect("cargo runs");
