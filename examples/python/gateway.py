@@ -32,6 +32,11 @@ def start_time(pid):
     return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[19]
 
 
+def other_boot(one, other):
+    """What both know is compared: the kernel's boot, and the start of process 1 (8)."""
+    return any(a and b and a != b for a, b in zip(one.split(":"), other.split(":")))
+
+
 def read(folder, name, most):
     """The content of a regular file and when it was written (5.2)."""
     if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
@@ -124,7 +129,7 @@ class Gateway:
         self.books, self.interrupt = threading.Lock(), threading.Event()
         self.state, self.generation, self.in_flight, self.revision = "running", 0, 0, 0
         # By request id: what keeps the gate closed, and what was decided of the write that lies there (4).
-        self.holds, self.ledger = {}, {}
+        self.holds, self.ledger, self.knows_nothing = {}, {}, True
         self.errors, self.last_error, self.published, self.recorded = 0, None, ("", 0), None
         self.lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=self.home)
         patience = since_boot() + 1
@@ -155,10 +160,14 @@ class Gateway:
                     for hold in (hold for hold in left["holds"] if hold["source"] == "file"):
                         known = {"own": True, "closes": 0, "bound": False, "since": then - hold["age_seconds"]}
                         known |= {"expires": then + (hold["lease_left_seconds"] or 0), **more.get(hold["request_id"], {})}
-                        if not known["bound"]:
-                            self.holds[hold["request_id"]] = {**hold, **known}
-                    decided = [entry for entry in left["acknowledged"] if entry.get("why") != "shutting_down"]
+                        self.holds[hold["request_id"]] = {**hold, **known}
+                    # What was for that process alone has ended with it.
+                    ended = {name for name, hold in self.holds.items() if hold["bound"]}
+                    self.holds = {name: hold for name, hold in self.holds.items() if name not in ended}
+                    decided = [entry for entry in left.get("acknowledged", [])
+                               if entry.get("why") != "shutting_down" and entry["request_id"] not in ended]  # fmt: skip
                     self.ledger = {entry["request_id"]: {"why": None, **entry} for entry in decided}
+                self.knows_nothing = name != STATUS
                 return
             except FileNotFoundError:
                 pass
@@ -182,13 +191,18 @@ class Gateway:
     def decide(self, name, asked, now):
         """What becomes of a write that lies in the channel (4); the first that applies."""
         hold, action = self.holds.get(name), asked["action"]
+        lost = action == "commit" and self.knows_nothing and not hold
         stranger = hold and hold["owner"] != asked["principal"] and (hold["owner"] or hold["committed"] or action != "drain")
-        if asked["epoch"] not in (0, "", self.epoch):
+        if asked["epoch"] and other_boot(asked["epoch"], self.epoch):
             outcome = "ignored", "other_epoch"
-        elif asked["incarnation"] not in (0, "", self.incarnation):
+        elif asked["incarnation"] not in (0, "", self.incarnation) and not lost:
             outcome = "refused", "other_incarnation"
         elif action == "override":
             outcome = "ended", "overridden"
+        elif lost:
+            # Whether it was granted is lost: closed for one lease, and nobody is told that it may act (8).
+            self.hold(name, asked, now)
+            outcome = "refused", "not_held"
         elif self.state in ("shutdown_draining", "stopped") and action != "cancel":
             outcome = "refused", "shutting_down"
         elif stranger:
@@ -201,23 +215,26 @@ class Gateway:
         elif hold and hold["committed"]:
             outcome = "refused", "committed"
         else:
+            self.hold(name, asked, now)
             outcome = "held", None
-            lease, age = max(asked["lease_seconds"] or 3600, 1), asked["age"]
-            late = min(age, lease / 2) if not hold and 0 < age < lease else 0
-            begun = hold or {"since": now, "closes": now + asked["unready_delay_seconds"]}
-            self.holds[name] = {
-                "request_id": name, "owner": asked["principal"], "reason": asked["reason"], "source": "file",
-                "since": begun["since"], "closes": begun["closes"], "expires": now + lease - late, "nonce": asked["nonce"],
-                "committed": False, "token": None, "bound": bool(asked["incarnation"]),
-                "deadline_seconds": asked["deadline_seconds"] or None,
-                "suppress_notification": asked["suppress_notification"],
-            }  # fmt: skip
         if outcome[0] == "ended":
             self.holds.pop(name, None)
         elif name in self.holds:
             # What lies over another's hold ends it neither by its coming nor by its going: that hold lives out its lease.
             self.holds[name]["own"] = not stranger and outcome[0] != "ignored"
         self.ledger[name] = {"request_id": name, "nonce": asked["nonce"], "outcome": outcome[0], "why": outcome[1]}
+
+    def hold(self, name, asked, now):
+        """A hold begins or is renewed."""
+        before, lease, age = self.holds.get(name), max(asked["lease_seconds"] or 3600, 1), asked["age"]
+        late = min(age, lease / 2) if not before and 0 < age < lease else 0
+        begun = before or {"since": now, "closes": now + asked["unready_delay_seconds"]}
+        self.holds[name] = {
+            "request_id": name, "owner": asked["principal"], "reason": asked["reason"], "source": "file",
+            "since": begun["since"], "closes": begun["closes"], "expires": now + lease - late, "nonce": asked["nonce"],
+            "committed": False, "token": None, "bound": bool(asked["incarnation"]) and asked["action"] == "drain",
+            "deadline_seconds": asked["deadline_seconds"] or None, "suppress_notification": asked["suppress_notification"],
+        }  # fmt: skip
 
     def commit(self, name, hold, asked, now):
         if not hold:
@@ -265,6 +282,7 @@ class Gateway:
                     del self.holds[name]
                     if self.ledger.get(name, {}).get("outcome") in ("held", "pending"):
                         self.ledger[name].update(outcome="ended", why="expired")
+            self.knows_nothing = False
             closed = any(hold["closes"] <= now for hold in self.holds.values())
             if closed != (self.state != "running") and self.state in ("running", "external_draining"):
                 self.move("external_draining" if closed else "running")
