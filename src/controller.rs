@@ -12,15 +12,16 @@ pub use stopped::{WaitStopped, WaitStoppedUntil};
 
 use crate::clock::Clock;
 use crate::gate::{Gate, Reading};
+pub use crate::hold::Acknowledgement;
 use crate::hold::{
-    Denied, Facts, Hold, HoldChange, HoldSet, Incarnation, LeasePolicy, Nonce, Outcome, Request, RequestId,
+    Denied, Facts, Hold, HoldChange, HoldSet, Incarnation, LeasePolicy, Nonce, Outcome, Request, RequestId, Source,
 };
 use crate::lifecycle::{Abandoned, AnyLifecycle, Handled, Lifecycle};
 use crate::state::{Denial, DrainState, Event};
 use crate::sync::{Arc, Mutex};
 use core::fmt;
 use observers::{Listener, Observers};
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use stopped::Publication;
 
@@ -93,27 +94,6 @@ impl ShutdownReport {
     #[must_use]
     pub const fn finished(&self) -> bool {
         self.interrupted == 0 && self.abandoned.in_flight == 0 && self.abandoned.internal == 0
-    }
-}
-
-/// What the gateway answers to one write: which request, which nonce, and what became of it (C6).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Acknowledgement {
-    /// Which hold.
-    pub request_id: RequestId,
-    /// Which write of it; none for something that could not be read.
-    pub nonce: Option<Nonce>,
-    /// What became of it, as of the status that says so.
-    #[serde(flatten)]
-    pub outcome: Outcome,
-}
-
-impl Acknowledgement {
-    /// The answer as it stands now: one given earlier may have been overtaken, by time or by a shutdown.
-    #[must_use]
-    pub fn as_of(&self, holds: &HoldSet, now: Duration) -> Self {
-        let standing = holds.standing(&self.request_id, self.nonce.as_ref(), now);
-        Self { outcome: standing.unwrap_or(self.outcome), ..self.clone() }
     }
 }
 
@@ -203,8 +183,6 @@ struct Core {
     interrupted: u64,
     report: Option<ShutdownReport>,
     drain: Drain,
-    /// The answers to what was in the channel at the last look.
-    acknowledged: Vec<Acknowledgement>,
     listeners: Vec<Listener>,
     publication: Publication,
 }
@@ -245,7 +223,6 @@ impl Controller {
             interrupted: 0,
             report: None,
             drain: Drain::default(),
-            acknowledged: Vec::new(),
             listeners: Vec::new(),
             publication: Publication::default(),
         };
@@ -307,26 +284,31 @@ impl Controller {
     /// # Errors
     /// Why the request was refused; it had no effect then.
     pub fn request(&self, request: &Request) -> Result<Outcome, Denied> {
+        // Whatever it says: a call is no file.
+        let request = Request { source: Source::Process, ..request.clone() };
         self.change(|core, shared, now, tell| {
-            let (outcome, change) = core.holds.apply(request, &shared.facts(), now);
-            tell.extend(change.map(Change::Hold));
+            let (outcome, changes) = core.holds.apply(&request, &shared.facts(), now);
+            tell.extend(changes.into_iter().map(Change::Hold));
             outcome.granted()
         })
     }
 
-    /// Decides all that is in the channel, as one step: what is there, and what is definitely not.
+    /// The commits that stand once this look has been decided, if it grants any: they are to be on record before
+    /// [`reconcile`](Self::reconcile) may grant them.
+    pub(crate) fn grants(&self, seen: &[Request], absent: impl Fn(&RequestId) -> bool) -> Option<Vec<Hold>> {
+        let core = self.shared.core.lock();
+        core.holds.grants(seen, absent, &self.shared.facts(), self.shared.settings.clock.now())
+    }
+
+    /// Decides all that is in the channel, as one step: what is there, and what is definitely not. Of the commits, those
+    /// whose tokens are on record.
     ///
     /// The state follows once all is decided: a hold that takes over from another leaves no gap.
-    pub(crate) fn reconcile(&self, seen: &[Request], absent: impl Fn(&RequestId) -> bool) {
+    pub(crate) fn reconcile(&self, seen: &[Request], absent: impl Fn(&RequestId) -> bool, recorded: &BTreeSet<Nonce>) {
         self.change(|core, shared, now, tell| {
-            let (outcomes, changes) = core.holds.reconcile(seen, absent, &shared.facts(), now);
+            let facts = Facts { recorded: Some(recorded), ..shared.facts() };
+            let changes = core.holds.reconcile(seen, absent, &facts, now);
             tell.extend(changes.into_iter().map(Change::Hold));
-            let answer = |(request, outcome): (&Request, Outcome)| Acknowledgement {
-                request_id: request.id.clone(),
-                nonce: request.nonce.clone(),
-                outcome,
-            };
-            core.acknowledged = seen.iter().zip(outcomes).map(answer).collect();
         });
     }
 
@@ -337,7 +319,11 @@ impl Controller {
         self.change(|_, _, _, _| ());
     }
 
-    /// Begins the shutdown: nothing is admitted any more, every hold is taken in, and there is no way back (S3).
+    /// Begins the shutdown: nothing is admitted any more, every hold of the process's own calls is taken in, and there is
+    /// no way back (S3).
+    ///
+    /// A hold that is kept in a file outlives the process: it stays in every status to the last one, and the next process of
+    /// this epoch takes it over, a commit included (E1).
     ///
     /// Work in flight has until `deadline` from now to end. Then it is [interrupted](crate::Permit::interrupted), and
     /// [`Settings::interrupt_grace`] later the shutdown is forced (L4). Calling it again can bring the deadline forward,
@@ -418,7 +404,7 @@ impl Controller {
                 deadline: core.shutdown_deadline.filter(|_| drain.is_some()),
             },
             suppress_notification: core.holds.suppresses_notification(),
-            acknowledged: core.acknowledged.iter().map(|answer| answer.as_of(&core.holds, now)).collect(),
+            acknowledged: core.holds.acknowledged(now),
             holds: core.holds.iter().cloned().collect(),
         }
     }
@@ -426,7 +412,7 @@ impl Controller {
     /// Does something under the lock, derives the state anew, then tells the observers what came of it.
     fn change<T>(&self, work: impl FnOnce(&mut Core, &Shared, Duration, &mut Vec<Change>) -> T) -> T {
         self.step(|core, shared, now, tell| {
-            tell.extend(core.holds.expire(now).into_iter().map(Change::Hold));
+            tell.extend(core.holds.expire_calls(now).into_iter().map(Change::Hold));
             work(core, shared, now, tell)
         })
     }
@@ -534,7 +520,7 @@ impl fmt::Debug for Controller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hold::{Ending, Source};
+    use crate::hold::Source;
 
     fn controlled() -> (Controller, Clock) {
         let clock = Clock::manual();
@@ -599,14 +585,16 @@ mod tests {
     fn what_is_in_the_channel_decides_as_one_step_and_is_answered_until_it_is_gone() {
         let (controller, _) = controlled();
         let request = Request { source: Source::File, ..begin() };
-        controller.reconcile(std::slice::from_ref(&request), |_| true);
+        let look = |seen: &[Request]| controller.reconcile(seen, |_| true, &BTreeSet::new());
+        look(std::slice::from_ref(&request));
         let answers = |view: View| view.acknowledged.into_iter().map(|answer| (answer.nonce, answer.outcome));
         assert_eq!(controller.state(), DrainState::ExternalDraining);
         assert_eq!(answers(controller.view()).collect::<Vec<_>>(), [(request.nonce, Outcome::Held)]);
         controller.begin_shutdown(Duration::from_secs(30)).unwrap();
-        let overtaken = answers(controller.view()).map(|(_, outcome)| outcome).collect::<Vec<_>>();
-        assert_eq!(overtaken, [Outcome::Ended(Ending::Absorbed)], "C6: nobody is told that it holds");
-        controller.reconcile(&[], |_| true);
+        let still = answers(controller.view()).map(|(_, outcome)| outcome).collect::<Vec<_>>();
+        assert_eq!(still, [Outcome::Held], "E1: it is left to the next process");
+        look(&[]);
+        assert!(controller.holds().is_empty(), "its owner has withdrawn it");
         assert!(answers(controller.view()).next().is_none());
     }
 }

@@ -278,6 +278,7 @@ const fn word(event: HoldEvent) -> &'static str {
         HoldEvent::Ended(Ending::Expired) => "expired",
         HoldEvent::Ended(Ending::Overridden) => "overridden",
         HoldEvent::Ended(Ending::Absorbed) => "absorbed",
+        HoldEvent::Ended(Ending::Unknown) => "ended",
     }
 }
 

@@ -11,13 +11,15 @@ mod bounded;
 
 use crate::control::home::advice;
 use crate::control::lock::Look;
-use crate::control::scan;
+use crate::control::scan::{self, Scan};
 use crate::control::{Epoch, Home, HomeLock, LockError, write};
 use crate::controller::{Controller, Settings};
 use crate::gate::Gate;
-use crate::hold::{HoldSet, Incarnation, LeasePolicy, Source};
+use crate::hold::{Hold, HoldSet, Incarnation, LeasePolicy, Nonce, Source};
 use crate::state::DrainState;
-use crate::status::{self, ChannelState, Description, Ignored, Process, Snapshot, StatusWriter};
+use crate::status::{
+    self, ChannelState, CommitRecord, Description, Ignored, IgnoredKind, Process, Snapshot, StatusWriter,
+};
 use crate::sync::Mutex;
 use crate::trace::Trace;
 use alarm::Alarm;
@@ -224,7 +226,7 @@ impl Reconciler {
             channel.reconciler.failed(why);
         }
         let shared = Arc::new(Shared {
-            process: Process::current(incarnation, epoch),
+            process: Process::current(incarnation, epoch, options.tick, options.refresh),
             controller,
             channel: Mutex::new(channel),
             health: Mutex::default(),
@@ -234,7 +236,15 @@ impl Reconciler {
             home,
             options,
         });
-        let mut ticker = Ticker { shared: Arc::clone(&shared), disk, writer, published: None, revision: 0 };
+        let mut ticker = Ticker {
+            shared: Arc::clone(&shared),
+            disk,
+            writer,
+            published: None,
+            recorded: None,
+            has_recorded: false,
+            revision: 0,
+        };
         ticker.look();
         ticker.publish().map_err(|source| StartError::Status { path: shared.home.status(), source })?;
 
@@ -351,17 +361,26 @@ fn inherit(
 ) -> Result<(HoldSet, Option<String>), bounded::Failed> {
     let policy = options.settings.leases;
     let now = options.settings.clock.now();
-    let (read, found, ours) = (Arc::clone(writer), Arc::clone(writer), epoch.clone());
-    let status = disk.call(options.disk_timeout, || (), move || Snapshot::read_in(read.lock().home()))?;
+    let (read, ours) = (Arc::clone(writer), epoch.clone());
+    let (status, record, files) = disk.call(
+        options.disk_timeout,
+        || (),
+        move || {
+            let home = read.lock().home();
+            let status = Snapshot::read_in(home);
+            let lost = !status.as_ref().is_ok_and(|status| status.drain.is_there());
+            let record = lost.then(|| CommitRecord::read_in(home).ok()).flatten();
+            let files = if lost { scan::scan_in(home, &[], &ours).requests } else { Vec::new() };
+            (status, record, files)
+        },
+    )?;
     let unread = status.as_ref().err().filter(|error| error.kind() != io::ErrorKind::NotFound);
-    let unread = unread.map(|why| format!("the earlier status can't be read, and what it alone knew is lost: {why}"));
-    let requests = match &status {
-        Ok(_) => Vec::new(),
-        Err(_) => {
-            disk.call(options.disk_timeout, || (), move || scan::scan_in(found.lock().home(), &[], &ours))?.requests
-        }
-    };
-    Ok((status::inherited(status.as_ref().ok(), || requests, epoch, policy, now), unread))
+    let unread = unread.map(|why| {
+        let left =
+            if record.is_some() { "of the commits there is a record" } else { "there is no record of commits either" };
+        format!("the earlier status can't be read, and what it alone knew is lost; {left}: {why}")
+    });
+    Ok((status::inherited(status.as_ref().ok(), record.as_ref(), || files, epoch, policy, now), unread))
 }
 
 impl Shared {
@@ -392,14 +411,14 @@ impl Shared {
         let mut channel = self.channel.lock().clone();
         let observers = self.controller.observer_counts();
         (channel.reconciler.observer_panics, channel.reconciler.observer_lost) = (observers.panics, observers.lost);
-        let committed = view.holds.iter().filter(|hold| hold.source == Source::File && hold.commit.is_some());
+        let committed = view.holds.iter().filter(|hold| hold.is_committed_in_file());
         let mut forgotten: BTreeSet<_> = committed.map(|hold| &hold.id).collect();
         for answer in &view.acknowledged {
             forgotten.remove(&answer.request_id);
         }
-        channel.ignored.extend(forgotten.into_iter().map(|id| Ignored {
-            request_id: id.to_string(),
-            why: "its file is gone; the hold is committed, and only its token or an override ends it".into(),
+        channel.ignored.extend(forgotten.into_iter().map(|id| {
+            let detail = "its file is gone; the hold is committed, and only its token or an override ends it";
+            Ignored::new(id.as_str(), IgnoredKind::FileGone, detail)
         }));
         Snapshot::new(view, work, &self.process, channel)
     }
@@ -414,6 +433,10 @@ struct Ticker {
     disk: Bounded,
     writer: Arc<StatusWriter>,
     published: Option<(Snapshot, Duration)>,
+    /// The commits on record; none where that isn't known.
+    recorded: Option<Vec<Hold>>,
+    /// The record is this process's own.
+    has_recorded: bool,
     /// Of the last attempt: one that timed out may still succeed.
     revision: u64,
 }
@@ -490,14 +513,19 @@ impl Ticker {
             // Whatever is asked for in the home is asked of the other one.
             let _ = self.shared.controller.begin_shutdown(REPLACED_GRACE);
         }
-        self.shared.controller.reconcile(&scan.requests, |id| scan.is_absent(id));
+        let recorded = self.record_grants(&scan);
+        self.shared.controller.reconcile(&scan.requests, |id| scan.is_absent(id), &recorded);
 
         let overwritten: Vec<Ignored> = self.shared.controller.among_holds(|holds| {
             let overwritten = scan.requests.iter().filter_map(|request| {
-                let hold = holds.get(&request.id).filter(|hold| hold.owner != request.owner)?;
-                let found = if request.owner.is_empty() { &request.reason } else { &request.owner };
-                let why = format!("its file was overwritten ({found}); the hold is {}'s, and stays", hold.owner);
-                Some(Ignored { request_id: hold.id.to_string(), why })
+                let hold = holds.get(&request.id, Source::File).filter(|hold| hold.overwritten)?;
+                let found = match (request.stale, request.owner.is_empty()) {
+                    (true, _) => "another epoch",
+                    (false, true) => &request.reason,
+                    (false, false) => &request.owner,
+                };
+                let detail = format!("its file was overwritten ({found}); the hold is {}'s, and stays", hold.owner);
+                Some(Ignored::new(hold.id.as_str(), IgnoredKind::Overwritten, detail))
             });
             overwritten.collect()
         });
@@ -506,7 +534,8 @@ impl Ticker {
         if let Some(why) = unseen.as_ref().or(scan.shortage.as_ref()) {
             channel.reconciler.failed(why.clone());
         }
-        channel.ignored = scan.ignored.into_iter().map(|(request_id, why)| Ignored { request_id, why }).collect();
+        let stale = |(id, why): (String, String)| Ignored::new(id, IgnoredKind::OtherEpoch, why);
+        channel.ignored = scan.ignored.into_iter().map(stale).collect();
         channel.ignored.extend(overwritten);
         channel.reconciler.alive = true;
         drop(channel);
@@ -515,8 +544,61 @@ impl Ticker {
         health.last_tick = self.shared.options.settings.clock.now();
     }
 
+    /// Puts the commits that this look would grant on record, and gives the tokens that may be granted: none if that fails.
+    /// Then they are decided at a later look.
+    fn record_grants(&mut self, scan: &Scan) -> BTreeSet<Nonce> {
+        let Some(commits) = self.shared.controller.grants(&scan.requests, |id| scan.is_absent(id)) else {
+            return BTreeSet::new();
+        };
+        match self.record(&commits) {
+            Ok(()) => commits.into_iter().filter_map(|hold| Some(hold.commit?.token)).collect(),
+            Err(error) => {
+                let why = format!("a commit is not decided, since it can't be put on record: {error}");
+                self.shared.channel.lock().reconciler.failed(why);
+                BTreeSet::new()
+            }
+        }
+    }
+
+    fn record(&mut self, commits: &[Hold]) -> io::Result<()> {
+        let now = self.shared.options.settings.clock.now();
+        let record = CommitRecord::new(commits, &self.shared.process.epoch, now);
+        // Whatever comes of it: what stands there is not known to be what stood there before.
+        self.recorded = None;
+        let writer = Arc::clone(&self.writer);
+        let written = self.on_disk(move || writer.record(&record));
+        written.unwrap_or_else(|why| Err(io::Error::other(why.to_string())))?;
+        self.recorded = Some(commits.to_vec());
+        self.has_recorded = true;
+        Ok(())
+    }
+
+    /// Brings the record up to date before the status says what it doesn't: that a commit has ended, above all. A record
+    /// that can't be replaced is taken away, since it would bring an ended commit back if the status were lost.
+    fn settle_record(&mut self) -> io::Result<()> {
+        let commits = self.shared.controller.among_holds(HoldSet::commits);
+        if self.recorded.as_ref() == Some(&commits) {
+            return Ok(());
+        }
+        let ours = self.has_recorded;
+        if let Err(error) = self.record(&commits) {
+            if !ours {
+                // What stands there an earlier process has left, and the next start may need it.
+                return Err(error);
+            }
+            let writer = Arc::clone(&self.writer);
+            let removed = self.on_disk(move || writer.forget_record());
+            removed.unwrap_or_else(|why| Err(io::Error::other(why.to_string()))).map_err(|_| error)?;
+        }
+        Ok(())
+    }
+
     /// Publishes the status, if it says something new or isn't there as it was published any more.
     fn publish(&mut self) -> io::Result<()> {
+        if let Err(error) = self.settle_record() {
+            let why = format!("the record of commits can't be written: {error}");
+            self.shared.channel.lock().reconciler.failed(why);
+        }
         let now = self.shared.options.settings.clock.now();
         let mut snapshot = self.shared.snapshot();
         let stays_true = self.published.as_mut().is_some_and(|(published, _)| published.still_says(&snapshot));

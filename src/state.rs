@@ -113,6 +113,12 @@ impl DrainState {
         matches!(self, Self::ExternalDraining | Self::ShutdownDraining)
     }
 
+    /// Whether the process is on its way out, or has ended: no hold reopens the gate any more (S3).
+    #[must_use]
+    pub const fn is_ending(self) -> bool {
+        matches!(self, Self::ShutdownDraining | Self::Stopped)
+    }
+
     /// The state's name on the wire (`drain.state`).
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -259,7 +259,7 @@ impl Inner {
             request: Some(change.id.clone()),
             owner: Some(change.owner.clone()),
             by: Some(change.by.clone()),
-            source: begun.then_some(change.source),
+            source: Some(change.source),
             unready_delay_ms: (begun && delay > 0).then_some(delay),
             ending,
             ..self.line(event, self.state, self.generation)

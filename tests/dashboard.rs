@@ -91,7 +91,7 @@ const STEPS: &[Step] = &[
     get(HOLD),
     post(r#"{"action":"renew","request_id":"upgrade"}"#),
     Turn,
-    Until("a turn", |status| status.active_agents == 1),
+    Until("a turn", |status| status.active_agents == Some(1)),
     get("/api/status"),
     post(r#"{"action":"drain","request_id":"upgrade","reason":"to 1.4","lease_seconds":600,"deadline_seconds":60}"#),
     get(HOLD),
@@ -154,7 +154,7 @@ const STEPS: &[Step] = &[
     get("/api/status"),
     // The end.
     Turn,
-    Until("a turn", |status| status.active_agents == 1),
+    Until("a turn", |status| status.active_agents == Some(1)),
     post(r#"{"action":"drain","request_id":"upgrade","suppress_notification":true}"#),
     Ask("POST", "/api/gateway/restart", NONE, r#"{"force":true}"#),
     Ask("POST", "/api/gateway/restart", NONE, ""),

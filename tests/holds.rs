@@ -3,6 +3,7 @@
 use gateway_drain::gate::Generation;
 use gateway_drain::hold::{Denied, Ending, Facts, HoldEvent, Incarnation, LeasePolicy, Nonce, Outcome, Source};
 use gateway_drain::{Hold, HoldSet, Request, RequestId};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -42,6 +43,7 @@ impl Scene {
             generation: generation(7),
             drained: self.drained,
             shutting_down: self.shutting_down,
+            recorded: None,
         };
         self.holds.expire(self.now);
         self.holds.apply(request, &facts, self.now).0
@@ -56,13 +58,18 @@ impl Scene {
         (self.ask(&commit), commit.nonce.expect("a request has a nonce"))
     }
 
+    fn commit_in_file(&mut self, name: &str, owner: &str) -> (Outcome, Nonce) {
+        let commit = in_file(Request::commit(id(name), owner, self.incarnation.clone(), generation(7)));
+        (self.ask(&commit), commit.nonce.expect("a request has a nonce"))
+    }
+
     fn pass(&mut self, time: Duration) {
         self.now += time;
         self.holds.expire(self.now);
     }
 
     fn hold(&self, name: &str) -> &Hold {
-        self.holds.get(&id(name)).expect("the hold is there")
+        self.holds.iter().find(|hold| hold.id == id(name)).expect("the hold is there")
     }
 }
 
@@ -88,11 +95,11 @@ fn the_gate_is_to_be_closed_exactly_while_there_is_a_hold() {
 fn nobody_withdraws_renews_or_commits_another_s_hold() {
     let mut scene = Scene::new();
     scene.begin("a", "ann");
-    let before = scene.holds.clone();
+    let before = scene.hold("a").clone();
     assert_eq!(scene.ask(&Request::withdraw(id("a"), "bob")), Outcome::Refused(Denied::NotYours));
     assert_eq!(scene.begin("a", "bob"), Outcome::Refused(Denied::NotYours));
     assert_eq!(scene.commit("a", "bob").0, Outcome::Refused(Denied::NotYours));
-    assert_eq!(scene.holds, before, "a refusal changes nothing");
+    assert_eq!(*scene.hold("a"), before, "a refusal changes no hold");
 }
 
 #[test]
@@ -174,10 +181,12 @@ fn a_timestamp_shortens_a_lease_if_it_is_sane_and_never_ends_one_at_first_sight(
         request
     };
     scene.ask(&aged("aged", Some(20 * MINUTE)));
+    scene.ask(&aged("old", Some(59 * MINUTE)));
     scene.ask(&aged("ancient", Some(24 * HOUR)));
     scene.ask(&aged("future", None));
     let left = |name| scene.hold(name).lease_left(scene.now);
     assert_eq!(left("aged"), Some(40 * MINUTE));
+    assert_eq!(left("old"), Some(30 * MINUTE), "half of a lease is always left");
     assert_eq!(left("ancient"), Some(HOUR), "older than its lease: as likely a clock that jumped");
     assert_eq!(left("future"), Some(HOUR));
 }
@@ -203,7 +212,11 @@ fn a_commit_after_the_lease_is_told_that_the_lease_was_lost() {
     let mut scene = Scene::new();
     scene.ask(&in_file(Request::begin(id("a"), "ann")));
     scene.pass(HOUR);
-    assert_eq!(scene.commit("a", "ann").0, Outcome::Refused(Denied::LeaseExpired));
+    assert_eq!(scene.commit_in_file("a", "ann").0, Outcome::Refused(Denied::LeaseExpired));
+    assert_eq!(scene.commit_in_file("a", "ann").0, Outcome::Refused(Denied::LeaseExpired), "and so is the next");
+    scene.ask(&in_file(Request::begin(id("a"), "ann")));
+    scene.ask(&in_file(Request::withdraw(id("a"), "ann")));
+    assert_eq!(scene.commit_in_file("a", "ann").0, Outcome::Refused(Denied::NotHeld), "that one was withdrawn");
 }
 
 #[test]
@@ -223,10 +236,10 @@ fn a_refused_commit_is_not_granted_later_behind_its_owner_s_back() {
 fn after_the_commit_neither_the_lease_nor_a_lost_file_nor_another_ends_the_hold() {
     let mut scene = Scene::new();
     scene.ask(&in_file(Request::begin(id("a"), "ann")));
-    scene.commit("a", "ann");
+    scene.commit_in_file("a", "ann");
     scene.pass(48 * HOUR);
     assert_eq!(scene.holds.absent(&id("a")), None);
-    assert_eq!(scene.ask(&Request::withdraw(id("a"), "bob")), Outcome::Refused(Denied::NotYours));
+    assert_eq!(scene.ask(&in_file(Request::withdraw(id("a"), "bob"))), Outcome::Refused(Denied::NotYours));
     assert!(scene.holds.closes(scene.now));
     assert_eq!(scene.hold("a").lease_left(scene.now), None);
 }
@@ -235,12 +248,12 @@ fn after_the_commit_neither_the_lease_nor_a_lost_file_nor_another_ends_the_hold(
 fn a_committed_hold_ends_by_its_token_alone_and_an_uncommitted_one_by_its_absence() {
     let mut scene = Scene::new();
     scene.ask(&in_file(Request::begin(id("a"), "ann")));
-    let (_, token) = scene.commit("a", "ann");
-    let bare = Request::withdraw(id("a"), "ann");
+    let (_, token) = scene.commit_in_file("a", "ann");
+    let bare = in_file(Request::withdraw(id("a"), "ann"));
     assert_eq!(scene.ask(&bare), Outcome::Refused(Denied::Committed));
-    let wrong = Request::withdraw(id("a"), "ann").token(Nonce::fresh());
+    let wrong = in_file(Request::withdraw(id("a"), "ann").token(Nonce::fresh()));
     assert_eq!(scene.ask(&wrong), Outcome::Refused(Denied::Committed));
-    let right = Request::withdraw(id("a"), "ann").token(token);
+    let right = in_file(Request::withdraw(id("a"), "ann").token(token));
     assert_eq!(scene.ask(&right), Outcome::Ended(Ending::Withdrawn));
 
     scene.ask(&in_file(Request::begin(id("b"), "bob")));
@@ -261,12 +274,18 @@ fn an_override_ends_even_a_committed_hold_and_says_who_did_it() {
     let mut scene = Scene::new();
     scene.begin("a", "ann");
     scene.commit("a", "ann");
-    let facts =
-        Facts { incarnation: &scene.incarnation, generation: generation(7), drained: true, shutting_down: false };
-    let (outcome, change) = scene.holds.apply(&Request::override_hold(id("a"), "chief"), &facts, scene.now);
+    scene.ask(&in_file(Request::begin(id("a"), "bob")));
+    let facts = Facts {
+        incarnation: &scene.incarnation,
+        generation: generation(7),
+        drained: true,
+        shutting_down: false,
+        recorded: None,
+    };
+    let (outcome, changes) = scene.holds.apply(&Request::override_hold(id("a"), "chief"), &facts, scene.now);
     assert_eq!(outcome, Outcome::Ended(Ending::Overridden));
-    let change = change.expect("an override is on record");
-    assert_eq!((change.owner.as_str(), change.by.as_str()), ("ann", "chief"));
+    let ended: BTreeSet<_> = changes.iter().map(|change| (change.owner.as_str(), change.by.as_str())).collect();
+    assert_eq!(ended, BTreeSet::from([("ann", "chief"), ("bob", "chief")]), "each hold of that name is on record");
     assert!(!scene.holds.closes(scene.now));
 }
 
@@ -319,15 +338,36 @@ fn an_act_that_takes_longer_than_its_deadline_is_overdue_and_reopens_nothing() {
 }
 
 #[test]
-fn a_shutdown_takes_in_every_hold_and_decides_every_later_request() {
+fn a_shutdown_takes_in_the_holds_of_the_process_and_leaves_those_in_files_to_the_next_one() {
     let mut scene = Scene::new();
     scene.begin("a", "ann");
-    scene.begin("b", "bob");
-    scene.commit("b", "bob");
-    assert_eq!(scene.holds.absorb().len(), 2);
-    assert_eq!(scene.holds.iter().count(), 0);
+    scene.ask(&in_file(Request::begin(id("a"), "ann")));
+    let (_, token) = {
+        scene.ask(&in_file(Request::begin(id("b"), "bob")));
+        scene.commit_in_file("b", "bob")
+    };
+    scene.ask(&in_file(Request::begin(id("c"), "cleo")));
+    let absorbed = scene.holds.absorb();
+    assert_eq!(
+        absorbed.iter().map(|change| (&change.id, change.source)).collect::<Vec<_>>(),
+        [(&id("a"), Source::Process)]
+    );
+    assert_eq!(scene.holds.iter().count(), 3);
     scene.shutting_down = true;
-    assert_eq!(scene.begin("a", "ann"), Outcome::Refused(Denied::ShuttingDown));
+    let renewal = in_file(Request::begin(id("a"), "ann"));
+    assert_eq!(scene.ask(&renewal), Outcome::Refused(Denied::ShuttingDown));
+    assert_eq!(scene.ask(&in_file(Request::begin(id("d"), "dan"))), Outcome::Refused(Denied::ShuttingDown));
+    assert_eq!(scene.commit_in_file("a", "ann").0, Outcome::Refused(Denied::ShuttingDown));
+    let withdrawn = Outcome::Ended(Ending::Withdrawn);
+    assert_eq!(
+        scene.ask(&in_file(Request::withdraw(id("a"), "ann"))),
+        withdrawn,
+        "its owner can take it back all the time"
+    );
+    assert_eq!(scene.ask(&in_file(Request::withdraw(id("b"), "bob"))), Outcome::Refused(Denied::Committed));
+    assert_eq!(scene.ask(&in_file(Request::withdraw(id("b"), "bob").token(token))), withdrawn, "and a commit");
+    let overridden = Outcome::Ended(Ending::Overridden);
+    assert_eq!(scene.ask(&in_file(Request::override_hold(id("c"), "chief"))), overridden);
     assert_eq!(scene.holds.iter().count(), 0);
 }
 

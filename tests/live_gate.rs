@@ -170,7 +170,7 @@ fn every_new_turn_is_refused_and_the_count_falls_to_zero_and_stays_there_under_p
     let pressure = Pressure::on(&gateway);
     let turn = gateway.turn(700);
     gateway.touch_marker();
-    let count = Cell::new(until(&gateway.home, "draining", draining).active_agents);
+    let count = Cell::new(until(&gateway.home, "draining", draining).active_agents.expect("a count"));
     pressure.is_barred();
     let refused_until = pressure.tally.refused() + 100;
     // From the moment of the acknowledgement on, every look at the process itself shows less work or as much.
@@ -184,7 +184,7 @@ fn every_new_turn_is_refused_and_the_count_falls_to_zero_and_stays_there_under_p
     turn.ends_whole();
     pressure.is_refused_more(100);
     assert_eq!(gateway.status()["active_agents"], 0);
-    assert_eq!(Snapshot::read(&gateway.home).unwrap().active_agents, 0);
+    assert_eq!(Snapshot::read(&gateway.home).unwrap().active_agents, Some(0));
     pressure.ends();
 }
 
@@ -251,7 +251,7 @@ fn a_reboot_ends_what_an_earlier_boot_asked_for_and_says_so() {
     gateway.turn(150).ends_whole();
     let status = until(&home, "a status", |_| true);
     assert_eq!(status.gateway_state, GatewayState::Running);
-    assert!(status.drain.ignored[0].why.contains("an-earlier-boot:1"), "{:#?}", status.drain.ignored);
+    assert!(status.drain.ignored[0].detail.contains("an-earlier-boot:1"), "{:#?}", status.drain.ignored);
 
     // The same request of this boot, in the same place, is another matter.
     Channel::new(home.clone()).write(&Request::begin(RequestId::marker(), "ops")).unwrap();
@@ -274,6 +274,6 @@ fn a_shutdown_during_the_drain_waits_for_the_turn_refuses_the_rest_and_ends_in_s
     assert_eq!(gateway.status()["drain"]["state"], "shutdown_draining");
     turn.ends_whole();
     let (code, printed, last) = gateway.ends();
-    assert_eq!((code, last.gateway_state, last.active_agents), (Some(0), GatewayState::Stopped, 0), "{printed}");
+    assert_eq!((code, last.gateway_state, last.active_agents), (Some(0), GatewayState::Stopped, Some(0)), "{printed}");
     pressure.ends();
 }

@@ -290,7 +290,7 @@ fn a_trace_goes_into_a_fifo_whoever_opens_it_first() {
 fn a_description_may_ask_the_gateway_and_two_at_the_same_time_both_count() {
     lives_with("a description that asks the gateway", Options::default(), |gateway| {
         gateway.describe(|description| {
-            let agents = gateway.snapshot().active_agents + gateway.unready().len() as u64;
+            let agents = gateway.snapshot().active_agents.unwrap_or_default() + gateway.unready().len() as u64;
             description.platforms.insert("load".into(), agents.into());
             gateway.describe(|description| description.kind = "inner".into());
             description.exit_reason = Some("outer".into());
@@ -314,7 +314,7 @@ fn a_description_may_ask_the_gateway_and_two_at_the_same_time_both_count() {
                 });
             });
             comes_true("it is being described", || asked.load(Ordering::SeqCst));
-            assert_eq!(gateway.snapshot().active_agents, 0);
+            assert_eq!(gateway.snapshot().active_agents, Some(0));
             gateway.describe(|description| description.kind = "meanwhile".into());
             assert_eq!(gateway.snapshot().description.kind, "meanwhile");
             drop(go);

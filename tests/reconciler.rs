@@ -1,5 +1,6 @@
 //! The reconciler: the gate follows the files, from before the first admission to the end of the process.
 
+mod in_a_home;
 mod published;
 
 use gateway_drain::control::{Epoch, LockError};
@@ -7,63 +8,15 @@ use gateway_drain::controller::Settings;
 use gateway_drain::hold::{Denied, Ending, Incarnation, LeasePolicy, Outcome};
 use gateway_drain::reconciler::{Options, StartError};
 use gateway_drain::status::GatewayState;
-use gateway_drain::{Channel, Clock, DrainState, Home, Reconciler, Refusal, Request, RequestId, Snapshot};
+use gateway_drain::{Channel, DrainState, Home, Reconciler, Refusal, Request, RequestId, Snapshot};
+use in_a_home::{Place, id};
 use published::{comes_true, until};
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::Duration;
-use tempfile::TempDir;
-
-/// A home, its channel, and the clock of the gateways that are started in it.
-struct Place {
-    _folder: TempDir,
-    channel: Channel,
-    clock: Clock,
-}
-
-impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let channel = Channel::new(Home::at(folder.path().join("home")));
-        fs::create_dir(channel.home().path()).unwrap();
-        Self { _folder: folder, channel, clock: Clock::manual() }
-    }
-
-    fn home(&self) -> &Home {
-        self.channel.home()
-    }
-
-    fn start(&self) -> Reconciler {
-        self.try_start().expect("a gateway in a home of its own")
-    }
-
-    fn try_start(&self) -> Result<Reconciler, StartError> {
-        let settings = Settings { clock: self.clock.clone(), ..Settings::default() };
-        // A tick that a test never waits for: whatever happens in it was kicked.
-        let tick = Duration::from_secs(3600);
-        Reconciler::start(self.home().clone(), Options { tick, settings, ..Options::default() })
-    }
-
-    /// Writes a request, and waits for the gateway's answer to this very write.
-    fn ask(&self, gateway: &Reconciler, request: &Request) -> Outcome {
-        self.channel.write(request).unwrap();
-        gateway.kick();
-        let answer = |s: &Snapshot| s.drain.acknowledged.iter().find(|a| a.nonce == request.nonce).map(|a| a.outcome);
-        answer(&until(self.home(), "an answer", |snapshot| answer(snapshot).is_some())).unwrap()
-    }
-
-    fn pass(&self, gateway: &Reconciler, time: Duration) {
-        self.clock.advance(time);
-        gateway.kick();
-    }
-}
 
 fn marker() -> Request {
     Request::begin(RequestId::marker(), "ops")
-}
-
-fn id(name: &str) -> RequestId {
-    RequestId::new(name).unwrap()
 }
 
 fn state(gateway: &Reconciler) -> DrainState {
@@ -132,7 +85,7 @@ fn a_marker_of_an_earlier_boot_is_ignored_and_said_to_be() {
     assert!(gateway.gate().admit().is_ok());
     let ignored = Snapshot::read(place.home()).unwrap().drain.ignored;
     assert_eq!(ignored[0].request_id, "marker");
-    assert!(ignored[0].why.contains("earlier:1"), "{ignored:?}");
+    assert!(ignored[0].detail.contains("earlier:1"), "{ignored:?}");
 }
 
 #[test]
@@ -218,7 +171,7 @@ fn a_file_that_is_overwritten_by_another_or_by_garbage_leaves_the_hold_and_the_s
     let gateway = place.start();
     place.ask(&gateway, &Request::begin(id("a"), "ann"));
     assert_eq!(place.ask(&gateway, &Request::begin(id("a"), "bob")), Outcome::Refused(Denied::NotYours));
-    let ignored = |s: &Snapshot| s.drain.ignored.first().map(|ignored| ignored.why.clone()).unwrap_or_default();
+    let ignored = |s: &Snapshot| s.drain.ignored.first().map(|ignored| ignored.detail.clone()).unwrap_or_default();
     let status = until(place.home(), "what was found", |s| ignored(s).contains("bob"));
     assert_eq!(ignored(&status), "its file was overwritten (bob); the hold is ann's, and stays");
     fs::write(place.home().request_path(&id("a")), "").unwrap();

@@ -6,7 +6,7 @@ use gateway_drain::control::write::{STEPS, Step as WriteStep};
 use gateway_drain::control::{Epoch, request_file};
 use gateway_drain::controller::Settings;
 use gateway_drain::hold::fields::FIELDS;
-use gateway_drain::hold::{Denied, Ending, Incarnation, Nonce, Outcome};
+use gateway_drain::hold::{Denied, Ending, Incarnation, Nonce, NotHonoured, Outcome};
 use gateway_drain::properties::PROPERTIES;
 use gateway_drain::reconciler::Options;
 use gateway_drain::state::{DrainState, Event, Step, next};
@@ -185,10 +185,10 @@ fn full_status() -> Value {
 }
 
 /// What each field of a status means; `[]` is an entry of a list. The names are the code's; see the test.
-const STATUS_FIELDS: [(&str, &str); 45] = [
+const STATUS_FIELDS: &[(&str, &str)] = &[
     (
         "gateway_state",
-        "`running`, `draining` (for either reason), `stopped`; also `starting` and `startup_failed` in the reference",
+        "`running`, `draining` (for either reason), `stopped`; also `starting`, `degraded` and `startup_failed` in the reference",
     ),
     ("active_agents", "all work in flight; never negative"),
     ("pid", "the process"),
@@ -199,6 +199,7 @@ const STATUS_FIELDS: [(&str, &str); 45] = [
     ("exit_reason", "why it ends, or `null`"),
     ("platforms", "the application's own table"),
     ("updated_at", "when this status was made, by the wall clock"),
+    ("drain.format", "the format of `drain`: 2; 1 where it isn't said"),
     ("drain.state", "`running`, `external_draining`, `shutdown_draining`, `stopped`"),
     ("drain.generation", "the drain under way or, while running, the last one"),
     ("drain.incarnation", "the process"),
@@ -215,6 +216,10 @@ const STATUS_FIELDS: [(&str, &str); 45] = [
     ("drain.holds[].owner", "to whom it belongs"),
     ("drain.holds[].reason", "why; where something couldn't be read, what was found"),
     ("drain.holds[].source", "`file` or `process`"),
+    (
+        "drain.holds[].first_seen_millis",
+        "when the gateway first saw it, by `clock_millis`: two holds of one name differ in it",
+    ),
     ("drain.holds[].age_seconds", "how long the gateway has known it"),
     ("drain.holds[].lease_left_seconds", "what is left of its lease; `null` once committed"),
     ("drain.holds[].pending", "it has not closed the gate yet"),
@@ -224,22 +229,22 @@ const STATUS_FIELDS: [(&str, &str); 45] = [
     ("drain.holds[].nonce", "the last write acted on"),
     ("drain.holds[].token", "the nonce of its commit, or `null`"),
     ("drain.holds[].deadline_seconds", "how long the act may take, or `null`"),
-    (
-        "drain.holds[].since_boot_millis",
-        "`first_seen`, `closes_at`, `expires_at`, `committed_at`: the moments behind these durations, by which a restart takes the hold over",
-    ),
     ("drain.active_work", "the oldest labelled work: `kind`, `label`, `age_seconds`"),
     ("drain.acknowledged[].request_id", "which hold"),
     ("drain.acknowledged[].nonce", "which write of it; `null` for something that couldn't be read"),
     ("drain.acknowledged[].outcome", "what became of it; with `why` where there is more to say"),
     ("drain.ignored[].request_id", "what lies in the channel and isn't honoured"),
-    ("drain.ignored[].why", "why not"),
+    ("drain.ignored[].kind", "why not, as a word: `other_epoch`, `overwritten`, `file_gone`"),
+    ("drain.ignored[].detail", "why not, for people"),
     (
         "drain.reconciler",
         "`alive`, `errors`, `panics`, `last_error`: how the thread that looks at the files is; `observer_panics`, `observer_lost`: of the application's observers",
     ),
     ("drain.revision", "rises with each published status of a process"),
-    ("drain.clock_millis", "the clock that leases run on: milliseconds since boot"),
+    ("drain.clock_millis", "the clock that leases run on: milliseconds since boot; it tells how old the status is"),
+    ("drain.tick_seconds", "how often the files are looked at"),
+    ("drain.refresh_seconds", "after how long a status that says nothing new is written all the same"),
+    ("drain.takeover", "what only the next process needs, and nobody else may rely on"),
 ];
 
 fn status_fields() -> String {
@@ -265,13 +270,15 @@ fn outcomes() -> String {
             Ending::Withdrawn => "its owner gave it up, or its file was removed",
             Ending::Expired => "its lease ran out",
             Ending::Overridden => "somebody else ended it on purpose",
-            Ending::Absorbed => "a shutdown took it in",
+            Ending::Absorbed => "a shutdown took it in: it was begun by a call in the process itself",
+            Ending::Unknown => unreachable!("no gateway says it"),
         };
         row(Outcome::Ended(ending), meaning);
     }
     for why in Denied::ALL {
         row(Outcome::Refused(why), &why.to_string());
     }
+    row(Outcome::Ignored(NotHonoured::OtherEpoch), "it was written in another epoch, and asks for nothing");
     text
 }
 

@@ -44,7 +44,7 @@ impl Answer {
             return Err(NotSound::Failed(self.silence()));
         };
         let detail = || detail.to_owned();
-        let denied = Denied::deserialize(&Value::from(word)).ok();
+        let denied = Denied::deserialize(&Value::from(word)).ok().filter(|denied| *denied != Denied::Unknown);
         Err(NotSound::Failed(match (word, denied) {
             (_, Some(Denied::NotHeld)) => return Err(NotSound::NotHeld),
             (_, Some(why)) => why.into(),

@@ -4,7 +4,7 @@
 //! command line rely on it.
 
 use super::text::shown;
-use crate::hold::{Denied, Ending, Outcome};
+use crate::hold::{Denied, Ending, NotHonoured, Outcome};
 use crate::status::WorkStatus;
 use core::fmt;
 
@@ -50,6 +50,15 @@ impl Failure {
             Outcome::Held | Outcome::Pending | Outcome::Committed => None,
             Outcome::Ended(ending) => Some(ending.into()),
             Outcome::Refused(why) => Some(why.into()),
+            Outcome::Ignored(NotHonoured::OtherEpoch) => {
+                Some(Self::Ignored("the request was written in another epoch than the gateway's".into()))
+            }
+            Outcome::Ignored(NotHonoured::Unknown) => {
+                Some(Self::Ignored("the gateway doesn't honour the request".into()))
+            }
+            Outcome::Unknown => Some(Self::Denied(
+                "the gateway's answer is a word that this version doesn't know; nothing is granted".into(),
+            )),
         }
     }
 
@@ -66,6 +75,7 @@ impl From<Ending> for Failure {
             Ending::Overridden => Self::Withdrawn("somebody else ended the hold on purpose".into()),
             Ending::Expired => Self::LeaseLost("the hold's lease has run out".into()),
             Ending::Absorbed => Self::ShuttingDown,
+            Ending::Unknown => Self::Withdrawn("the hold has ended".into()),
         }
     }
 }
@@ -77,7 +87,7 @@ impl From<Denied> for Failure {
             Denied::LeaseExpired | Denied::OtherGeneration => Self::LeaseLost(why.to_string()),
             Denied::ShuttingDown => Self::ShuttingDown,
             Denied::OtherIncarnation => Self::IncarnationChanged(why.to_string()),
-            Denied::NotYours | Denied::Committed | Denied::NotDrained | Denied::NotClosedYet => {
+            Denied::NotYours | Denied::Committed | Denied::NotDrained | Denied::NotClosedYet | Denied::Unknown => {
                 Self::Denied(why.to_string())
             }
         }

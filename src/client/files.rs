@@ -48,16 +48,15 @@ impl Files {
         let unknown = sight.hold.is_none() && sight.answers.is_empty() && !sight.is_ending();
         match unknown.then(|| self.channel.find(id)) {
             Some(Found::Absent) => Look::Removed,
-            Some(Found::Stale { epoch }) => Look::Stale(of_another_boot(&epoch)),
+            Some(Found::Stale { epoch, .. }) => Look::Stale(of_another_boot(&epoch)),
             _ => Look::Seen(Box::new(sight)),
         }
     }
 
     /// Nobody lives there; perhaps the last one left word that it was going.
     fn look_at_the_dead(&self) -> Look {
-        use crate::state::DrainState::{ShutdownDraining, Stopped};
         match Snapshot::read(self.home()).map(|snapshot| snapshot.drain) {
-            Ok(last) if matches!(last.state, ShutdownDraining | Stopped) => Look::ShutDown(last.incarnation),
+            Ok(last) if last.state.is_ending() => Look::ShutDown(last.incarnation),
             _ => Look::Silent(format!("no gateway process lives in {}", self.home().path().display())),
         }
     }
@@ -111,7 +110,7 @@ impl Files {
                 let asks = request.action == Action::Commit && !is_over(status, id, request.nonce.as_ref());
                 Ok(Some(Lying { request: *request, committed: committed || asks }))
             }
-            Found::Stale { epoch } => Err(Failure::Ignored(of_another_boot(&epoch))),
+            Found::Stale { epoch, .. } => Err(Failure::Ignored(of_another_boot(&epoch))),
             Found::Unreadable { why, .. } => {
                 let path = self.home().request_path(id);
                 Err(Failure::Denied(format!("what stands at {} is no request: {why}", path.display())))
@@ -366,7 +365,7 @@ fn of_another_boot(epoch: &Epoch) -> String {
 }
 
 fn hold_in<'a>(status: &'a DrainStatus, id: &RequestId) -> Option<&'a HoldStatus> {
-    status.holds.iter().find(|hold| hold.request_id == *id && hold.source == Source::File)
+    status.hold(id)
 }
 
 /// The hold of this name, if it is committed.
@@ -378,5 +377,5 @@ fn committed<'a>(status: &'a DrainStatus, id: &RequestId) -> Option<&'a HoldStat
 fn is_over(status: Option<&DrainStatus>, id: &RequestId, nonce: Option<&Nonce>) -> bool {
     let mut answers = status.into_iter().flat_map(|status| &status.acknowledged);
     let ours = answers.find(|answer| answer.request_id == *id && answer.nonce.as_ref() == nonce);
-    ours.is_some_and(|answer| matches!(answer.outcome, Outcome::Ended(_) | Outcome::Refused(_)))
+    ours.is_some_and(|answer| matches!(answer.outcome, Outcome::Ended(_) | Outcome::Refused(_) | Outcome::Ignored(_)))
 }

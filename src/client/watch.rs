@@ -13,7 +13,7 @@
 
 use super::{Failure, SeenDrained};
 use crate::gate::Generation;
-use crate::hold::{Incarnation, Nonce, Outcome, RequestId, Source};
+use crate::hold::{Incarnation, Nonce, Outcome, RequestId};
 use crate::state::DrainState;
 use crate::status::{DrainStatus, HoldStatus, WorkStatus};
 use std::time::Duration;
@@ -70,6 +70,7 @@ pub(super) struct SeenHold {
 impl Sight {
     /// What a published status shows of one hold.
     pub(super) fn of(status: DrainStatus, id: &RequestId) -> Self {
+        let hold = status.hold(id).map(SeenHold::from);
         let answers = status.acknowledged.into_iter().filter(|answer| answer.request_id == *id);
         Self {
             incarnation: status.incarnation,
@@ -81,18 +82,13 @@ impl Sight {
             stalled: status.stalled,
             active_work: status.active_work,
             revision: Some(status.revision),
-            // The gateway's own process may hold under the same name; that is another hold.
-            hold: status
-                .holds
-                .iter()
-                .find(|hold| hold.request_id == *id && hold.source == Source::File)
-                .map(SeenHold::from),
+            hold,
             answers: answers.map(|answer| (answer.nonce, answer.outcome)).collect(),
         }
     }
 
     pub(super) fn is_ending(&self) -> bool {
-        matches!(self.state, DrainState::ShutdownDraining | DrainState::Stopped)
+        self.state.is_ending()
     }
 }
 

@@ -29,6 +29,7 @@ impl Home {
     pub(crate) const HOLDS: &str = ".drain_holds";
     pub(crate) const LOCK: &str = ".drain.lock";
     pub(crate) const STATUS: &str = "gateway_state.json";
+    pub(crate) const COMMITS: &str = ".drain_commits.json";
     const MARKER: &str = ".drain_request.json";
 
     /// This folder. A relative path is made absolute now, so that a later change of the working directory changes nothing.
@@ -80,6 +81,12 @@ impl Home {
     #[must_use]
     pub fn status(&self) -> PathBuf {
         self.path.join(Self::STATUS)
+    }
+
+    /// The record of commits: `.drain_commits.json`, the gateway's own.
+    #[must_use]
+    pub fn commits(&self) -> PathBuf {
+        self.path.join(Self::COMMITS)
     }
 
     /// The lock: `.drain.lock`.

@@ -21,10 +21,13 @@ pub enum Found {
     Absent,
     /// A request.
     Valid(Box<Request>),
-    /// A request of another boot: as good as absent (C3).
+    /// A request of another boot: it asks for nothing (C3). Over a hold that is known it is no absence of that hold's
+    /// file: somebody else has written there (C7).
     Stale {
         /// The epoch that it was written in.
         epoch: Epoch,
+        /// Which write it is.
+        nonce: Nonce,
     },
     /// Something else: a hold without content.
     Unreadable {
@@ -63,9 +66,10 @@ fn request_in(content: &Content, id: &RequestId, ours: &Epoch) -> Result<(Box<Re
         return Err(unreadable("it is empty".into()));
     }
     let said = fields::in_file(&content.bytes, id).map_err(unreadable)?;
+    let nonce = said.request.nonce.clone().unwrap_or_else(|| nonce_of(content));
     let epoch = Epoch::from(said.epoch);
     if epoch.differs_from(ours) {
-        return Err(Found::Stale { epoch });
+        return Err(Found::Stale { epoch, nonce });
     }
     let action = match said.verb {
         // The marker's presence decides, whatever it says: it can only begin.
@@ -76,7 +80,6 @@ fn request_in(content: &Content, id: &RequestId, ours: &Epoch) -> Result<(Box<Re
         Some(Verb::Override) => Action::Override,
         Some(Verb::Renew) | None => return Err(unreadable("it has no known action".into())),
     };
-    let nonce = said.request.nonce.clone().unwrap_or_else(|| nonce_of(content));
     let request = Request { action, nonce: Some(nonce), ..said.request };
     Ok((Box::new(request), said.requested_at.unwrap_or(content.modified)))
 }

@@ -25,7 +25,8 @@ impl Found {
     /// The request that this finding amounts to; `None` if it holds nothing.
     fn into_request(self, id: &RequestId) -> Option<Request> {
         match self {
-            Self::Absent | Self::Stale { .. } => None,
+            Self::Absent => None,
+            Self::Stale { nonce, .. } => Some(Request { stale: true, ..without_content(id.clone(), "", Some(nonce)) }),
             Self::Valid(request) => Some(*request),
             Self::Unreadable { why, nonce } => Some(without_content(id.clone(), why, nonce)),
         }
@@ -39,11 +40,11 @@ fn without_content(id: RequestId, why: impl Into<String>, nonce: Option<Nonce>) 
 /// Everything in a home's channel, at one look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scan {
-    /// All that asks for something.
+    /// All that lies there, for what is there to be answered: requests, and what is as good as one.
     pub requests: Vec<Request>,
     /// All that is there and not honoured: where, and why.
     pub ignored: Vec<(String, String)>,
-    /// Whose file was looked for by its name and is definitely not there, or is another boot's.
+    /// Whose file was looked for by its name and is definitely not there.
     pub absent: BTreeSet<RequestId>,
     /// Whether the look went everywhere.
     pub complete: bool,
@@ -135,7 +136,7 @@ impl Memory {
 impl Scan {
     /// Takes in what was found under the name of `id` by a gateway of the epoch `ours`.
     pub fn take(&mut self, id: &RequestId, found: Found, ours: &Epoch) {
-        if let Found::Stale { epoch } = &found {
+        if let Found::Stale { epoch, .. } = &found {
             let why = format!("it was written in another epoch ({}); this one is {}", epoch.as_str(), ours.as_str());
             self.ignored.push((id.to_string(), why));
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// A waiter carries the generation of the drain that it waits for, and never completes for another one (G4). 22 bits
 /// wide: a waiter would have to sleep through exactly 4,194,304 drains to take one for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Generation(pub(crate) u32);
 

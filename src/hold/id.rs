@@ -148,8 +148,8 @@ impl fmt::Display for Nonce {
     }
 }
 
-/// Which process a gateway is: random, made anew at every start.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// Which process a gateway is: random, made anew at every start. Empty where nobody says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Incarnation(String);
 

@@ -1,8 +1,11 @@
 //! What a controller asks of a hold, and what it is answered.
 
+use super::ledger::Place;
 use super::{Incarnation, Nonce, RequestId};
 use crate::gate::Generation;
 use core::fmt;
+use serde::de::IntoDeserializer;
+use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -24,10 +27,11 @@ pub enum Action {
 }
 
 /// Where a hold is kept, and so what its absence means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A call in the gateway's own process. It ends with the process.
+    #[default]
     Process,
     /// The marker, or a file of its own: while uncommitted, the absence of the file withdraws it.
     File,
@@ -75,6 +79,8 @@ pub struct Request {
     pub token: Option<Nonce>,
     /// Where it is kept.
     pub source: Source,
+    /// It was written in another epoch: it asks for nothing, and is answered so (C3).
+    pub stale: bool,
 }
 
 impl Request {
@@ -99,8 +105,14 @@ impl Request {
             generation: None,
             token: None,
             source: Source::File,
+            stale: false,
             id,
         }
+    }
+
+    /// Where its hold is kept.
+    pub(super) fn place(&self) -> Place {
+        (self.id.clone(), self.source)
     }
 
     /// To hold the gate closed, or to renew such a hold.
@@ -180,8 +192,11 @@ pub enum Ending {
     Expired,
     /// Somebody else ended it on purpose.
     Overridden,
-    /// A shutdown took it in.
+    /// A shutdown took it in: it was of the process's own.
     Absorbed,
+    /// A word that this version doesn't know: it has ended, and nothing more is known.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Why a request was refused. A refusal changes no hold.
@@ -207,15 +222,30 @@ pub enum Denied {
     OtherGeneration,
     /// The gateway is shutting down, and that wins.
     ShuttingDown,
+    /// A word that this version doesn't know: nothing was granted.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Why a write is not honoured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NotHonoured {
+    /// It was written in another epoch (C3).
+    OtherEpoch,
+    /// A word that this version doesn't know.
+    #[serde(other)]
+    Unknown,
 }
 
 impl Ending {
-    /// All of them.
+    /// All that a gateway of this version says.
     pub const ALL: [Self; 4] = [Self::Withdrawn, Self::Expired, Self::Overridden, Self::Absorbed];
 }
 
 impl Denied {
-    /// All of them.
+    /// All that a gateway of this version says.
     pub const ALL: [Self; 9] = [
         Self::NotYours,
         Self::NotHeld,
@@ -241,6 +271,7 @@ impl fmt::Display for Denied {
             Self::OtherIncarnation => "the request is meant for another process",
             Self::OtherGeneration => "the request is meant for an earlier drain",
             Self::ShuttingDown => "the gateway is shutting down",
+            Self::Unknown => "for a reason that this version doesn't know",
         })
     }
 }
@@ -249,7 +280,8 @@ impl std::error::Error for Denied {}
 
 /// What became of a request. It is what the gateway's status acknowledges (C6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "outcome", content = "why")]
+#[serde(rename_all = "snake_case", tag = "outcome", content = "why", from = "Words")]
+#[non_exhaustive]
 pub enum Outcome {
     /// The hold keeps the gate closed.
     Held,
@@ -261,6 +293,10 @@ pub enum Outcome {
     Ended(Ending),
     /// The request had no effect.
     Refused(Denied),
+    /// The write asks for nothing: it is not honoured.
+    Ignored(NotHonoured),
+    /// A word that this version doesn't know. It grants nothing.
+    Unknown,
 }
 
 impl Outcome {
@@ -272,6 +308,34 @@ impl Outcome {
         match self {
             Self::Refused(why) => Err(why),
             granted => Ok(granted),
+        }
+    }
+}
+
+/// An outcome as it is read: words, whether or not this version knows them.
+#[derive(Deserialize)]
+struct Words {
+    #[serde(default)]
+    outcome: String,
+    #[serde(default)]
+    why: Option<String>,
+}
+
+impl From<Words> for Outcome {
+    fn from(words: Words) -> Self {
+        fn why<T: for<'de> Deserialize<'de>>(words: &Words, unknown: T) -> T {
+            let word = words.why.as_deref().unwrap_or_default();
+            let word: StrDeserializer<'_, serde::de::value::Error> = word.into_deserializer();
+            T::deserialize(word).unwrap_or(unknown)
+        }
+        match words.outcome.as_str() {
+            "held" => Self::Held,
+            "pending" => Self::Pending,
+            "committed" => Self::Committed,
+            "ended" => Self::Ended(why(&words, Ending::Unknown)),
+            "refused" => Self::Refused(why(&words, Denied::Unknown)),
+            "ignored" => Self::Ignored(why(&words, NotHonoured::Unknown)),
+            _ => Self::Unknown,
         }
     }
 }

@@ -10,8 +10,7 @@ use super::problem::{Fault, Problem};
 use super::published::{Published, answer, hold, ignored};
 use super::respond::{MarkerAnswer, RemovedAnswer, json};
 use crate::control::Found;
-use crate::hold::{Action, Denied, Ending, Nonce, Outcome, Request, RequestId, Source};
-use crate::state::DrainState;
+use crate::hold::{Action, Denied, Ending, Nonce, Outcome, Request, RequestId};
 use crate::status::{HoldStatus, Snapshot};
 use crate::wire::{HoldAnswer, HoldsAnswer, Verb};
 use axum::http::StatusCode;
@@ -91,9 +90,12 @@ fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
     }
     let held = status.and_then(|status| hold(status, id));
     let answered = status.and_then(|status| answer(status, id));
-    // Over and done with, but for what a shutdown took in: that would still hold the next process.
-    let over = |outcome| {
-        matches!(outcome, Outcome::Ended(e) if e != Ending::Absorbed) || matches!(outcome, Outcome::Refused(_))
+    // Over and done with, but for what a shutdown refuses: that would still hold the next process.
+    let over = |outcome| match outcome {
+        Outcome::Ended(ending) => ending != Ending::Absorbed,
+        Outcome::Refused(why) => why != Denied::ShuttingDown,
+        Outcome::Ignored(_) => true,
+        Outcome::Held | Outcome::Pending | Outcome::Committed | Outcome::Unknown => false,
     };
     let ended = |nonce: &Option<Nonce>| answered.is_some_and(|(write, outcome)| write == nonce && over(outcome));
     // Whose it is: the gateway's word, or, of a write that it hasn't answered yet, the file's.
@@ -109,21 +111,25 @@ fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
         return Err(Denied::NotYours.into());
     }
     let shuts_down = status.is_some_and(shuts_down);
-    if shuts_down && verb != Verb::Cancel {
+    if shuts_down && !matches!(verb, Verb::Cancel | Verb::Override) {
         return Err(Denied::ShuttingDown.into());
+    }
+    // While a commit stands, its file is the only trace of it that its owner can read.
+    if matches!(verb, Verb::Drain | Verb::Renew) && held.is_some_and(|held| held.committed) {
+        return Err(Denied::Committed.into());
     }
     match verb {
         Verb::Drain if status.is_none() && asked.said().incarnation.is_some() => Err(no_gateway(Some(false))),
         Verb::Drain => Ok(Plan::Write),
         Verb::Cancel if id.is_marker() => Ok(Plan::Remove),
         _ if status.is_none() => Err(no_gateway(Some(false))),
-        // The shutdown has taken in the hold; its file would still hold the next process.
-        Verb::Cancel if shuts_down && owner.is_some() => Ok(Plan::Remove),
+        // The shutdown refuses it; its file would still hold the next process.
+        Verb::Cancel if shuts_down && held.is_none() && owner.is_some() => Ok(Plan::Remove),
         _ => match held {
             Some(held) if verb == Verb::Cancel && held.committed && asked.said().token != held.token => {
                 Err(Denied::Committed.into())
             }
-            Some(held) if verb == Verb::Renew && held.source == Source::File && !held.committed => match &seen.found {
+            Some(held) if verb == Verb::Renew => match &seen.found {
                 Found::Absent => Err(Denied::NotHeld.into()),
                 Found::Stale { .. } => Err(Problem::new(Fault::OtherEpoch, "what lies there is of another epoch")),
                 // Somebody has ended it, and the gateway has yet to look.
@@ -182,7 +188,9 @@ async fn write(
         });
     };
     // Over and done with: it would only lie there. Not so if a hold still stands: its file is what was replaced.
-    if let (Outcome::Ended(_) | Outcome::Refused(_), None, Some(nonce)) = (outcome, hold(&status, id), &request.nonce) {
+    if let (Outcome::Ended(_) | Outcome::Refused(_) | Outcome::Ignored(_), None, Some(nonce)) =
+        (outcome, hold(&status, id), &request.nonce)
+    {
         published.clear(id, nonce).await;
     }
     judge(asked.verb, outcome)?;
@@ -225,7 +233,7 @@ async fn remove(
 }
 
 fn was_begun_anew(id: &RequestId, seen: &Seen, status: &Snapshot) -> bool {
-    let first_seen = |status: &Snapshot| hold(status, id).map(|hold| hold.since_boot_millis.first_seen);
+    let first_seen = |status: &Snapshot| hold(status, id).map(|hold| hold.first_seen_millis);
     let before = seen.status.as_ref().and_then(first_seen);
     before.is_some() && before != first_seen(status)
 }
@@ -278,7 +286,9 @@ async fn until_drained(
 
 /// Whether the hold lasts, and if not, why.
 fn standing(id: &RequestId, status: &Snapshot) -> Result<(), Problem> {
-    if hold(status, id).is_some() {
+    // Nobody waits for a gateway that ends. A commit stands through that, and whoever acts is told so.
+    let held = hold(status, id);
+    if held.is_some_and(|held| held.committed || !shuts_down(status)) {
         return Ok(());
     }
     if shuts_down(status) {
@@ -314,12 +324,17 @@ fn judge(verb: Verb, outcome: Outcome) -> Result<(), Problem> {
         (Outcome::Ended(Ending::Expired), _) => Err(Denied::LeaseExpired.into()),
         (Outcome::Ended(Ending::Absorbed), _) => Err(Denied::ShuttingDown.into()),
         (Outcome::Ended(_), _) => Err(Denied::NotHeld.into()),
+        (Outcome::Ignored(_), _) => Err(Problem::new(Fault::OtherEpoch, "what was written is of another epoch")),
+        (Outcome::Unknown, _) => {
+            let why = "the gateway's answer is a word that this version doesn't know";
+            Err(Problem::unavailable(why, Some(true)))
+        }
         (Outcome::Held | Outcome::Pending | Outcome::Committed, _) => Ok(()),
     }
 }
 
 fn shuts_down(status: &Snapshot) -> bool {
-    matches!(status.drain.state, DrainState::ShutdownDraining | DrainState::Stopped)
+    status.drain.state.is_ending()
 }
 
 pub(super) const NO_GATEWAY: &str = "no gateway runs in this home, or it has published no status yet";

@@ -37,9 +37,9 @@ impl Fault {
             Self::Denied(Denied::NotHeld) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Denied(Denied::Committed | Denied::NotDrained | Denied::NotClosedYet | Denied::ShuttingDown) => {
-                StatusCode::CONFLICT
-            }
+            Self::Denied(
+                Denied::Committed | Denied::NotDrained | Denied::NotClosedYet | Denied::ShuttingDown | Denied::Unknown,
+            ) => StatusCode::CONFLICT,
             Self::Denied(Denied::LeaseExpired) => StatusCode::GONE,
             Self::OtherEpoch | Self::Denied(Denied::OtherIncarnation | Denied::OtherGeneration) => {
                 StatusCode::PRECONDITION_FAILED
@@ -75,6 +75,7 @@ impl Fault {
             Self::Denied(Denied::OtherIncarnation) => "other_incarnation",
             Self::Denied(Denied::OtherGeneration) => "other_generation",
             Self::Denied(Denied::ShuttingDown) => "shutting_down",
+            Self::Denied(Denied::Unknown) => "unknown",
         }
     }
 

@@ -139,13 +139,13 @@ impl Published {
 
 /// What a status says of one hold.
 pub(super) fn hold<'a>(status: &'a Snapshot, id: &RequestId) -> Option<&'a HoldStatus> {
-    status.drain.holds.iter().find(|hold| hold.request_id == *id)
+    status.drain.hold(id)
 }
 
 /// Why the gateway doesn't honour what lies in a hold's place, where there is no such hold: it is of another epoch.
 pub(super) fn ignored<'a>(status: &'a Snapshot, id: &RequestId) -> Option<&'a str> {
     let ignored = status.drain.ignored.iter().find(|ignored| ignored.request_id == id.as_str());
-    ignored.filter(|_| hold(status, id).is_none()).map(|ignored| ignored.why.as_str())
+    ignored.filter(|_| hold(status, id).is_none()).map(|ignored| ignored.detail.as_str())
 }
 
 /// What a status answers to the write that lies in a hold's place.

@@ -114,7 +114,7 @@ impl HoldAnswer {
             Outcome::Held => Standing::Held,
             Outcome::Pending => Standing::Pending,
             Outcome::Committed => Standing::Committed,
-            Outcome::Ended(_) | Outcome::Refused(_) => ended_by(asked),
+            Outcome::Ended(_) | Outcome::Refused(_) | Outcome::Ignored(_) | Outcome::Unknown => ended_by(asked),
         };
         Self {
             action: Some(asked.verb.word()),

@@ -296,7 +296,9 @@ impl Serving {
             None => published.status().await.unwrap_or_default(),
         };
         let live = status.is_some() || published.is_live().await;
-        self.history.add(status.as_ref().map_or(0, |status| status.active_agents));
+        if let Some(agents) = status.as_ref().and_then(|status| status.active_agents) {
+            self.history.add(agents);
+        }
         (status, live)
     }
 

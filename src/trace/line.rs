@@ -218,8 +218,8 @@ impl LineEvent {
         match self {
             Self::Start => &["after", "drained", "abandoned"],
             Self::HoldBegun => &["unready_delay_ms"],
-            Self::HoldCommitted => &["in_flight", "internal"],
-            Self::HoldRenewed | Self::HoldEnded => &[],
+            Self::HoldCommitted => &["source", "in_flight", "internal"],
+            Self::HoldRenewed | Self::HoldEnded => &["source"],
             _ => &["drained", "abandoned"],
         }
     }

@@ -18,7 +18,7 @@ mod place;
 use super::line::{Line, LineEvent, Work};
 use crate::control::Epoch;
 use crate::gate::Generation;
-use crate::hold::{Hold, HoldSet, Incarnation, LeasePolicy, Request, RequestId, Source};
+use crate::hold::{Hold, HoldSet, Incarnation, LeasePolicy, Request, RequestId};
 use crate::properties::PropertyId;
 use crate::state::{Denial, DrainState, Event, Step, next};
 use crate::status::GatewayState;
@@ -108,12 +108,10 @@ impl Process {
         self.sequence + 1
     }
 
-    /// The holds that are committed and kept in files: a successor of the same epoch has them too (E1).
+    /// The holds that are committed and kept in files: a successor of the same epoch has them too (E1), after a shutdown
+    /// as after a crash.
     pub(super) fn bequest(&self) -> Vec<Committed> {
-        if matches!(self.history.state, DrainState::ShutdownDraining | DrainState::Stopped) {
-            return Vec::new();
-        }
-        let committed = self.holds.iter().filter(|hold| hold.commit.is_some() && hold.source == Source::File);
+        let committed = self.holds.iter().filter(|hold| hold.is_committed_in_file());
         committed.map(|hold| (hold.id.clone(), hold.owner.clone())).collect()
     }
 

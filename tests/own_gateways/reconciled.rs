@@ -140,8 +140,9 @@ impl Gateway for Reconciled {
     }
 
     fn stop(&self) {
-        let ends =
-            |status: &status::Snapshot| status.drain.state != DrainState::ShutdownDraining || status.active_agents > 0;
+        let ends = |status: &status::Snapshot| {
+            status.drain.state != DrainState::ShutdownDraining || status.active_agents > Some(0)
+        };
         self.follow("stopped", ends);
     }
 

@@ -4,7 +4,6 @@ use super::place::{Counts, Place};
 use super::{Breach, EARLY, LATE, Process, breach};
 use crate::hold::{Action, Denied, Ending, Facts, Hold, HoldEvent, Nonce, Outcome, Request, RequestId, Source};
 use crate::properties::PropertyId;
-use crate::state::DrainState;
 use crate::trace::line::{Line, LineEvent, StartHold};
 use std::time::Duration;
 
@@ -22,18 +21,18 @@ impl Process {
         if line.event != LineEvent::HoldEnded && by != owner {
             return breach(PropertyId::H2, format!("{id} belongs to {owner:?}, and {by:?} acted on it in that name"));
         }
+        let source = line.source.unwrap_or_else(|| self.kept(id));
         match line.event {
-            LineEvent::HoldEnded => self.end_hold(id, owner, by, line.ending.unwrap_or(Ending::Withdrawn)),
-            LineEvent::HoldCommitted => self.commit_hold(id, owner, counts),
+            LineEvent::HoldEnded => self.end_hold(id, source, owner, by, line.ending.unwrap_or(Ending::Withdrawn)),
+            LineEvent::HoldCommitted => self.commit_hold(id, source, owner, counts),
             event => {
-                let mut request = self.asking(Action::Begin, id, owner);
-                request.source = line.source.unwrap_or(Source::Process);
+                let mut request = self.asking(Action::Begin, id, source, owner);
                 // Any delay is as good as another: when it ends is not in the trace.
                 let delayed = line.unready_delay_ms.is_some_and(|millis| millis > 0);
                 request.unready_delay = if delayed { Duration::from_secs(1) } else { Duration::ZERO };
                 let renews = event == LineEvent::HoldRenewed;
-                let (outcome, change) = self.apply(&request, self.history.counts.is_zero());
-                match (outcome, change.map(|change| change.what)) {
+                let (outcome, changes) = self.apply(&request, self.history.counts.is_zero());
+                match (outcome, changes.first().map(|change| change.what)) {
                     (Outcome::Refused(why), _) => breach(of(why), format!("{id} was begun by {owner:?}: {why}")),
                     (_, Some(HoldEvent::Renewed)) if !renews => {
                         breach(PropertyId::S2, format!("{id} was begun although it is held: that is a renewal"))
@@ -47,16 +46,28 @@ impl Process {
         }
     }
 
-    fn commit_hold(&mut self, id: &RequestId, owner: &str, counts: Option<Counts>) -> Result<(), Breach> {
+    /// Where the hold of this name is kept, in a trace that doesn't say: writers of the first versions said it at the
+    /// beginning alone.
+    fn kept(&self, id: &RequestId) -> Source {
+        if self.holds.get(id, Source::File).is_some() { Source::File } else { Source::Process }
+    }
+
+    fn commit_hold(
+        &mut self,
+        id: &RequestId,
+        source: Source,
+        owner: &str,
+        counts: Option<Counts>,
+    ) -> Result<(), Breach> {
         if counts.is_some_and(|counts| !counts.is_zero()) {
             let counts = counts.unwrap_or_default();
             return breach(PropertyId::E1, format!("{id} was committed with {counts} in flight"));
         }
-        if let Some(hold) = self.holds.get(id).filter(|hold| !hold.closes(EARLY)).cloned() {
+        if let Some(hold) = self.holds.get(id, source).filter(|hold| !hold.closes(EARLY)).cloned() {
             // Its unready delay may be over by now.
             self.holds.restore(Hold { closes_at: EARLY, ..hold });
         }
-        let mut request = self.asking(Action::Commit, id, owner);
+        let mut request = self.asking(Action::Commit, id, source, owner);
         request.incarnation = Some(self.incarnation.clone());
         request.generation = Some(self.history.generation);
         // What was in flight at the last line may have finished since: a later line that shows it in flight is the breach.
@@ -76,8 +87,15 @@ impl Process {
         Ok(())
     }
 
-    fn end_hold(&mut self, id: &RequestId, owner: &str, by: &str, ending: Ending) -> Result<(), Breach> {
-        let Some(hold) = self.holds.get(id).cloned() else {
+    fn end_hold(
+        &mut self,
+        id: &RequestId,
+        source: Source,
+        owner: &str,
+        by: &str,
+        ending: Ending,
+    ) -> Result<(), Breach> {
+        let Some(hold) = self.holds.get(id, source).cloned() else {
             return breach(PropertyId::H1, format!("{id} ended, and nobody holds it"));
         };
         if hold.owner != owner {
@@ -95,22 +113,31 @@ impl Process {
             }
             Ending::Withdrawn if by.is_empty() && !hold.owner.is_empty() => self.holds.absent(id).is_some(),
             Ending::Absorbed => {
-                if !matches!(self.history.state, DrainState::ShutdownDraining | DrainState::Stopped) {
+                if !self.history.state.is_ending() {
                     return breach(PropertyId::H2, format!("{id} was absorbed, and nothing shuts down"));
                 }
-                self.remove(id);
+                if hold.is_committed_in_file() {
+                    return breach(
+                        PropertyId::E1,
+                        format!("{id} was absorbed: it is committed, and outlasts the process"),
+                    );
+                }
+                self.remove(id, source);
                 return Ok(());
             }
-            Ending::Withdrawn | Ending::Overridden => {
-                let overrides = ending == Ending::Overridden;
-                let action = if overrides { Action::Override } else { Action::Withdraw };
-                let mut request = self.asking(action, id, by);
+            Ending::Overridden => {
+                // An override ends all holds of a name, and has a line for each.
+                self.remove(id, source);
+                true
+            }
+            Ending::Withdrawn | Ending::Unknown => {
+                let mut request = self.asking(Action::Withdraw, id, source, by);
                 request.token = hold.commit.as_ref().map(|commit| commit.token.clone());
                 match self.apply(&request, true) {
                     (Outcome::Refused(why), _) => {
                         return breach(of(why), format!("{by:?} ended {id}, which belongs to {owner:?}: {why}"));
                     }
-                    (_, change) => change.is_some(),
+                    (_, changes) => !changes.is_empty(),
                 }
             }
         };
@@ -127,15 +154,11 @@ impl Process {
         Ok(())
     }
 
-    fn remove(&mut self, id: &RequestId) {
-        let request = self.asking(Action::Override, id, "");
-        let facts = Facts {
-            incarnation: &self.incarnation,
-            generation: self.history.generation,
-            drained: true,
-            shutting_down: false,
-        };
-        self.holds.apply(&request, &facts, EARLY);
+    fn remove(&mut self, id: &RequestId, source: Source) {
+        if let Some(hold) = self.holds.get(id, source).cloned() {
+            self.holds.restore(Hold { expires_at: EARLY, commit: None, ..hold });
+        }
+        self.holds.expire(EARLY);
         self.forget(id);
     }
 
@@ -144,17 +167,17 @@ impl Process {
         self.holds.absent(id);
     }
 
-    fn apply(&mut self, request: &Request, drained: bool) -> (Outcome, Option<crate::hold::HoldChange>) {
-        let shutting_down = matches!(self.history.state, DrainState::ShutdownDraining | DrainState::Stopped);
+    fn apply(&mut self, request: &Request, drained: bool) -> (Outcome, Vec<crate::hold::HoldChange>) {
+        let shutting_down = self.history.state.is_ending();
         let generation = self.history.generation;
-        let facts = Facts { incarnation: &self.incarnation, generation, drained, shutting_down };
+        let facts = Facts { incarnation: &self.incarnation, generation, drained, shutting_down, recorded: None };
         self.holds.apply(request, &facts, EARLY)
     }
 
     /// A request as the line tells of it. Each line is a write of its own.
-    fn asking(&self, action: Action, id: &RequestId, owner: &str) -> Request {
+    fn asking(&self, action: Action, id: &RequestId, source: Source, owner: &str) -> Request {
         let nonce = Some(Nonce::from(self.sequence.to_string()));
-        Request { id: id.clone(), action, owner: owner.to_owned(), nonce, ..self.blank.clone() }
+        Request { id: id.clone(), action, owner: owner.to_owned(), nonce, source, ..self.blank.clone() }
     }
 }
 
@@ -166,7 +189,9 @@ fn of(denied: Denied) -> PropertyId {
         Denied::OtherIncarnation => PropertyId::C6,
         Denied::ShuttingDown => PropertyId::S3,
         Denied::LeaseExpired => PropertyId::H3,
-        Denied::NotHeld | Denied::NotDrained | Denied::NotClosedYet | Denied::OtherGeneration => PropertyId::E1,
+        Denied::NotHeld | Denied::NotDrained | Denied::NotClosedYet | Denied::OtherGeneration | Denied::Unknown => {
+            PropertyId::E1
+        }
     }
 }
 
@@ -183,7 +208,8 @@ pub(super) fn restored(hold: &StartHold) -> Hold {
         deadline: None,
         suppress_notification: false,
         nonce: Some(token.clone()),
-        refused: None,
+        bound: false,
+        overwritten: false,
         commit: hold.committed.then_some(crate::hold::Commit { token, at: EARLY }),
     }
 }

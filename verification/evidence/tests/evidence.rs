@@ -50,7 +50,15 @@ const BESIDE: &[Beside] = &[
         &[GOLDEN, ("tests/illegal_transitions.rs", "illegal_calls_do_not_compile")],
         "that the table is the right one: that is for readers",
     ),
-    beside("S2", &[GOLDEN, ("tests/draining.rs", "entering_twice_moves_once")], ""),
+    beside(
+        "S2",
+        &[
+            GOLDEN,
+            ("tests/draining.rs", "entering_twice_moves_once"),
+            ("tests/other_writers.rs", "a_refused_write_stays_refused_whatever_changes_under_it"),
+        ],
+        "a call that is made twice after its hold has ended",
+    ),
     beside("S3", &[GOLDEN, ("tests/draining.rs", "exiting_during_a_shutdown_does_not_bring_back_running")], ""),
     beside("S4", &[GOLDEN, ("tests/draining.rs", "exiting_after_the_stop_does_not_bring_back_running")], ""),
     beside(
@@ -98,7 +106,7 @@ const BESIDE: &[Beside] = &[
     beside(
         "H3",
         &[("tests/holds.rs", "a_dead_controller_s_hold_ends_with_its_lease_and_not_a_moment_before")],
-        "a status that is lost together with its process gives one more lease",
+        "a commit that its owner wrote before it died is granted, and ends by an override alone; a status that is lost together with its process gives one more lease",
     ),
     beside(
         "H4",
@@ -108,7 +116,7 @@ const BESIDE: &[Beside] = &[
     beside(
         "H5",
         &[("tests/holds.rs", "a_timestamp_shortens_a_lease_if_it_is_sane_and_never_ends_one_at_first_sight")],
-        "a file first seen after a step of the clock loses as much of its lease as its timestamp seems old, never all",
+        "a file first seen after a step of the clock loses as much of its lease as its timestamp seems old, at most half",
     ),
     beside(
         "C1",
@@ -148,7 +156,17 @@ const BESIDE: &[Beside] = &[
         "",
     ),
     beside("C6", &[("tests/live_gateway.rs", "a_drain_over_http_is_answered_with_what_the_gateway_acknowledged")], ""),
-    beside("C7", &[("tests/holds.rs", "nobody_withdraws_renews_or_commits_another_s_hold")], ""),
+    beside(
+        "C7",
+        &[
+            (
+                "tests/other_writers.rs",
+                "nobody_else_s_write_ends_hides_or_takes_over_a_live_hold_and_neither_does_its_removal",
+            ),
+            ("tests/restarts.rs", "a_write_of_another_epoch_over_a_hold_leaves_it_and_is_answered_by_its_nonce"),
+        ],
+        "somebody who may write in the home and writes under the owner's own name",
+    ),
     beside(
         "C8",
         &[("tests/hostile_channel.rs", "a_status_that_is_taken_away_or_replaced_is_published_again")],
@@ -160,7 +178,7 @@ const BESIDE: &[Beside] = &[
             "tests/reconciler.rs",
             "a_committed_hold_outlives_a_restart_from_its_file_from_the_status_or_from_either_alone",
         )],
-        "the loss of both the committed hold's file and the status, which breaks it by design; an owner who writes anything but its withdrawal after the commit",
+        "the loss of both the record of commits and the status, which breaks it by design",
     ),
     beside(
         "E2",
@@ -169,7 +187,10 @@ const BESIDE: &[Beside] = &[
     ),
     beside(
         "E3",
-        &[("tests/two_controllers.rs", "a_committed_hold_outlasts_a_restart_and_still_ends_with_its_token")],
+        &[
+            ("tests/other_writers.rs", "a_committed_hold_outlasts_every_write_of_others_and_its_own_renewal"),
+            ("tests/two_controllers.rs", "a_committed_hold_outlasts_a_restart_and_still_ends_with_its_token"),
+        ],
         "",
     ),
     beside(
@@ -344,7 +365,7 @@ fn page() -> String {
          `.cargo/mutants.toml`. A command of its own. It \
          knows no memory orderings and no constant tables: those are sown with the bugs below.\n\
          - **model**: a breadth-first explorer of the protocol over the production functions, each configuration to its end; \
-         stateright {} finds the same states and steps in two of them, and TLC in one, from a specification that shares no code. \
+         stateright {} finds the same states and steps in two of them. TLC checks a specification of the protocol of the first format, which shares no code. \
          Bounded are the number of crashes, removals and the like, as the table below says.\n\
          - **liveness**: strongly connected components under weak fairness; each fairness is shown to be needed.\n\
          - **seeds**: bugs put into the production source, or rules left out of the model, each of which turns its check red.\n\
@@ -414,7 +435,7 @@ fn page() -> String {
         writeln!(text, "| {} | {} | {states} | {edges} |", check.config.name, check.about).unwrap();
     }
     text.push_str("\n## The rules left out of the model\n\n| Rule | Configuration | Breaks | Steps of the shortest story |\n|---|---|---|---|\n");
-    for seeded in &SEEDS {
+    for seeded in SEEDS {
         writeln!(text, "| {:?} | {} | {} | {} |", seeded.seed, seeded.config, seeded.breaks, seeded.steps).unwrap();
     }
     text.push_str(&tables_of_others());

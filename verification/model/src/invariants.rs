@@ -6,8 +6,7 @@
 use crate::production::{File, Kind, NOW, PLACES, id_of};
 use crate::system::{Dashboard, Gateway, Phase, Protocol, State};
 use gateway_drain::control::scan::Scan;
-use gateway_drain::controller::Acknowledgement;
-use gateway_drain::hold::{Denied, Outcome};
+use gateway_drain::hold::{Denied, Ending, NotHonoured, Outcome, Source};
 use gateway_drain::{DrainState, HoldSet};
 
 /// What a state breaks.
@@ -34,6 +33,11 @@ pub fn of_a_state(system: &Protocol, state: &State) -> Option<&'static str> {
     for controller in &state.controllers {
         if controller.told && alive && gate.total() > 0 {
             return Some("E1: told committed, and a turn is in flight");
+        }
+    }
+    for (place, controller) in (1..).zip(&state.controllers) {
+        if controller.told_no != 0 && holds.token[place] == controller.told_no {
+            return Some("S2: a commit that its owner was told is refused was granted later");
         }
     }
     None
@@ -90,29 +94,36 @@ pub fn of_a_step(system: &Protocol, before: &State, after: &State) -> Option<&'s
     None
 }
 
-/// What one look at the files breaks: the holds before and after it, and the answers it gave.
+/// What one look at the files breaks: the holds before and after it, and the answers that they give.
 pub fn of_a_look(
     before: &HoldSet,
     after: &HoldSet,
     files: &[File; PLACES],
-    given: &[Acknowledgement],
     scan: &Scan,
     blind: bool,
+    shutting_down: bool,
 ) -> Option<&'static str> {
+    let given = after.acknowledged(NOW);
     for (place, file) in files.iter().enumerate() {
         let id = id_of(place);
         let own = given.iter().find(|answer| answer.request_id == id);
-        if let Some(was) = before.get(&id) {
+        if let Some(was) = before.get(&id, Source::File) {
             let expired = was.commit.is_none() && was.expires_at <= NOW;
-            match after.get(&id) {
+            // What belongs to nobody is there for the taking.
+            let others = matches!(file.kind, Kind::Foreign | Kind::Stranger | Kind::Empty | Kind::Torn);
+            let by_others = !blind && others && !was.owner.is_empty();
+            match after.get(&id, Source::File) {
                 None => {
                     let file = if blind { Kind::Begin } else { file.kind };
-                    let by_absence = matches!(file, Kind::Absent | Kind::Foreign);
+                    let by_absence = file == Kind::Absent && !was.overwritten;
                     let by_owner = file == Kind::Withdraw;
                     let allowed = match &was.commit {
                         None => expired || by_absence || by_owner || file == Kind::Override,
                         Some(_) => by_owner || file == Kind::Override,
                     };
+                    if !allowed && (by_others || was.overwritten) {
+                        return Some("C7: somebody else's write, or its removal, ended a hold");
+                    }
                     if !allowed && was.commit.is_some() {
                         return Some("H4: a committed hold ended, and its owner had not withdrawn it");
                     }
@@ -123,6 +134,9 @@ pub fn of_a_look(
                     if !blind && by_owner && token.is_some() && token != token_of(place, files).as_deref() {
                         return Some("H4: a committed hold was withdrawn without its token");
                     }
+                }
+                Some(is) if by_others && !expired && (is.owner != was.owner || is.expires_at != was.expires_at) => {
+                    return Some("C7: somebody else's write took over a hold");
                 }
                 Some(is) if is.nonce == was.nonce && is.commit.is_none() && is.expires_at != was.expires_at => {
                     return Some("H5: a lease changed, and nobody had renewed it");
@@ -139,7 +153,8 @@ pub fn of_a_look(
         match file.kind {
             Kind::Foreign => {
                 let said = scan.ignored.iter().any(|(ignored, _)| ignored == id.as_str());
-                if own.is_some() || !said {
+                let ignored = Outcome::Ignored(NotHonoured::OtherEpoch);
+                if own.is_none_or(|answer| answer.outcome != ignored) || !said {
                     return Some("C3: a request of another epoch was honoured, or nothing said of it");
                 }
             }
@@ -147,17 +162,19 @@ pub fn of_a_look(
                 let closes = after.closes(NOW);
                 match own.map(|answer| answer.outcome) {
                     Some(Outcome::Held | Outcome::Committed) if closes => {}
-                    Some(Outcome::Ended(_) | Outcome::Refused(Denied::NotYours | Denied::ShuttingDown)) => {}
+                    Some(
+                        Outcome::Ended(_)
+                        | Outcome::Refused(Denied::NotYours | Denied::ShuttingDown | Denied::Committed),
+                    ) => {}
                     _ => return Some("C4: something lies there, and neither holds the gate closed nor is answered"),
                 }
             }
-            Kind::Absent | Kind::Commit | Kind::Withdraw | Kind::Override => {}
+            Kind::Absent | Kind::Commit | Kind::Withdraw | Kind::Override | Kind::Stranger => {}
         }
     }
-    if blind
-        && !after.closes(NOW)
-        && !given.iter().any(|answer| matches!(answer.outcome, Outcome::Ended(_) | Outcome::Refused(_)))
-    {
+    let over = |outcome| matches!(outcome, Outcome::Ended(Ending::Expired));
+    let had_its_lease = given.iter().any(|answer| answer.nonce.is_none() && over(answer.outcome));
+    if blind && !after.closes(NOW) && !shutting_down && !had_its_lease {
         return Some("C4: a look that failed opened the gate");
     }
     None

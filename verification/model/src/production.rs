@@ -13,14 +13,13 @@ use gateway_drain::control::{
     request_file::{interpret, to_bytes},
     scan::Scan,
 };
-use gateway_drain::controller::Acknowledgement;
 use gateway_drain::gate::Reading;
-use gateway_drain::hold::{Action, Facts, Hold, Incarnation, LeasePolicy, Nonce, Outcome, Source};
+use gateway_drain::hold::{Acknowledgement, Action, Facts, Hold, Incarnation, LeasePolicy, Nonce, Outcome, Source};
 use gateway_drain::state::DrainState;
-use gateway_drain::status::{HoldStatus, inherited};
+use gateway_drain::status::{CommitRecord, HoldStatus, Takeover, inherited};
 use gateway_drain::{Event, HoldSet, Request, RequestId, Snapshot};
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, SystemTime};
 
 /// Where the clock stands.
@@ -28,7 +27,7 @@ pub const NOW: Duration = Duration::from_secs(1_000_000);
 /// By how much it moves.
 pub const TICK: Duration = Duration::from_secs(100);
 /// How many nonces can be told apart in one place. A nonce is used again once nothing bears it any more.
-pub const NONCES: u8 = 7;
+pub const NONCES: u8 = 13;
 
 /// Where a request can lie: the marker, and the hold files of the controllers A and B.
 pub const PLACES: usize = 3;
@@ -70,6 +69,8 @@ pub enum Kind {
     Foreign,
     /// As the reference writes it: without a nonce.
     Reference,
+    /// Another owner's begin, which is refused.
+    Stranger,
 }
 
 /// Which drain somebody has seen, as it is now. Only equality with the current one matters.
@@ -169,6 +170,19 @@ pub enum Seed {
     AdmitsWhileDraining,
     /// Internal work enters a drained gate.
     InternalIsNotSealed,
+    /// A write of another epoch counts as the absence of what it lies over.
+    StaleIsAbsent,
+    /// What vanishes after somebody else's write withdraws the hold.
+    AbsenceIsAlwaysAWithdrawal,
+    /// A shutdown takes in the holds that are kept in files.
+    ShutdownForgetsFiles,
+    /// The record of commits isn't written.
+    CommitIsNotRecorded,
+    /// A renewal of a committed hold is honoured, and a file that says commit counts as one: so it was before there was a
+    /// record.
+    FileIsTheSecondTrace,
+    /// A commit that is on no record counts as granted.
+    UnprovenCommitIsGranted,
 }
 
 /// What a look made of the holds and the files.
@@ -176,8 +190,6 @@ pub enum Seed {
 pub struct Looked {
     /// The holds then.
     pub holds: u16,
-    /// The answers.
-    pub answers: u16,
     /// The property that this very look breaks, if any.
     pub breaks: Option<&'static str>,
 }
@@ -186,7 +198,7 @@ pub struct Looked {
 #[derive(Clone, Debug)]
 pub struct AboutHolds {
     /// Which nonces it bears, as a bit set for each place.
-    pub nonces: [u8; PLACES],
+    pub nonces: [u16; PLACES],
     /// What has to happen to a gate in each of the four states.
     pub moves: [Option<Event>; 4],
     /// Whether it closes the gate.
@@ -195,19 +207,24 @@ pub struct AboutHolds {
     pub held: [bool; PLACES],
     /// The token of the committed hold in each place; 0 if there is none.
     pub token: [u8; PLACES],
+    /// What it answers to each write that lies there.
+    pub answers: u16,
 }
 
 /// What a state wants to know of a number that stands for answers.
 #[derive(Clone, Debug)]
 pub struct AboutAnswers {
     /// Which nonces they bear.
-    pub nonces: [u8; PLACES],
+    pub nonces: [u16; PLACES],
     /// Each answer: place, nonce, outcome.
     pub given: Vec<(usize, u8, Outcome)>,
 }
 
 /// All that a look depends on: the holds, the files, drained, shutting down, the wall clock, and whether it was blind.
 type LookAt = (u16, [File; PLACES], bool, bool, Wall, bool);
+
+/// All that a start depends on that finds no status: the record, the files and the wall clock.
+type StartFrom = (Option<u16>, [File; PLACES], Wall);
 
 /// The values behind the numbers.
 pub struct Production {
@@ -226,9 +243,11 @@ pub struct Production {
     about_answers: Vec<AboutAnswers>,
     looks: Map<LookAt, Looked>,
     ticks: Map<u16, u16>,
-    statuses: Map<(u16, u16, u8), Status>,
+    statuses: Map<(u16, u8), Status>,
     absorbed: Map<u16, u16>,
-    expired: Map<u16, u16>,
+    grants: Map<LookAt, Option<u16>>,
+    records: Map<u16, u16>,
+    starts: Map<StartFrom, u16>,
 }
 
 /// No holds, no answers: the first of each.
@@ -259,7 +278,7 @@ impl Production {
             "gateway_state": "running", "active_agents": 0, "pid": 1, "start_time": null, "argv": [], "kind": "gateway",
             "restart_requested": false, "exit_reason": null, "platforms": {}, "updated_at": "",
             "drain": {
-                "state": "running", "generation": 0, "incarnation": "", "epoch": "", "in_flight": 0, "internal": 0,
+                "format": 2, "state": "running", "generation": 0, "incarnation": "", "epoch": "", "in_flight": 0, "internal": 0,
                 "drained": false, "interrupted": false, "abandoned": false, "pending": false, "stalled": false,
                 "suppress_notification": false, "holds": [], "active_work": [], "acknowledged": [], "ignored": [],
                 "reconciler": {"alive": true, "errors": 0, "panics": 0, "last_error": null},
@@ -274,7 +293,7 @@ impl Production {
             incarnations: ["another".to_owned(), "this".to_owned()].map(Incarnation::from),
             names: HashMap::new(),
             nonces: Default::default(),
-            blank: serde_json::from_value(blank).expect("a status of this crate's making"),
+            blank: Snapshot::from_bytes(blank.to_string().as_bytes()).expect("a status of this crate's making"),
             sets: Vec::new(),
             about_sets: Vec::new(),
             set_numbers: HashMap::new(),
@@ -284,7 +303,9 @@ impl Production {
             ticks: Map::default(),
             statuses: Map::default(),
             absorbed: Map::default(),
-            expired: Map::default(),
+            grants: Map::default(),
+            records: Map::default(),
+            starts: Map::default(),
         };
         for (place, name) in NAMES.into_iter().enumerate() {
             // The nonce of a file of another epoch, which nobody should ever get to see.
@@ -304,8 +325,8 @@ impl Production {
                 }
             }
         }
-        production.set(HoldSet::new(production.policy));
         production.answered(Vec::new());
+        production.set(HoldSet::new(production.policy));
         production
     }
 
@@ -355,6 +376,7 @@ impl Production {
             }
             Kind::Withdraw => Request::withdraw(id, OWNERS[place]),
             Kind::Override => Request::override_hold(id, "operator"),
+            Kind::Stranger => Request::begin(id, "mallory"),
         };
         if file.token != 0 {
             request.token = Some(Nonce::from(format!("{}{}", NAMES[place], file.token)));
@@ -393,6 +415,11 @@ impl Production {
             }
             scan.take(&id_of(place), found, &self.epoch);
         }
+        if self.seed == Some(Seed::StaleIsAbsent) {
+            let stale: Vec<_> = scan.requests.iter().filter(|request| request.stale).map(|r| r.id.clone()).collect();
+            scan.requests.retain(|request| !request.stale);
+            scan.absent.extend(stale);
+        }
         scan
     }
 
@@ -417,7 +444,8 @@ impl Production {
         if let Some(number) = self.set_numbers.get(&set) {
             return *number;
         }
-        let about = self.about(&set);
+        let mut about = self.about(&set);
+        about.answers = self.answered(set.acknowledged(NOW));
         let number = u16::try_from(self.sets.len()).expect("fewer than 2^16 hold sets");
         self.sets.push(set.clone());
         self.about_sets.push(about);
@@ -432,10 +460,11 @@ impl Production {
             closes: set.closes(NOW),
             held: [false; PLACES],
             token: [0; PLACES],
+            answers: NONE,
         };
         for place in 0..PLACES {
             let id = id_of(place);
-            let hold = set.get(&id);
+            let hold = set.get(&id, Source::File);
             about.held[place] = hold.is_some();
             let token = hold.and_then(|hold| hold.commit.as_ref()).map(|commit| self.name(place, &commit.token));
             about.token[place] = token.unwrap_or(0);
@@ -443,7 +472,7 @@ impl Production {
                 about.nonces[place] |= 1 << token;
             }
             for nonce in &self.nonces[place] {
-                if set.standing(&id, Some(nonce), NOW).is_some() {
+                if set.standing(&id, Source::File, Some(nonce), NOW).is_some() {
                     about.nonces[place] |= 1 << self.name(place, nonce);
                 }
             }
@@ -469,50 +498,80 @@ impl Production {
         u16::try_from(self.answers.len() - 1).expect("few answers")
     }
 
-    /// One look at the files.
+    fn facts_of(&self, gate: &Reading) -> Reading {
+        let drained = gate.drained || self.seed == Some(Seed::CommitOfAnyDrain);
+        reading(gate.state, true, drained)
+    }
+
+    fn looked_at(holds: u16, files: &[File; PLACES], gate: &Reading, wall: Wall, blind: bool) -> LookAt {
+        (holds, *files, gate.drained, gate.state.is_ending(), wall, blind)
+    }
+
+    /// The commits that stand after a look that grants one, as a record keeps them; none if it grants none.
+    pub fn grants(&mut self, holds: u16, files: &[File; PLACES], gate: &Reading, wall: Wall) -> Option<u16> {
+        let key = Self::looked_at(holds, files, gate, wall, false);
+        if let Some(grants) = self.grants.get(&key) {
+            return *grants;
+        }
+        let scan = self.scan(files, wall);
+        let incarnation = self.incarnations[1].clone();
+        let facts = Facts::of(&incarnation, self.facts_of(gate));
+        let set = self.sets[holds as usize].clone();
+        let commits = set.grants(&scan.requests, |id| scan.is_absent(id), &facts, NOW);
+        let grants = commits.map(|commits| self.recorded(&commits));
+        self.grants.insert(key, grants);
+        grants
+    }
+
+    /// What a successor would take over from a record of these commits.
+    fn recorded(&mut self, commits: &[Hold]) -> u16 {
+        let record = CommitRecord::new(commits, &self.epoch, NOW);
+        let other = Epoch::from("boot:2".to_owned());
+        let after_reboot = inherited(None, Some(&record), Vec::new, &other, self.policy, NOW);
+        assert_eq!(after_reboot, HoldSet::new(self.policy), "C3: a new epoch takes over nothing");
+        let set = inherited(None, Some(&record), Vec::new, &self.epoch, self.policy, NOW);
+        self.set(set)
+    }
+
+    /// The commits that stand, as a record keeps them.
+    pub fn record(&mut self, holds: u16) -> u16 {
+        if let Some(number) = self.records.get(&holds) {
+            return *number;
+        }
+        let commits = self.sets[holds as usize].commits();
+        let number = self.recorded(&commits);
+        self.records.insert(holds, number);
+        number
+    }
+
+    /// One look at the files. What it grants is on record.
     pub fn look(&mut self, holds: u16, files: &[File; PLACES], gate: &Reading, wall: Wall, blind: bool) -> Looked {
-        let shutting_down = !matches!(gate.state, DrainState::Running | DrainState::ExternalDraining);
-        let key = (holds, *files, gate.drained, shutting_down, wall, blind);
+        let key = Self::looked_at(holds, files, gate, wall, blind);
         if let Some(looked) = self.looks.get(&key) {
             return *looked;
         }
         let before = self.sets[holds as usize].clone();
         let mut after = before.clone();
-        self.expire(&mut after);
-        let scan = if blind { Scan::blind("") } else { self.scan(files, wall) };
-        let mut facts_reading = reading(gate.state, true, gate.drained);
-        if self.seed == Some(Seed::CommitOfAnyDrain) {
-            facts_reading.drained = true;
+        if self.seed == Some(Seed::LeaseNeverEnds) {
+            for hold in before.iter().filter(|hold| hold.commit.is_none()).cloned() {
+                let mut endless = hold;
+                endless.expires_at = endless.expires_at.max(NOW + TICK);
+                after.restore(endless);
+            }
         }
+        let scan = if blind { Scan::blind("") } else { self.scan(files, wall) };
         let incarnation = self.incarnations[1].clone();
-        let facts = Facts::of(&incarnation, facts_reading);
+        let all: BTreeSet<Nonce> = scan.requests.iter().filter_map(|request| request.nonce.clone()).collect();
+        let facts = Facts { recorded: Some(&all), ..Facts::of(&incarnation, self.facts_of(gate)) };
         if !blind {
             self.leave_out_before(&mut after, files, &facts);
         }
-        let (outcomes, _) = after.reconcile(&scan.requests, |id| scan.is_absent(id), &facts, NOW);
+        after.reconcile(&scan.requests, |id| scan.is_absent(id), &facts, NOW);
         self.leave_out_after(&mut after, &before, wall);
-        let answer = |(request, outcome): (&Request, Outcome)| Acknowledgement {
-            request_id: request.id.clone(),
-            nonce: request.nonce.clone(),
-            outcome,
-        };
-        let given: Vec<_> = scan.requests.iter().zip(outcomes).map(answer).collect();
-        let breaks = crate::invariants::of_a_look(&before, &after, files, &given, &scan, blind);
-        let looked = Looked { holds: self.set(after), answers: self.answered(given), breaks };
+        let breaks = crate::invariants::of_a_look(&before, &after, files, &scan, blind, gate.state.is_ending());
+        let looked = Looked { holds: self.set(after), breaks };
         self.looks.insert(key, looked);
         looked
-    }
-
-    fn expire(&self, set: &mut HoldSet) {
-        if self.seed != Some(Seed::LeaseNeverEnds) {
-            set.expire(NOW);
-        }
-        if self.seed == Some(Seed::CommittedLeaseRunsOut) {
-            let due: Vec<_> = set.iter().filter(|hold| hold.expires_at <= NOW).map(|hold| hold.id.clone()).collect();
-            for id in &due {
-                self.end(set, id);
-            }
-        }
     }
 
     /// Ends a hold against the rules, by the one request that may.
@@ -522,17 +581,43 @@ impl Production {
     }
 
     fn leave_out_before(&self, set: &mut HoldSet, files: &[File; PLACES], facts: &Facts<'_>) {
+        if self.seed == Some(Seed::RefusalIsForgotten) {
+            let mut without = HoldSet::new(self.policy);
+            set.iter().cloned().for_each(|hold| without.restore(hold));
+            let refused = |answer: &&Acknowledgement| matches!(answer.outcome, Outcome::Refused(_));
+            set.acknowledged(NOW).iter().filter(|a| !refused(a)).for_each(|answer| without.restore_answer(answer));
+            *set = without;
+        }
         for (place, file) in files.iter().enumerate() {
             let id = id_of(place);
             match self.seed {
                 Some(Seed::CommitEndsWithItsFile)
-                    if file.kind == Kind::Absent && set.get(&id).is_some_and(|hold| hold.commit.is_some()) =>
+                    if file.kind == Kind::Absent
+                        && set.get(&id, Source::File).is_some_and(|hold| hold.commit.is_some()) =>
                 {
                     self.end(set, &id);
                 }
                 Some(Seed::NoToken) if file.kind == Kind::Withdraw => self.end(set, &id),
+                Some(Seed::AbsenceIsAlwaysAWithdrawal) if file.kind == Kind::Absent => {
+                    if set.get(&id, Source::File).is_some_and(|hold| hold.commit.is_none()) {
+                        self.end(set, &id);
+                    }
+                }
+                Some(Seed::FileIsTheSecondTrace) if file.kind == Kind::Begin => {
+                    if let Some(hold) = set.get(&id, Source::File).filter(|hold| hold.commit.is_some()) {
+                        // Answered as a renewal that was granted.
+                        let mut renewed = hold.clone();
+                        renewed.nonce = Some(Nonce::from(format!("{}{}", NAMES[place], file.nonce)));
+                        set.restore(renewed);
+                    }
+                }
                 Some(Seed::WithdrawalEndsAll) if file.kind == Kind::Withdraw => {
-                    let new = set.standing(&id, Some(&Nonce::from(format!("{}{}", NAMES[place], file.nonce))), NOW);
+                    let new = set.standing(
+                        &id,
+                        Source::File,
+                        Some(&Nonce::from(format!("{}{}", NAMES[place], file.nonce))),
+                        NOW,
+                    );
                     if new.is_none() && !facts.shutting_down {
                         (0..PLACES).for_each(|other| self.end(set, &id_of(other)));
                     }
@@ -543,33 +628,21 @@ impl Production {
     }
 
     fn leave_out_after(&self, set: &mut HoldSet, before: &HoldSet, wall: Wall) {
-        if self.seed == Some(Seed::RefusalIsForgotten) {
-            for mut hold in set.iter().cloned().collect::<Vec<Hold>>() {
-                hold.refused = None;
-                set.restore(hold);
+        if self.seed == Some(Seed::CommittedLeaseRunsOut) {
+            let due: Vec<_> = set.iter().filter(|hold| hold.expires_at <= NOW).map(|hold| hold.id.clone()).collect();
+            for id in &due {
+                self.end(set, id);
             }
         }
         if self.seed == Some(Seed::LeaseOnTheWallClock) && wall == Wall::FarAhead {
             for hold in set.iter().cloned().collect::<Vec<Hold>>() {
-                if before.get(&hold.id).is_some() && hold.commit.is_none() {
+                if before.get(&hold.id, Source::File).is_some() && hold.commit.is_none() {
                     let mut jumped = hold;
                     jumped.expires_at = NOW;
                     set.restore(jumped);
                 }
             }
         }
-    }
-
-    /// What leases that have run out leave.
-    pub fn expired(&mut self, holds: u16) -> u16 {
-        if let Some(number) = self.expired.get(&holds) {
-            return *number;
-        }
-        let mut set = self.sets[holds as usize].clone();
-        self.expire(&mut set);
-        let number = self.set(set);
-        self.expired.insert(holds, number);
-        number
     }
 
     /// One tick less is left of each lease.
@@ -589,25 +662,29 @@ impl Production {
         number
     }
 
-    /// A shutdown takes in every hold.
+    /// A shutdown takes in what isn't kept in files: in the model, nothing.
     pub fn absorb(&mut self, holds: u16) -> u16 {
         if let Some(number) = self.absorbed.get(&holds) {
             return *number;
         }
         let mut set = self.sets[holds as usize].clone();
         set.absorb();
+        if self.seed == Some(Seed::ShutdownForgetsFiles) {
+            (0..PLACES).for_each(|place| self.end(&mut set, &id_of(place)));
+        }
         let number = self.set(set);
         self.absorbed.insert(holds, number);
         number
     }
 
     /// What a status says of this moment, and what a successor would take over from it.
-    pub fn publish(&mut self, holds: u16, answers: u16, gate_number: u8, gate: &Reading) -> Status {
-        if let Some(status) = self.statuses.get(&(holds, answers, gate_number)) {
+    pub fn publish(&mut self, holds: u16, gate_number: u8, gate: &Reading) -> Status {
+        if let Some(status) = self.statuses.get(&(holds, gate_number)) {
             return *status;
         }
         let set = self.sets[holds as usize].clone();
-        let given = self.answers[answers as usize].iter().map(|answer| answer.as_of(&set, NOW)).collect::<Vec<_>>();
+        let given = set.acknowledged(NOW);
+        let all: Vec<Hold> = set.iter().cloned().collect();
         let mut snapshot = self.blank.clone();
         snapshot.gateway_state = gate.state.into();
         snapshot.drain.state = gate.state;
@@ -616,13 +693,14 @@ impl Production {
         snapshot.drain.clock_millis = u64::try_from(NOW.as_millis()).expect("a small number");
         snapshot.drain.holds = set.iter().map(|hold| HoldStatus::of(hold, NOW)).collect();
         snapshot.drain.acknowledged.clone_from(&given);
+        snapshot.drain.takeover = Takeover::of(&all);
         if self.seed == Some(Seed::StatusIsLastWriterWins) && !set.iter().any(|hold| hold.source == Source::File) {
             snapshot.drain.state = DrainState::Running;
         }
         let other = Epoch::from("boot:2".to_owned());
-        let after_reboot = inherited(Some(&snapshot), Vec::new, &other, self.policy, NOW);
+        let after_reboot = inherited(Some(&snapshot), None, Vec::new, &other, self.policy, NOW);
         assert_eq!(after_reboot, HoldSet::new(self.policy), "C3: a new epoch takes over nothing");
-        let mut bequest = inherited(Some(&snapshot), Vec::new, &self.epoch, self.policy, NOW);
+        let mut bequest = inherited(Some(&snapshot), None, Vec::new, &self.epoch, self.policy, NOW);
         if self.seed == Some(Seed::CommitIsNotRestored) {
             for hold in bequest.iter().filter(|hold| hold.commit.is_some()).map(|h| h.id.clone()).collect::<Vec<_>>() {
                 self.end(&mut bequest, &hold);
@@ -637,18 +715,44 @@ impl Production {
             answers: answers_then,
             bequest,
         };
-        self.statuses.insert((holds, answers, gate_number), status);
+        self.statuses.insert((holds, gate_number), status);
         status
     }
 
-    /// What a process takes over that finds no status.
-    pub fn inherit_from_files(&mut self, files: &[File; PLACES], wall: Wall) -> u16 {
+    /// What a process takes over that finds no status: what is on record, if there is a record, and what the files say.
+    pub fn inherit(&mut self, record: Option<u16>, files: &[File; PLACES], wall: Wall) -> u16 {
+        let key = (record, *files, wall);
+        if let Some(number) = self.starts.get(&key) {
+            return *number;
+        }
         let scan = self.scan(files, wall);
-        let mut set = inherited(None, || scan.requests, &self.epoch, self.policy, NOW);
+        let commits = record.map(|record| self.sets[record as usize].commits());
+        let record = commits.map(|commits| CommitRecord::new(&commits, &self.epoch, NOW));
+        let record = record.filter(|_| self.seed != Some(Seed::FileIsTheSecondTrace));
+        let mut set = inherited(None, record.as_ref(), || scan.requests.clone(), &self.epoch, self.policy, NOW);
+        if matches!(self.seed, Some(Seed::FileIsTheSecondTrace | Seed::UnprovenCommitIsGranted)) {
+            for commit in scan.requests.iter().filter(|request| request.action == Action::Commit) {
+                let Some(hold) = set.get(&commit.id, Source::File).filter(|hold| hold.commit.is_none()).cloned() else {
+                    continue;
+                };
+                // As if it had been granted by whoever is asked now.
+                let mut without = HoldSet::new(self.policy);
+                set.iter().filter(|other| other.id != hold.id).cloned().for_each(|other| without.restore(other));
+                without.restore(hold);
+                let now = reading(DrainState::ExternalDraining, true, true);
+                let mut granted = commit.clone();
+                granted.incarnation = Some(self.incarnations[1].clone());
+                granted.generation = Some(now.generation);
+                without.apply(&granted, &Facts::of(&self.incarnations[1], now), NOW);
+                set = without;
+            }
+        }
         if self.seed == Some(Seed::CommitIsNotRestored) {
             set = HoldSet::new(self.policy);
         }
-        self.set(set)
+        let number = self.set(set);
+        self.starts.insert(key, number);
+        number
     }
 
     /// How many ticks a lease has.
@@ -672,7 +776,7 @@ fn reading(state: DrainState, current: bool, drained: bool) -> Reading {
 /// The actions that a file can ask for, for those who read this beside the crate.
 pub const fn action_of(kind: Kind) -> Option<Action> {
     match kind {
-        Kind::Begin | Kind::Reference => Some(Action::Begin),
+        Kind::Begin | Kind::Reference | Kind::Stranger => Some(Action::Begin),
         Kind::Commit => Some(Action::Commit),
         Kind::Withdraw => Some(Action::Withdraw),
         Kind::Override => Some(Action::Override),

@@ -32,6 +32,7 @@ fn words(action: Action, before: &State) -> String {
         Action::BlindLook => "The gateway can't read its home".into(),
         Action::Publish => "The gateway publishes its status".into(),
         Action::Crash => "The gateway is killed".into(),
+        Action::CrashWhileRecording => "The gateway records its commits, and is killed before it says so".into(),
         Action::Exit => "The gateway's process ends".into(),
         Action::BeginShutdown => "The gateway begins to shut down".into(),
         Action::Admit => "A turn is admitted".into(),
@@ -45,12 +46,18 @@ fn words(action: Action, before: &State) -> String {
         Action::StepWall(Wall::Behind) => "The wall clock jumps back".into(),
         Action::Reboot => "The machine boots anew".into(),
         Action::LoseStatus => "The status file is lost".into(),
+        Action::LoseRecord => "The record of commits is lost".into(),
+        Action::Rewrite(place) => format!("{} writes its request again, although it acts", who(place)),
         Action::Remove(0) => "The operator removes the marker".into(),
         Action::Remove(place) => format!("The operator removes {}'s file", who(place)),
         Action::Litter(0, Kind::Empty) => "The operator touches the marker".into(),
         Action::Litter(0, Kind::Reference) => "A tool of the reference writes the marker".into(),
         Action::Litter(place, kind) => {
-            let what = if kind == Kind::Foreign { "a file of another boot" } else { "half a file" };
+            let what = match kind {
+                Kind::Foreign => "a file of another boot",
+                Kind::Stranger => "another owner's request",
+                _ => "half a file",
+            };
             format!("Somebody leaves {what} in the place of {}", who(place))
         }
         Action::Override(place) => format!("The operator overrides {}'s hold", who(place)),

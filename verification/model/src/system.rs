@@ -63,8 +63,10 @@ pub struct Controller {
     pub witnessed: bool,
     /// Ghost: something was in flight since the grant.
     pub spoilt: bool,
-    /// Ghost: a shutdown, an override or a new epoch has ended the hold since the commit was written.
+    /// Ghost: an override or a new epoch has ended the hold since the commit was written.
     pub ended: bool,
+    /// Ghost: the commit that it was told is refused, for as long as that write lies there.
+    pub told_no: u8,
 }
 
 impl Controller {
@@ -94,14 +96,14 @@ pub struct State {
     pub gateway: Gateway,
     /// Its gate: a number of the gate table.
     pub gate: u8,
-    /// Its holds.
+    /// Its holds, and what it has decided of each write.
     pub holds: u16,
-    /// Its answers to the last look.
-    pub answers: u16,
     /// Ticks until its shutdown is forced, if it is shutting down.
     pub shutdown: Option<u8>,
     /// The published status.
     pub status: Option<Status>,
+    /// The record of commits: what a successor would take over from it.
+    pub record: Option<u16>,
     /// What lies in each place.
     pub files: [File; PLACES],
     /// The controllers A and B.
@@ -129,6 +131,10 @@ pub struct Budget {
     pub litter: u8,
     /// The status file is lost.
     pub lost_statuses: u8,
+    /// The record of commits is lost.
+    pub lost_records: u8,
+    /// A controller that acts writes its begin again, as none should.
+    pub rewrites: u8,
     /// The machine boots anew.
     pub reboots: u8,
     /// The home can't be read for once.
@@ -176,17 +182,19 @@ pub struct Config {
 impl Config {
     fn actions(&self) -> Vec<Action> {
         use Action::{
-            Admit, AdmitInternal, Answer, Begin, BeginShutdown, BlindLook, Cancel, Commit, Crash, Die, EndInternal,
-            EndTurn, Exit, Forget, GiveUp, Litter, Look, LoseStatus, Override, Post, Publish, Read, Reboot, Release,
-            Remove, Start, StepWall, Tick,
+            Admit, AdmitInternal, Answer, Begin, BeginShutdown, BlindLook, Cancel, Commit, Crash, CrashWhileRecording,
+            Die, EndInternal, EndTurn, Exit, Forget, GiveUp, Litter, Look, LoseRecord, LoseStatus, Override, Post,
+            Publish, Read, Reboot, Release, Remove, Rewrite, Start, StepWall, Tick,
         };
         let mut all = vec![Start, Look, BlindLook, Publish, Crash, Exit, BeginShutdown, Admit, AdmitInternal, EndTurn];
         all.extend([EndInternal, Tick, Reboot, LoseStatus, Post, Answer, Cancel, Forget, Remove(0)]);
+        all.extend([LoseRecord, CrashWhileRecording]);
         all.extend(Wall::ALL.map(StepWall));
         all.extend([Kind::Empty, Kind::Torn, Kind::Foreign, Kind::Reference].map(|kind| Litter(0, kind)));
         for place in (1..).take(self.controllers) {
             all.extend([Begin(place), Read(place), GiveUp(place), Commit(place), Release(place), Die(place)]);
-            all.extend([Remove(place), Override(place), Litter(place, Kind::Torn), Litter(place, Kind::Foreign)]);
+            all.extend([Remove(place), Override(place), Rewrite(place)]);
+            all.extend([Kind::Torn, Kind::Foreign, Kind::Stranger].map(|kind| Litter(place, kind)));
         }
         all
     }
@@ -201,6 +209,7 @@ pub enum Action {
     BlindLook,
     Publish,
     Crash,
+    CrashWhileRecording,
     Exit,
     BeginShutdown,
     Admit,
@@ -211,6 +220,8 @@ pub enum Action {
     StepWall(Wall),
     Reboot,
     LoseStatus,
+    LoseRecord,
+    Rewrite(u8),
     Remove(u8),
     Litter(u8, Kind),
     Override(u8),
@@ -320,8 +331,11 @@ impl Protocol {
 
     fn look(&mut self, state: &mut State, blind: bool) -> Option<&'static str> {
         let gate = *self.reading(state);
+        if !blind {
+            self.record_grants(state);
+        }
         let looked = self.production.look(state.holds, &state.files, &gate, state.wall, blind);
-        (state.holds, state.answers) = (looked.holds, looked.answers);
+        state.holds = looked.holds;
         self.settle(state);
         let runs_again = match gate.state {
             DrainState::ShutdownDraining => Seed::ReopensFromShutdown,
@@ -338,18 +352,33 @@ impl Protocol {
         looked.breaks
     }
 
+    /// Before a look grants a commit, it is on record.
+    fn record_grants(&mut self, state: &mut State) {
+        let gate = *self.reading(state);
+        if let Some(grants) = self.production.grants(state.holds, &state.files, &gate, state.wall) {
+            self.write_record(state, grants);
+        }
+    }
+
+    fn write_record(&self, state: &mut State, commits: u16) {
+        if !self.seeded(Seed::CommitIsNotRecorded) {
+            state.record = Some(commits);
+        }
+    }
+
     /// A nonce that nothing bears any more.
     fn fresh(&self, state: &State, place: usize) -> u8 {
         let file = state.files[place];
-        let mut taken = 1_u8 | 1 << file.nonce | 1 << file.token;
+        let mut taken = 1_u16 | 1 << file.nonce | 1 << file.token;
         taken |= self.production.holds(state.holds).nonces[place];
-        taken |= self.production.answers(state.answers).nonces[place];
+        taken |= state.record.map_or(0, |record| self.production.holds(record).nonces[place]);
         if let Some(status) = state.status {
             taken |= self.production.holds(status.bequest).nonces[place];
             taken |= self.production.answers(status.answers).nonces[place];
         }
-        taken |= 1 << if place == MARKER { state.dashboard_nonce } else { state.controllers[place - 1].nonce };
-        let free = u8::try_from(taken.trailing_ones()).expect("at most 8");
+        let borne = |controller: &Controller| 1 << controller.nonce | 1 << controller.told_no;
+        taken |= if place == MARKER { 1 << state.dashboard_nonce } else { borne(&state.controllers[place - 1]) };
+        let free = u8::try_from(taken.trailing_ones()).expect("at most 16");
         assert!(free <= NONCES, "more nonces are borne at once than the model can tell apart");
         free
     }
@@ -366,6 +395,9 @@ impl Protocol {
         let looked = matches!(state.gateway, Gateway::Looked | Gateway::Serving);
         let holds = self.production.holds(state.holds);
         for (place, controller) in (1..).zip(&mut state.controllers) {
+            if state.files[place].nonce != controller.told_no {
+                controller.told_no = 0;
+            }
             match controller.phase {
                 Phase::Waiting => controller.witnessed |= looked && gate.drained,
                 Phase::Committing => {
@@ -379,7 +411,7 @@ impl Protocol {
             }
         }
         if state.dashboard == Dashboard::Posted {
-            let given = self.production.answer(state.answers, MARKER, state.dashboard_nonce);
+            let given = self.production.answer(holds.answers, MARKER, state.dashboard_nonce);
             state.dashboard_witnessed |= given.is_some();
         } else {
             state.dashboard_witnessed = false;
@@ -389,7 +421,7 @@ impl Protocol {
     /// The process is gone, and with it all that it knew.
     fn die(&self, state: &mut State) {
         state.gateway = Gateway::Dead;
-        (state.gate, state.holds, state.answers, state.shutdown) = (0, NONE, NONE, None);
+        (state.gate, state.holds, state.shutdown) = (0, NONE, None);
         state.for_each_drain(|drain| *drain = Drain::OtherProcess);
         if !self.seeded(Seed::NoLock)
             && let Some(status) = &mut state.status
@@ -409,10 +441,9 @@ impl Protocol {
             Action::Start if !gateway_lives => {
                 state.holds = match state.status {
                     Some(status) => status.bequest,
-                    None => self.production.inherit_from_files(&state.files, state.wall),
+                    None => self.production.inherit(state.record, &state.files, state.wall),
                 };
                 state.gateway = Gateway::Inherited;
-                state.holds = self.production.expired(state.holds);
                 self.settle(&mut state);
             }
             Action::Look if gateway_lives => breaks = self.look(&mut state, false),
@@ -420,10 +451,24 @@ impl Protocol {
                 breaks = self.look(&mut state, true);
             }
             Action::Publish if matches!(state.gateway, Gateway::Looked | Gateway::Serving) => {
-                state.status = Some(self.production.publish(state.holds, state.answers, state.gate, &gate));
+                let commits = self.production.record(state.holds);
+                self.write_record(&mut state, commits);
+                state.status = Some(self.production.publish(state.holds, state.gate, &gate));
                 state.gateway = Gateway::Serving;
             }
             Action::Crash if gateway_lives && gate.state != DrainState::Stopped && spend(&mut state.left.crashes) => {
+                self.die(&mut state);
+            }
+            Action::CrashWhileRecording
+                if gateway_lives && gate.state != DrainState::Stopped && spend(&mut state.left.crashes) =>
+            {
+                let was = state.record;
+                let commits = self.production.record(state.holds);
+                self.write_record(&mut state, commits);
+                self.record_grants(&mut state);
+                if state.record == was {
+                    return None;
+                }
                 self.die(&mut state);
             }
             Action::Exit if gateway_lives && gate.state == DrainState::Stopped => self.die(&mut state),
@@ -432,11 +477,9 @@ impl Protocol {
                     && state.shutdown.is_none()
                     && spend(&mut state.left.shutdowns) =>
             {
-                state.holds = self.production.expired(state.holds);
                 self.gate(&mut state, Act::On(Event::BeginShutdown));
                 state.holds = self.production.absorb(state.holds);
                 state.shutdown = Some(self.config.shutdown.0 + self.config.shutdown.1);
-                state.controllers.iter_mut().for_each(Controller::release);
                 self.settle(&mut state);
             }
             Action::Admit | Action::AdmitInternal | Action::EndTurn | Action::EndInternal => {
@@ -479,24 +522,32 @@ impl Protocol {
                 if let Some(status) = &mut state.status {
                     *status = Status { drain: Drain::OtherProcess, bequest: NONE, answers: NONE, ..*status };
                 }
+                state.record = None;
                 state.controllers.iter_mut().for_each(Controller::release);
             }
             Action::LoseStatus if state.status.is_some() && spend(&mut state.left.lost_statuses) => {
-                // Not together with a committed hold's own file: one of the two has to be left.
-                let told = |(place, controller): (usize, &Controller)| {
-                    controller.told && !state.files[place].commits(controller.nonce, controller.phase)
-                };
-                if (1..).zip(&state.controllers).any(told) {
+                // Not together with the record: one of the two has to be left.
+                if !self.is_kept(&state, state.record) && !self.seeded(Seed::CommitIsNotRecorded) {
                     return None;
                 }
                 state.status = None;
             }
+            Action::LoseRecord if state.record.is_some() && spend(&mut state.left.lost_records) => {
+                if !self.is_kept(&state, state.status.map(|status| status.bequest)) {
+                    return None;
+                }
+                state.record = None;
+            }
+            Action::Rewrite(place) => {
+                let place = usize::from(place);
+                if state.controllers[place - 1].phase != Phase::Acting || !spend(&mut state.left.rewrites) {
+                    return None;
+                }
+                state.files[place] = File { kind: Kind::Begin, nonce: self.fresh(&state, place), ..File::default() };
+            }
             Action::Remove(place) => {
                 let place = usize::from(place);
-                if state.files[place].kind == Kind::Absent
-                    || self.is_last_trace(&state, place)
-                    || !spend(&mut state.left.removals)
-                {
+                if state.files[place].kind == Kind::Absent || !spend(&mut state.left.removals) {
                     return None;
                 }
                 state.files[place] = File::default();
@@ -504,10 +555,7 @@ impl Protocol {
             Action::Litter(place, kind) => {
                 let place = usize::from(place);
                 let nonce = if kind == Kind::Foreign { 0 } else { self.fresh(&state, place) };
-                if state.files[place].kind == kind
-                    || self.is_last_trace(&state, place)
-                    || !spend(&mut state.left.litter)
-                {
+                if state.files[place].kind == kind || !spend(&mut state.left.litter) {
                     return None;
                 }
                 state.files[place] = File { kind, nonce, ..File::default() };
@@ -529,7 +577,7 @@ impl Protocol {
                 }
                 let nonce = self.fresh(&state, place);
                 state.files[place] = File { kind: Kind::Begin, nonce, ..File::default() };
-                let told = state.controllers[place - 1].told;
+                let Controller { told, .. } = state.controllers[place - 1];
                 state.controllers[place - 1] =
                     Controller { phase: Phase::Waiting, nonce, told, ..Controller::default() };
             }
@@ -579,7 +627,8 @@ impl Protocol {
                 }
                 // Its token is kept, to know which file is the last trace of its commit.
                 let nonce = if controller.told { controller.nonce } else { 0 };
-                *controller = Controller { phase: Phase::Dead, nonce, told: controller.told, ..Controller::default() };
+                let Controller { told, told_no, .. } = *controller;
+                *controller = Controller { phase: Phase::Dead, nonce, told, told_no, ..Controller::default() };
             }
             Action::Post if self.config.dashboard && spend(&mut state.left.begins) => {
                 let nonce = self.fresh(&state, MARKER);
@@ -618,12 +667,10 @@ impl Protocol {
         Some((state, breaks.filter(|name| name.starts_with(self.watched))))
     }
 
-    /// Whether the file is all that is left of a commit whose controller was told.
-    fn is_last_trace(&self, state: &State, place: usize) -> bool {
-        if place == MARKER || !state.controllers[place - 1].told {
-            return false;
-        }
-        state.status.is_none_or(|status| self.production.holds(status.bequest).token[place] == 0)
+    /// Whether the commit of each controller that was told of it is among these holds.
+    fn is_kept(&self, state: &State, holds: Option<u16>) -> bool {
+        let kept = |place: usize| holds.is_some_and(|holds| self.production.holds(holds).token[place] != 0);
+        (1..).zip(&state.controllers).all(|(place, controller)| !controller.told || kept(place))
     }
 
     /// A controller reads the published status: what that breaks, if anything. An error if it says nothing to it.
@@ -649,9 +696,14 @@ impl Protocol {
                 let (nonce, told) = (controller.nonce, !controller.ended);
                 *controller = Controller { phase: Phase::Acting, nonce, told, ..Controller::default() };
             }
-            (Phase::Waiting | Phase::Committing | Phase::Leaving, Outcome::Ended(_) | Outcome::Refused(_)) => {
+            (
+                Phase::Waiting | Phase::Committing | Phase::Leaving,
+                Outcome::Ended(_) | Outcome::Refused(_) | Outcome::Ignored(_),
+            ) => {
                 let told = controller.told;
-                *controller = Controller { told, ..Controller::default() };
+                let no = matches!((controller.phase, outcome), (Phase::Committing, Some(Outcome::Refused(_))));
+                let told_no = if no { controller.nonce } else { 0 };
+                *controller = Controller { told, told_no, ..Controller::default() };
             }
             (Phase::Committing, Outcome::Held) => {
                 return Ok(Some("S2: a commit that was refused is answered otherwise later"));
@@ -659,12 +711,6 @@ impl Protocol {
             _ => return Err(()),
         }
         Ok(None)
-    }
-}
-
-impl File {
-    fn commits(self, token: u8, phase: Phase) -> bool {
-        self.kind == Kind::Commit && self.nonce == token && matches!(phase, Phase::Acting | Phase::Dead)
     }
 }
 
@@ -698,9 +744,9 @@ impl System for Protocol {
             gateway: Gateway::Dead,
             gate: 0,
             holds: NONE,
-            answers: NONE,
             shutdown: None,
             status: None,
+            record: None,
             files: [File::default(); PLACES],
             controllers: [Controller::default(); 2],
             dashboard: Dashboard::Idle,

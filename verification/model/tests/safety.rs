@@ -50,3 +50,8 @@ fn whatever_lies_in_the_markers_place_is_honoured_or_said_to_be_ignored() {
 fn a_wall_clock_that_jumps_changes_no_lease() {
     breaks_nothing("clock");
 }
+
+#[test]
+fn what_others_write_into_the_place_of_a_hold_harms_it_in_no_way() {
+    breaks_nothing("strangers");
+}

@@ -5,6 +5,7 @@ use gateway_drain_model::explorer::explore;
 use gateway_drain_model::production::Seed;
 use gateway_drain_model::story::tell;
 use gateway_drain_model::system::Protocol;
+use std::fmt::Write as _;
 
 fn counterexample(seeded: &Seeded) -> (usize, String) {
     let mut system = Protocol::without(named(seeded.config).config, seeded.seed);
@@ -17,11 +18,15 @@ fn counterexample(seeded: &Seeded) -> (usize, String) {
 
 #[test]
 fn every_rule_left_out_is_noticed_and_no_later_than_counted() {
-    for seeded in &SEEDS {
+    let mut wrong = String::new();
+    for seeded in SEEDS {
         let (steps, story) = counterexample(seeded);
         assert!(story.starts_with(seeded.breaks), "{seeded:?}: {story}");
-        assert_eq!(steps, seeded.steps, "{seeded:?}: {story}");
+        if steps != seeded.steps {
+            let _ = writeln!(wrong, "{seeded:?} is noticed in {steps} steps: {story}");
+        }
     }
+    assert!(wrong.is_empty(), "{wrong}");
 }
 
 #[test]
@@ -48,7 +53,7 @@ in 12 steps:
 
 #[test]
 fn every_seed_names_a_property_of_its_configuration() {
-    for seeded in &SEEDS {
+    for seeded in SEEDS {
         let check = CHECKS.iter().find(|check| check.config.name == seeded.config).expect("its configuration is there");
         assert!(check.properties.contains(&seeded.breaks), "{seeded:?} isn't in the table of what {check:?} can show");
     }

@@ -103,7 +103,7 @@ impl Thing {
         match self {
             Self::Nothing => Lies::Nothing,
             Self::Request(ask) => Lies::Asks(Ask { write, ..ask.clone() }),
-            Self::OtherBoot(_) => Lies::OtherBoot,
+            Self::OtherBoot(_) => Lies::OtherBoot(write),
             Self::Touched | Self::Garbage(_) => Lies::Garbage(write),
             Self::Odd(_) => Lies::NoContent,
         }

@@ -6,8 +6,8 @@
 use crate::event::{Event, StatusFile};
 use gateway_drain::DrainState;
 use gateway_drain::DrainState::{ExternalDraining, Running, ShutdownDraining, Stopped};
-use gateway_drain::hold::{Denied, Ending, Outcome};
-use std::collections::BTreeMap;
+use gateway_drain::hold::{Denied, Ending, NotHonoured, Outcome};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The lease of a hold that names none, in seconds.
 pub const DEFAULT_LEASE: u64 = 35;
@@ -89,7 +89,7 @@ pub enum Lies {
     /// Nothing.
     Nothing,
     /// A request of another boot.
-    OtherBoot,
+    OtherBoot(u32),
     /// Something that has no content to read.
     NoContent,
     /// Content that makes no sense.
@@ -105,8 +105,10 @@ pub struct Hold {
     pub owner: u8,
     /// The last write acted on.
     pub write: Option<u32>,
-    /// Why that was refused.
-    pub refused: Option<Denied>,
+    /// It ends with its process, unless committed.
+    pub bound: bool,
+    /// What was seen in its place last was somebody else's.
+    pub overwritten: bool,
     /// From when it closes the gate.
     pub closes_at: u64,
     /// When its lease runs out.
@@ -123,9 +125,7 @@ impl Hold {
     }
 
     fn answer(&self, now: u64) -> Outcome {
-        if let Some(why) = self.refused {
-            Outcome::Refused(why)
-        } else if self.committed.is_some() {
+        if self.committed.is_some() {
             Outcome::Committed
         } else if self.closes(now) {
             Outcome::Held
@@ -135,8 +135,8 @@ impl Hold {
     }
 }
 
-/// Which write, and how its hold ended.
-type Spent = BTreeMap<Name, Vec<(Option<u32>, Ending)>>;
+/// What was decided of each write that lies there: this or, if nothing is said, that it stands as its hold stands.
+type Decided = BTreeMap<Name, Vec<(Option<u32>, Option<Outcome>)>>;
 
 /// The answer to each write.
 type Answers = Vec<(Name, Option<u32>, Outcome)>;
@@ -158,8 +158,11 @@ pub struct Model {
     pub status_blocked: bool,
     /// The holds.
     pub holds: BTreeMap<Name, Hold>,
-    spent: Spent,
-    answers: Answers,
+    decided: Decided,
+    /// Where a lease has run out and nothing has begun since.
+    lapsed: BTreeSet<Name>,
+    /// The commits on record.
+    recorded: BTreeMap<Name, Hold>,
     /// The state.
     pub state: DrainState,
     /// How often the gate has closed in this process.
@@ -199,8 +202,9 @@ impl Default for Model {
             holds_blocked: false,
             status_blocked: false,
             holds: BTreeMap::new(),
-            spent: Spent::new(),
-            answers: Vec::new(),
+            decided: Decided::new(),
+            lapsed: BTreeSet::new(),
+            recorded: BTreeMap::new(),
             state: Running,
             generation: 0,
             turns: 0,
@@ -256,24 +260,25 @@ impl Model {
     /// The answers to what lies in the channel, as they stand now.
     #[must_use]
     pub fn answers(&self) -> Answers {
-        let current = |(name, write, given): &(Name, Option<u32>, Outcome)| {
-            (*name, *write, self.decided(*name, *write).unwrap_or(*given))
-        };
-        self.answers.iter().map(current).collect()
+        let mut answers = Vec::new();
+        for (name, writes) in &self.decided {
+            for (write, _) in writes {
+                answers.extend(self.standing(*name, *write).map(|answer| (*name, *write, answer)));
+            }
+        }
+        answers
     }
 
     /// What lies in the channel, or doesn't any more, and is not honoured.
     #[must_use]
     pub fn ignored(&self) -> Vec<Name> {
-        let (requests, stale) = self.requests();
-        let overwritten = requests.iter().filter(|(name, lies)| {
-            let writer = if let Lies::Asks(ask) = lies { ask.owner } else { 0 };
-            self.holds.get(name).is_some_and(|hold| hold.owner != writer)
-        });
-        let overwritten: Vec<Name> = overwritten.map(|(name, _)| *name).collect();
-        let answered = |name: &Name| self.answers.iter().any(|(answered, ..)| answered == name);
+        let requests = self.requests();
+        let stale = requests.iter().filter(|(_, lies)| matches!(lies, Lies::OtherBoot(_)));
+        let overwritten = requests.iter().filter(|(name, _)| self.holds.get(name).is_some_and(|hold| hold.overwritten));
+        let answers = self.answers();
+        let answered = |name: &Name| answers.iter().any(|(answered, ..)| answered == name);
         let forgotten = self.holds.iter().filter(|(name, hold)| hold.committed.is_some() && !answered(name));
-        stale.into_iter().chain(overwritten).chain(forgotten.map(|(name, _)| *name)).collect()
+        stale.chain(overwritten).map(|(name, _)| *name).chain(forgotten.map(|(name, _)| *name)).collect()
     }
 
     /// Lets an event happen. Afterwards the gateway has looked at its files and published, if it could.
@@ -310,6 +315,8 @@ impl Model {
             Event::BeginShutdown(deadline) => self.begin_shutdown(*deadline),
         }
         self.look();
+        let commits = self.holds.iter().filter(|(_, hold)| hold.committed.is_some());
+        self.recorded = commits.map(|(name, hold)| (*name, hold.clone())).collect();
         if self.can_publish() {
             self.published = (self.holds.clone(), self.answers());
         }
@@ -325,14 +332,10 @@ impl Model {
         if self.state == Stopped {
             return;
         }
-        self.expire();
         if self.state == Running {
             self.generation += 1;
         }
         self.state = ShutdownDraining;
-        for (name, hold) in std::mem::take(&mut self.holds) {
-            self.spent.entry(name).or_default().push((hold.write, Ending::Absorbed));
-        }
         let deadline = self.now + deadline;
         self.deadline = Some(self.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
         self.follow();
@@ -342,34 +345,42 @@ impl Model {
     fn start_from_status(&mut self) {
         let (holds, answers) = self.published.clone();
         self.start();
-        self.holds = holds;
-        for (name, hold) in &mut self.holds {
-            // What its last write was refused for is known from the answer to it.
-            let last = answers.iter().find(|(answered, write, _)| answered == name && *write == hold.write);
-            hold.refused =
-                last.and_then(|(.., answer)| if let Outcome::Refused(why) = answer { Some(*why) } else { None });
-        }
+        self.holds = holds.into_iter().filter(|(_, hold)| hold.committed.is_some() || !hold.bound).collect();
         for (name, write, answer) in answers {
+            let decided = match answer {
+                Outcome::Refused(Denied::ShuttingDown) => continue,
+                Outcome::Held | Outcome::Pending | Outcome::Committed if !self.holds.contains_key(&name) => continue,
+                Outcome::Held | Outcome::Pending | Outcome::Committed => None,
+                answer => Some(answer),
+            };
             if answer == Outcome::Ended(Ending::Expired) {
-                self.spent.entry(name).or_default().push((write, Ending::Expired));
+                self.lapsed.insert(name);
             }
+            self.decided.entry(name).or_default().push((write, decided));
         }
-        self.expire();
         self.follow();
     }
 
-    /// A new process that finds no status: whoever may have the right to act keeps it.
+    /// A new process that finds no status: the commits on record, and of the others that they may have been refused.
     fn start_from_files(&mut self) {
+        if self.replaced.is_some() {
+            // Another home, with a record of its own.
+            self.recorded.clear();
+        }
         self.start();
-        for (name, lies) in self.requests().0 {
+        self.holds.clone_from(&self.recorded);
+        for (name, lies) in self.requests() {
             if let Lies::Asks(ask) = lies
                 && ask.action == Action::Commit
                 && name != Name::Marker
+                && !self.holds.contains_key(&name)
             {
                 let expires_at = self.now + lease(ask.lease);
-                let (write, committed) = (Some(ask.write), Some(ask.write));
-                let hold = Hold { owner: ask.owner, write, refused: None, closes_at: self.now, expires_at, committed };
+                let (bound, overwritten, committed) = (false, false, None);
+                let closes_at = self.now;
+                let hold = Hold { owner: ask.owner, write: None, bound, overwritten, closes_at, expires_at, committed };
                 self.holds.insert(name, hold);
+                self.decided.insert(name, vec![(Some(ask.write), Some(Outcome::Refused(Denied::NotHeld)))]);
             }
         }
         self.follow();
@@ -379,69 +390,84 @@ impl Model {
         let (files, published) = (self.files.clone(), self.published.clone());
         let (now, holds_blocked) = (self.now, self.holds_blocked);
         let (incarnation, writes) = (self.incarnation + 1, self.writes);
-        *self = Self { now, files, holds_blocked, incarnation, writes, published, ..Self::default() };
+        let recorded = self.recorded.clone();
+        *self = Self { now, files, holds_blocked, incarnation, writes, published, recorded, ..Self::default() };
     }
 
-    /// What asks for something, and what is of another boot.
-    fn requests(&self) -> (Vec<(Name, Lies)>, Vec<Name>) {
+    /// What lies there.
+    fn requests(&self) -> Vec<(Name, Lies)> {
         let own = self.own();
-        let mut requests = Vec::new();
-        let mut stale = Vec::new();
-        for name in FILES {
-            match &own.files[&name] {
-                _ if name != Name::Marker && own.holds_blocked => {}
-                Lies::Nothing => {}
-                Lies::OtherBoot => stale.push(name),
-                lies => requests.push((name, lies.clone())),
-            }
-        }
+        let seen = |name: &Name| *name == Name::Marker || !own.holds_blocked;
+        let there = FILES.into_iter().filter(seen).map(|name| (name, own.files[&name].clone()));
+        let mut requests: Vec<_> = there.filter(|(_, lies)| *lies != Lies::Nothing).collect();
         if own.holds_blocked {
             requests.push((Name::Holds, Lies::NoContent));
         }
-        (requests, stale)
+        requests
     }
 
-    /// The gateway looks at its files.
+    /// The gateway looks at its files. A lease ends after the renewals that lie there.
     fn look(&mut self) {
-        self.expire();
-        let (requests, _) = self.requests();
+        let requests = self.requests();
         let holds_blocked = self.own().holds_blocked;
         let known = |name: Name| name == Name::Marker || !holds_blocked;
         let absent = |name: &Name| known(*name) && !requests.iter().any(|(there, _)| there == name);
-        self.holds.retain(|name, hold| hold.committed.is_some() || !absent(name));
-        self.spent.retain(|name, _| !absent(name));
-        let mut answers = Vec::new();
-        for (name, lies) in requests {
-            let (write, answer) = self.decide(name, &lies);
-            answers.push((name, write, answer));
-        }
-        self.answers = answers;
+        self.holds.retain(|name, hold| hold.committed.is_some() || hold.overwritten || !absent(name));
+        self.decided.retain(|name, _| !absent(name));
+        self.lapsed.retain(|name| !absent(name));
+        let owner = |lies: &Lies| if let Lies::Asks(ask) = lies { ask.owner } else { 0 };
+        let begins = |name: &Name, lies: &Lies| match lies {
+            Lies::OtherBoot(_) | Lies::Nothing => false,
+            Lies::Asks(ask) => ask.action == Action::Begin || *name == Name::Marker,
+            Lies::NoContent | Lies::Garbage(_) => true,
+        };
+        let (renewals, others): (Vec<_>, Vec<_>) = requests.into_iter().partition(|(name, lies)| {
+            begins(name, lies) && self.holds.get(name).is_some_and(|hold| hold.owner == owner(lies))
+        });
+        renewals.iter().for_each(|(name, lies)| self.decide(*name, lies));
+        self.expire();
+        others.iter().for_each(|(name, lies)| self.decide(*name, lies));
         self.follow();
     }
 
     fn expire(&mut self) {
-        let (now, spent) = (self.now, &mut self.spent);
-        self.holds.retain(|name, hold| {
-            let over = hold.committed.is_none() && hold.expires_at <= now;
-            if over {
-                spent.entry(*name).or_default().push((hold.write, Ending::Expired));
-            }
-            !over
-        });
+        let over = |hold: &Hold| hold.committed.is_none() && hold.expires_at <= self.now;
+        let due: Vec<Name> = self.holds.iter().filter(|(_, hold)| over(hold)).map(|(name, _)| *name).collect();
+        for name in due {
+            self.take_away(name, Ending::Expired);
+            self.lapsed.insert(name);
+        }
     }
 
-    /// What was decided of a write before.
-    fn decided(&self, name: Name, write: Option<u32>) -> Option<Outcome> {
-        if let Some(hold) = self.holds.get(&name)
-            && (write.is_none() || hold.write == write)
-        {
+    /// Ends a hold, and with it what stood as it did.
+    fn take_away(&mut self, name: Name, ending: Ending) {
+        self.holds.remove(&name);
+        for (_, decided) in self.decided.entry(name).or_default() {
+            decided.get_or_insert(Outcome::Ended(ending));
+        }
+    }
+
+    /// How a write stands that was decided before.
+    fn standing(&self, name: Name, write: Option<u32>) -> Option<Outcome> {
+        let hold = self.holds.get(&name);
+        if let Some(hold) = hold.filter(|hold| hold.write == write) {
             return Some(hold.answer(self.now));
         }
-        let spent = self.spent.get(&name)?;
-        spent.iter().find(|(spent, _)| *spent == write).map(|(_, ending)| Outcome::Ended(*ending))
+        let (_, decided) = self.decided.get(&name)?.iter().find(|(known, _)| *known == write)?;
+        decided.or_else(|| hold.map(|hold| hold.answer(self.now)))
     }
 
-    fn decide(&mut self, name: Name, lies: &Lies) -> (Option<u32>, Outcome) {
+    fn note(&mut self, name: Name, write: Option<u32>, decided: Option<Outcome>) {
+        let writes = self.decided.entry(name).or_default();
+        // A write takes the place of every other; what has no content is none.
+        writes.retain(|(known, _)| write.is_none() && known.is_some());
+        writes.push((write, decided));
+        if decided.is_none() {
+            self.lapsed.remove(&name);
+        }
+    }
+
+    fn decide(&mut self, name: Name, lies: &Lies) {
         let nobody = |write| Ask {
             write,
             action: Action::Begin,
@@ -453,95 +479,115 @@ impl Model {
             token: None,
             future: false,
         };
-        let (write, mut ask) = match lies {
-            Lies::Nothing | Lies::OtherBoot => unreachable!("it asks for nothing"),
-            Lies::NoContent => (None, nobody(OTHER)),
-            Lies::Garbage(write) => (Some(*write), nobody(*write)),
-            Lies::Asks(ask) => (Some(ask.write), ask.clone()),
+        let (write, mut ask, stale) = match lies {
+            Lies::Nothing => unreachable!("it asks for nothing"),
+            Lies::OtherBoot(write) => (Some(*write), nobody(*write), true),
+            Lies::NoContent => (None, nobody(OTHER), false),
+            Lies::Garbage(write) => (Some(*write), nobody(*write), false),
+            Lies::Asks(ask) => (Some(ask.write), ask.clone(), false),
         };
         if name == Name::Marker {
             ask.action = Action::Begin;
         }
-        let answer = match self.decided(name, write) {
-            Some(answer) => answer,
-            None if matches!(self.state, ShutdownDraining | Stopped) => Outcome::Refused(Denied::ShuttingDown),
-            None => match ask.action {
+        if let Some(hold) = self.holds.get_mut(&name)
+            && ask.action != Action::Override
+        {
+            let free = hold.owner == 0 && hold.committed.is_none() && ask.action == Action::Begin;
+            hold.overwritten = stale || (hold.owner != ask.owner && !free);
+        }
+        if self.standing(name, write).is_some() {
+            let noted = self.decided.get(&name).is_some_and(|writes| writes.iter().any(|(known, _)| *known == write));
+            if !noted {
+                self.note(name, write, None);
+            }
+            return;
+        }
+        let ending = matches!(self.state, ShutdownDraining | Stopped);
+        let decided = if stale {
+            Some(Outcome::Ignored(NotHonoured::OtherEpoch))
+        } else if ending && matches!(ask.action, Action::Begin | Action::Commit) {
+            Some(Outcome::Refused(Denied::ShuttingDown))
+        } else if ask.meant_for.is_some_and(|process| process != self.incarnation) {
+            Some(Outcome::Refused(Denied::OtherIncarnation))
+        } else {
+            let granted = match ask.action {
                 Action::Begin => self.begin(name, write, &ask),
                 Action::Commit => self.commit(name, &ask),
                 Action::Withdraw => self.withdraw(name, &ask),
-                Action::Override => self.end(name, &ask, Ending::Overridden),
-            },
+                Action::Override => self.end(name, Ending::Overridden),
+            };
+            granted.unwrap_or_else(|why| Some(Outcome::Refused(why)))
         };
-        (write, answer)
+        self.note(name, write, decided);
     }
 
-    fn begin(&mut self, name: Name, write: Option<u32>, ask: &Ask) -> Outcome {
-        if ask.meant_for.is_some_and(|process| process != self.incarnation) {
-            return Outcome::Refused(Denied::OtherIncarnation);
-        }
-        let (now, expires_at) = (self.now, self.now + lease(ask.lease));
+    fn begin(&mut self, name: Name, write: Option<u32>, ask: &Ask) -> Result<Option<Outcome>, Denied> {
+        let expires_at = self.now + lease(ask.lease);
+        let bound = ask.meant_for.is_some();
         if let Some(hold) = self.holds.get_mut(&name) {
-            if hold.owner == 0 {
+            if hold.owner == 0 && hold.committed.is_none() {
                 hold.owner = ask.owner;
             }
             if hold.owner != ask.owner {
-                return Outcome::Refused(Denied::NotYours);
+                return Err(Denied::NotYours);
             }
-            (hold.expires_at, hold.write, hold.refused) = (expires_at, write, None);
-            return hold.answer(now);
+            if hold.committed.is_some() {
+                return Err(Denied::Committed);
+            }
+            if write.is_some() {
+                (hold.expires_at, hold.write, hold.bound) = (expires_at, write, bound);
+            }
+            return Ok(None);
         }
-        if write.is_some() {
-            self.spent.remove(&name);
-        }
-        let closes_at = now + ask.delay;
-        let hold = Hold { owner: ask.owner, write, refused: None, closes_at, expires_at, committed: None };
-        let answer = hold.answer(now);
+        let (closes_at, overwritten) = (self.now + ask.delay, false);
+        let hold = Hold { owner: ask.owner, write, bound, overwritten, closes_at, expires_at, committed: None };
         self.holds.insert(name, hold);
-        answer
+        Ok(None)
     }
 
-    fn commit(&mut self, name: Name, ask: &Ask) -> Outcome {
+    fn commit(&mut self, name: Name, ask: &Ask) -> Result<Option<Outcome>, Denied> {
         let drained = self.drained();
+        let lapsed = self.lapsed.contains(&name);
         let Some(hold) = self.holds.get_mut(&name) else {
-            let expired = self.spent.get(&name).is_some_and(|spent| spent.iter().any(|(_, e)| *e == Ending::Expired));
-            return Outcome::Refused(if expired { Denied::LeaseExpired } else { Denied::NotHeld });
+            return Err(if lapsed { Denied::LeaseExpired } else { Denied::NotHeld });
         };
         if hold.owner != ask.owner {
-            return Outcome::Refused(Denied::NotYours);
+            return Err(Denied::NotYours);
         }
-        hold.write = Some(ask.write);
-        hold.refused = if ask.meant_for != Some(self.incarnation) {
-            Some(Denied::OtherIncarnation)
-        } else if ask.drain != Some(self.generation) {
-            Some(Denied::OtherGeneration)
-        } else if !hold.closes(self.now) {
-            Some(Denied::NotClosedYet)
-        } else if !drained {
-            Some(Denied::NotDrained)
-        } else {
-            hold.committed = Some(ask.write);
-            None
-        };
-        hold.answer(self.now)
+        if ask.meant_for != Some(self.incarnation) {
+            return Err(Denied::OtherIncarnation);
+        }
+        if ask.drain != Some(self.generation) {
+            return Err(Denied::OtherGeneration);
+        }
+        if !hold.closes(self.now) {
+            return Err(Denied::NotClosedYet);
+        }
+        if !drained {
+            return Err(Denied::NotDrained);
+        }
+        (hold.committed, hold.write, hold.bound) = (Some(ask.write), Some(ask.write), false);
+        Ok(None)
     }
 
-    fn withdraw(&mut self, name: Name, ask: &Ask) -> Outcome {
+    fn withdraw(&mut self, name: Name, ask: &Ask) -> Result<Option<Outcome>, Denied> {
         if let Some(hold) = self.holds.get(&name) {
             if hold.owner != ask.owner {
-                return Outcome::Refused(Denied::NotYours);
+                return Err(Denied::NotYours);
             }
             if hold.committed.is_some() && hold.committed != ask.token {
-                return Outcome::Refused(Denied::Committed);
+                return Err(Denied::Committed);
             }
         }
-        self.end(name, ask, Ending::Withdrawn)
+        self.end(name, Ending::Withdrawn)
     }
 
-    fn end(&mut self, name: Name, ask: &Ask, ending: Ending) -> Outcome {
-        if self.holds.remove(&name).is_some() {
-            self.spent.insert(name, vec![(Some(ask.write), ending)]);
+    fn end(&mut self, name: Name, ending: Ending) -> Result<Option<Outcome>, Denied> {
+        if !self.holds.contains_key(&name) && matches!(self.state, ShutdownDraining | Stopped) {
+            return Err(Denied::ShuttingDown);
         }
-        Outcome::Ended(ending)
+        self.take_away(name, ending);
+        Ok(Some(Outcome::Ended(ending)))
     }
 
     /// The gate is closed exactly while a hold closes it, or a shutdown.

@@ -111,7 +111,7 @@ const WITNESSES: [&str; 21] = [
     "Ended(Withdrawn)",
     "Ended(Expired)",
     "Ended(Overridden)",
-    "Ended(Absorbed)",
+    "Ignored(OtherEpoch)",
     "Refused(NotYours)",
     "Refused(NotHeld)",
     "Refused(LeaseExpired)",
