@@ -23,7 +23,8 @@ fn the_record_of_commits_says_what_stands_and_is_there_before_the_status_that_sa
     let seen = Snapshot::read(place.home()).unwrap().drain;
     let commit = Request::commit(id("a"), "ann", seen.incarnation, seen.generation);
     assert_eq!(place.ask(&gateway, &commit), Outcome::Committed);
-    assert_eq!(recorded().iter().map(|hold| hold.token.clone()).collect::<Vec<_>>(), [commit.nonce.clone()]);
+    let tokens: Vec<_> = recorded().into_iter().map(|hold| hold.token).collect();
+    assert_eq!(tokens, std::slice::from_ref(&commit.nonce));
     let mode = fs::metadata(place.home().commits()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "a token is for its owner alone");
     let withdraw = Request::withdraw(id("a"), "ann").token(commit.nonce.unwrap());

@@ -598,10 +598,11 @@ impl Production {
                     self.end(set, &id);
                 }
                 Some(Seed::NoToken) if file.kind == Kind::Withdraw => self.end(set, &id),
-                Some(Seed::AbsenceIsAlwaysAWithdrawal) if file.kind == Kind::Absent => {
-                    if set.get(&id, Source::File).is_some_and(|hold| hold.commit.is_none()) {
-                        self.end(set, &id);
-                    }
+                Some(Seed::AbsenceIsAlwaysAWithdrawal)
+                    if file.kind == Kind::Absent
+                        && set.get(&id, Source::File).is_some_and(|hold| hold.commit.is_none()) =>
+                {
+                    self.end(set, &id);
                 }
                 Some(Seed::FileIsTheSecondTrace) if file.kind == Kind::Begin => {
                     if let Some(hold) = set.get(&id, Source::File).filter(|hold| hold.commit.is_some()) {
