@@ -41,8 +41,8 @@ pub struct Options {
     pub tick: Duration,
     /// How long a look or a publication may take before it counts as failed. Default: 5 seconds.
     pub disk_timeout: Duration,
-    /// How often a status that says nothing new is published all the same, at least every millisecond. One that is older
-    /// than three times that and five seconds is taken for silence by those who read it. Default: 10 seconds.
+    /// How often a status that says nothing new is published all the same, at least 1 millisecond: its age
+    /// (`drain.clock_millis`) shows whether somebody still publishes. Default: 10 seconds.
     pub refresh: Duration,
     /// How many pieces of labelled work the status names. Default: 20.
     pub active_work: usize,
