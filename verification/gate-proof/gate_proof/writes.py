@@ -20,11 +20,6 @@ WAYS = {
         "fetch_sub(unit.bits())",
         "rule(Word::from_bits(seen))",
     ],
-    "gate/handles.rs": [
-        # A subtraction of nothing; and a new gate, which nobody else has.
-        "fetch_sub(0)",
-        "store(Word::NEW.bits())",
-    ],
 }
 
 
