@@ -302,6 +302,7 @@ fn a_gateway_of_the_reference_can_be_probed_and_left_to_one_of_ours() {
 
     drop(theirs);
     let ours = gateway(home, "gateway");
-    ours.until("running", |status| status.drain.state == DrainState::Running);
+    let status = ours.until("running", |status| status.drain.state == DrainState::Running);
+    assert_eq!(status.drain.reconciler.last_error, None, "a home that the reference left is no error");
     is_served(&ours, home, "a gateway of the reference");
 }

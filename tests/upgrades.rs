@@ -1,4 +1,4 @@
-//! A gateway of this version on homes that others left: an earlier version of ours, and the reference's. Nothing that
+//! A gateway of this version on homes that others left: an earlier format of ours, today's, and the reference's. Nothing that
 //! was known is lost, and nothing that was refused is granted.
 //!
 //! `tests/homes` has those homes as they were found after a SIGKILL, but for the boot and the clock, which are put in place of
@@ -19,7 +19,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-const OURS: [&str; 1] = ["format-1"];
+const OURS: [&str; 2] = ["format-1", "format-2"];
 
 fn left(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/homes").join(name)
@@ -149,12 +149,21 @@ fn a_commit_of_an_earlier_version_outlasts_its_file_and_a_hold_does_not() {
 }
 
 #[test]
+fn a_commit_outlasts_the_loss_of_its_file_and_of_the_status_by_its_record() {
+    let home = as_left("format-2", &["upgrade.json", "gateway_state.json"]);
+    let (_gateway, status) = started(home.path());
+    assert!(hold(&status, "upgrade").is_some_and(|hold| hold.committed), "{:?}", status.drain.holds);
+    assert!(hold(&status, "refused").is_some_and(|hold| !hold.committed), "a refused commit is in no record");
+}
+
+#[test]
 fn what_the_reference_left_is_its_marker_and_no_error() {
     let home = as_left("reference", &[]);
     let (gateway, status) = started(home.path());
     let [marker] = &status.drain.holds[..] else { panic!("one hold: {:?}", status.drain.holds) };
     assert_eq!((marker.request_id.as_str(), &*marker.owner), ("marker", "drain-control"));
     assert!(marker.suppress_notification && status.drain.suppress_notification);
+    assert_eq!(status.drain.reconciler.last_error, None);
     assert!(!gateway.admits());
     std::fs::remove_file(Home::at(home.path()).marker()).expect("the marker");
     gateway.until("running", |status| status.drain.holds.is_empty());
