@@ -64,8 +64,10 @@ fn request(ask: &Ask, ours: &Incarnation) -> Request {
     request
 }
 
-fn others(holds: &HoldSet, id: &RequestId) -> Vec<Hold> {
-    holds.iter().filter(|hold| hold.id != *id).cloned().collect()
+/// All holds but that of this name, kept there; an override reaches both of a name.
+fn others(holds: &HoldSet, id: &RequestId, source: Option<Source>) -> Vec<Hold> {
+    let other = |hold: &&Hold| hold.id != *id || source.is_some_and(|source| hold.source != source);
+    holds.iter().filter(other).cloned().collect()
 }
 
 fuzz_target!(|input: Input| {
@@ -81,21 +83,22 @@ fuzz_target!(|input: Input| {
                 now = now.saturating_add(*time);
                 let committed: Vec<Hold> = holds.iter().filter(|hold| hold.commit.is_some()).cloned().collect();
                 for change in holds.expire(now) {
-                    assert!(holds.get(&change.id).is_none(), "H3: it has expired");
+                    assert!(holds.get(&change.id, change.source).is_none(), "H3: it has expired");
                 }
                 let left: Vec<Hold> = holds.iter().filter(|hold| hold.commit.is_some()).cloned().collect();
                 assert_eq!(committed, left, "H4: no time ends a commit");
             }
             Step::Absent(number) => {
-                let (before, rest) = (holds.get(&id(*number)).cloned(), others(&holds, &id(*number)));
-                holds.absent(&id(*number));
-                assert_eq!(others(&holds, &id(*number)), rest, "H2: an absence frees no other hold");
-                let stays = before.filter(|hold| hold.commit.is_some() || hold.source == Source::Process);
-                assert_eq!(holds.get(&id(*number)).cloned(), stays, "H4: only an uncommitted file's absence withdraws");
+                let id = id(*number);
+                let (before, rest) = (holds.get(&id, Source::File).cloned(), others(&holds, &id, Some(Source::File)));
+                holds.absent(&id);
+                assert_eq!(others(&holds, &id, Some(Source::File)), rest, "H2: an absence frees no other hold");
+                let stays = before.filter(|hold| hold.commit.is_some() || hold.overwritten);
+                assert_eq!(holds.get(&id, Source::File).cloned(), stays, "H4, C7: only one's own absence withdraws");
             }
             Step::Absorb => {
                 holds.absorb();
-                assert_eq!(holds.iter().count(), 0, "S3: a shutdown takes in every hold");
+                assert!(holds.iter().all(|hold| hold.source == Source::File), "S3: a shutdown takes in what calls began");
             }
             Step::Ask(ask) => {
                 holds.expire(now);
@@ -105,18 +108,21 @@ fuzz_target!(|input: Input| {
                     generation: generation(1),
                     drained: ask.drained,
                     shutting_down: ask.shutting_down,
+                    recorded: None,
                 };
-                let (before, rest) = (holds.get(&request.id).cloned(), others(&holds, &request.id));
-                let (outcome, change) = holds.apply(&request, &facts, now);
-                assert_eq!(others(&holds, &request.id), rest, "H2: a request frees and changes no other hold");
-                let after = holds.get(&request.id).cloned();
+                let reached = Some(request.source).filter(|_| request.action != Action::Override);
+                let of = |holds: &HoldSet| holds.get(&request.id, request.source).cloned();
+                let (before, rest) = (of(&holds), others(&holds, &request.id, reached));
+                let (outcome, changes) = holds.apply(&request, &facts, now);
+                assert_eq!(others(&holds, &request.id, reached), rest, "H2: a request frees and changes no other hold");
+                let after = of(&holds);
                 assert_answer(&request, outcome, before.as_ref(), after.as_ref(), ask);
-                if change.is_none() {
+                if changes.is_empty() {
                     assert_eq!(after.is_some(), before.is_some(), "what comes or goes is told");
                 }
                 let settled = holds.clone();
                 let (again, changed) = holds.apply(&request, &facts, now);
-                assert_eq!((again, changed, &holds), (outcome, None, &settled), "S2: {request:?} twice");
+                assert_eq!((again, changed, &holds), (outcome, Vec::new(), &settled), "S2: {request:?} twice");
             }
         }
         for hold in holds.iter() {
@@ -150,8 +156,13 @@ fn assert_answer(request: &Request, outcome: Outcome, before: Option<&Hold>, aft
         Outcome::Ended(Ending::Withdrawn | Ending::Overridden) if request.action != Action::Begin => {
             assert!(after.is_none() || before == after, "it has ended");
         }
-        Outcome::Refused(Denied::NotYours) => assert_eq!(before, after, "H2: a stranger changes nothing"),
+        Outcome::Refused(Denied::NotYours) => {
+            // But that the hold knows of it.
+            let same = |hold: Option<&Hold>| hold.map(|hold| (hold.owner.clone(), hold.expires_at, hold.commit.clone()));
+            assert_eq!(same(before), same(after), "C7: a stranger changes nothing");
+        }
         Outcome::Refused(_) => assert_eq!(before.is_some(), after.is_some(), "a refusal ends no hold"),
-        Outcome::Ended(_) => {}
+        Outcome::Ended(_) | Outcome::Ignored(_) => {}
+        outcome => unreachable!("no gateway of this version says {outcome:?}"),
     }
 }

@@ -18,7 +18,7 @@ fuzz_target!(|input: &[u8]| {
     let find = |bytes: &[u8]| interpret(&Content { bytes: bytes.to_vec(), modified: 0 }, &id, &ours, wall);
     match find(bytes) {
         Found::Absent => panic!("C4: something that is there was found absent"),
-        Found::Stale { epoch } => assert!(epoch.differs_from(&ours), "C3: {epoch:?} may be ours"),
+        Found::Stale { epoch, .. } => assert!(epoch.differs_from(&ours), "C3: {epoch:?} may be ours"),
         Found::Unreadable { why, nonce } => {
             assert!(!why.is_empty() && nonce.is_some(), "C4: it has to be said what is wrong")
         }

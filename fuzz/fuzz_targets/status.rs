@@ -10,10 +10,10 @@ use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(status) = serde_json::from_slice::<Snapshot>(bytes) else { return };
+    let Ok(status) = Snapshot::from_bytes(bytes) else { return };
     let _ = Readout::of(Some(&status), true, None);
     let written = serde_json::to_vec(&status).expect("a status can be written");
-    let again: Snapshot = serde_json::from_slice(&written).expect("what was written can be read");
+    let again = Snapshot::from_bytes(&written).expect("what was written can be read");
     assert_eq!(serde_json::to_vec(&again).expect("a status can be written"), written);
     for hold in &status.drain.holds {
         let id = hold.request_id.as_str();
@@ -28,7 +28,8 @@ fuzz_target!(|bytes: &[u8]| {
     let gateway = Reconciler::start(home, Options::default()).expect("no status keeps a gateway from starting");
     let restorable = status.drain.holds.iter().any(|hold| hold.source == Source::File);
     assert!(restorable || gateway.gate().admit().is_ok(), "nothing asks for a drain");
-    for hold in gateway.snapshot().drain.holds {
-        assert!(hold.committed, "the file of {} is not there, and only a commit outlasts that", hold.request_id);
+    for hold in gateway.controller().holds() {
+        let outlasts = hold.commit.is_some() || hold.overwritten;
+        assert!(outlasts, "the file of {} is not there, and only a commit or an overwriting outlasts that", hold.id);
     }
 });
