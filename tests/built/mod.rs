@@ -15,17 +15,7 @@ pub fn examples() -> &'static Path {
             build.env_remove(name);
         }
         let built = build
-            .args([
-                "build",
-                "--quiet",
-                "--all-features",
-                "--example",
-                "gateway",
-                "--example",
-                "dashboard",
-                "--example",
-                "worker",
-            ])
+            .args(["build", "--quiet", "--all-features", "--examples"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status()
             .expect("cargo runs");
