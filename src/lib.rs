@@ -1,9 +1,6 @@
 // The README's first program needs these features; its text is the documentation's first page, on docs.rs with all of them.
 #![cfg_attr(all(feature = "axum", feature = "tower", feature = "signals"), doc = include_str!("../README.md"))]
-#![cfg_attr(
-    not(all(feature = "axum", feature = "tower", feature = "signals")),
-    doc = "Quiesce a gateway without cutting off work, and know when it is safe to act: see the README."
-)]
+#![cfg_attr(not(all(feature = "axum", feature = "tower", feature = "signals")), doc = "See the README.")]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![warn(clippy::pedantic)]
