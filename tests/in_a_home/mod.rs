@@ -1,6 +1,6 @@
 //! A real gateway in a home of its own, whose time the test moves and whose looks the test asks for.
 
-use crate::published::until;
+use super::published::until;
 use gateway_drain::controller::Settings;
 use gateway_drain::hold::Outcome;
 use gateway_drain::reconciler::{Options, StartError};
