@@ -301,6 +301,12 @@ impl Reconciler {
         self.shared.snapshot()
     }
 
+    /// Why the latest status couldn't be published, if it couldn't: what lies there instead may be over (C8).
+    #[cfg(feature = "axum")]
+    pub(crate) fn unpublished(&self) -> Option<String> {
+        self.shared.health.lock().unpublished.clone()
+    }
+
     #[cfg(feature = "metrics")]
     pub(crate) fn view(&self) -> crate::controller::View {
         self.shared.controller.view()

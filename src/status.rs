@@ -8,15 +8,18 @@
 //! | `snapshot` | what a status says, and how one is made of a moment of the gateway |
 //! | `words` | reading a status of any version: what lacks is a default, and a word that isn't known grants nothing |
 //! | `takeover` | what a restart takes over: from the status or, if that is lost, from the record of commits |
+//! | `age` | how old a status may be and still be believed |
 //! | `readout` | what the reference's public status says, derived from a snapshot |
 //! | `writer` | the one who may publish in a home |
 
+mod age;
 mod readout;
 mod snapshot;
 mod takeover;
 mod words;
 mod writer;
 
+pub(crate) use age::silent_for;
 pub use readout::Readout;
 pub(crate) use snapshot::{ChannelState, Process};
 pub use snapshot::{

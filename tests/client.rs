@@ -2,9 +2,11 @@
 
 mod controlled_gateway;
 
-use controlled_gateway::{GatewayProcess, gateway, home, published};
-use gateway_drain::client::{Drain, Failure, Interrupt};
+use controlled_gateway::{DashboardProcess, GatewayProcess, drain, gateway, home, published};
+use gateway_drain::client::{Drain, ExitCode, Failure, Interrupt};
 use gateway_drain::{Channel, DrainState, Home, Request, RequestId, Snapshot};
+use serde_json::Value;
+use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -160,6 +162,54 @@ fn a_status_that_acknowledges_an_earlier_write_only_is_never_taken_for_drained()
     let failure = upgrade(home.path()).patience(Duration::from_millis(500)).attach().unwrap_err();
     process.thaw();
     assert!(matches!(failure, Failure::Unreachable(_)), "{failure:?}");
+}
+
+/// Makes a status as old as one that was published this long before.
+fn age(home: &Path, by: Duration) {
+    let path = Home::at(home).status();
+    let mut status: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let clock = status["drain"]["clock_millis"].as_u64().unwrap();
+    let before = clock.checked_sub(u64::try_from(by.as_millis()).unwrap()).expect("the machine has run for longer");
+    status["drain"]["clock_millis"] = before.into();
+    fs::write(path, status.to_string()).unwrap();
+}
+
+#[test]
+fn a_frozen_gateway_whose_status_says_drained_is_silent_once_that_is_too_old_and_is_heard_again_after() {
+    let home = home();
+    let process = GatewayProcess::start(home.path());
+    let dashboard = DashboardProcess::start(home.path(), None);
+    let ready = || {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let answer = config.new_agent().get(&format!("http://{}/readyz", dashboard.address)).call();
+        let mut answer = answer.expect("the dashboard answers");
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    };
+    let held = |code| {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let url = format!("http://{}/api/gateway/drain/upgrade", dashboard.address);
+        assert_eq!(config.new_agent().get(&url).call().expect("the dashboard answers").status().as_u16(), code);
+    };
+    upgrade(home.path()).begin().unwrap().detach();
+    process.until("drained", |status| status.drain.drained);
+    process.freeze();
+    age(home.path(), Duration::from_secs(20));
+    assert!(drain(home.path(), &["status"]).expect(ExitCode::Drained).stdout.contains("drained"), "young enough");
+    held(200);
+
+    age(home.path(), Duration::from_secs(20));
+    let silent = drain(home.path(), &["status"]).expect(ExitCode::Unreachable);
+    assert!(!silent.stdout.contains("drained") && silent.stderr.contains("has published nothing for 4"), "{silent:?}");
+    let silent = drain(home.path(), &["--json", "status"]).expect(ExitCode::Unreachable).json();
+    assert_eq!((&silent["gateway_running"], &silent["drain"]), (&true.into(), &Value::Null), "{silent}");
+    drain(home.path(), &["--patience", "1s", "wait", "upgrade", "--owner", "ops"]).expect(ExitCode::Unreachable);
+    held(503);
+    let (code, why) = ready();
+    assert!(code == 503 && why.contains("has published nothing for 4"), "{why}");
+
+    process.thaw();
+    drain(home.path(), &["--patience", "30s", "wait", "upgrade", "--owner", "ops"]).expect(ExitCode::Drained);
+    held(200);
 }
 
 #[test]

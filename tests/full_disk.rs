@@ -3,8 +3,9 @@
 
 mod published;
 
+use gateway_drain::client::{ExitCode, Gateway};
 use gateway_drain::reconciler::Options;
-use gateway_drain::{DrainState, Home, Reconciler, Snapshot};
+use gateway_drain::{Channel, DrainState, Home, Reconciler, Request, RequestId, Snapshot};
 use published::{comes_true, until};
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use std::fs;
@@ -48,7 +49,8 @@ impl Drop for Disk {
 }
 
 fn start(home: &Home) -> Reconciler {
-    let options = Options { tick: Duration::from_millis(10), ..Options::default() };
+    let tick = Duration::from_millis(10);
+    let options = Options { tick, refresh: tick, ..Options::default() };
     Reconciler::start(home.clone(), options).unwrap()
 }
 
@@ -126,7 +128,43 @@ fn on_a_disk_that_turns_read_only_the_gate_follows_and_the_age_of_the_status_sho
     assert!(report.finished());
     let stands = Snapshot::read(&home).expect("it can't be removed").drain;
     assert_eq!(stands.state, DrainState::Running);
+    let status = || Gateway::at(home.clone()).status().unwrap();
+    comes_true("a reader takes it for silence", || status().silent_for.is_some());
+    assert_eq!((status().running, status().state, status().drain), (Some(true), None, None));
     ioctl_setflags(&folder, flags).unwrap();
     gateway.kick();
     until(&home, "the truth", |s| s.drain.state == DrainState::Stopped);
+}
+
+#[test]
+fn a_status_that_says_drained_and_can_neither_be_replaced_nor_removed_is_no_word_of_a_gateway_that_runs_again() {
+    let Some(disk) = Disk::mount() else { return };
+    let home = Home::at(disk.path.join("home"));
+    fs::create_dir(home.path()).unwrap();
+    let gateway = start(&home);
+    let hold = Request::begin(RequestId::new("upgrade").unwrap(), "ops");
+    Channel::new(home.clone()).write(&hold).unwrap();
+    until(&home, "drained", |s| s.drain.drained);
+    let folder = fs::File::open(home.path()).unwrap();
+    let flags = ioctl_getflags(&folder).unwrap();
+    // The folder of the holds stays as it was.
+    ioctl_setflags(&folder, flags | IFlags::IMMUTABLE).unwrap();
+    fs::remove_file(home.request_path(&hold.id)).unwrap();
+    comes_true("it runs again", || gateway.controller().state() == DrainState::Running);
+    let tool = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gateway-drain"));
+        command.env("HERMES_HOME", home.path()).env("GATEWAY_DRAIN_STATE", disk.path.join("controller"));
+        let output = command.args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert!(grep_says_drained(home.path()));
+    let unreachable = Some(i32::from(ExitCode::Unreachable.code()));
+    comes_true("`status` says drained no more", || tool(&["status"]).0 == unreachable);
+    assert_eq!(tool(&["status"]).1, "");
+    let waited = tool(&["--patience", "1s", "wait", "upgrade", "--owner", "ops"]);
+    assert_ne!(waited.0, Some(0), "{waited:?}");
+    ioctl_setflags(&folder, flags).unwrap();
+    gateway.kick();
+    until(&home, "the truth", |s| s.drain.state == DrainState::Running);
+    assert_eq!(tool(&["status"]).0, Some(0));
 }

@@ -8,6 +8,7 @@ use super::status_text::in_words;
 use crate::client::{Drain, ExitCode, Failure, Gateway, MarkerDrain, SeenDrained, quoted};
 use crate::control::Home;
 use crate::hold::{Incarnation, RequestId};
+use crate::status::silent_for;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::Path;
@@ -236,6 +237,10 @@ impl<'a> Context<'a> {
             let place = self.gateway.as_arguments();
             let nobody = Failure::Unreachable(format!("no gateway process lives there ({place})"));
             return Ok(self.report.failure(&nobody, ExitCode::Unreachable.code(), status.to_json()));
+        }
+        if let Some(age) = status.silent_for {
+            let silent = Failure::Unreachable(silent_for(age));
+            return Ok(self.report.failure(&silent, ExitCode::Unreachable.code(), status.to_json()));
         }
         // Whoever closed the pipe has seen enough of it.
         let told = self.report.done(&in_words(&status), status.to_json());

@@ -8,10 +8,12 @@ use super::chain::Chain;
 use super::transport::{Lying, Sent, Withdrawal};
 use super::watch::{Look, Sight};
 use super::{Failure, Status};
+use crate::clock::Clock;
 use crate::control::{Channel, Epoch, Found, Home};
 use crate::hold::{Action, Denied, Incarnation, Nonce, Outcome, Request, RequestId, Source};
-use crate::status::{DrainStatus, HoldStatus, Snapshot};
+use crate::status::{DrainStatus, HoldStatus, Snapshot, silent_for};
 use std::io;
+use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub(super) struct Files {
@@ -43,6 +45,9 @@ impl Files {
         }
         if status.epoch.differs_from(&Epoch::current()) {
             return Look::Over(Failure::Ignored(OTHER_EPOCH.into()));
+        }
+        if let Some(age) = overdue(&status) {
+            return Look::Silent(silent_for(age));
         }
         let sight = Sight::of(status, id);
         let unknown = sight.hold.is_none() && sight.answers.is_empty() && !sight.is_ending();
@@ -282,7 +287,7 @@ impl Files {
 
     /// Whether a withdrawal or an override has taken effect in the gateway; clears away what it was written in.
     pub(super) fn has_ended(&self, request: &Request) -> Result<bool, Failure> {
-        let Some(status) = self.current() else { return Ok(false) };
+        let Some(status) = self.current().filter(|status| overdue(status).is_none()) else { return Ok(false) };
         let found = self.channel.find(&request.id);
         let lies = matches!(&found, Found::Valid(there) if there.nonce == request.nonce);
         let answer = status.acknowledged.iter().find(|answer| answer.nonce == request.nonce);
@@ -339,9 +344,19 @@ impl Files {
                 status.drain = None;
                 status.active_agents = None;
             }
+            let drain = status.drain.clone().and_then(|drain| serde_json::from_value(drain).ok());
+            status.silent_for = drain.and_then(|drain: DrainStatus| overdue(&drain));
+            if status.silent_for.is_some() {
+                (status.state, status.drain, status.active_agents) = (None, None, None);
+            }
         }
         Ok(status)
     }
+}
+
+/// The age of a status that is too old to be believed.
+fn overdue(status: &DrainStatus) -> Option<Duration> {
+    status.overdue(&Epoch::current(), Clock::boot().now())
 }
 
 const OTHER_EPOCH: &str = "the gateway runs in another epoch than this command (another boot, or another container)";

@@ -6,6 +6,7 @@
 use super::{Failure, Gateway, Interrupt, Status};
 use crate::clock::Clock;
 use crate::control::Home;
+use crate::status::silent_for;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{self, Read};
@@ -244,6 +245,9 @@ impl MarkerDrain {
 
     fn look(&self) -> Result<Status, Failure> {
         let status = self.gateway.status()?;
+        if let Some(age) = status.silent_for {
+            return Err(Failure::Unreachable(silent_for(age)));
+        }
         if status.running == Some(false) || status.state.is_none() {
             return Err(Failure::Unreachable("no gateway lives there".into()));
         }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 /// What a gateway says to anybody who asks: the reference's readout, and the drain.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,6 +10,9 @@ use serde_json::{Map, Value, json};
 pub struct Status {
     /// Whether a process lives there; none where this way of asking can't tell.
     pub running: Option<bool>,
+    /// How long a process that lives there has published nothing, where that is longer than it may be (C8). What it said before
+    /// may be over: no state, no drain and no count is given then.
+    pub silent_for: Option<Duration>,
     /// The gateway's word for its state (`gateway_state`).
     pub state: Option<String>,
     /// All work in flight; none if nothing says so.
@@ -35,7 +39,7 @@ impl Status {
         let drain = fields.remove("drain").filter(|drain| !drain.is_null());
         // Of a gateway that isn't there nothing is in flight that could be counted.
         let active_agents = active_agents.filter(|_| running != Some(false) && state.is_some());
-        Self { running, state, active_agents, knows_holds, drain, updated_at, fields }
+        Self { running, silent_for: None, state, active_agents, knows_holds, drain, updated_at, fields }
     }
 
     pub(super) fn unknown() -> Self {

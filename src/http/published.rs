@@ -3,10 +3,11 @@
 //! Every answer about a hold is made from here. All that touches the disk is bounded, in time and in number, so that a
 //! file system that hangs costs a request an error and nobody else anything.
 
+use crate::clock::Clock;
 use crate::control::{Channel, Epoch, Found, Home};
 use crate::hold::{Nonce, Outcome, Request, RequestId};
 use crate::reconciler::Reconciler;
-use crate::status::{HoldStatus, Snapshot};
+use crate::status::{HoldStatus, Snapshot, silent_for};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,15 +37,28 @@ impl Published {
     }
 
     /// The status of the process that lives in the home; `None` if none does, or if it hasn't published yet.
+    ///
+    /// An error, too, if it is no word of the gateway's as it is now (C8): this process itself could publish nothing newer, or
+    /// another one has published nothing for longer than it may.
     pub(super) async fn status(&self) -> io::Result<Option<Snapshot>> {
-        self.on_disk(|channel| {
+        if let Some(why) = self.here.as_ref().and_then(|reconciler| reconciler.unpublished()) {
+            return Err(io::Error::other(why));
+        }
+        let epoch = self.here.is_none().then(|| self.epoch.clone());
+        self.on_disk(move |channel| {
             let snapshot = match Snapshot::read(channel.home()) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 read => read?,
             };
             // Read first and only then asked who lives: the answer is about a process that outlived its status' reading.
             let live = channel.home().live()?;
-            Ok((live.as_ref() == Some(&snapshot.drain.incarnation)).then_some(snapshot))
+            if live.as_ref() != Some(&snapshot.drain.incarnation) {
+                return Ok(None);
+            }
+            match epoch.and_then(|epoch| snapshot.drain.overdue(&epoch, Clock::boot().now())) {
+                Some(age) => Err(io::Error::other(silent_for(age))),
+                None => Ok(Some(snapshot)),
+            }
         })
         .await
     }

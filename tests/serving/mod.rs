@@ -49,7 +49,8 @@ impl Gateway {
 
     fn start_with(folder: tempfile::TempDir, tick: Duration) -> Self {
         let clock = Clock::manual();
-        clock.advance(Duration::from_secs(1000));
+        // Ahead of the machine's, by which a reader in another process would find everything here too old.
+        clock.advance(Clock::boot().now() + Duration::from_secs(1000));
         let settings = Settings { clock: clock.clone(), ..Settings::default() };
         let options = Options { tick, settings, ..Options::default() };
         let reconciler = Reconciler::start(Home::at(folder.path()), options).expect("the gateway starts");

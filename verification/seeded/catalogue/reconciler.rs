@@ -472,6 +472,28 @@ pub const SEEDS: &[Seed] = &[
         ),
     },
     Seed {
+        id: "no-status-is-too-old",
+        breaks: &["C8", "E2"],
+        bug: "A frozen gateway's status is believed for ever.",
+        file: "status/age.rs",
+        within: "(age > limit).then_some(age)",
+        find: "(age > limit).then_some(age)",
+        replace: "(age > limit).then_some(age).filter(|_| false)",
+        check: Test(
+            "client::a_frozen_gateway_whose_status_says_drained_is_silent_once_that_is_too_old_and_is_heard_again_after",
+        ),
+    },
+    Seed {
+        id: "another-clock-makes-old",
+        breaks: &["C3"],
+        bug: "The age of a status is told by the clock of another boot.",
+        file: "status/age.rs",
+        within: "self.format < REFRESHED || !ours.is_known() || self.epoch != *ours",
+        find: "!ours.is_known() || self.epoch != *ours",
+        replace: "false",
+        check: Unit("status::age::tests::the_age_judges_nothing_where_it_is_not_known"),
+    },
+    Seed {
         id: "dropped-and-open",
         breaks: &["H1", "E1", "L5"],
         bug: "A gate whose reconciler is dropped goes on admitting, beside the next gateway of its home.",
