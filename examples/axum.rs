@@ -6,7 +6,7 @@ use std::{error::Error, process::ExitCode, time::Duration};
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let signals = Signals::take()?; // SIGTERM, SIGINT, SIGQUIT and SIGHUP, from the first moment on
+    let signals = Signals::take()?; // SIGTERM and all others that would end the process, from the first moment on
     let gateway = Reconciler::start(Home::resolve(None)?, Options::default())?;
     let deadline = Duration::from_secs(30);
     gateway.shut_down_on(signals, deadline);

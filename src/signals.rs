@@ -8,20 +8,24 @@ use crate::reconciler::Reconciler;
 use crate::sync::{Arc, Mutex};
 use core::fmt;
 use nix::sys::signal::{SigSet, Signal};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals as Arriving;
-use signal_hook::low_level::emulate_default_handler;
+use signal_hook::low_level::{emulate_default_handler, exit};
 use std::io;
 use std::time::{Duration, Instant};
 
 /// Signals this close to the first one are one request: a supervisor sends several, and so does a terminal that closes.
 const ONE_REQUEST: Duration = Duration::from_secs(1);
 
-/// SIGTERM, SIGINT (Ctrl-C), SIGQUIT and SIGHUP, taken.
+/// The signals whose default is to end the process, taken: each of them begins the shutdown instead.
 ///
-/// The first of them begins the shutdown. What follows within a second belongs to the same request. Any later one forces
-/// the shutdown; once the gateway has stopped, or as long as there is none, it ends the process as the signal does by
-/// default.
+/// | Signals | What they do |
+/// |---|---|
+/// | SIGTERM, SIGINT (Ctrl-C), SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGPWR, SIGSTKFLT, the real-time signals | The first of them begins the shutdown. What follows within a second belongs to the same request. Any later one forces the shutdown; once the gateway has stopped, or as long as there is none, it ends the process as the signal does by default. |
+/// | SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGIO | They begin the shutdown. Timers and limits repeat them, so they never force it. |
+/// | SIGXFSZ, SIGPIPE | They do nothing: the write that caused them fails, and its error is what counts. |
+/// | SIGKILL, and those by which the system reports a fault (SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS) | They end the process. |
+///
+/// A signal that the application uses itself is left to it by [`take_except`](Self::take_except).
 ///
 /// The signals are taken whatever the process inherited: also if they were ignored (`nohup`, `&` in a script) or blocked.
 /// So SIGHUP ends a gateway whose terminal closes, in the same orderly way as SIGTERM, also under `nohup`; a gateway that is
@@ -47,8 +51,68 @@ pub struct Signals {
     state: Arc<Mutex<State>>,
 }
 
+/// What becomes of a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// It is a request to end.
+    Request,
+    /// It ends the process by default, and comes again and again of itself.
+    Repeats,
+    /// The write that caused it tells its error.
+    Unheard,
+    /// It ends no process, can't be taken, or reports a fault.
+    Left,
+}
+
+impl Use {
+    fn of(signal: Signal) -> Self {
+        // By name, since each system has signals that others don't have.
+        match signal.as_str() {
+            "SIGALRM" | "SIGVTALRM" | "SIGPROF" | "SIGXCPU" | "SIGIO" => Self::Repeats,
+            "SIGPIPE" | "SIGXFSZ" => Self::Unheard,
+            "SIGCHLD" | "SIGCONT" | "SIGINFO" | "SIGSTOP" | "SIGTSTP" | "SIGTTIN" | "SIGTTOU" | "SIGURG"
+            | "SIGWINCH" => Self::Left,
+            "SIGABRT" | "SIGBUS" | "SIGEMT" | "SIGFPE" | "SIGILL" | "SIGKILL" | "SIGSEGV" | "SIGSYS" | "SIGTRAP" => {
+                Self::Left
+            }
+            _ => Self::Request,
+        }
+    }
+
+    /// What becomes of the signal of this number, which is one that was taken.
+    fn of_taken(number: i32) -> Self {
+        Signal::try_from(number).map_or(Self::Request, Self::of)
+    }
+}
+
+/// The real-time signals, which have numbers and no names.
+fn real_time() -> impl Iterator<Item = i32> {
+    #[cfg(target_os = "linux")]
+    return nix::libc::SIGRTMIN()..=nix::libc::SIGRTMAX();
+    #[cfg(not(target_os = "linux"))]
+    return core::iter::empty();
+}
+
+/// Lets this thread have what was blocked before, of the signals that are taken: the application may have others blocked
+/// because it waits for them elsewhere.
+fn unblock(taken: &[i32]) {
+    // A set of signals takes no number: the real-time signals are in it as what is left of all of them, or not at all.
+    let mut set = if real_time().all(|number| taken.contains(&number)) { SigSet::all() } else { SigSet::empty() };
+    for signal in Signal::iterator() {
+        if taken.contains(&(signal as i32)) {
+            set.add(signal);
+        } else {
+            set.remove(signal);
+        }
+    }
+    // That they can't be unblocked is said by no system.
+    let _ = set.thread_unblock();
+}
+
 struct State {
-    /// When the first signal came.
+    /// Whether any signal has come.
+    came: bool,
+    /// When the first request came.
     first: Option<Instant>,
     gateway: Gateway,
 }
@@ -78,22 +142,60 @@ impl Signals {
     /// # Errors
     /// What the system says: it gives no thread, or no pipe.
     pub fn take() -> io::Result<Self> {
-        let mut arriving = Arriving::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP])?;
-        let state = Arc::new(Mutex::new(State { first: None, gateway: Gateway::Expected }));
-        let taken = Arc::clone(&state);
+        Self::take_except(&[])
+    }
+
+    /// As [`take`](Self::take), but for these, given by their numbers: what they do is left to the application.
+    ///
+    /// An application needs this for a signal that it handles itself: one that has its configuration read again (SIGHUP,
+    /// SIGUSR1), the timer of a profiler (SIGPROF). Otherwise its handler runs, and the shutdown begins besides.
+    ///
+    /// An excepted signal is neither handled nor unblocked here. A real-time signal among them has all real-time signals
+    /// stay blocked that are blocked when this is called; those that are not blocked are taken.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    ///
+    /// ```
+    /// use gateway_drain::signals::Signals;
+    /// use signal_hook::consts::SIGUSR1;
+    ///
+    /// let rotate = std::sync::Arc::default();
+    /// signal_hook::flag::register(SIGUSR1, std::sync::Arc::clone(&rotate))?;
+    /// let signals = Signals::take_except(&[SIGUSR1])?;
+    /// signal_hook::low_level::raise(SIGUSR1)?;
+    /// assert!(rotate.load(std::sync::atomic::Ordering::Relaxed), "the application's own");
+    /// assert!(!signals.received());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn take_except(left: &[i32]) -> io::Result<Self> {
+        let named = |wanted: fn(Use) -> bool| {
+            Signal::iterator().filter(move |signal| wanted(Use::of(*signal))).map(|signal| signal as i32)
+        };
+        let is_ours = |number: &i32| !left.contains(number);
+        for number in named(|which| which == Use::Unheard).filter(is_ours) {
+            // A handler rather than `SIG_IGN`: what this process starts has the default again.
+            signal_hook::flag::register(number, std::sync::Arc::default())?;
+        }
+        let ending = named(|which| matches!(which, Use::Request | Use::Repeats));
+        let taken: Vec<i32> = ending.chain(real_time()).filter(is_ours).collect();
+        let mut arriving = Arriving::new(&taken)?;
+        let state = Arc::new(Mutex::new(State { came: false, first: None, gateway: Gateway::Expected }));
+        let told = Arc::clone(&state);
         std::thread::Builder::new().name("gateway-drain-signals".into()).spawn(move || {
-            // Whatever was blocked before comes now, and to this thread. That it can't be unblocked is said by no system.
-            let ending = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP];
-            let _ = ending.into_iter().collect::<SigSet>().thread_unblock();
+            unblock(&taken);
             for signal in arriving.forever() {
-                let act = taken.lock().on_signal();
+                let act = told.lock().on_signal(Use::of_taken(signal));
                 match act {
                     Act::Nothing => {}
                     // Refused only once stopped, and then there is nothing left to begin.
                     Act::Begin(controller, deadline) => _ = controller.begin_shutdown(deadline),
                     Act::Force(controller) => _ = controller.force_stop(),
-                    // Refused for signals that end no process, and these do.
-                    Act::End => _ = emulate_default_handler(signal),
+                    Act::End => {
+                        let _ = emulate_default_handler(signal);
+                        // It doesn't know them all. This is how a shell tells of a process that a signal has ended.
+                        exit(128 + signal);
+                    }
                 }
             }
         })?;
@@ -103,12 +205,21 @@ impl Signals {
     /// Whether one of them has come.
     #[must_use]
     pub fn received(&self) -> bool {
-        self.state.lock().first.is_some()
+        self.state.lock().came
     }
 }
 
 impl State {
-    fn on_signal(&mut self) -> Act {
+    fn on_signal(&mut self, which: Use) -> Act {
+        self.came = true;
+        if which == Use::Repeats {
+            return match &self.gateway {
+                // Beginning again changes nothing.
+                Gateway::Here { controller, deadline } => Act::Begin(controller.clone(), *deadline),
+                Gateway::Expected => Act::Nothing,
+                Gateway::GivenUp => Act::End,
+            };
+        }
         let again = match self.first {
             Some(first) if first.elapsed() < ONE_REQUEST => return Act::Nothing,
             earlier => earlier.is_some(),
@@ -128,7 +239,7 @@ impl Controller {
     /// it. A signal that has come since they were taken counts: the shutdown begins at once.
     pub fn shut_down_on(&self, signals: Signals, deadline: Duration) {
         let mut state = signals.state.lock();
-        let came = state.first.is_some();
+        let came = state.came;
         state.gateway = Gateway::Here { controller: self.clone(), deadline };
         drop(state);
         drop(signals);

@@ -20,6 +20,20 @@ fn gateway(home: &Path, more: &[&str]) -> Vec<String> {
     [program.as_str()].iter().chain(&fixed).chain(more).map(|word| (*word).to_owned()).collect()
 }
 
+/// Every signal that ends a process by default and isn't the report of a fault; of those for writes see below.
+fn all_that_end() -> Vec<i32> {
+    let more = [Signal::USR1, Signal::USR2, Signal::ALARM, Signal::VTALARM, Signal::PROF, Signal::XCPU, Signal::IO];
+    let more = more.into_iter().chain([Signal::POWER, Signal::STKFLT]).map(Signal::as_raw);
+    // SIGRTMIN to SIGRTMAX, as the C library has them.
+    ENDING.into_iter().map(|(_, signal)| signal.as_raw()).chain(more).chain([34, 35, 37, 50, 63, 64]).collect()
+}
+
+/// By number, as those have to be sent that have no name.
+fn send(pid: u32, number: i32) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -{number} {pid}")]).status().expect("a shell");
+    assert!(sent.success(), "the process is there");
+}
+
 fn signal(child: &Child, signal: Signal) {
     let pid = Pid::from_child(child);
     kill_process(pid, signal).expect("the process is there");
@@ -69,6 +83,129 @@ fn every_ending_signal_is_a_shutdown_also_if_it_was_ignored_or_blocked() {
             assert_eq!(left.drain.state, DrainState::Stopped, "{name}, started by {program}");
         }
     }
+}
+
+#[test]
+fn every_signal_that_would_end_the_process_is_a_shutdown_that_finishes_its_turns() {
+    for number in all_that_end() {
+        let state = home();
+        let process = GatewayProcess::start_with(state.path(), &["--deadline-ms", "600000"]);
+        let turn = process.turn(300);
+        send(process.pid(), number);
+        assert_eq!(process.ends_within(LIMIT), Some(0), "signal {number}");
+        assert!(turn.finished(), "signal {number} has cut a turn off");
+        let left = Snapshot::read(&Home::at(state.path())).expect("its last word");
+        assert_eq!(left.drain.state, DrainState::Stopped, "signal {number}");
+    }
+}
+
+#[test]
+fn every_signal_that_would_end_the_process_is_a_shutdown_also_if_all_of_them_were_blocked() {
+    let mask = "import os, signal, sys; \
+                signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()); os.execv(sys.argv[1], sys.argv[1:])";
+    for number in all_that_end() {
+        let state = home();
+        let mut child = started_by("python3", &["-c", mask], state.path(), &[]);
+        send(child.id(), number);
+        let status = ended(&mut child, LIMIT);
+        assert_eq!(status.code(), Some(0), "signal {number}: {status}");
+    }
+}
+
+#[test]
+fn what_a_timer_or_a_limit_sends_again_and_again_forces_nothing_and_a_request_after_it_is_the_first() {
+    let state = home();
+    let process = GatewayProcess::start_with(state.path(), &["--deadline-ms", "600000"]);
+    let _turn = process.turn(600_000);
+    let still = |what: &str| {
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_millis(1_100) {
+            std::thread::park_timeout(Duration::from_millis(1_100));
+        }
+        let status = Snapshot::read(&Home::at(state.path())).expect("a status").drain;
+        assert_eq!((status.state, status.in_flight), (DrainState::ShutdownDraining, 1), "{what}");
+    };
+    for _ in 0..2 {
+        for repeated in [Signal::XCPU, Signal::PROF, Signal::VTALARM, Signal::ALARM, Signal::IO] {
+            send(process.pid(), repeated.as_raw());
+        }
+        until(state.path(), DrainState::ShutdownDraining);
+        still("it comes of itself");
+    }
+    process.terminate();
+    still("one request forces nothing");
+    process.terminate();
+    assert_eq!(process.ends_within(LIMIT), Some(3));
+}
+
+#[test]
+fn a_file_that_may_not_grow_is_an_error_and_not_the_end_of_the_gateway() {
+    // Blocks of 512 bytes: from a limit that nothing fits in to one that only the status outgrows.
+    for blocks in 1..=8 {
+        let state = home();
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -f {blocks} && exec \"$@\""), "sh"]).args(gateway(state.path(), &[]));
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("sh");
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut first).expect("text");
+        if first.is_empty() {
+            // It can't publish, and says so.
+            let mut said = String::new();
+            child.stderr.take().expect("its errors").read_to_string(&mut said).expect("text");
+            assert_eq!(ended(&mut child, LIMIT).code(), Some(1), "{blocks}: {said}");
+            assert!(said.contains("can't be") && said.contains("ulimit -f"), "{blocks}: {said}");
+            continue;
+        }
+        let address = first.trim().strip_prefix("listening on http://").expect("its address");
+        std::fs::write(Home::at(state.path()).marker(), format!(r#"{{"principal": "{}"}}"#, "p".repeat(90)))
+            .expect("room");
+        let refused = |address: &str| {
+            let post = ureq::post(format!("http://{address}/turns")).header("content-type", "application/json");
+            matches!(post.send(r#"{"session": "s1", "millis": 0}"#), Err(ureq::Error::StatusCode(503)))
+        };
+        let deadline = Instant::now() + LIMIT;
+        while !refused(address) {
+            assert!(
+                Instant::now() < deadline && child.try_wait().expect("a child").is_none(),
+                "{blocks}: it has ended"
+            );
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        signal(&child, Signal::TERM);
+        assert_eq!(ended(&mut child, LIMIT).code(), Some(0), "{blocks}");
+    }
+}
+
+#[test]
+fn what_is_left_to_the_application_is_its_own() {
+    let state = home();
+    let mut child = Command::new(std::env::current_exe().expect("this test"));
+    child.args(["--exact", "a_gateway_that_uses_signals_itself", "--nocapture"]);
+    let mut child = child.env("GATEWAY_DRAIN_HOME", state.path()).stdout(Stdio::piped()).spawn().expect("a child");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
+    lines.find(|line| line.contains("it runs")).expect("it starts");
+    for (number, name) in [(10, "USR1"), (1, "HUP"), (64, "RTMAX"), (10, "USR1")] {
+        send(child.id(), number);
+        lines.find(|line| line.contains(&format!("got {number}"))).expect(name);
+        until(state.path(), DrainState::Running);
+    }
+    signal(&child, Signal::USR2);
+    assert_eq!(ended(&mut child, LIMIT).code(), Some(0), "the others are taken");
+}
+
+/// The process of the test above.
+#[test]
+fn a_gateway_that_uses_signals_itself() {
+    let Some(home) = std::env::var_os("GATEWAY_DRAIN_HOME") else { return };
+    let own = [Signal::USR1.as_raw(), Signal::HUP.as_raw(), 64];
+    let mut arriving = signal_hook::iterator::Signals::new(own).expect("its own signals");
+    let signals = gateway_drain::signals::Signals::take_except(&own).expect("the signals");
+    std::thread::spawn(move || arriving.forever().for_each(|number| println!("got {number}")));
+    let gateway = gateway_drain::Reconciler::start(Home::at(home), gateway_drain::reconciler::Options::default());
+    let gateway = gateway.expect("a gateway");
+    gateway.shut_down_on(signals, Duration::from_secs(60));
+    println!("it runs");
+    assert!(gateway.controller().stopped().wait().finished());
 }
 
 #[test]
