@@ -83,7 +83,8 @@ pub struct Hold {
     /// It ends with this process: its last begin named this process as the only one that it is meant for. A commit
     /// takes that away.
     pub bound: bool,
-    /// What was seen last in its file's place was not its owner's write. That such a thing is gone withdraws nothing (C7).
+    /// What was seen last in its file's place was not its owner's write. That such a thing is gone withdraws nothing (H2),
+    /// unless it is the marker.
     pub overwritten: bool,
     /// Set once the owner has the right to act.
     pub commit: Option<Commit>,

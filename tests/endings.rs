@@ -6,6 +6,7 @@ mod controlled_gateway;
 use controlled_gateway::{Ended, GatewayProcess, STATE_VARIABLE, Tool, home, owner, tool};
 use gateway_drain::client::{ExitCode, Gateway};
 use gateway_drain::control::Epoch;
+use gateway_drain::status::{IgnoredKind, Snapshot};
 use gateway_drain::{Channel, Home, Request, RequestId};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -93,6 +94,26 @@ impl Scene {
         status.drain.holds[0].lease_left_seconds.expect("it is not committed")
     }
 
+    /// Somebody else writes over a live hold; the gateway sees that, and perhaps also that it is gone again.
+    fn overwrite(&self, id: &str, write: &[u8], gone: bool) {
+        let home = self.home.path();
+        let path = match id {
+            "marker" => home.join(".drain_request.json"),
+            _ => home.join(".drain_holds").join(format!("{id}.json")),
+        };
+        // Whole, as every writer does it: else a look may find half of it.
+        let beside = home.join("of-somebody-else");
+        std::fs::write(&beside, write).unwrap();
+        std::fs::rename(&beside, &path).unwrap();
+        let says =
+            |status: &Snapshot| status.drain.ignored.iter().any(|ignored| ignored.kind == IgnoredKind::Overwritten);
+        self.gateway().until("what was written over the hold", says);
+        if gone {
+            std::fs::remove_file(&path).unwrap();
+            self.gateway().until("that it is gone", |status| !says(status));
+        }
+    }
+
     #[track_caller]
     fn assert_held(&self) {
         assert!(!self.gateway().admits(), "{:?}: the hold was taken back", self.way);
@@ -101,6 +122,20 @@ impl Scene {
 
 fn id() -> RequestId {
     RequestId::new("upgrade").unwrap()
+}
+
+/// What somebody else may leave over a hold's file.
+fn overwritings() -> Vec<(&'static str, Vec<u8>)> {
+    let request = |action: &str, more: &str| {
+        format!(r#"{{"action":"{action}","principal":"bob","nonce":"0123456789abcdef-bob"{more}}}"#).into_bytes()
+    };
+    vec![
+        ("bob's begin", request("drain", "")),
+        ("bob's cancel", request("cancel", "")),
+        ("a write of another boot", request("drain", r#","epoch":"00000000-0000-0000-0000-000000000000:1""#)),
+        ("garbage", b"{".to_vec()),
+        ("a touch", Vec::new()),
+    ]
 }
 
 /// Runs each over both ways.
@@ -401,6 +436,76 @@ over_both! {
         scene.drain(&["cancel", "upgrade"]).expect(ExitCode::Drained);
         assert!(scene.gateway().admits());
     }
+
+    fn a_hold_that_somebody_wrote_over_is_ended_by_its_owner_and_by_an_override_whether_or_not_that_write_still_lies_there(way: Way) {
+        let scene = Scene::start(way);
+        let mut tried = 0;
+        // Over HTTP an override needs a scope that the one secret doesn't have.
+        let verbs = if way == Way::Files { &["cancel", "override"][..] } else { &["cancel"] };
+        for verb in verbs {
+            for committed in [false, true] {
+                for (what, write) in overwritings() {
+                    for gone in [false, true] {
+                        let id = format!("upgrade-{tried}");
+                        scene.drain(&["begin", &id]).expect(ExitCode::Drained);
+                        if committed {
+                            scene.drain(&["commit", &id]).expect(ExitCode::Drained);
+                        }
+                        scene.overwrite(&id, &write, gone);
+                        scene.assert_held();
+                        scene.drain(&[verb, &id]).expect(ExitCode::Drained);
+                        assert!(scene.gateway().admits(), "{way:?}: {verb}, committed: {committed}, {what}, gone: {gone}");
+                        let path = scene.home.path().join(format!(".drain_holds/{id}.json"));
+                        assert!(!path.exists(), "{way:?}: {verb}, {what}: something was left there");
+                        tried += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(tried, verbs.len() * 2 * 5 * 2);
+    }
+
+    fn a_marker_that_somebody_wrote_over_ends_with_its_removal_by_whatever_hand(way: Way) {
+        let scene = Scene::start(way);
+        let path = scene.home.path().join(".drain_request.json");
+        for (what, write) in overwritings() {
+            for hand in ["rm", "its owner's cancel", "an override"] {
+                let ann_s = Request::begin(RequestId::marker(), scene.owner());
+                scene.channel().write(&ann_s).unwrap();
+                scene.gateway().until("the marker's hold", |status| !status.drain.holds.is_empty());
+                scene.overwrite("marker", &write, false);
+                scene.assert_held();
+                match hand {
+                    "rm" => std::fs::remove_file(&path).unwrap(),
+                    "an override" if way == Way::Files => _ = scene.drain(&["override", "marker"]).expect(ExitCode::Drained),
+                    _ => _ = scene.drain(&["cancel", "--marker"]).expect(ExitCode::Drained),
+                }
+                scene.gateway().until("that the marker's hold ends", |status| status.drain.holds.is_empty());
+                assert!(scene.gateway().admits() && !path.exists(), "{way:?}: {what}, {hand}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_renewal_that_the_gateway_has_not_seen_yet_does_not_keep_a_cancel_from_ending_a_hold_that_was_written_over() {
+    let scene = Scene::start(Way::Files);
+    scene.drain(&["begin", "upgrade"]).expect(ExitCode::Drained);
+    let (_, write) = overwritings().swap_remove(0);
+    scene.overwrite("upgrade", &write, false);
+    scene.gateway().freeze();
+    scene.channel().write(&Request::begin(id(), scene.owner())).unwrap();
+    let path = scene.home.path().join(".drain_holds/upgrade.json");
+    let renewed = std::fs::read(&path).unwrap();
+    let cancelling = scene.start_tool(&["cancel", "upgrade"]);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while std::fs::read(&path).is_ok_and(|lies| lies == renewed) {
+        assert!(Instant::now() < deadline, "nothing was done to the file");
+        std::thread::yield_now();
+    }
+    scene.gateway().thaw();
+    cancelling.ended().expect(ExitCode::Drained);
+    assert!(scene.gateway().admits(), "the hold outlasted its owner's cancel");
 }
 
 #[test]

@@ -146,6 +146,10 @@ fn nobody_else_s_write_ends_hides_or_takes_over_a_live_hold_and_neither_does_its
                 assert_eq!((&after.owner, after.expires_at), (&before.owner, before.expires_at), "{what}: {look}");
                 assert!(after.overwritten && place.closes(), "{what}: {look}");
             }
+            if place.id.is_marker() {
+                tried += 1;
+                continue;
+            }
             place.now += SECOND;
             place.sees_nothing();
             assert!(place.hold().is_some() && place.closes(), "{what}, and its removal ended it");
@@ -156,6 +160,33 @@ fn nobody_else_s_write_ends_hides_or_takes_over_a_live_hold_and_neither_does_its
         }
     }
     assert_eq!(tried, 9 + 6);
+}
+
+#[test]
+fn a_marker_that_is_gone_holds_nothing_whoever_wrote_there_last() {
+    let (ann_s, _) = Place::held(RequestId::marker());
+    let mut touched = Place::new(RequestId::marker());
+    touched.sees(&of_others(&ann_s)[2].1);
+    let mut tried = 0;
+    for (first, place) in [("ann's marker", ann_s), ("garbage", touched)] {
+        for (what, write) in of_others(&place) {
+            for (looks, shutting_down) in [(1, false), (3, false), (1, true)] {
+                let mut place = place.clone();
+                place.shutting_down = shutting_down;
+                for _ in 0..looks {
+                    place.now += SECOND;
+                    place.sees(&write);
+                    assert!(place.closes(), "C7: {first}, then {what}: an overwriting is no removal");
+                }
+                place.now += SECOND;
+                place.sees_nothing();
+                assert!(place.hold().is_none() && !place.closes(), "{first}, then {what}, then nothing: {looks}");
+                assert_eq!(place.holds.acknowledged(place.now), [], "nothing lies there that could be answered");
+                tried += 1;
+            }
+        }
+    }
+    assert_eq!(tried, 2 * 6 * 3);
 }
 
 #[test]

@@ -273,7 +273,7 @@ class Gateway:
                 asked, known, hold = found.get(name), self.ledger.get(name), self.holds.get(name)
                 if asked is None:
                     self.ledger.pop(name, None)
-                    if hold and hold["own"] and not hold["committed"]:
+                    if hold and (hold["own"] or name == "marker") and not hold["committed"]:
                         del self.holds[name]
                 elif not known or known["nonce"] != asked["nonce"]:
                     self.decide(name, asked, now)

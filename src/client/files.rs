@@ -2,7 +2,8 @@
 //!
 //! It writes requests into the [`Channel`] and looks at the published status, together with the lock that tells whose
 //! status it is. A file that belongs to another owner is never overwritten and never removed: its absence would withdraw
-//! that owner's hold (H2).
+//! that owner's hold (H2). The one exception is a file that lies over this owner's hold: whose the hold is, the gateway says,
+//! and its owner ends it in words, since what somebody else takes away again ends nothing.
 
 use super::chain::Chain;
 use super::transport::{Lying, Sent, Withdrawal};
@@ -228,9 +229,13 @@ impl Files {
         }
         let status = self.ready(&request.id, &request.owner)?;
         let status = status.as_ref();
-        // What an earlier boot left may be taken away by anybody.
-        let found = match self.channel.find(&request.id) {
+        let there = self.channel.find(&request.id);
+        let covered = status.and_then(|status| covered(status, request, &there));
+        let found = match there {
+            // What an earlier boot left may be taken away by anybody.
             Found::Stale { .. } => None,
+            Found::Valid(lying) if lying.owner == request.owner => self.lying(&request.id, &request.owner, status)?,
+            _ if covered.is_some() => None,
             _ => self.lying(&request.id, &request.owner, status)?,
         };
         let granted = status.and_then(|status| committed(status, &request.id));
@@ -258,9 +263,13 @@ impl Files {
         if found.as_ref().is_some_and(|found| found.committed) {
             return Err(Failure::Denied("a commit is under way, and only its token ends it".into()));
         }
-        if ours.is_some_and(|chain| found.is_some() && !chain.has(nonce)) {
+        let begun_by = nonce.or_else(|| covered.and_then(|hold| hold.nonce.as_ref()));
+        if ours.is_some_and(|chain| (found.is_some() || covered.is_some()) && !chain.has(begun_by)) {
             // Another began a hold under the same name: it stays.
             return Ok(Withdrawal::NotOurs);
+        }
+        if covered.is_some() && !request.id.is_marker() {
+            return self.write(request).map(|_| Withdrawal::Written);
         }
         let there = self.channel.remove(&request.id)?;
         Ok(if there { Withdrawal::Written } else { Withdrawal::Nothing })
@@ -321,11 +330,13 @@ impl Files {
         Ok(self.channel.write(request)?)
     }
 
-    /// Removes the marker, unless another owner wrote it.
+    /// Removes the marker, unless another owner wrote it. What lies over this owner's hold is no other's hold.
     pub(super) fn remove_marker(&self, owner: &str) -> Result<(), Failure> {
         let marker = RequestId::marker();
+        let status = self.current();
+        let holds = status.as_ref().and_then(|status| hold_in(status, &marker)).is_some_and(|hold| hold.owner == owner);
         match self.channel.find(&marker) {
-            Found::Valid(found) if found.owner != owner && !found.owner.is_empty() => {
+            Found::Valid(found) if !holds && found.owner != owner && !found.owner.is_empty() => {
                 Err(not_yours(&found.owner, owner))
             }
             _ => Ok(self.channel.remove(&marker).map(drop)?),
@@ -381,6 +392,17 @@ fn of_another_boot(epoch: &Epoch) -> String {
 
 fn hold_in<'a>(status: &'a DrainStatus, id: &RequestId) -> Option<&'a HoldStatus> {
     status.hold(id)
+}
+
+/// The owner's hold that stands there by the gateway's word, where the absence of what lies there may not be its withdrawal:
+/// nothing lies there, or another's write, or one that the gateway has not seen yet in the place of another's.
+fn covered<'a>(status: &'a DrainStatus, request: &Request, there: &Found) -> Option<&'a HoldStatus> {
+    let held = hold_in(status, &request.id).filter(|hold| hold.owner == request.owner)?;
+    let Found::Valid(lying) = there else { return Some(held) };
+    let answers = status.acknowledged.iter().filter(|answer| answer.request_id == request.id);
+    let is_seen = answers.into_iter().any(|answer| answer.nonce == lying.nonce)
+        && !status.ignored.iter().any(|ignored| ignored.request_id == request.id.as_str());
+    (lying.owner != request.owner || !is_seen).then_some(held)
 }
 
 /// The hold of this name, if it is committed.

@@ -143,11 +143,14 @@ impl HoldSet {
         due.iter().filter_map(|place| self.remove(place, Ending::Expired)).collect()
     }
 
-    /// The file of `id` is definitely not there. That withdraws its hold, unless the hold is committed (H4), or what lay
-    /// there last was somebody else's (C7).
+    /// The file of `id` is definitely not there. That withdraws its hold, unless the hold is committed (H4).
+    ///
+    /// The presence of the marker decides, and its removal is everybody's, whoever wrote last. A hold file's is its owner's:
+    /// that something is gone which somebody else had written over it withdraws nothing (H2).
     pub fn absent(&mut self, id: &RequestId) -> Option<HoldChange> {
         let place = (id.clone(), Source::File);
-        let stays = self.holds.get(&place).is_none_or(|hold| hold.commit.is_some() || hold.overwritten);
+        let another_s = |hold: &Hold| hold.overwritten && !id.is_marker();
+        let stays = self.holds.get(&place).is_none_or(|hold| hold.commit.is_some() || another_s(hold));
         let change = if stays { None } else { self.remove(&place, Ending::Withdrawn) };
         self.ledger.forget(&place);
         change

@@ -3,7 +3,7 @@
 //! The names are the properties' numbers. They are written against what can be seen from outside (files, published status,
 //! turns in flight, what each controller was told), not against the rules that are to bring them about.
 
-use crate::production::{File, Kind, NOW, PLACES, id_of};
+use crate::production::{File, Kind, MARKER, NOW, PLACES, id_of};
 use crate::system::{Dashboard, Gateway, Phase, Protocol, State};
 use gateway_drain::control::scan::Scan;
 use gateway_drain::hold::{Denied, Ending, NotHonoured, Outcome, Source};
@@ -115,7 +115,8 @@ pub fn of_a_look(
             match after.get(&id, Source::File) {
                 None => {
                     let file = if blind { Kind::Begin } else { file.kind };
-                    let by_absence = file == Kind::Absent && !was.overwritten;
+                    // The marker's presence decides, whoever wrote there last.
+                    let by_absence = file == Kind::Absent && (place == MARKER || !was.overwritten);
                     let by_owner = file == Kind::Withdraw;
                     let allowed = match &was.commit {
                         None => expired || by_absence || by_owner || file == Kind::Override,

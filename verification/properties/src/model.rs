@@ -412,7 +412,8 @@ impl Model {
         let holds_blocked = self.own().holds_blocked;
         let known = |name: Name| name == Name::Marker || !holds_blocked;
         let absent = |name: &Name| known(*name) && !requests.iter().any(|(there, _)| there == name);
-        self.holds.retain(|name, hold| hold.committed.is_some() || hold.overwritten || !absent(name));
+        let another_s = |name: &Name, hold: &Hold| hold.overwritten && *name != Name::Marker;
+        self.holds.retain(|name, hold| hold.committed.is_some() || another_s(name, hold) || !absent(name));
         self.decided.retain(|name, _| !absent(name));
         self.lapsed.retain(|name| !absent(name));
         let owner = |lies: &Lies| if let Lies::Asks(ask) = lies { ask.owner } else { 0 };

@@ -5,7 +5,7 @@ from typing import Any
 
 import z3
 
-from .state import ABSENT, CANCEL, COMMIT, NOBODY, OVERRIDE, RUBBISH, Incarnation, Name, Nonce, Owner, State
+from .state import ABSENT, CANCEL, COMMIT, MARKER, NOBODY, OVERRIDE, RUBBISH, Incarnation, Name, Nonce, Owner, State
 from .steps import Step
 
 HOLDS = z3.Const("h", Name)
@@ -160,7 +160,7 @@ def between(before: State, step: Step) -> Iterator[tuple[str, Any]]:
         h = step.about
         its = z3.And(before.seen_owner(h) == before.now_owner(h), before.seen_act(h) != RUBBISH)
         unowned = before.now_owner(h) == NOBODY
-        vanished = z3.And(before.seen_act(h) == ABSENT, before.now_own(h))
+        vanished = z3.And(before.seen_act(h) == ABSENT, z3.Or(before.now_own(h), h == MARKER))
         live_hold = z3.And(before.now_held(h), z3.Not(before.now_committed(h)))
         stays = z3.And(step.after.now_held(h), step.after.now_owner(h) == before.now_owner(h))
         may_end = z3.Or(its, unowned, vanished, before.seen_act(h) == OVERRIDE)

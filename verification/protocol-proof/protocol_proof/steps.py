@@ -17,6 +17,7 @@ from .state import (
     DRAIN,
     HOLD,
     LEDGER,
+    MARKER,
     NOBODY,
     OVERRIDE,
     RUBBISH,
@@ -270,7 +271,7 @@ def decisions(s: State, h: Any, without: str) -> Iterator[Step]:
     if without != "a commit outlasts its file":
         ends = z3.And(ends, z3.Not(committed))
     if without != "a hold vanishes with its owner's write alone":
-        ends = z3.And(ends, z3.Or(s.now_own(h), committed))
+        ends = z3.And(ends, z3.Or(s.now_own(h), committed, h == MARKER))
     gone = {"now_held": no, "now_committed": no}
     yield Step("decided: the file is gone, and its hold with it", ends, s.at(h, **gone, now_answered=no), about=h)
     yield Step("decided: the file is gone", z3.And(read, act == ABSENT), s.at(h, now_answered=no), about=h)
@@ -287,7 +288,8 @@ def decisions(s: State, h: Any, without: str) -> Iterator[Step]:
     stands = z3.And(read, act == COMMIT, held, committed, s.now_token(h) == n)
     yield answered("a commit that stands is acknowledged again", stands, True)
     yield Step("decided: somebody else's is there", z3.And(read, act != ABSENT), s.at(h, now_own=no), about=h)
-    forgets = z3.And(read, z3.Or(act == DRAIN, act == COMMIT), unknown, s.shutting())
+    ends_nothing = z3.And(z3.Or(act == CANCEL, act == OVERRIDE), z3.Not(held))
+    forgets = z3.And(read, z3.Or(act == DRAIN, act == COMMIT, ends_nothing), unknown, s.shutting())
     yield Step("decided: refused by a process that ends", forgets, s.at(h, now_answered=no, now_own=own), about=h)
     may = z3.And(heard, act == DRAIN, z3.Not(s.shutting()))
     yield answered("a hold begins", z3.And(may, z3.Not(held)), True, **fresh)
