@@ -244,6 +244,7 @@ impl Reconciler {
             recorded: None,
             has_recorded: false,
             revision: 0,
+            short: false,
         };
         ticker.look();
         ticker.publish().map_err(|source| StartError::Status { path: shared.home.status(), source })?;
@@ -445,6 +446,8 @@ struct Ticker {
     has_recorded: bool,
     /// Of the last attempt: one that timed out may still succeed.
     revision: u64,
+    /// The last look lacked descriptors or memory.
+    short: bool,
 }
 
 impl Ticker {
@@ -537,9 +540,12 @@ impl Ticker {
         });
 
         let mut channel = self.shared.channel.lock();
-        if let Some(why) = unseen.as_ref().or(scan.shortage.as_ref()) {
+        // One error however many looks it lasts: each would be something new to say, which can't be published just then.
+        let lasts = scan.shortage.is_some() && self.short;
+        if let Some(why) = unseen.as_ref().or(scan.shortage.as_ref().filter(|_| !lasts)) {
             channel.reconciler.failed(why.clone());
         }
+        self.short = scan.shortage.is_some();
         let stale = |(id, why): (String, String)| Ignored::new(id, IgnoredKind::OtherEpoch, why);
         channel.ignored = scan.ignored.into_iter().map(stale).collect();
         channel.ignored.extend(overwritten);
@@ -617,14 +623,17 @@ impl Ticker {
         let (writer, written) = (Arc::clone(&self.writer), snapshot.clone());
         let outcome = self.on_disk(move || writer.publish(&written));
         let outcome = outcome.unwrap_or_else(|why| Err(io::Error::other(why.to_string())));
-        let failed = outcome.as_ref().err().map(|error| format!("the status can't be published: {error}"));
+        let mut failed = outcome.as_ref().err().map(|error| format!("the status can't be published: {error}"));
         if let Some(why) = &failed {
             self.shared.channel.lock().reconciler.failed(why.clone());
-            if !stays_true {
+            if self.published.as_ref().is_none_or(|(published, _)| !published.is_true_beside(&snapshot)) {
                 // No status is better than an old truth (C8). Where it can't be removed either, its age tells.
                 let writer = Arc::clone(&self.writer);
                 let _ = self.on_disk(move || writer.remove());
                 self.published = None;
+            } else if self.is_believed(now) && self.stands() {
+                // It says what is so, and nobody takes it for silence yet.
+                failed = None;
             }
         } else {
             self.shared.channel.lock().revision = self.revision;
@@ -643,6 +652,12 @@ impl Ticker {
         let now = self.shared.options.settings.clock.now();
         let age = self.published.as_ref().map(|(_, at)| now.saturating_sub(*at));
         age.map_or(Duration::MAX, |age| self.shared.options.refresh.saturating_sub(age))
+    }
+
+    /// Whether a reader believes what was published last (C8).
+    fn is_believed(&self, now: Duration) -> bool {
+        let young = |(published, at): &(Snapshot, Duration)| now.saturating_sub(*at) <= published.drain.believed_for();
+        self.published.as_ref().is_some_and(young)
     }
 
     /// Whether what was published last is there still. A look that fails is none.

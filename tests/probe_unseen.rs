@@ -51,7 +51,7 @@ fn with_the_secret_it_is_let_in_and_without_it_it_begins_nothing_and_says_why() 
     let gateway = GatewayProcess::start_with_secret(folder.path(), SECRET, "127.0.0.1:0");
 
     let (code, report) = probe_by_url(&gateway, None);
-    assert_eq!(code, Some(2), "{report:#}");
+    assert_eq!(code, Some(12), "{report:#}");
     assert!(report["cut_short"].as_str().unwrap().contains("401"), "{report:#}");
     assert_eq!(report["left_behind"], Value::Null, "what was refused need not be taken back: {report:#}");
 

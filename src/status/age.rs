@@ -22,9 +22,13 @@ impl DrainStatus {
             return None;
         }
         let age = now.checked_sub(Duration::from_millis(self.clock_millis))?;
+        (age > self.believed_for()).then_some(age)
+    }
+
+    /// How old it may be.
+    pub(crate) fn believed_for(&self) -> Duration {
         let refresh = self.refresh_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let limit = refresh.unwrap_or(REFRESH).saturating_mul(3).saturating_add(ALLOWED);
-        (age > limit).then_some(age)
+        refresh.unwrap_or(REFRESH).saturating_mul(3).saturating_add(ALLOWED)
     }
 }
 

@@ -440,6 +440,15 @@ impl Snapshot {
         }
         self == newer
     }
+
+    /// Whether this is true where a newer one is, of which it was [asked](Self::still_says) before: they differ in errors of the
+    /// reconciler at most.
+    pub(crate) fn is_true_beside(&self, newer: &Self) -> bool {
+        let mut same = newer.clone();
+        same.drain.reconciler.clone_from(&self.drain.reconciler);
+        same.drain.revision = self.drain.revision;
+        same == *self
+    }
 }
 
 /// What a process knows of itself.
