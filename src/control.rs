@@ -14,6 +14,7 @@
 //! [`Channel`] is the controller's side: any process that may write to the home can hold the gate. The gateway's side is
 //! the [`Reconciler`](crate::Reconciler).
 
+mod earlier;
 pub mod epoch;
 pub mod home;
 pub mod lock;
@@ -25,7 +26,7 @@ pub mod scan;
 pub mod write;
 
 pub use epoch::Epoch;
-pub use home::{Home, LockError};
+pub use home::{Holder, Home, LockError};
 pub use lock::HomeLock;
 pub use request_file::Found;
 

@@ -1,7 +1,7 @@
 //! The home's lock as others see it: who lives there, asked while gateways come and go.
 
 use gateway_drain::Home;
-use gateway_drain::control::LockError;
+use gateway_drain::control::{Holder, LockError};
 use gateway_drain::hold::Incarnation;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -128,4 +128,111 @@ fn a_home_that_another_has_locked_or_that_was_deleted_is_not_the_gateways_any_mo
     assert!(error.to_string().contains("was deleted"), "{error}");
     std::fs::create_dir(home.path()).unwrap();
     lock.check().expect_err("what is at its path by now is another folder");
+}
+
+/// Why a start is refused there.
+fn refused(home: &Home, what: &str) -> (Holder, String) {
+    let error = home.lock(&Incarnation::fresh()).map(drop).expect_err(what);
+    let said = error.to_string();
+    let LockError::InUse { by, .. } = error else { panic!("{what}: {said}") };
+    (by, said)
+}
+
+#[test]
+fn a_home_that_another_program_has_locked_is_refused_and_no_dead_gateway_is_named() {
+    type Lock = fn(&std::fs::File) -> Result<(), std::fs::TryLockError>;
+    let (alone, shared): (Lock, Lock) = (|file| file.try_lock(), |file| file.try_lock_shared());
+    for (name, was_there, how) in [
+        ("", true, alone),
+        ("", true, shared),
+        ("", false, alone),
+        (".drain.lock", true, shared),
+        (".drain_holds", true, alone),
+        (".drain_holds", true, shared),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let dead = Incarnation::fresh();
+        if was_there {
+            drop(home.lock(&dead).unwrap());
+            // As a process leaves it that is gone.
+            let mut child = std::process::Command::new("true").spawn().unwrap();
+            let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap();
+            let namespace =
+                namespace.to_str().unwrap().trim_matches(|letter: char| !letter.is_ascii_digit()).to_owned();
+            std::fs::write(home.lock_path(), format!("{} {} 1 {namespace}\n", dead.as_str(), child.id())).unwrap();
+            child.wait().unwrap();
+        }
+        let locked = std::fs::File::open(home.path().join(name)).unwrap();
+        how(&locked).unwrap();
+        let (by, said) = refused(&home, name);
+        let what = if name.is_empty() { "the folder itself" } else { name };
+        assert_eq!(by, Holder::Unknown(what));
+        assert!(said.contains(&format!("{what} is locked by another process")), "{said}");
+        assert!(!said.contains(dead.as_str()) && !said.contains("gateway runs"), "{said}");
+        drop(locked);
+        drop(home.lock(&Incarnation::fresh()).expect("it is free again"));
+    }
+}
+
+#[test]
+fn a_lock_that_a_program_keeps_for_itself_before_any_gateway_was_there_names_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::at(folder.path());
+    let file = std::fs::File::create(home.lock_path()).unwrap();
+    file.lock().unwrap();
+    assert_eq!(refused(&home, "it is locked").0, Holder::Unknown(".drain.lock"));
+}
+
+#[test]
+fn a_gateway_of_the_first_version_keeps_its_home_and_what_else_is_called_gateway_lock_is_left_alone() {
+    let record = format!("{} {}\n", Incarnation::fresh().as_str(), std::process::id());
+    let of_reference = r#"{"pid": 4711, "kind": "hermes-gateway", "start_time": 4242}"#;
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::at(folder.path());
+    let path = home.path().join("gateway.lock");
+    for (text, is_locked) in
+        [(&*record, true), (&*record, false), (of_reference, true), (of_reference, false), ("", true)]
+    {
+        std::fs::write(&path, text).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        if is_locked {
+            file.lock().unwrap();
+        }
+        if is_locked && text == record {
+            let (by, said) = refused(&home, text);
+            assert_eq!(by, Holder::EarlierGateway(record.trim_end().into()));
+            assert!(said.contains("another gateway of an earlier version runs in") && said.contains(record.trim_end()));
+            assert!(!home.lock_path().exists(), "nothing is left behind by a start that is refused");
+        } else {
+            drop(home.lock(&Incarnation::fresh()).unwrap_or_else(|error| panic!("{text:?}, {is_locked}: {error}")));
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "it is left alone");
+        assert_eq!(std::fs::File::open(&path).unwrap().try_lock().is_err(), is_locked, "and so is its lock");
+    }
+}
+
+#[test]
+fn what_is_no_file_in_the_place_of_gateway_lock_keeps_no_gateway_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::at(folder.path().join("home"));
+    let path = home.path().join("gateway.lock");
+    std::fs::create_dir(home.path()).unwrap();
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::write(&elsewhere, format!("{} 1\n", Incarnation::fresh().as_str())).unwrap();
+    let locked = std::fs::File::open(&elsewhere).unwrap();
+    locked.lock().unwrap();
+    let start = |what: &str| drop(home.lock(&Incarnation::fresh()).unwrap_or_else(|error| panic!("{what}: {error}")));
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+    start("a link to a locked record");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    start("a folder");
+    std::fs::remove_dir(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    start("a pipe");
+    std::fs::remove_file(&path).unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    start("a socket");
+    drop(socket);
 }

@@ -102,7 +102,7 @@ impl Home {
     /// Makes the folder if it isn't there, for its owner alone, and locks it for the life of the process.
     ///
     /// # Errors
-    /// [`LockError::InUse`] if a gateway runs in this home already, [`LockError::Unusable`] if the folder can't be made
+    /// [`LockError::InUse`] if a gateway runs in this home already or another process has locked it, [`LockError::Unusable`] if the folder can't be made
     /// or written to, or if its file system doesn't lock.
     pub fn lock(&self, incarnation: &Incarnation) -> Result<HomeLock, LockError> {
         HomeLock::of(self, incarnation)
@@ -147,16 +147,39 @@ impl fmt::Display for NoHome {
 
 impl std::error::Error for NoHome {}
 
+/// Who keeps a home locked, as far as that can be known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Holder {
+    /// A gateway that lives, with what it wrote into the lock: its incarnation and process id come first.
+    Gateway(String),
+    /// A gateway of the first version of this crate, with what it wrote into its lock, `gateway.lock`.
+    EarlierGateway(String),
+    /// A process that says nothing of itself has locked this: another program, or a gateway that is just starting or whose lock was
+    /// taken away.
+    Unknown(&'static str),
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gateway(record) => f.write_str(record),
+            Self::EarlierGateway(record) => write!(f, "{record}, in gateway.lock"),
+            Self::Unknown(what) => write!(f, "{what} is locked"),
+        }
+    }
+}
+
 /// Why a home could not be locked.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LockError {
-    /// Another gateway runs in it.
+    /// Somebody has locked it: another gateway, as a rule.
     InUse {
         /// The home.
         home: PathBuf,
-        /// What the other one wrote into the lock: its incarnation and process id.
-        by: String,
+        /// Who.
+        by: Holder,
     },
     /// It can't be made, entered or written to.
     Unusable {
@@ -170,9 +193,16 @@ pub enum LockError {
 impl fmt::Display for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::InUse { home, by: by @ Holder::Unknown(_) } => {
+                write!(
+                    f,
+                    "the home {} is in use: {by} by another process, which `lslocks` shows: end it, or use another home",
+                    home.display()
+                )
+            }
             Self::InUse { home, by } => {
-                let by = if by.is_empty() { "another process" } else { by };
-                write!(f, "another gateway runs in {} ({by}): one gateway for each home", home.display())
+                let which = if matches!(by, Holder::EarlierGateway(_)) { " of an earlier version" } else { "" };
+                write!(f, "another gateway{which} runs in {} ({by}): one gateway for each home", home.display())
             }
             Self::Unusable { home, source } => {
                 write!(f, "the home {} can't be used: {source}{}", home.display(), advice(source))

@@ -3,8 +3,9 @@
 //! `.drain.lock` is locked (`flock`, exclusive) for the life of the process, and says who holds it. So is the folder itself, where the
 //! file system allows it: nobody frees that by deleting a file, and those who clean up temporary folders leave it alone.
 
+use super::earlier;
 use super::epoch::{Epoch, start_time};
-use super::home::{Home, LockError};
+use super::home::{Holder, Home, LockError};
 use super::opened::OpenHome;
 use super::read::Stamp;
 use super::scan::{Memory, Scan, scan_in};
@@ -113,8 +114,7 @@ fn namespace(kind: &str) -> Option<u64> {
 
 /// Why an attempt at a lock came to nothing.
 enum Refused {
-    /// Somebody holds it, and this is what stands in it.
-    Busy(String),
+    Busy(Holder),
     Failed(io::Error),
 }
 
@@ -188,14 +188,20 @@ fn lock_folder(home: &OpenHome) -> bool {
     !matches!(flock(&home.folder, FlockOperation::NonBlockingLockExclusive), Err(Errno::WOULDBLOCK))
 }
 
+/// What is locked if it is the home's folder.
+const FOLDER: &str = "the folder itself";
+
 /// One attempt to become the gateway of an open home.
 fn attempt(home: &OpenHome, record: &Record) -> Result<File, Refused> {
+    if let Some(record) = earlier::live(home) {
+        return Err(Refused::Busy(Holder::EarlierGateway(record)));
+    }
     let turn = Turn::take(home)?;
     let free = lock_folder(home);
     let file = match open(home, OFlags::RDWR)? {
         Some(file) => file,
         // Its gateway lives, and puts the lock back that somebody has removed.
-        None if !free => return Err(Refused::Busy("its folder is locked".into())),
+        None if !free => return Err(Refused::Busy(Holder::Unknown(FOLDER))),
         None => create(home)?,
     };
     if free {
@@ -205,12 +211,18 @@ fn attempt(home: &OpenHome, record: &Record) -> Result<File, Refused> {
             Err(errno) => return Err(errno.into()),
         }
     }
-    let is_kept = turn.is_alone() && is_locked(&file)?;
+    let is_kept = is_locked(&file)?;
     let said = text_in(&file)?;
-    if is_kept && Record::parse(&said).is_some_and(|record| record.is_dead()) {
+    let is_dead = Record::parse(&said).is_some_and(|record| record.is_dead());
+    if turn.is_alone() && is_kept && is_dead {
         return finish(home, succeed(home, record)?, record);
     }
-    Err(Refused::Busy(if said.is_empty() { "its folder is locked".into() } else { said }))
+    // A gateway locks the file for itself alone. The name of one that doesn't is a dead one's.
+    Err(Refused::Busy(match (is_kept, free) {
+        (true, _) if !is_dead && !said.is_empty() => Holder::Gateway(said),
+        (false, false) => Holder::Unknown(FOLDER),
+        _ => Holder::Unknown(Home::LOCK),
+    }))
 }
 
 /// One start at a time looks at the lock: by a lock on the folder of holds, which nobody keeps.
@@ -222,7 +234,7 @@ impl Turn {
         let Ok(holds) = home.make_holds() else { return Ok(Self(None)) };
         match flock(&holds, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self(Some(holds))),
-            Err(Errno::WOULDBLOCK) => Err(Refused::Busy("another gateway is starting".into())),
+            Err(Errno::WOULDBLOCK) => Err(Refused::Busy(Holder::Unknown(Home::HOLDS))),
             Err(_) => Ok(Self(None)),
         }
     }
@@ -272,9 +284,9 @@ fn succeed(home: &OpenHome, record: &Record) -> io::Result<File> {
 /// Makes sure that what was locked locks, and is what everybody else finds.
 fn finish(home: &OpenHome, file: File, record: &Record) -> Result<File, Refused> {
     write_record(&file, record)?;
-    let Some(second) = open(home, OFlags::RDWR)? else { return Err(Refused::Busy("its lock was removed".into())) };
+    let Some(second) = open(home, OFlags::RDWR)? else { return Err(Refused::Busy(Holder::Unknown(Home::LOCK))) };
     if !is_there(home, &file)? {
-        return Err(Refused::Busy("its lock was replaced".into()));
+        return Err(Refused::Busy(Holder::Unknown(Home::LOCK)));
     }
     match flock(&second, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => Ok(file),
