@@ -1,253 +1,451 @@
 ------------------------------- MODULE Drain -------------------------------
 (***************************************************************************)
-(* The protocol between one gateway and one owner of a hold, over files    *)
-(* and a published status: leases, commit, crash and restart, a status     *)
-(* file that is lost, an operator who removes the owner's file.            *)
+(* The protocol of docs/spec.md between one gateway and one owner of a     *)
+(* hold: a hold file, a published status, a record of commits. The gateway *)
+(* crashes and restarts, or shuts down and restarts; leases run out; an    *)
+(* operator removes the hold file; a status or a record is lost; an owner  *)
+(* that acts writes its `drain` again. Each action names its section       *)
+(* there, and each invariant and property bears its id (section 11).       *)
 (*                                                                         *)
-(* The rules of the first format, where the file of a commit was its       *)
-(* second trace. Since there is a record of commits, the protocol has      *)
-(* other rules (docs/decisions/0018), which are not in here.               *)
-(* `.ci/tlc` checks it with TLC and compares the numbers of states and     *)
-(* steps.                                                                  *)
+(* `.ci/tlc` checks it with TLC, and compares the numbers of states and    *)
+(* steps with those of `verification/model`, which runs the production     *)
+(* functions.                                                              *)
 (*                                                                         *)
-(* Time has no bound: of a lease only what is left of it is kept. Nonces,  *)
-(* processes and drains have none either: of the latter two only whether   *)
-(* they are the current ones, and a nonce that nothing bears is used again.*)
+(* ASSUMPTIONS                                                             *)
+(* 1. Of a commit that its owner was told of, the status or the record is  *)
+(*    left: the two are not lost together (LoseStatus, LoseRecord).        *)
+(* 2. Nobody but the gateway writes the status and the record, and each    *)
+(*    write replaces the whole file at once (5.3).                         *)
+(* 3. One gateway at a time has the lock, and a reader can tell that its   *)
+(*    holder is dead (5).                                                  *)
+(* 4. The owner commits only a drain that it has read of (7), and each of  *)
+(*    its writes bears a nonce that nothing bears (4).                     *)
+(* 5. Fairness is assumed of the gateway's looks alone, for H3 and L2.     *)
+(* An owner that acts may write `drain` again (Rewrite), and the hold file *)
+(* may be removed at any time (Remove): no commit rests on the hold file.  *)
+(*                                                                         *)
+(* LEFT OUT                                                                *)
+(* Other holds and owners (H2, C7), the holds of calls in the process, an  *)
+(* override and a new epoch (C3), owners that die, an unready delay,       *)
+(* `drain` for one process, internal work and more than one turn (G1, G4   *)
+(* to G6, and of G2 and G3 what one turn can't show), the marker, files    *)
+(* that are torn, empty or can't be read (C1, C2, C4), a home that can't   *)
+(* be read, files that can't be written (C8, E3), the wall clock (H5), the *)
+(* age at a beginning, the endpoint over HTTP. Of a shutdown only that it  *)
+(* wins and that the next process takes over: S1, S6 and L1 to L5 but for  *)
+(* L2 are the model's.                                                     *)
+(*                                                                         *)
+(* BOUNDS                                                                  *)
+(* None on how often anything happens. Of a lease only what is left of it  *)
+(* is kept, of processes and generations only whether they are the current *)
+(* ones, and a nonce that nothing bears is used again.                     *)
 (***************************************************************************)
-EXTENDS Naturals, Sequences
+EXTENDS Naturals
 
-CONSTANTS CommitOutlastsItsFile, CommitIsRestored, NonceIsAwaited, Lease
+CONSTANTS
+    Lease,       \* Ticks in a lease.
+    Shutdowns,   \* Whether the gateway shuts down, as often as it likes.
+    \* Five rules, each of which can be left out to see what breaks.
+    CommitOutlastsItsFile,  \* 4: that its file is absent ends no committed hold.
+    CommitIsRestored,       \* 8: a process that starts takes over committed holds.
+    NonceIsAwaited,         \* 7: a controller believes only what acknowledges its own nonce.
+    CommitIsRecorded,       \* 8: a commit is on record before the status says that it was granted.
+    UnprovenIsUncommitted   \* 8: a commit that is in no status and on no record was not granted.
 
-VARIABLE s
+ASSUME Lease \in Nat \ {0}
+ASSUME {Shutdowns, CommitOutlastsItsFile, CommitIsRestored, NonceIsAwaited, CommitIsRecorded,
+        UnprovenIsUncommitted} \subseteq BOOLEAN
 
-NoHold == [nonce |-> 0, refused |-> "", token |-> 0, left |-> 0]
-NoHolds == [hold |-> NoHold, ended |-> <<>>]
+VARIABLES
+    gateway,      \* The process: dead; started (it has taken over); looked; serving (it has published).
+    state,        \* 2: the state. "abandoned" is stopped by force, with the turns that are counted left.
+    turns,        \* 3: turns in flight.
+    interrupted,  \* 9: they have been asked to give up.
+    ticks,        \* 9: ticks until a shutdown is forced.
+    hold,         \* 4: the hold.
+    ledger,       \* 4: what was decided of the write that lies in the file.
+    status,       \* 6: gateway_state.json
+    record,       \* 8: .drain_commits.json
+    file,         \* 5: .drain_holds/<request_id>.json
+    owner,        \* 7: the controller.
+    \* History, which nobody can see:
+    witnessed,    \* waiting: the gate was drained since. Committing: this very commit stands.
+    spoilt,       \* a turn was in flight since the grant.
+    denied        \* the commit that its owner was told is refused, for as long as it lies there.
+
+history == <<witnessed, spoilt, denied>>
+vars == <<gateway, state, turns, interrupted, ticks, hold, ledger, status, record, file, owner, history>>
+
+-----------------------------------------------------------------------------
+(* Types *)
+
+(* 0 stands for no nonce. The variables can bear twelve at once, so one of thirteen is always free: see Fresh. *)
+Nonces == 1..13
+NonceOrNone == Nonces \union {0}
+
+Refusals == {"refused: committed", "refused: lease_expired", "refused: not_drained", "refused: not_held",
+             "refused: other_generation", "refused: other_incarnation", "refused: shutting_down"}
+Endings == {"ended: expired", "ended: withdrawn"}
+Outcomes == {"held", "committed"} \union Refusals \union Endings
+
+(* Which drain somebody has read of, as it is now. Only the current one can be committed (4). *)
+Drains == {"other process", "earlier", "current"}
+
+Holds == [held : BOOLEAN, nonce : NonceOrNone, token : NonceOrNone, left : 0..Lease]
+NoHold == [held |-> FALSE, nonce |-> 0, token |-> 0, left |-> 0]
+CommittedHold(token) == [held |-> TRUE, nonce |-> token, token |-> token, left |-> 0]
+
+(* "stands": the write stands as its hold stands. `lapsed`: a lease has run out here, and nothing has begun since. *)
+Ledgers == [nonce : NonceOrNone, decided : {"", "stands"} \union Refusals \union Endings, lapsed : BOOLEAN]
+NoEntry == [nonce |-> 0, decided |-> "", lapsed |-> FALSE]
+
+Answers == [nonce : NonceOrNone, outcome : {""} \union Outcomes]
 NoAnswer == [nonce |-> 0, outcome |-> ""]
-NoFile == [kind |-> "absent", nonce |-> 0, token |-> 0, drain |-> "other process"]
-NoStatus == [there |-> FALSE, drain |-> "other process", open |-> TRUE, drained |-> FALSE,
-             answer |-> NoAnswer, bequest |-> NoHolds]
-Nobody == [phase |-> "idle", nonce |-> 0, drain |-> "other process", told |-> FALSE,
-           witnessed |-> FALSE, spoilt |-> FALSE]
 
-Init == s = [gateway |-> "dead", open |-> TRUE, turns |-> 0, holds |-> NoHolds, answer |-> NoAnswer,
-             status |-> NoStatus, file |-> NoFile, owner |-> Nobody]
+States == {"running", "external_draining", "shutdown_draining", "stopped"}
 
-Alive(t) == t.gateway # "dead"
-Looked(t) == t.gateway \in {"looked", "serving"}
-Held(h) == h.hold.nonce # 0
-Drained(t) == ~t.open /\ t.turns = 0
+(* The status of a process that is gone is believed by nobody (7). All that is left of it is `takeover`. *)
+Statuses == [there : BOOLEAN, drain : Drains, state : States, drained : BOOLEAN, acknowledged : Answers,
+             takeover : [hold : Holds, ledger : Ledgers]]
+NoStatus == [there |-> FALSE, drain |-> "other process", state |-> "running", drained |-> FALSE,
+             acknowledged |-> NoAnswer, takeover |-> [hold |-> NoHold, ledger |-> NoEntry]]
 
------------------------------------------------------------------------------
-(* Holds *)
+Records == [there : BOOLEAN, token : NonceOrNone]
+NoRecord == [there |-> FALSE, token |-> 0]
 
-Ended(h, nonce) == {i \in 1..Len(h.ended) : h.ended[i].nonce = nonce}
-First(S) == CHOOSE i \in S : \A j \in S : i <= j
+Files == [action : {"absent", "drain", "commit", "cancel"}, nonce : NonceOrNone, token : NonceOrNone, drain : Drains]
+NoFile == [action |-> "absent", nonce |-> 0, token |-> 0, drain |-> "other process"]
 
-Standing(h, nonce) ==
-    IF Held(h) /\ h.hold.nonce = nonce
-    THEN IF h.hold.refused # "" THEN h.hold.refused
-         ELSE IF h.hold.token # 0 THEN "committed" ELSE "held"
-    ELSE IF Ended(h, nonce) # {} THEN h.ended[First(Ended(h, nonce))].how
-    ELSE ""
+(* While it acts, its nonce is its token. *)
+Owners == [phase : {"idle", "waiting", "saw drained", "committing", "acting", "leaving"}, nonce : NonceOrNone,
+           drain : Drains]
+Owner(phase, nonce) == [phase |-> phase, nonce |-> nonce, drain |-> "other process"]
 
-Expire(h) ==
-    IF Held(h) /\ h.hold.token = 0 /\ h.hold.left = 0
-    THEN [hold |-> NoHold, ended |-> Append(h.ended, [nonce |-> h.hold.nonce, how |-> "expired"])]
-    ELSE h
+(* In ticks from the beginning of a shutdown. Its deadline is one tick before. *)
+ForcedAfter == 2
 
-Older(h) == IF h.hold.left > 0 THEN [h EXCEPT !.hold.left = @ - 1] ELSE h
+TypeOK == /\ gateway \in {"dead", "started", "looked", "serving"}
+          /\ state \in States \union {"abandoned"}
+          /\ turns \in 0..1
+          /\ interrupted \in BOOLEAN
+          /\ ticks \in 0..ForcedAfter
+          /\ hold \in Holds
+          /\ ledger \in Ledgers
+          /\ status \in Statuses
+          /\ record \in Records
+          /\ file \in Files
+          /\ owner \in Owners
+          /\ witnessed \in BOOLEAN
+          /\ spoilt \in BOOLEAN
+          /\ denied \in NonceOrNone
 
-Begin(h, file) ==
-    IF Held(h)
-    THEN [h EXCEPT !.hold.nonce = file.nonce, !.hold.refused = "",
-                   !.hold.left = IF h.hold.token # 0 THEN 0 ELSE Lease]
-    ELSE [hold |-> [nonce |-> file.nonce, refused |-> "", token |-> 0, left |-> Lease], ended |-> <<>>]
+Init == /\ gateway = "dead" /\ state = "running" /\ turns = 0 /\ interrupted = FALSE /\ ticks = ForcedAfter
+        /\ hold = NoHold /\ ledger = NoEntry
+        /\ status = NoStatus /\ record = NoRecord /\ file = NoFile
+        /\ owner = Owner("idle", 0)
+        /\ witnessed = FALSE /\ spoilt = FALSE /\ denied = 0
 
-Denied(file, drained) ==
-    CASE file.drain = "other process" -> "refused: another process"
-      [] file.drain = "earlier" -> "refused: an earlier drain"
-      [] file.drain = "current" /\ ~drained -> "refused: not drained"
-      [] OTHER -> ""
-
-Committed(h, file, drained) ==
-    LET denied == Denied(file, drained) IN
-    IF denied # "" THEN [h EXCEPT !.hold.nonce = file.nonce, !.hold.refused = denied]
-    ELSE [h EXCEPT !.hold = [nonce |-> file.nonce, refused |-> "", token |-> file.nonce, left |-> 0]]
-
-Withdrawn(file) == [hold |-> NoHold, ended |-> <<[nonce |-> file.nonce, how |-> "withdrawn"]>>]
-
-(* What the file makes of the holds, and what is answered to it. *)
-Decide(h, file, drained) ==
-    LET before == Standing(h, file.nonce)
-        result(holds, outcome) == [holds |-> holds, answer |-> [nonce |-> file.nonce, outcome |-> outcome]]
-    IN
-    CASE file.kind = "absent" ->
-            [holds |-> [hold |-> IF h.hold.token # 0 /\ CommitOutlastsItsFile THEN h.hold ELSE NoHold, ended |-> <<>>],
-             answer |-> NoAnswer]
-      [] file.kind # "absent" /\ before # "" -> result(h, before)
-      [] file.kind = "begin" /\ before = "" ->
-            LET after == Begin(h, file) IN result(after, Standing(after, file.nonce))
-      [] file.kind = "commit" /\ before = "" ->
-            IF ~Held(h)
-            THEN result(h, IF \E i \in 1..Len(h.ended) : h.ended[i].how = "expired"
-                           THEN "refused: expired" ELSE "refused: not held")
-            ELSE LET after == Committed(h, file, drained) IN result(after, Standing(after, file.nonce))
-      [] file.kind = "withdraw" /\ before = "" ->
-            IF h.hold.token # 0 /\ h.hold.token # file.token THEN result(h, "refused: committed")
-            ELSE IF Held(h) THEN result(Withdrawn(file), "withdrawn")
-            ELSE result(h, "withdrawn")
+Alive == gateway # "dead"
+ShuttingDown == state \in {"shutdown_draining", "stopped", "abandoned"}
+HasStopped == state \in {"stopped", "abandoned"}
+Drained == state \notin {"running", "abandoned"} /\ turns = 0        \* Section 3.
 
 -----------------------------------------------------------------------------
-(* What happens around each step *)
+(* What is decided of a write (4) *)
 
-Aged(drain) == IF drain = "current" THEN "earlier" ELSE drain
+StandingOf(h) == IF h.token # 0 THEN "committed" ELSE "held"
 
-(* The gate is closed exactly while a hold exists. Closing it opens a new generation of drains. *)
-Settled(t) ==
-    IF Held(t.holds) /\ t.open
-    THEN [t EXCEPT !.open = FALSE,
-                   !.status.drain = Aged(@),
-                   !.file.drain = IF t.file.kind = "commit" THEN Aged(@) ELSE @,
-                   !.owner.drain = IF t.owner.phase = "saw drained" THEN Aged(@) ELSE @]
-    ELSE IF ~Held(t.holds) /\ ~t.open THEN [t EXCEPT !.open = TRUE]
-    ELSE t
+(* What has become of a write, or "" if it was not decided. *)
+Standing(h, l, nonce) ==
+    IF h.held /\ h.nonce = nonce THEN StandingOf(h)
+    ELSE IF l.nonce # nonce THEN ""
+    ELSE IF l.decided # "stands" THEN l.decided
+    ELSE IF h.held THEN StandingOf(h) ELSE ""
 
-(* History that nobody can see. *)
-Witnessed(t) ==
-    LET o == t.owner
-        stands == t.holds.hold.token = o.nonce
-        granted == IF Looked(t) THEN stands ELSE o.witnessed \/ stands
-    IN
-    CASE o.phase = "waiting" ->
-            [t EXCEPT !.owner.witnessed = @ \/ (Looked(t) /\ Drained(t)), !.owner.spoilt = FALSE]
-      [] o.phase = "committing" ->
-            [t EXCEPT !.owner.witnessed = granted, !.owner.spoilt = granted /\ (@ \/ t.turns > 0)]
-      [] OTHER -> [t EXCEPT !.owner.witnessed = FALSE, !.owner.spoilt = FALSE]
+Note(l, decided) == [nonce |-> file.nonce, decided |-> decided, lapsed |-> l.lapsed /\ decided # "stands"]
 
-(* A step that changes nothing is none. (TLC evaluates what is bound by \E once.) *)
-Becomes(t) == \E u \in {t} : \E w \in {Witnessed(u)} : w # s /\ s' = w
+(* The hold has ended, and what stood with it has. *)
+EndedWith(l, ending) ==
+    IF l.nonce = 0 THEN l
+    ELSE [l EXCEPT !.decided = IF @ = "stands" THEN ending ELSE @, !.lapsed = @ \/ ending = "ended: expired"]
 
-NoncesOf(h) == {h.hold.nonce, h.hold.token} \union {h.ended[i].nonce : i \in 1..Len(h.ended)}
-Borne == {0, s.file.nonce, s.file.token, s.answer.nonce, s.status.answer.nonce, s.owner.nonce}
-         \union NoncesOf(s.holds) \union NoncesOf(s.status.bequest)
-Fresh == CHOOSE n \in 1..20 : n \notin Borne /\ \A m \in 1..(n - 1) : m \in Borne
+(* A hold whose lease has run out ends. A committed hold has no lease (H4). *)
+Expire(h, l) ==
+    IF h.held /\ h.token = 0 /\ h.left = 0
+    THEN [hold |-> NoHold, ledger |-> EndedWith(l, "ended: expired")]
+    ELSE [hold |-> h, ledger |-> l]
 
-Owner(phase, nonce) == [Nobody EXCEPT !.phase = phase, !.nonce = nonce]
-File(kind, nonce) == [NoFile EXCEPT !.kind = kind, !.nonce = nonce]
+(* That the file is definitely absent ends an uncommitted hold. *)
+Absent == [hold |-> IF hold.token # 0 /\ CommitOutlastsItsFile THEN hold ELSE NoHold, ledger |-> NoEntry]
+
+(* The table in section 4. The first line that fits decides. *)
+Decide(h, l) ==
+    LET refused(why) == [hold |-> h, ledger |-> Note(l, why)] IN
+    CASE file.action \in {"drain", "commit"} /\ ShuttingDown -> refused("refused: shutting_down")
+      [] file.action = "drain" /\ ~ShuttingDown ->
+            IF h.token # 0 THEN refused("refused: committed")
+            ELSE [hold |-> [held |-> TRUE, nonce |-> file.nonce, token |-> 0, left |-> Lease], ledger |-> Note(l, "stands")]
+      [] file.action = "commit" /\ ~ShuttingDown ->
+            IF file.drain = "other process" THEN refused("refused: other_incarnation")
+            ELSE IF ~h.held THEN refused(IF l.lapsed THEN "refused: lease_expired" ELSE "refused: not_held")
+            ELSE IF file.drain = "earlier" THEN refused("refused: other_generation")
+            ELSE IF ~Drained THEN refused("refused: not_drained")
+            ELSE [hold |-> CommittedHold(file.nonce), ledger |-> Note(l, "stands")]
+      [] file.action = "cancel" ->
+            IF h.token # 0 /\ h.token # file.token THEN refused("refused: committed")
+            ELSE IF ~h.held /\ ShuttingDown THEN refused("refused: shutting_down")
+            ELSE [hold |-> NoHold, ledger |-> Note(EndedWith(l, "ended: withdrawn"), "ended: withdrawn")]
+
+(* Each write is decided once (S2). *)
+Decided(h, l) ==
+    IF Standing(h, l, file.nonce) = "" THEN Decide(h, l)
+    ELSE [hold |-> h, ledger |-> IF l.nonce = file.nonce THEN l ELSE Note(l, "stands")]
+
+(* One look, in the order of section 5.4: absence; renewals, then leases that have run out; everything else. *)
+AfterLook ==
+    IF file.action = "absent" THEN Absent
+    ELSE IF file.action = "drain" /\ hold.held
+    THEN LET renewed == Decided(hold, ledger) IN Expire(renewed.hold, renewed.ledger)
+    ELSE LET left == Expire(hold, ledger) IN Decided(left.hold, left.ledger)
+
+-----------------------------------------------------------------------------
+(* What is written to the disk, and what a process that starts takes over (8) *)
+
+RecordOf(h) == IF CommitIsRecorded THEN [there |-> TRUE, token |-> h.token] ELSE record
+
+(* A look that grants a commit has put it on record first (5.4). *)
+RecordBefore(h) == IF h.token # 0 /\ h.token # hold.token THEN RecordOf(h) ELSE record
+
+Acknowledged ==
+    LET outcome == Standing(hold, ledger, ledger.nonce) IN
+    IF ledger.nonce = 0 \/ outcome = "" THEN NoAnswer ELSE [nonce |-> ledger.nonce, outcome |-> outcome]
+
+(* All decisions but that a process was shutting down, which is its own affair. *)
+Takeover ==
+    LET a == Acknowledged
+        decided == IF a.outcome \in {"held", "committed"} THEN "stands" ELSE a.outcome
+    IN [hold |-> IF hold.token # 0 /\ ~CommitIsRestored THEN NoHold ELSE hold,
+        ledger |-> IF a.nonce = 0 \/ a.outcome = "refused: shutting_down" THEN NoEntry
+                   ELSE [nonce |-> a.nonce, decided |-> decided, lapsed |-> decided = "ended: expired"]]
+
+(* Without a status: the commits on record. A file that says `commit` and is on no record is an uncommitted hold. *)
+FromRecordAndFile ==
+    CASE record.token # 0 ->
+            [hold |-> IF CommitIsRestored THEN CommittedHold(record.token) ELSE NoHold, ledger |-> NoEntry]
+      [] record.token = 0 /\ file.action = "commit" ->
+            IF UnprovenIsUncommitted
+            THEN [hold |-> [held |-> TRUE, nonce |-> 0, token |-> 0, left |-> Lease],
+                  ledger |-> [nonce |-> file.nonce, decided |-> "refused: not_held", lapsed |-> FALSE]]
+            ELSE [hold |-> CommittedHold(file.nonce),
+                  ledger |-> [nonce |-> file.nonce, decided |-> "stands", lapsed |-> FALSE]]
+      [] OTHER -> [hold |-> NoHold, ledger |-> NoEntry]
 
 -----------------------------------------------------------------------------
 (* The gateway *)
 
-FromFiles ==
-    IF s.file.kind = "commit" /\ CommitIsRestored
-    THEN [hold |-> [nonce |-> s.file.nonce, refused |-> "", token |-> s.file.nonce, left |-> 0], ended |-> <<>>]
-    ELSE NoHolds
+(* 2: each move out of `running` is a new generation. What was read of an earlier one is of an earlier one. *)
+NewGeneration ==
+    LET Older(drain) == IF drain = "current" THEN "earlier" ELSE drain
+    IN /\ status' = [status EXCEPT !.drain = Older(@)]
+       /\ file' = [file EXCEPT !.drain = Older(@)]
+       /\ owner' = [owner EXCEPT !.drain = Older(@)]
 
-Start == /\ ~Alive(s)
-         /\ LET left == IF s.status.there THEN s.status.bequest ELSE FromFiles
-            IN \E t \in {[s EXCEPT !.gateway = "inherited", !.holds = Expire(left)]} : Becomes(Settled(t))
+(* 2, 4, 9: the state follows the hold; a shutdown follows the turns in flight and its deadline. *)
+Settle(h) ==
+    IF state = "running" /\ h.held
+    THEN state' = "external_draining" /\ NewGeneration /\ UNCHANGED interrupted
+    ELSE /\ state' = CASE state = "external_draining" /\ ~h.held -> "running"
+                       [] state = "shutdown_draining" /\ turns = 0 -> "stopped"
+                       [] state = "shutdown_draining" /\ turns > 0 /\ ticks = 0 -> "abandoned"
+                       [] OTHER -> state
+         /\ interrupted' = (interrupted \/ (state = "shutdown_draining" /\ ticks <= 1))
+         /\ UNCHANGED <<status, file, owner>>
 
-Look == /\ Alive(s)
-        /\ \E expired \in {Expire(s.holds)} :
-           \E decided \in {Decide(expired, s.file, Drained(s))} :
-           \E t \in {[s EXCEPT !.holds = decided.holds, !.answer = decided.answer,
-                              !.gateway = IF @ = "inherited" THEN "looked" ELSE @]} : Becomes(Settled(t))
+(* 8: a process starts, and takes over what an earlier one of its epoch has left. *)
+Start == /\ ~Alive
+         /\ gateway' = "started"
+         /\ LET left == IF status.there THEN status.takeover ELSE FromRecordAndFile
+            IN hold' = left.hold /\ ledger' = left.ledger /\ Settle(left.hold)
+         /\ UNCHANGED <<turns, ticks, record>>
 
-(* The answers as they stand now, and what a successor takes over. *)
-Answer == LET now == Standing(s.holds, s.answer.nonce)
-          IN IF s.answer.nonce # 0 /\ now # "" THEN [s.answer EXCEPT !.outcome = now] ELSE s.answer
+(* 5.4: it looks at the file. *)
+Look == /\ Alive
+        /\ gateway' = IF gateway = "started" THEN "looked" ELSE gateway
+        /\ LET after == AfterLook
+           IN hold' = after.hold /\ ledger' = after.ledger /\ record' = RecordBefore(after.hold) /\ Settle(after.hold)
+        /\ UNCHANGED <<turns, ticks>>
 
-Refusals == {"refused: another process", "refused: an earlier drain", "refused: not drained",
-             "refused: expired", "refused: not held", "refused: committed"}
+(* 5.4, 6: it publishes its status, and before that the record of the commits that stand. *)
+Publish == /\ gateway \in {"looked", "serving"}
+           /\ gateway' = "serving"
+           /\ record' = RecordOf(hold)
+           /\ status' = [there |-> TRUE, drain |-> "current", state |-> IF HasStopped THEN "stopped" ELSE state,
+                         drained |-> Drained, acknowledged |-> Acknowledged, takeover |-> Takeover]
+           /\ UNCHANGED <<state, turns, interrupted, ticks, hold, ledger, file, owner>>
 
-Bequest ==
-    LET hold == s.holds.hold
-        refused == IF Held(s.holds) /\ Answer.nonce = hold.nonce /\ Answer.outcome \in Refusals THEN Answer.outcome ELSE ""
-    IN [hold |-> IF hold.token # 0 /\ ~CommitIsRestored THEN NoHold ELSE [hold EXCEPT !.refused = refused],
-        ended |-> IF Answer.outcome = "expired" THEN <<[nonce |-> Answer.nonce, how |-> "expired"]>> ELSE <<>>]
+(* The process is gone, and with it all that it knew. *)
+Gone == /\ gateway' = "dead" /\ state' = "running" /\ turns' = 0 /\ interrupted' = FALSE /\ ticks' = ForcedAfter
+        /\ hold' = NoHold /\ ledger' = NoEntry
+        /\ status' = [NoStatus EXCEPT !.there = status.there, !.takeover = status.takeover]
+        /\ file' = [file EXCEPT !.drain = "other process"]
+        /\ owner' = [owner EXCEPT !.drain = "other process"]
 
-Publish == /\ Looked(s)
-           /\ Becomes([s EXCEPT !.gateway = "serving",
-                                !.status = [there |-> TRUE, drain |-> "current", open |-> s.open, drained |-> Drained(s),
-                                            answer |-> Answer, bequest |-> Bequest]])
+Crash == Alive /\ ~HasStopped /\ Gone /\ UNCHANGED record
 
-Crash == /\ Alive(s)
-         /\ Becomes([s EXCEPT !.gateway = "dead", !.open = TRUE, !.turns = 0, !.holds = NoHolds, !.answer = NoAnswer,
-                              !.status = [NoStatus EXCEPT !.there = s.status.there, !.bequest = s.status.bequest],
-                              !.file.drain = "other process", !.owner.drain = "other process"])
+(* 8: it is killed between the record and what was to follow it. *)
+CrashWhileRecording == /\ Alive /\ ~HasStopped
+                       /\ LET granted == AfterLook.hold
+                              recorded == IF granted.token # 0 /\ granted.token # hold.token THEN granted ELSE hold
+                          IN record' = RecordOf(recorded)
+                       /\ record' # record
+                       /\ Gone
 
-Admit == s.gateway = "serving" /\ s.open /\ s.turns = 0 /\ Becomes([s EXCEPT !.turns = 1])
-EndTurn == s.turns > 0 /\ Becomes([s EXCEPT !.turns = @ - 1])
+(* 9: it shuts down. The hold stays in every status to the last one. *)
+BeginShutdown == /\ Shutdowns /\ gateway = "serving" /\ ~ShuttingDown
+                 /\ state' = IF turns = 0 THEN "stopped" ELSE "shutdown_draining"
+                 /\ IF state = "running" THEN NewGeneration ELSE UNCHANGED <<status, file, owner>>
+                 /\ UNCHANGED <<gateway, turns, interrupted, ticks, hold, ledger, record>>
+
+Exit == Alive /\ HasStopped /\ Gone /\ UNCHANGED record
+
+(* 3: a turn enters and ends. *)
+Turns(count) == turns' = count /\ UNCHANGED <<gateway, state, interrupted, ticks, hold, ledger, status, record, file, owner>>
+Admit == gateway = "serving" /\ state = "running" /\ turns = 0 /\ Turns(1)
+EndTurn == turns > 0 /\ Turns(turns - 1)
 
 -----------------------------------------------------------------------------
 (* Time, the operator, the disk *)
 
-Tick == Becomes([s EXCEPT !.holds = Older(@), !.status.bequest = Older(@)])
+Less(n) == IF n > 0 THEN n - 1 ELSE 0
 
-(* Of a commit that its owner was told of, one trace is left: its file or the status. *)
-LoseStatus == /\ s.status.there
-              /\ s.owner.told => s.file.kind = "commit" /\ s.file.nonce = s.owner.nonce /\ s.owner.phase = "acting"
-              /\ Becomes([s EXCEPT !.status = NoStatus])
+(* 4: one clock runs for all leases, also for those that a status keeps. *)
+Tick == /\ hold' = [hold EXCEPT !.left = Less(@)]
+        /\ status' = [status EXCEPT !.takeover.hold.left = Less(@)]
+        /\ ticks' = IF state = "shutdown_draining" THEN Less(ticks) ELSE ticks
+        /\ UNCHANGED <<gateway, state, turns, interrupted, ledger, record, file, owner>>
 
-Remove == /\ s.file.kind # "absent"
-          /\ s.owner.told => s.status.there /\ s.status.bequest.hold.token # 0
-          /\ Becomes([s EXCEPT !.file = NoFile])
+Disk == UNCHANGED <<gateway, state, turns, interrupted, ticks, hold, ledger, owner>>
+
+(* 8, 12: a lost status or record. ASSUMPTION 1. *)
+Acting == owner.phase = "acting"
+LoseStatus == /\ status.there
+              /\ Acting /\ CommitIsRecorded => record.token # 0
+              /\ status' = NoStatus /\ Disk /\ UNCHANGED <<record, file>>
+LoseRecord == /\ record.there
+              /\ Acting => status.takeover.hold.token # 0
+              /\ record' = NoRecord /\ Disk /\ UNCHANGED <<status, file>>
+
+(* 4: an operator removes the hold file, whatever it says. *)
+Remove == file.action # "absent" /\ file' = NoFile /\ Disk /\ UNCHANGED <<status, record>>
 
 -----------------------------------------------------------------------------
-(* The owner *)
+(* The owner (7) *)
 
-WriteBegin == /\ s.owner.phase \in {"idle", "waiting", "saw drained"}
-              /\ Becomes([s EXCEPT !.file = File("begin", Fresh), !.owner = Owner("waiting", Fresh)])
+NoncesOf(h, l) == {h.nonce, h.token, l.nonce}
+Borne == {0, file.nonce, file.token, record.token, status.acknowledged.nonce, owner.nonce, denied}
+         \union NoncesOf(hold, ledger) \union NoncesOf(status.takeover.hold, status.takeover.ledger)
+(* The lowest, so that states that differ in nothing but the names of nonces are often one. *)
+Fresh == CHOOSE n \in Nonces \ Borne : \A m \in Nonces \ Borne : n <= m
 
-WriteCommit == /\ s.owner.phase = "saw drained"
-               /\ Becomes([s EXCEPT !.file = [File("commit", Fresh) EXCEPT !.drain = s.owner.drain],
-                                    !.owner = Owner("committing", Fresh)])
+Write(action, token, drain) == file' = [action |-> action, nonce |-> Fresh, token |-> token, drain |-> drain]
+OwnerOnly == UNCHANGED <<gateway, state, turns, interrupted, ticks, hold, ledger, status, record>>
 
-WriteWithdraw == /\ s.owner.phase \in {"committing", "acting"}
-                 /\ Becomes([s EXCEPT !.file = [File("withdraw", Fresh) EXCEPT !.token = s.owner.nonce],
-                                      !.owner = Owner("leaving", Fresh)])
+(* 4, 7: it begins, or renews while it waits. *)
+WriteDrain == /\ owner.phase \in {"idle", "waiting", "saw drained"}
+              /\ Write("drain", 0, "other process") /\ owner' = Owner("waiting", Fresh) /\ OwnerOnly
 
-GiveUp == \/ /\ s.owner.phase \in {"waiting", "saw drained"}
-             /\ Becomes([s EXCEPT !.file = NoFile, !.owner = Nobody])
-          \/ /\ s.owner.phase = "idle" /\ s.file.kind \in {"begin", "commit"}
-             /\ Becomes([s EXCEPT !.file = NoFile])
-          \/ /\ s.owner.phase = "leaving"
-             /\ Becomes([s EXCEPT !.owner = Nobody])
+WriteCommit == /\ owner.phase = "saw drained"
+               /\ Write("commit", 0, owner.drain) /\ owner' = Owner("committing", Fresh) /\ OwnerOnly
 
-(* What the status of the live process answers to the write that the owner waits for. *)
+(* 4, 12: it renews while it acts, as it needn't. *)
+Rewrite == Acting /\ Write("drain", 0, "other process") /\ OwnerOnly /\ UNCHANGED owner
+
+WriteCancel == /\ owner.phase \in {"committing", "acting"}
+               /\ Write("cancel", owner.nonce, "other process") /\ owner' = Owner("leaving", Fresh) /\ OwnerOnly
+
+(* It removes its file; or leaves its `cancel` there, which takes effect without it. *)
+GiveUp == /\ \/ owner.phase \in {"waiting", "saw drained"} /\ file' = NoFile
+             \/ owner.phase = "idle" /\ file.action \in {"drain", "commit"} /\ file' = NoFile
+             \/ owner.phase = "leaving" /\ file' = file
+          /\ owner' = Owner("idle", 0) /\ OwnerOnly
+
+(* What the status acknowledges of the write that it waits for. *)
 Heard ==
-    IF ~NonceIsAwaited /\ s.owner.phase = "committing" /\ s.status.bequest.hold.token # 0 THEN "committed"
-    ELSE IF ~NonceIsAwaited /\ s.owner.phase = "waiting" /\ Held(s.status.bequest) THEN "held"
-    ELSE IF s.status.answer.nonce = s.owner.nonce /\ s.owner.nonce # 0 THEN s.status.answer.outcome
+    IF ~NonceIsAwaited /\ owner.phase = "committing" /\ status.takeover.hold.token # 0 THEN "committed"
+    ELSE IF ~NonceIsAwaited /\ owner.phase = "waiting" /\ status.takeover.hold.held THEN "held"
+    ELSE IF owner.nonce # 0 /\ status.acknowledged.nonce = owner.nonce THEN status.acknowledged.outcome
     ELSE ""
 
-Read == /\ Alive(s) /\ s.status.there /\ s.status.drain # "other process"
-        /\ \/ /\ s.owner.phase = "waiting" /\ Heard \in {"held", "committed"} /\ s.status.drained
-              /\ Becomes([s EXCEPT !.owner = [Owner("saw drained", 0) EXCEPT !.drain = s.status.drain]])
-           \/ /\ s.owner.phase = "committing" /\ Heard = "committed"
-              /\ Becomes([s EXCEPT !.owner = [Owner("acting", s.owner.nonce) EXCEPT !.told = TRUE]])
-           \/ /\ s.owner.phase \in {"waiting", "committing", "leaving"}
-              /\ Heard \in Refusals \union {"expired", "withdrawn"}
-              /\ Becomes([s EXCEPT !.owner = Nobody])
+(* 7: it reads the status of the live process. *)
+Believed == Alive /\ status.there /\ status.drain # "other process"
+Read == /\ Believed
+        /\ \/ /\ owner.phase = "waiting" /\ Heard \in {"held", "committed"} /\ status.drained
+              /\ owner' = [Owner("saw drained", 0) EXCEPT !.drain = status.drain]
+           \/ /\ owner.phase = "committing" /\ Heard = "committed"
+              /\ owner' = Owner("acting", owner.nonce)
+           \/ /\ owner.phase \in {"waiting", "committing", "leaving"} /\ Heard \in Refusals \union Endings
+              /\ owner' = Owner("idle", 0)
+        /\ OwnerOnly /\ UNCHANGED file
 
 -----------------------------------------------------------------------------
 
-Next == \/ Start \/ Look \/ Publish \/ Crash \/ Admit \/ EndTurn \/ Tick \/ LoseStatus \/ Remove
-        \/ WriteBegin \/ WriteCommit \/ WriteWithdraw \/ GiveUp \/ Read
+History ==
+    LET same == owner'.phase = owner.phase /\ owner'.nonce = owner.nonce
+        looked == gateway' \in {"looked", "serving"}
+        stands == hold'.token = owner'.nonce
+        granted == owner'.phase = "committing" /\ (stands \/ (~looked /\ same /\ witnessed))
+        isRefused == owner.phase = "committing" /\ owner'.phase = "idle" /\ Heard \in Refusals
+        no == IF isRefused THEN owner.nonce ELSE denied
+    IN /\ witnessed' = IF owner'.phase = "waiting" THEN (same /\ witnessed) \/ (looked /\ Drained') ELSE granted
+       /\ spoilt' = (granted /\ ((same /\ spoilt) \/ turns' > 0))
+       /\ denied' = IF owner'.phase = "idle" /\ file'.nonce = no THEN no ELSE 0
 
-Unfair == Init /\ [][Next]_s
-Spec == Unfair /\ WF_s(Look)
+(* A step that changes nothing is none. *)
+Step == History /\ vars' # vars
 
-(* E1: told committed, and until the hold ends no turn is in flight. *)
-E1 == s.owner.told => s.turns = 0
-(* H1: closed if and only if a live hold exists. *)
-H1 == Alive(s) => (s.open <=> ~Held(s.holds))
-(* C5: nothing is admitted before the gateway has looked and published. *)
-C5 == s.turns > 0 => s.gateway = "serving"
-(* E2, C6: what an owner is told, it is told by the live gateway, of the very write that it waits for. *)
-E2 == [][s'.owner.phase # s.owner.phase /\ s'.owner.phase \in {"saw drained", "acting"}
-         => Alive(s) /\ s.owner.witnessed /\ ~(s.owner.phase = "committing" /\ s.owner.spoilt)]_s
-(* L2: when the last hold has ended, the gateway runs again. *)
-ClosedForNothing == Alive(s) /\ ~s.open /\ s.file.kind = "absent" /\ s.holds.hold.token = 0
+Next == /\ \/ Start \/ Look \/ Publish \/ Crash \/ CrashWhileRecording \/ BeginShutdown \/ Exit \/ Admit \/ EndTurn
+           \/ Tick \/ LoseStatus \/ LoseRecord \/ Remove
+           \/ WriteDrain \/ WriteCommit \/ Rewrite \/ WriteCancel \/ GiveUp \/ Read
+        /\ Step
+
+Unfair == Init /\ [][Next]_vars
+Spec == Unfair /\ WF_vars(Look /\ Step)
+
+-----------------------------------------------------------------------------
+(* Invariants *)
+
+(* E1: from a granted commit until its own withdrawal no turn is in flight. E1Told has the time until its owner is told. *)
+E1 == Acting => turns = 0
+(* H1: closed if and only if a live hold or a shutdown exists. *)
+H1 == Alive => (state # "running" <=> hold.held \/ ShuttingDown)
+(* S2: a commit that its owner was told is refused is not granted later. *)
+S2 == denied # 0 => hold.token # denied
+(* S5: stopped with work left only if forced, and then it is recorded. *)
+S5 == state = "stopped" => turns = 0
+(* C5: a gateway that starts admits nothing before it has looked and published. *)
+C5 == turns > 0 => gateway = "serving"
+
+(* Properties *)
+
+Told(phase) == owner.phase # phase /\ owner'.phase = phase
+(* E1: none was in flight from the grant until its owner is told. *)
+E1Told == [][Told("acting") => ~spoilt]_vars
+(* E2: an owner is told by a live gateway; C6: of its very write, and of what is so. *)
+E2 == [][Told("saw drained") \/ Told("acting") => Alive']_vars
+C6 == [][Told("saw drained") \/ Told("acting") => witnessed]_vars
+(* G2, G3: while the gate is closed, no turn comes in. *)
+G2 == [][Alive /\ Alive' /\ state # "running" => turns' <= turns]_vars
+G3 == [][Alive /\ Alive' /\ Drained => Drained' \/ state' = "running"]_vars
+(* S3: a shutdown wins; S4: stopped is final. *)
+S3 == [][Alive' /\ ShuttingDown => ShuttingDown']_vars
+S4 == [][Alive' /\ HasStopped => HasStopped']_vars
+(* H3: before commit, a hold whose lease has run out is renewed or ends. *)
+LeaseIsOver == Alive /\ hold.held /\ hold.token = 0 /\ hold.left = 0
+H3 == LeaseIsOver ~> ~LeaseIsOver
+(* H4: a committed hold ends by its token alone, as long as the process lives. *)
+H4 == [][Alive /\ Alive' /\ hold.token # 0 /\ hold'.token # hold.token
+         => file.action = "cancel" /\ file.token = hold.token]_vars
+(* L2: when the hold has ended, the gateway runs again. *)
+ClosedForNothing == Alive /\ state = "external_draining" /\ file.action = "absent" /\ hold.token = 0
 L2 == ClosedForNothing ~> ~ClosedForNothing
 =============================================================================

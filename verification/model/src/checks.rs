@@ -91,12 +91,18 @@ const ONE: Config = Config {
 };
 
 /// Every configuration.
-pub static CHECKS: [Check; 8] = [
+pub static CHECKS: [Check; 9] = [
     Check {
         config: ONE,
         about: "one controller, without any bound on crashes, removals, lost statuses, renewals and time",
         properties: &["H1", "H4", "S2", "C5", "C6", "E1", "E2"],
         counts: Counts { states: 72_946, edges: 543_461 },
+    },
+    Check {
+        config: Config { name: "graceful restart", budget: Budget { shutdowns: ALWAYS, ..ONE.budget }, ..ONE },
+        about: "the same, and the gateway shuts down and restarts as often as it likes",
+        properties: &["H1", "H4", "S2", "S3", "S4", "S5", "C5", "C6", "E1", "E2"],
+        counts: Counts { states: 711_554, edges: 5_473_114 },
     },
     Check {
         config: Config {

@@ -22,6 +22,11 @@ fn one_owner_is_safe_whatever_crashes_and_whatever_is_removed() {
 }
 
 #[test]
+fn restarts_after_crashes_and_shutdowns_lose_no_commit() {
+    breaks_nothing("graceful restart");
+}
+
+#[test]
 fn two_owners_that_commit_beside_each_other_are_safe() {
     breaks_nothing("commit");
 }

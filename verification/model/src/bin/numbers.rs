@@ -1,10 +1,19 @@
-//! Prints what the model is asserted to find in a configuration: `numbers "one owner"`.
+//! Prints what the model is asserted to find: in a configuration, `numbers "one owner"`; of a rule left out and the property
+//! that breaks then, `numbers "NoNonce E1"`. Without a name, everything.
 
-use gateway_drain_model::checks::CHECKS;
+use gateway_drain_model::checks::{CHECKS, SEEDS};
 
 fn main() {
     let wanted = std::env::args().nth(1);
-    for check in CHECKS.iter().filter(|check| wanted.as_deref().is_none_or(|name| name == check.config.name)) {
-        println!("{} states={} edges={}", check.config.name, check.counts.states, check.counts.edges);
+    let print = |name: &str, numbers: String| {
+        if wanted.as_deref().is_none_or(|wanted| wanted == name) {
+            println!("{name} {numbers}");
+        }
+    };
+    for check in &CHECKS {
+        print(check.config.name, format!("states={} edges={}", check.counts.states, check.counts.edges));
+    }
+    for seeded in SEEDS {
+        print(&format!("{:?} {}", seeded.seed, seeded.breaks), format!("steps={}", seeded.steps));
     }
 }
