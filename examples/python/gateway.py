@@ -20,7 +20,7 @@ NAMES = ["principal", "nonce", "token", "incarnation", "epoch"]
 SECONDS = {"lease_seconds": 86400, "deadline_seconds": 31536000, "unready_delay_seconds": 600}
 OTHERS = ["action", "request_id", "reason", "generation", "suppress_notification", "requested_at"]
 FIELDS = {*NAMES, *SECONDS, *OTHERS}
-RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?")
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 ID = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
@@ -69,11 +69,18 @@ def finite(text):
     return float(text)
 
 
+def levels(value):
+    inner = [value for _, value in value] if isinstance(value, Object) else value
+    return 1 + max(map(levels, inner), default=0) if isinstance(value, list) else 0
+
+
 def interpret(content, modified, marker):
     """What a file asks for (5.1)."""
     pairs = json.loads(content.decode(), object_pairs_hook=Object, parse_float=finite, parse_int=finite, parse_constant=int)
     if not isinstance(pairs, Object):
         raise ValueError("it is JSON but no object")
+    if levels(pairs) > 127:
+        raise ValueError("it nests too deep")
     json.dumps(pairs, ensure_ascii=False).encode()  # no lone surrogate
     fields = dict(pairs)
     if any(name in FIELDS and sum(name == other for other, _ in pairs) > 1 for name in fields):
@@ -95,7 +102,7 @@ def interpret(content, modified, marker):
     written, at = modified / 1e9, fields.get("requested_at")
     if isinstance(at, str) and RFC_3339.fullmatch(at):
         try:
-            at = datetime.fromisoformat(at.upper())
+            at = datetime.fromisoformat(at.upper().replace(":60", ":59", at[17:19] == "60"))
             written = (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp()
         except ValueError:
             pass

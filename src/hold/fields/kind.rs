@@ -1,7 +1,7 @@
 //! What a field can say, and whether a value says it.
 
 use crate::hold::RequestId;
-use core::fmt;
+use core::{fmt, iter};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub enum Kind {
     Whole(u32),
     /// `true`; anything else is `false`.
     Flag,
-    /// A moment of the wall clock: RFC 3339. Without an offset it is UTC.
+    /// A moment of the wall clock, in exactly the form of RFC 3339. In that form without an offset it is UTC.
     Time,
 }
 
@@ -151,9 +151,53 @@ fn whole(value: &Value) -> Option<u32> {
     value.as_f64().and_then(rounded)
 }
 
+/// The nanoseconds since 1970 of a time in exactly the form of RFC 3339 (section 5.6, a space or a lower case letter where it
+/// allows them), or in the same form without an offset, which is UTC: the reference's own writer leaves it out.
+///
+/// Whoever reads less or more than this form would date the same write otherwise: what is in another form is no time.
 fn time(text: &str) -> Option<i128> {
-    let with_offset = text.parse::<jiff::Timestamp>().ok();
-    // The reference's own writer leaves the offset out, and means UTC.
-    let naive = || text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
-    with_offset.or_else(|| naive().map(|zoned| zoned.timestamp())).map(jiff::Timestamp::as_nanosecond)
+    let (year, rest) = number(text, 4)?;
+    let (month, rest) = number(rest.strip_prefix('-')?, 2)?;
+    let (day, rest) = number(rest.strip_prefix('-')?, 2)?;
+    let (hour, rest) = number(rest.strip_prefix(['T', 't', ' '])?, 2)?;
+    let (minute, rest) = number(rest.strip_prefix(':')?, 2)?;
+    let (second, rest) = number(rest.strip_prefix(':')?, 2)?;
+    let (fraction, rest) = fraction(rest)?;
+    let ahead = offset(rest)?;
+    if hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let (month, day) = (i8::try_from(month).ok()?, i8::try_from(day).ok()?);
+    let date = jiff::civil::Date::new(i16::try_from(year).ok()?, month, day).ok()?;
+    let days = date.since(jiff::civil::date(1970, 1, 1)).ok()?.get_days();
+    let minutes = (i128::from(days) * 24 + i128::from(hour)) * 60 + i128::from(minute) - i128::from(ahead);
+    // A leap second has no place of its own in the seconds since 1970: it is the one before.
+    Some((minutes * 60 + i128::from(second.min(59))) * 1_000_000_000 + i128::from(fraction))
+}
+
+/// A number of exactly so many digits, and what follows it.
+fn number(text: &str, digits: usize) -> Option<(i32, &str)> {
+    let (number, rest) = text.split_at_checked(digits)?;
+    number.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
+    Some((number.parse().ok()?, rest))
+}
+
+/// A fraction of a second in nanoseconds, which cut what is finer, and what follows it.
+fn fraction(text: &str) -> Option<(i32, &str)> {
+    let Some(text) = text.strip_prefix('.') else { return Some((0, text)) };
+    let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at_checked(end).filter(|(digits, _)| !digits.is_empty())?;
+    let nanoseconds = digits.bytes().chain(iter::repeat(b'0')).take(9);
+    Some((nanoseconds.fold(0, |number, digit| number * 10 + i32::from(digit - b'0')), rest))
+}
+
+/// How many minutes local time is ahead of UTC, where nothing or an offset stands to the end.
+fn offset(text: &str) -> Option<i32> {
+    if matches!(text, "" | "Z" | "z") {
+        return Some(0);
+    }
+    let sign = if text.starts_with('-') { -1 } else { 1 };
+    let (hours, rest) = number(text.strip_prefix(['+', '-'])?, 2)?;
+    let (minutes, rest) = number(rest.strip_prefix(':')?, 2)?;
+    (rest.is_empty() && hours <= 23 && minutes <= 59).then_some(sign * (hours * 60 + minutes))
 }

@@ -10,8 +10,8 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// What a file says, as far as it makes sense: a field that is missing, null, empty, of another type or below its range is
-/// as if it weren't there, and one above its range counts as its limit.
+/// What a file says, as far as it makes sense: a field that is missing, null, empty, of another type or not above zero is
+/// as if it weren't there, and one outside its range counts as the nearest limit.
 pub(crate) fn in_file(bytes: &[u8], id: &RequestId) -> Result<Draft, String> {
     let said = Object::parse(bytes)?;
     let mut draft = Draft::of(id.clone());
@@ -26,11 +26,12 @@ pub(crate) fn in_file(bytes: &[u8], id: &RequestId) -> Result<Draft, String> {
                 return Err(format!("its {} has more than {most} characters", field.name));
             }
             (Kind::Nonce(..), Value::String(text)) => Some(Said::Text(text.clone())),
-            // A lease of no time at all would open the gate; that it is a short one is for the gateway's policy to say.
-            (Kind::Seconds(_, most), value) => value.as_f64().filter(|seconds| *seconds > 0.0).and_then(|seconds| {
-                let duration = Duration::try_from_secs_f64(seconds.min(most)).ok();
-                duration.filter(|duration| !duration.is_zero()).map(Said::Seconds)
-            }),
+            // A lease of no time at all would open the gate: what is above nothing is at least the least there is.
+            (Kind::Seconds(least, most), value) => {
+                let seconds = value.as_f64().filter(|seconds| *seconds > 0.0);
+                let bounded = seconds.map(|seconds| seconds.clamp(least, most));
+                bounded.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).map(Said::Seconds)
+            }
             (kind, value) => kind.take(value),
         };
         if let Some(said) = taken {
@@ -125,7 +126,8 @@ impl<'de> Visitor<'de> for Reading {
         while let Some(name) = map.next_key::<String>()? {
             let Some(place) = FIELDS.iter().position(|field| field.name == name) else {
                 object.unknown = true;
-                map.next_value::<IgnoredAny>()?;
+                // Read as strictly as a known one: whether a file makes sense isn't left to the version that reads it.
+                map.next_value::<Value>()?;
                 continue;
             };
             if object.fields[place].replace(map.next_value()?).is_some() {

@@ -175,26 +175,152 @@ fn in_a_file_a_defect_of_a_field_is_as_if_it_were_not_there_and_a_long_reason_sh
     assert!(cut.chars().count() == MAX_REASON && cut.ends_with("x…"), "{cut}");
 }
 
-#[test]
-fn a_time_without_an_offset_is_utc() {
-    let age = |text: &str| {
-        let content = Content { bytes: format!(r#"{{"action":"drain","requested_at":"{text}"}}"#).into(), modified: 0 };
-        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_780_000_000);
-        match request_file::interpret(&content, &upgrade(), &Epoch::default(), wall) {
-            Found::Valid(request) => request.age.map(|age| age.as_secs()),
-            other => panic!("{other:?}"),
+/// Nanoseconds since 1970, as a request of that time says by its age at 2026-05-28T20:26:40Z (1,780,000,000 s); none if the
+/// file's own time counts, which is 1970.
+fn written(text: &str) -> Option<u128> {
+    let content = Content { bytes: json!({"action": "drain", "requested_at": text}).to_string().into(), modified: 0 };
+    let now = Duration::from_secs(1_780_000_000);
+    match request_file::interpret(&content, &upgrade(), &Epoch::default(), SystemTime::UNIX_EPOCH + now) {
+        Found::Valid(request) => {
+            now.checked_sub(request.age?).map(|time| time.as_nanos()).filter(|written| *written > 0)
         }
-    };
-    // 1,780,000,000 is 2026-05-28T20:26:40Z.
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_time_is_read_in_the_form_of_rfc_3339_and_without_an_offset_it_is_utc() {
+    let at = |nanoseconds: u128| Some(1_779_999_990_000_000_000 + nanoseconds);
     for text in [
         "2026-05-28T20:26:30Z",
+        "2026-05-28t20:26:30z",
         "2026-05-28T20:26:30+00:00",
+        "2026-05-28T20:26:30-00:00",
         "2026-05-28T22:26:30+02:00",
+        "2026-05-29T20:25:30+23:59",
+        "2026-05-27T20:27:30-23:59",
         "2026-05-28T20:26:30",
         "2026-05-28 20:26:30",
+        "2026-05-28 20:26:30Z",
         "2026-05-28T20:26:30.000000",
+        "2026-05-28T20:26:30.000000+00:00",
     ] {
-        assert_eq!(age(text), Some(10), "{text}");
+        assert_eq!(written(text), at(0), "{text}");
+    }
+    assert_eq!(written("2026-05-28T20:26:30.5Z"), at(500_000_000));
+    assert_eq!(written("2026-05-28T20:26:30.000000001"), at(1));
+    let leap = written("2016-12-31T23:59:60.25Z");
+    assert!(leap.is_some() && leap == written("2016-12-31T23:59:59.25Z"), "the second before has its place");
+    assert_eq!(written("2024-02-29T00:00:00Z"), Some(1_709_164_800_000_000_000));
+}
+
+#[test]
+fn a_fraction_finer_than_a_nanosecond_is_cut() {
+    let long = format!("2026-05-28T20:26:30.{}Z", "1".repeat(20_000));
+    for text in ["2026-05-28T20:26:30.1111111119999Z", "2026-05-28T20:26:30.111111111", &long] {
+        assert_eq!(written(text), Some(1_779_999_990_111_111_111), "{text:.40}");
+    }
+    assert_eq!(written("2026-05-28T20:26:30.0000000009Z"), written("2026-05-28T20:26:30Z"));
+}
+
+#[test]
+fn a_time_in_any_other_form_is_as_if_it_were_not_there() {
+    for text in [
+        "20260528T202630Z",
+        "20260528T20:26:30Z",
+        "2026-05-28T202630Z",
+        "2026-05-28T20:26:30,5Z",
+        "2026-05-28T20:26Z",
+        "2026-05-28T20Z",
+        "2026-05-28",
+        "2026-05-28T20:26:30+00",
+        "2026-05-28T20:26:30+0000",
+        "2026-05-28T20:26:30+00:00:00",
+        "2026-05-28T20:26:30+00:0",
+        "2026-05-28T20:26:30+24:00",
+        "2026-05-28T20:26:30+00:60",
+        "2026-05-28T20:26:30Z[UTC]",
+        "2026-05-28T20:26:30+00:00[UTC]",
+        "2026-05-28T20:26:30[UTC]",
+        "2026-05-28T20:26:30 Z",
+        "2026-05-28T20:26:30 +00:00",
+        " 2026-05-28T20:26:30Z",
+        "2026-05-28T20:26:30Z\n",
+        "2026-05-28_20:26:30Z",
+        "2026-05-28  20:26:30Z",
+        "2026-05-28T20:26:30.Z",
+        "2026-05-28T20:26:30.",
+        "2026-05-28T24:00:00Z",
+        "2026-05-28T20:60:30Z",
+        "2026-05-28T20:26:61Z",
+        "2026-02-29T20:26:30Z",
+        "2026-13-01T20:26:30Z",
+        "2026-00-01T20:26:30Z",
+        "2026-05-00T20:26:30Z",
+        "26-05-28T20:26:30Z",
+        "+002026-05-28T20:26:30Z",
+        "-2026-05-28T20:26:30Z",
+        "2026-W22-4T20:26:30Z",
+        "2026-148T20:26:30Z",
+        "2026-05-28T+1:26:30Z",
+        "２０２６-05-28T20:26:30Z",
+        "2026-05-28T20:26:30−00:00",
+        "Thu, 28 May 2026 20:26:30 GMT",
+        "1780000000",
+        "T",
+    ] {
+        assert_eq!(written(text), None, "{text}");
+    }
+}
+
+#[test]
+fn a_number_of_seconds_outside_its_range_is_the_nearest_limit_and_one_not_above_zero_is_as_if_it_were_not_there() {
+    let of = |name: &str, value: &str| {
+        let Found::Valid(found) = file(&format!(r#","{name}":{value}"#)) else { panic!("{name} {value}") };
+        found
+    };
+    for field in FIELDS {
+        let Kind::Seconds(least, most) = field.kind() else { continue };
+        let said = |value: &str| (field.says)(&of(field.name(), value));
+        let none = (field.says)(&Request::begin(upgrade(), ""));
+        for value in ["1e-320", "5e-324", "1e-10"] {
+            let expected = if least > 0.0 { json!(least) } else { none.clone() };
+            assert_eq!(said(value), expected, "{} {value}", field.name());
+        }
+        for value in ["1e308", "18446744073709551616", "31536000.5"] {
+            assert_eq!(said(value), json!(most), "{} {value}", field.name());
+        }
+        for value in ["0", "-0.0", "-1", "-5e-324", "-1e308", "1e-400", "null", "\"1\"", "[1]", "true"] {
+            assert_eq!(said(value), none, "{} {value}", field.name());
+        }
+    }
+}
+
+#[test]
+fn what_makes_a_document_unreadable_does_so_in_fields_that_are_not_known_too() {
+    for value in ["1e400", "-1e400", "[1e309]", r#""\ud800""#, r#""\udc00\ud800""#, r#"{"a":["\ud83d"]}"#, "01", "NaN"]
+    {
+        for name in ["reason", "lease_seconds", "unknown"] {
+            let found = file(&format!(r#","{name}":{value}"#));
+            let Found::Unreadable { why, nonce: Some(_) } = &found else { panic!("{name} {value}: {found:?}") };
+            assert!(why.contains("not JSON"), "{name} {value}: {why}");
+        }
+    }
+    for bytes in [&b"{\"action\":\"drain\",\"unknown\":\"\xff\"}"[..], b"{\"action\":\"drain\",\"\xff\":1}"] {
+        assert!(matches!(in_hold_file(bytes), Found::Unreadable { .. }), "{}", bytes.escape_ascii());
+    }
+    for sound in [r#""\ud83d\ude00""#, r#""\u0000""#, "1.7976931348623157e308", "1e-400", r#"{"a":1,"a":2}"#] {
+        assert!(matches!(file(&format!(r#","unknown":{sound}"#)), Found::Valid(_)), "{sound}");
+    }
+}
+
+#[test]
+fn a_document_nests_127_levels_deep_and_no_deeper_in_any_field() {
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    for name in ["reason", "unknown"] {
+        // The document itself is the first level.
+        assert!(matches!(file(&format!(r#","{name}":{}"#, nested(126))), Found::Valid(_)), "{name}");
+        assert!(matches!(file(&format!(r#","{name}":{}"#, nested(127))), Found::Unreadable { .. }), "{name}");
     }
 }
 

@@ -447,13 +447,13 @@ pub const SEEDS: &[Seed] = &[
         check: Test("hostile_channel::a_field_out_of_range_is_bounded_and_the_gate_stays_closed"),
     },
     Seed {
-        id: "lease-of-no-time",
+        id: "lease-below-the-least",
         breaks: &["C4"],
-        bug: "A lease of no time at all is taken at its word.",
+        bug: "A lease below the least counts as none, and so lasts for an hour.",
         file: "hold/fields/reading.rs",
-        within: "duration.filter(|duration| !duration.is_zero()).map(Said::Seconds)",
-        find: "duration.filter(|duration| !duration.is_zero())",
-        replace: "duration",
+        within: "let bounded = seconds.map(|seconds| seconds.clamp(least, most));",
+        find: "seconds.map(|seconds| seconds.clamp(least, most))",
+        replace: "seconds.filter(|seconds| *seconds >= least).map(|seconds| seconds.min(most))",
         check: Test("hostile_channel::a_field_out_of_range_is_bounded_and_the_gate_stays_closed"),
     },
     Seed {
