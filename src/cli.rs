@@ -24,7 +24,9 @@ mod status_text;
 use crate::client::{ExitCode, Failure};
 use arguments::{Arguments, Verb};
 use clap::FromArgMatches;
+use core::fmt;
 use report::Report;
+use std::io::{self, Write};
 
 /// Runs the command line of this process.
 #[must_use]
@@ -42,7 +44,7 @@ pub fn main() -> std::process::ExitCode {
     let report = match Report::new(&arguments) {
         Ok(report) => report,
         Err(failure) => {
-            eprintln!("gateway-drain: {failure}");
+            say(&failure);
             return code(&failure).into();
         }
     };
@@ -50,14 +52,24 @@ pub fn main() -> std::process::ExitCode {
     ended.unwrap_or_else(|failure| report.failure(&failure, code(&failure), serde_json::json!({}))).into()
 }
 
-/// What can't be parsed; and the help and the version, which are no failure unless they can't be printed.
+/// A message for people. Nobody reading it is no reason to fail, and none to panic.
+fn say(text: &dyn fmt::Display) {
+    let _ = writeln!(io::stderr(), "gateway-drain: {text}");
+}
+
+/// What can't be parsed; and the help and the version, which are no failure unless they can't be printed. To whom they are
+/// shown may stop reading.
 fn refuse(error: &clap::Error) -> std::process::ExitCode {
-    let printed = error.print().is_ok();
-    let usage =
-        if arguments::is_run(std::env::args_os()) { ExitCode::Usage.under_run() } else { ExitCode::Usage.code() };
-    match (error.use_stderr(), printed) {
-        (true, _) => usage.into(),
-        (false, true) => ExitCode::Drained.into(),
-        (false, false) => ExitCode::Internal.into(),
+    let printed = error.print();
+    if error.use_stderr() {
+        let run = arguments::is_run(std::env::args_os());
+        return if run { ExitCode::Usage.under_run() } else { ExitCode::Usage.code() }.into();
+    }
+    match printed {
+        Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
+            say(&format_args!("it can't be printed: {why}"));
+            ExitCode::Internal.into()
+        }
+        _ => ExitCode::Drained.into(),
     }
 }

@@ -3,7 +3,7 @@
 
 mod controlled_gateway;
 
-use controlled_gateway::{GatewayProcess, Tool, drain, home, owner, tool};
+use controlled_gateway::{Ended, GatewayProcess, Tool, drain, home, owner, tool};
 use gateway_drain::client::ExitCode;
 use gateway_drain::{Channel, Home, Request, RequestId};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
@@ -41,6 +41,104 @@ fn a_result_that_can_not_be_written_is_a_failure_and_what_it_told_of_is_taken_ba
     drain(home.path(), &["begin", "upgrade"]).expect(ExitCode::Drained);
     assert_eq!(onto(home.path(), "/dev/full", &["commit", "upgrade"]), Some(1));
     assert!(gateway.admits(), "a commit stands whose token nobody was told");
+}
+
+/// The tool with its stdout on a pipe that nobody reads any more.
+fn unread(home: &Path, arguments: &[&str]) -> Ended {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = tool(home);
+    command.args(arguments).stdout(writer);
+    Tool::spawn(command).ended()
+}
+
+#[test]
+fn a_result_that_is_only_shown_and_nobody_reads_is_silent_and_the_exit_code_still_answers() {
+    let home = home();
+    let _gateway = GatewayProcess::start(home.path());
+    drain(home.path(), &["begin", "upgrade"]).expect(ExitCode::Drained);
+    let traces = |name: &str| format!("{}/tests/traces/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (accepted, rejected) =
+        (traces("accepted/a_lease_runs_out.jsonl"), traces("rejected/H3__a_hold_is_renewed_after_its_end.jsonl"));
+    for (code, arguments) in [
+        (0, &["status"][..]),
+        (0, &["status", "--json"]),
+        (0, &["check-trace", &accepted]),
+        (11, &["check-trace", &rejected]),
+        (11, &["check-trace", &rejected, "--json"]),
+        (0, &["completions", "bash"]),
+        (0, &["man"]),
+        (0, &["--help"]),
+        (0, &["run", "-h"]),
+        (0, &["--version"]),
+        (0, &["wait", "upgrade"]),
+        (0, &["wait", "upgrade", "--json"]),
+        (0, &["renew", "upgrade", "--json"]),
+        (0, &["cancel", "upgrade", "--json"]),
+        (0, &["override", "upgrade", "--json"]),
+    ] {
+        let ended = unread(home.path(), arguments).expect_code(code);
+        let told = ended
+            .stderr
+            .lines()
+            .find(|line| line.contains("can't be") || line.contains("pipe") || line.contains("panic"));
+        assert_eq!(told, None, "{arguments:?}");
+    }
+    let nobody = unread(home.path(), &["wait", "upgrade", "--json"]).expect(ExitCode::Withdrawn);
+    assert!(!nobody.stderr.contains("pipe"), "{}", nobody.stderr);
+}
+
+#[test]
+fn a_result_that_is_a_key_and_nobody_reads_is_a_failure_and_what_it_opens_is_taken_back() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    for arguments in
+        [&["secret", "new"][..], &["secret", "new", "--json"], &["begin"], &["begin", "x"], &["begin", "x", "--json"]]
+    {
+        let ended = unread(home.path(), arguments).expect(ExitCode::Internal);
+        assert!(ended.stderr.contains("the result can't be written: Broken pipe"), "{arguments:?}: {}", ended.stderr);
+    }
+    assert!(gateway.admits(), "a hold stands whose name nobody was told");
+    for more in [&[][..], &["--json"]] {
+        drain(home.path(), &["begin", "upgrade"]).expect(ExitCode::Drained);
+        unread(home.path(), &[&["commit", "upgrade"], more].concat()).expect(ExitCode::Internal);
+        assert!(gateway.admits(), "a commit stands whose token nobody was told");
+    }
+}
+
+#[test]
+fn that_a_result_can_not_be_written_is_said_once() {
+    let home = home();
+    let _gateway = GatewayProcess::start(home.path());
+    let trace = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/traces/accepted/a_lease_runs_out.jsonl");
+    let said = |arguments: &[&str]| {
+        let mut command = tool(home.path());
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("it is there");
+        command.args(arguments).stdout(full);
+        let ended = Tool::spawn(command).ended();
+        assert!(matches!(ended.code, Some(1 | 201)), "{arguments:?}: {ended:?}");
+        let lines: Vec<_> = ended.stderr.lines().filter(|line| line.contains("No space left")).collect();
+        assert_eq!(lines.len(), 1, "{arguments:?}: {lines:?}");
+    };
+    for json in [&[][..], &["--json"]] {
+        let said = |arguments: &[&str]| said(&[arguments, json].concat());
+        said(&["begin"]);
+        said(&["secret", "new"]);
+        said(&["status"]);
+        said(&["man"]);
+        said(&["check-trace", trace]);
+        drain(home.path(), &["begin", "upgrade"]).expect(ExitCode::Drained);
+        said(&["wait", "upgrade"]);
+        said(&["commit", "upgrade"]);
+    }
+    drain(home.path(), &["begin", "upgrade"]).expect(ExitCode::Drained);
+    for arguments in [&["renew", "upgrade"], &["cancel", "upgrade"], &["override", "upgrade"]] {
+        said(&[&arguments[..], &["--json"]].concat());
+    }
+    said(&["run", "--json-file", "/dev/full", "--", "true"]);
+    said(&["run", "--json-fd", "1", "--", "true"]);
+    said(&["--help"]);
+    said(&["--version"]);
 }
 
 #[test]

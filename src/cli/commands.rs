@@ -10,7 +10,6 @@ use crate::control::Home;
 use crate::hold::{Incarnation, RequestId};
 use crate::status::silent_for;
 use serde_json::{Value, json};
-use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,14 +41,20 @@ pub(super) fn perform(arguments: &Arguments, report: &Report) -> Result<u8, Fail
         Verb::Probe(probe) => return probe.perform(arguments, secret(arguments)?, report),
         Verb::Secret(Secret::New) => {
             let secret = new_secret()?;
-            report.done(&secret, json!({"secret": secret}))?;
+            report.key("done", &secret, json!({"secret": secret}))?;
         }
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut command(), "gateway-drain", &mut script);
             report.done(&String::from_utf8_lossy(&script), json!({}))?;
         }
-        Verb::Man { dir } => man(dir.as_deref())?,
+        Verb::Man { dir: Some(dir) } => pages(dir)?,
+        Verb::Man { dir: None } => {
+            let mut page = Vec::new();
+            let rendered = clap_mangen::Man::new(command()).render(&mut page);
+            rendered.map_err(|error| Failure::Internal(error.to_string()))?;
+            report.done(&String::from_utf8_lossy(&page), json!({}))?;
+        }
     }
     Ok(ExitCode::Drained.code())
 }
@@ -135,7 +140,7 @@ impl<'a> Context<'a> {
         let held = drain.begin()?;
         let fields = json!({"request_id": held.request_id(), "incarnation": held.incarnation()});
         // A name that nobody is told would hold the gate closed for its lease: dropped, the hold is given up.
-        self.report.done(held.request_id().as_str(), fields)?;
+        self.report.key("done", held.request_id().as_str(), fields)?;
         held.detach();
         Ok(())
     }
@@ -184,7 +189,7 @@ impl<'a> Context<'a> {
         };
         let mut fields = drained(&commit.id, &seen);
         fields["token"] = json!(committed.token());
-        match self.report.drained(committed.token().as_str(), fields) {
+        match self.report.key(ExitCode::Drained.as_str(), committed.token().as_str(), fields) {
             Ok(()) => _ = committed.detach(),
             // Nobody was told the token: the commit is given back.
             Err(unwritten) => {
@@ -242,7 +247,6 @@ impl<'a> Context<'a> {
             let silent = Failure::Unreachable(silent_for(age));
             return Ok(self.report.failure(&silent, ExitCode::Unreachable.code(), status.to_json()));
         }
-        // Whoever closed the pipe has seen enough of it.
         let told = self.report.done(&in_words(&status), status.to_json());
         told.map(|()| ExitCode::Drained.code())
     }
@@ -252,13 +256,8 @@ fn drained(id: &RequestId, seen: &SeenDrained) -> Value {
     json!({"request_id": id, "incarnation": seen.incarnation, "generation": seen.generation})
 }
 
-fn man(dir: Option<&Path>) -> Result<(), Failure> {
-    let written = if let Some(dir) = dir {
-        std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(command(), dir))
-    } else {
-        let mut page = Vec::new();
-        let rendered = clap_mangen::Man::new(command()).render(&mut page);
-        rendered.and_then(|()| io::stdout().write_all(&page)).and_then(|()| io::stdout().flush())
-    };
+/// Writes the manual's pages, one for each command.
+fn pages(dir: &Path) -> Result<(), Failure> {
+    let written = std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(command(), dir));
     written.map_err(|error| Failure::Usage(format!("the manual can't be written: {error}")))
 }

@@ -5,7 +5,7 @@ use crate::client::{ExitCode, Failure, Progress, shown};
 use crate::sync::{Arc, Mutex};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 /// Where there is no terminal, a line is printed on every change, and this often without one.
@@ -18,8 +18,8 @@ const QUIET: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(super) struct Report {
     command: &'static str,
-    /// Where the result goes as JSON, if it is wanted so.
-    json: Option<Arc<Mutex<Sink>>>,
+    /// Where the result goes as JSON, if it is wanted so; closed once it has failed.
+    json: Option<Arc<Mutex<Option<Sink>>>>,
     /// The live line, where stderr is a terminal.
     line: Option<ProgressBar>,
     told: Arc<Mutex<Option<(String, Instant)>>>,
@@ -30,7 +30,7 @@ type Sink = Box<dyn Write + Send>;
 impl Report {
     /// Opens what the result is to be written to, so that nothing is done whose result can't be told.
     pub(super) fn new(arguments: &Arguments) -> Result<Self, Failure> {
-        let unusable = |what: String| move |error: std::io::Error| Failure::Usage(format!("{what}: {error}"));
+        let unusable = |what: String| move |error: io::Error| Failure::Usage(format!("{what}: {error}"));
         let json: Option<Sink> = match (&arguments.json_file, arguments.json_fd) {
             (Some(path), _) => {
                 let opened = std::fs::File::create(path);
@@ -40,15 +40,15 @@ impl Report {
                 let opened = std::fs::File::options().append(true).open(format!("/dev/fd/{number}"));
                 Some(Box::new(opened.map_err(unusable(format!("--json-fd {number}")))?))
             }
-            (None, None) if arguments.json => Some(Box::new(std::io::stdout())),
+            (None, None) if arguments.json => Some(Box::new(io::stdout())),
             (None, None) => None,
         };
-        let line = std::io::stderr().is_terminal().then(|| {
+        let line = io::stderr().is_terminal().then(|| {
             let line = ProgressBar::new_spinner();
             line.set_style(ProgressStyle::default_spinner());
             line
         });
-        let json = json.map(|sink| Arc::new(Mutex::new(sink)));
+        let json = json.map(|sink| Arc::new(Mutex::new(Some(sink))));
         Ok(Self { command: arguments.verb.word(), json, line, told: Arc::default() })
     }
 
@@ -76,7 +76,7 @@ impl Report {
     /// A message for people. Nobody reading it is no reason to fail.
     pub(super) fn say(&self, text: &str) {
         self.clear();
-        let _ = writeln!(std::io::stderr(), "{text}");
+        let _ = writeln!(io::stderr(), "{text}");
     }
 
     pub(super) fn clear(&self) {
@@ -95,16 +95,30 @@ impl Report {
         self.result(ExitCode::Drained.as_str(), ExitCode::Drained.code(), plain, fields)
     }
 
-    /// A result, with the code that this process will exit with. One that can't be written is a failure: it may be the only
-    /// copy of what it says.
+    /// A result that is only shown, with the code that this process will exit with. That nobody reads it to its end is no
+    /// failure: the code is an answer too.
     pub(super) fn result(&self, ending: &str, code: u8, plain: &str, fields: Value) -> Result<(), Failure> {
+        match self.write(ending, code, plain, fields) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(|error| unwritten(&error)),
+        }
+    }
+
+    /// A result that is the only copy of what it says: a hold's name, a commit's token, a secret. One that nobody reads is a
+    /// failure.
+    pub(super) fn key(&self, ending: &str, plain: &str, fields: Value) -> Result<(), Failure> {
+        self.write(ending, ExitCode::Drained.code(), plain, fields).map_err(|error| unwritten(&error))
+    }
+
+    fn write(&self, ending: &str, code: u8, plain: &str, fields: Value) -> io::Result<()> {
         self.clear();
-        let written = match &self.json {
-            Some(sink) => write_line(&mut **sink.lock(), &self.object(ending, code, fields)),
-            None if plain.is_empty() => Ok(()),
-            None => write_line(&mut std::io::stdout(), plain),
+        let Some(json) = &self.json else {
+            return if plain.is_empty() { Ok(()) } else { write_line(&mut io::stdout(), plain) };
         };
-        written.map_err(|error| Failure::Internal(format!("the result can't be written: {error}")))
+        let mut sink = json.lock();
+        // One that has failed was told of, and is not tried again with what is said of that.
+        let Some(open) = sink.as_mut() else { return Ok(()) };
+        write_line(&mut **open, &self.object(ending, code, fields)).inspect_err(|_| *sink = None)
     }
 
     /// A failure, and the code that this process will exit with.
@@ -136,8 +150,12 @@ impl Report {
     }
 }
 
+fn unwritten(error: &io::Error) -> Failure {
+    Failure::Internal(format!("the result can't be written: {error}"))
+}
+
 /// A whole line, out of this process before it is taken for written.
-fn write_line(out: &mut (impl Write + ?Sized), text: &str) -> std::io::Result<()> {
+fn write_line(out: &mut (impl Write + ?Sized), text: &str) -> io::Result<()> {
     out.write_all(format!("{}\n", text.trim_end_matches('\n')).as_bytes())?;
     out.flush()
 }
