@@ -17,11 +17,31 @@ fn document() -> String {
     }
     text.push_str("\n`run` passes its command's codes through, and its own are 200 more (230 for an interruption). A command that \
         waits for nothing says `done` in `--json` where it is 0.\n");
+    text.push_str(UNWRITABLE);
     let mut command = arguments::command().after_long_help("").after_help("").term_width(100);
     command.build();
     describe(&mut text, command, "");
     text
 }
+
+const UNWRITABLE: &str = "
+## What can't be written
+
+**A home.** No permission and a file system that is mounted read-only are 8, at once. Anything else that keeps a request from being
+written, such as a full disk or a quota, may pass: it is tried again for `--patience`, and is 7 then, with the system's own words.
+A gateway whose lock is held lives. If its status isn't there, or is another program's, that is silence: 7 after `--patience`,
+and `status` says so at once.
+
+**A result.** One that can't be written is a failure (1), and is said once. Where it is the only copy of a key (`begin`'s name,
+`commit`'s token, `secret new`), the hold or the commit is taken back. A pipe whose reader has gone is a failure of these alone: of
+whatever is only shown (`status`, `wait`, `check-trace`, `probe`, `man`, the help) nothing more is said, and the exit code is
+the same as if all had been read, so that `status | head -1` under `pipefail` still answers.
+
+**A closed stdout** (`>&-`) can't be seen. Before the program begins, its runtime opens `/dev/null` in the place of a descriptor that is
+closed, and that one can't be told from a `/dev/null` that the caller opened for reading and writing, as Python's
+`subprocess.DEVNULL` is. A key that is written there is lost: a token is still found by `cancel`, and a hold whose name nobody has lasts
+for its lease.
+";
 
 fn describe(text: &mut String, mut command: Command, above: &str) {
     let name = format!("{above}{}", command.get_name());

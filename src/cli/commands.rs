@@ -8,7 +8,6 @@ use super::status_text::in_words;
 use crate::client::{Drain, ExitCode, Failure, Gateway, MarkerDrain, SeenDrained, quoted};
 use crate::control::Home;
 use crate::hold::{Incarnation, RequestId};
-use crate::status::silent_for;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -238,13 +237,8 @@ impl<'a> Context<'a> {
 
     fn status(&self) -> Result<u8, Failure> {
         let status = self.gateway.status()?;
-        if status.running == Some(false) || (status.running.is_none() && status.state.is_none()) {
-            let place = self.gateway.as_arguments();
-            let nobody = Failure::Unreachable(format!("no gateway process lives there ({place})"));
-            return Ok(self.report.failure(&nobody, ExitCode::Unreachable.code(), status.to_json()));
-        }
-        if let Some(age) = status.silent_for {
-            let silent = Failure::Unreachable(silent_for(age));
+        if let Some(why) = status.silence() {
+            let silent = Failure::Unreachable(format!("{why} ({})", self.gateway.as_arguments()));
             return Ok(self.report.failure(&silent, ExitCode::Unreachable.code(), status.to_json()));
         }
         let told = self.report.done(&in_words(&status), status.to_json());

@@ -49,7 +49,7 @@ pub(super) fn withdraw(drain: &Drain, request: &Request, ours: Option<&Chain>, l
                 }
                 (_, Some(failure)) => failure,
                 (_, None) => {
-                    let why = "there is nothing to withdraw, and no gateway lives there to say that it holds nothing";
+                    let why = "there is nothing to withdraw, and no gateway says that it holds nothing";
                     Failure::Unreachable(why.into())
                 }
             });

@@ -97,7 +97,10 @@ impl From<Denied> for Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
-            std::io::ErrorKind::PermissionDenied => Self::Denied(error.to_string()),
+            // A home that is mounted read-only stays so for as long as anybody would wait.
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                Self::Denied(error.to_string())
+            }
             std::io::ErrorKind::InvalidInput => Self::Usage(error.to_string()),
             _ => Self::Unreachable(error.to_string()),
         }
@@ -228,8 +231,8 @@ impl ExitCode {
             Self::Withdrawn => "the hold was withdrawn by somebody",
             Self::LeaseLost => "the hold's lease ran out",
             Self::IncarnationChanged => "the gateway was replaced by another process",
-            Self::Unreachable => "no gateway lives there, or it does not answer",
-            Self::Denied => "not allowed: not your hold, a missing token, no permission",
+            Self::Unreachable => "no gateway lives there, it does not answer, or there is no room to ask it",
+            Self::Denied => "not allowed: not your hold, a missing token, no permission, a home that is read-only",
             Self::ShuttingDown => "the gateway is shutting down, which wins",
             Self::Ignored => "the request is of another boot and is ignored",
             Self::Broken => "`check-trace`, `probe`: a property is broken",
@@ -260,5 +263,35 @@ impl From<&Failure> for ExitCode {
 impl From<ExitCode> for std::process::ExitCode {
     fn from(code: ExitCode) -> Self {
         Self::from(code.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn what_no_patience_changes_is_denied_and_what_may_pass_is_silence() {
+        let of = |errno: Errno| Failure::from(std::io::Error::from(errno));
+        for errno in [Errno::ACCESS, Errno::PERM, Errno::ROFS] {
+            assert!(matches!(of(errno), Failure::Denied(_)), "{errno:?}");
+        }
+        for errno in [
+            Errno::NOSPC,
+            Errno::DQUOT,
+            Errno::LOOP,
+            Errno::IO,
+            Errno::NOTDIR,
+            Errno::NAMETOOLONG,
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOMEM,
+            Errno::STALE,
+            Errno::BUSY,
+            Errno::TIMEDOUT,
+        ] {
+            assert!(of(errno).is_silence() && of(errno).to_string().contains("os error"), "{errno:?}: {}", of(errno));
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::control::{Channel, Epoch, Found, Home};
 use crate::hold::{Action, Denied, Incarnation, Nonce, Outcome, Request, RequestId, Source};
 use crate::status::{DrainStatus, HoldStatus, Snapshot, silent_for};
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
@@ -75,15 +76,24 @@ impl Files {
     /// What must be so before anything is written: a home, a gateway that knows holds and honours what is written here, and
     /// no other owner whose file it would replace.
     fn ready(&self, id: &RequestId, owner: &str) -> Result<Option<DrainStatus>, Failure> {
-        if !self.home().path().is_dir() {
-            return Err(Failure::Unreachable(format!("there is no folder {}", self.home().path().display())));
+        let path = self.home().path();
+        match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Err(Failure::Unreachable(format!("{} is no folder", path.display()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Failure::Unreachable(format!("there is no folder {}", path.display())));
+            }
+            Err(error) => return Err(failed(path, "can't be entered", &error)),
         }
         self.channel.permits_writing()?;
         let Some(status) = self.current() else {
-            return if super::marker::is_of_reference(self.home()) {
-                Err(super::marker::knows_no_holds(&self.home().path().display().to_string()))
-            } else {
-                Ok(None)
+            // Whoever holds the lock knows holds, whatever lies in the place of its status: that was removed, or another
+            // program wrote it.
+            return match self.home().live() {
+                Ok(None) if super::marker::is_of_reference(self.home()) => {
+                    Err(super::marker::knows_no_holds(&path.display().to_string()))
+                }
+                _ => Ok(None),
             };
         };
         if status.epoch.differs_from(&Epoch::current()) {
@@ -150,7 +160,7 @@ impl Files {
         // Two may have looked at once; only one of them begins.
         match self.channel.begin(request) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(held_already(&request.id)),
-            begun => begun.map_err(Failure::from).and_then(|()| sent(request)),
+            begun => begun.map_err(|error| self.unwritten(&request.id, &error)).and_then(|()| sent(request)),
         }
     }
 
@@ -203,7 +213,12 @@ impl Files {
 
     /// Writes a withdrawal beside the holds, under a name that nobody reads: its space is taken before the act.
     pub(super) fn prepare(&self, withdrawal: &Request) -> Result<(), Failure> {
-        Ok(self.channel.prepare(withdrawal)?)
+        let prepared = self.channel.prepare(withdrawal).map_err(|error| self.unwritten(&withdrawal.id, &error));
+        prepared.map_err(|failure| match failure {
+            // The gateway is there, and was not asked yet.
+            Failure::Unreachable(why) => Failure::Internal(format!("the way back can't be made sure of: {why}")),
+            failure => failure,
+        })
     }
 
     pub(super) fn discard(&self, id: &RequestId) {
@@ -217,8 +232,17 @@ impl Files {
     }
 
     fn write(&self, request: &Request) -> Result<Sent, Failure> {
-        self.channel.write(request)?;
+        self.channel.write(request).map_err(|error| self.unwritten(&request.id, &error))?;
         sent(request)
+    }
+
+    /// Removes a request's file; tells whether there was one.
+    fn remove(&self, id: &RequestId) -> Result<bool, Failure> {
+        self.channel.remove(id).map_err(|error| failed(&self.home().request_path(id), "can't be removed", &error))
+    }
+
+    fn unwritten(&self, id: &RequestId, error: &io::Error) -> Failure {
+        failed(&self.home().request_path(id), "can't be written", error)
     }
 
     /// Takes a hold away, as far as the files can: what is left is for the gateway to notice. With a chain, only what is of
@@ -271,7 +295,7 @@ impl Files {
         if covered.is_some() && !request.id.is_marker() {
             return self.write(request).map(|_| Withdrawal::Written);
         }
-        let there = self.channel.remove(&request.id)?;
+        let there = self.remove(&request.id)?;
         Ok(if there { Withdrawal::Written } else { Withdrawal::Nothing })
     }
 
@@ -290,7 +314,7 @@ impl Files {
             return self.write(request).map(|_| Withdrawal::Written);
         }
         // The marker is nobody's: whoever removes it withdraws it.
-        let there = self.channel.remove(&request.id)?;
+        let there = self.remove(&request.id)?;
         Ok(if there { Withdrawal::Written } else { Withdrawal::Nothing })
     }
 
@@ -314,7 +338,7 @@ impl Files {
             }
         };
         if ended && lies {
-            self.channel.remove(&request.id)?;
+            self.remove(&request.id)?;
         }
         Ok(ended)
     }
@@ -327,7 +351,7 @@ impl Files {
             Found::Valid(found) if again && found.owner == request.owner => {}
             _ => return Err(Failure::Denied("a marker lies there already, and it is not ours".into())),
         }
-        Ok(self.channel.write(request)?)
+        self.write(request).map(drop)
     }
 
     /// Removes the marker, unless another owner wrote it. What lies over this owner's hold is no other's hold.
@@ -339,35 +363,47 @@ impl Files {
             Found::Valid(found) if !holds && found.owner != owner && !found.owner.is_empty() => {
                 Err(not_yours(&found.owner, owner))
             }
-            _ => Ok(self.channel.remove(&marker).map(drop)?),
+            _ => self.remove(&marker).map(drop),
         }
     }
 
     pub(super) fn status(&self) -> Result<Status, Failure> {
         let live = self.home().live()?;
-        let mut status = super::marker::status_of(self.home())?;
-        if status.knows_holds || live.is_some() {
-            status.running = Some(live.is_some());
-            let ours =
-                |drain: &serde_json::Value| live.as_ref().is_some_and(|live| drain["incarnation"] == live.as_str());
-            // What a process left that is gone says nothing of the one that lives, and is no state of a gateway.
-            if !status.drain.as_ref().is_some_and(ours) {
+        let found = super::marker::status_of(self.home());
+        let Some(live) = live else {
+            let mut status = found?;
+            if status.knows_holds {
+                status.running = Some(false);
                 status.drain = None;
                 status.active_agents = None;
             }
-            let drain = status.drain.clone().and_then(|drain| serde_json::from_value(drain).ok());
-            status.silent_for = drain.and_then(|drain: DrainStatus| overdue(&drain));
-            if status.silent_for.is_some() {
-                (status.state, status.drain, status.active_agents) = (None, None, None);
+            return Ok(status);
+        };
+        match found {
+            Err(denied @ Failure::Denied(_)) => Err(denied),
+            Ok(status) if status.drain.as_ref().is_some_and(|drain| drain["incarnation"] == live.as_str()) => {
+                let drain = status.drain.clone().and_then(|drain| serde_json::from_value(drain).ok());
+                let silent_for = drain.and_then(|drain: DrainStatus| overdue(&drain));
+                let mut status = Status { running: Some(true), silent_for, ..status };
+                if silent_for.is_some() {
+                    (status.state, status.drain, status.active_agents) = (None, None, None);
+                }
+                Ok(status)
             }
+            // What another has left there, or wrote, says nothing of the one that lives, and is no state of a gateway.
+            _ => Ok(Status::unpublished()),
         }
-        Ok(status)
     }
 }
 
 /// The age of a status that is too old to be believed.
 fn overdue(status: &DrainStatus) -> Option<Duration> {
     status.overdue(&Epoch::current(), Clock::boot().now())
+}
+
+/// What a file's error means to whoever asked, with the file's name.
+fn failed(path: &Path, what: &str, error: &io::Error) -> Failure {
+    io::Error::new(error.kind(), format!("{} {what}: {error}", path.display())).into()
 }
 
 const OTHER_EPOCH: &str = "the gateway runs in another epoch than this command (another boot, or another container)";

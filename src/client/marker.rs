@@ -6,10 +6,10 @@
 use super::{Failure, Gateway, Interrupt, Status};
 use crate::clock::Clock;
 use crate::control::Home;
-use crate::status::silent_for;
+use crate::control::opened::OpenHome;
+use crate::control::read::{self, Unreadable};
 use serde_json::Value;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::time::Duration;
 
 const PAUSE: Duration = Duration::from_millis(100);
@@ -33,10 +33,11 @@ pub(super) fn knows_no_holds(place: &str) -> Failure {
 
 /// The status that lies in a home, whoever wrote it.
 pub(super) fn status_of(home: &Home) -> Result<Status, Failure> {
-    let mut bytes = Vec::new();
-    match File::open(home.status()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Status::unknown()),
-        opened => opened?.take(MAX_STATUS).read_to_end(&mut bytes)?,
+    let content = OpenHome::open(home.path())
+        .and_then(|open| read::content_up_to(&open.folder, Home::STATUS.as_bytes(), MAX_STATUS));
+    let bytes = match content {
+        Err(Unreadable::Missing) => return Ok(Status::unknown()),
+        content => content.map_err(io::Error::from)?.bytes,
     };
     let Ok(Value::Object(fields)) = serde_json::from_slice(&bytes) else {
         return Err(Failure::Unreachable(format!("{} is no status", home.status().display())));
@@ -245,12 +246,7 @@ impl MarkerDrain {
 
     fn look(&self) -> Result<Status, Failure> {
         let status = self.gateway.status()?;
-        if let Some(age) = status.silent_for {
-            return Err(Failure::Unreachable(silent_for(age)));
-        }
-        if status.running == Some(false) || status.state.is_none() {
-            return Err(Failure::Unreachable("no gateway lives there".into()));
-        }
+        status.silence().map_or(Ok(()), |why| Err(Failure::Unreachable(why)))?;
         Ok(status)
     }
 

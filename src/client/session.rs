@@ -55,6 +55,8 @@ struct Ledger {
     written_at: Duration,
     /// Something may have been written, whether or not an answer came.
     sent: bool,
+    /// Why the last renewal came to nothing.
+    unwritten: Option<Failure>,
     /// What the heartbeat found out.
     lost: Option<Failure>,
 }
@@ -112,7 +114,7 @@ impl Session {
                 match session.renew() {
                     Ok(sent) => session.note(sent),
                     // The next beat may get through; meanwhile the waiter sees for itself that nothing answers.
-                    Err(failure) if failure.is_silence() => {}
+                    Err(failure) if failure.is_silence() => session.ledger.lock().unwritten = Some(failure),
                     Err(failure) => {
                         session.ledger.lock().lost = Some(failure);
                         return;
@@ -146,6 +148,7 @@ impl Session {
         let old = ledger.nonces.len().saturating_sub(REMEMBERED);
         ledger.nonces.drain(..old);
         ledger.answered = sent.answered;
+        ledger.unwritten = None;
         ledger.written_at = self.clock.now();
     }
 
@@ -223,7 +226,11 @@ impl Session {
             let alive = matches!(look, Look::Seen(_) | Look::Starting(_));
             let waited = self.clock.now().saturating_sub(began);
             let over = limit.is_some_and(|limit| waited >= limit);
-            let progress = Progress::of(&self.drain, &look, &verdict, waited, limit);
+            let mut progress = Progress::of(&self.drain, &look, &verdict, waited, limit);
+            let unwritten = unwritten.or_else(|| self.ledger.lock().unwritten.clone());
+            if let (Some(Failure::Unreachable(why)), Verdict::Silent(_)) = (&unwritten, &verdict) {
+                progress.silent = Some(why.clone());
+            }
             // What ends the wait is told as its failure.
             if let (Some(tell), false) = (&self.drain.on_progress, matches!(verdict, Verdict::Over(_))) {
                 tell(&progress);
@@ -243,7 +250,7 @@ impl Session {
                 }
                 (_, _) if silence >= self.drain.patience => {
                     let why = format!("it lives and has acknowledged nothing for {} s", silence.as_secs());
-                    return Err(Failure::Unreachable(why));
+                    return Err(unwritten.unwrap_or(Failure::Unreachable(why)));
                 }
                 (Verdict::Committed, Until::Committed) | (Verdict::Standing | Verdict::Drained(_), Until::Answered) => {
                     return Ok(None);

@@ -1,8 +1,13 @@
 //! What a gateway says to anybody who asks, read so that nothing is made up: what isn't known is not 0.
 
+use crate::status::silent_for;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
+
+/// What is said of a gateway that lives while its status isn't there, or is another's.
+pub(super) const UNPUBLISHED: &str = "a gateway process lives there and has published no status of its own that can be read: \
+                                      it has just started, or the status was removed or overwritten";
 
 /// What a gateway says to anybody who asks: the reference's readout, and the drain.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +49,24 @@ impl Status {
 
     pub(super) fn unknown() -> Self {
         Self::of(Map::new())
+    }
+
+    /// Of a gateway with holds that lives and has published nothing that can be read.
+    pub(super) fn unpublished() -> Self {
+        Self { running: Some(true), knows_holds: true, ..Self::unknown() }
+    }
+
+    /// Why nothing is known of a gateway: none lives there, or the one that does has published nothing that can be read, or
+    /// nothing for too long.
+    pub(crate) fn silence(&self) -> Option<String> {
+        if let Some(age) = self.silent_for {
+            return Some(silent_for(age));
+        }
+        match (self.running, &self.state) {
+            (Some(false), _) | (None, None) => Some("no gateway process lives there".into()),
+            (Some(true), None) => Some(UNPUBLISHED.into()),
+            (_, Some(_)) => None,
+        }
     }
 
     /// As it is printed by `status --json`: the same fields over the files and over HTTP.

@@ -129,7 +129,10 @@ impl TokenStore {
     fn unusable(&self, error: &io::Error) -> Failure {
         let folder = self.folder.display();
         let why = format!("a commit's token can't be kept in {folder}: {error}; make room, or set {VARIABLE}");
-        if error.kind() == io::ErrorKind::PermissionDenied { Failure::Denied(why) } else { Failure::Internal(why) }
+        match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Failure::Denied(why),
+            _ => Failure::Internal(why),
+        }
     }
 }
 

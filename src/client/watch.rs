@@ -23,7 +23,7 @@ use std::time::Duration;
 pub(super) enum Look {
     /// Nobody lives there, or nothing could be seen; and why.
     Silent(String),
-    /// This process lives there and has published nothing yet.
+    /// This process lives there, and there is no status of its own.
     Starting(Incarnation),
     /// Nobody lives there, and this process's last word was that it was shutting down.
     ShutDown(Incarnation),
@@ -201,7 +201,7 @@ impl Watch {
             Look::ShutDown(last) if self.bound.as_ref() == Some(last) => return Verdict::Over(Failure::ShuttingDown),
             Look::ShutDown(_) => return Verdict::Silent("no gateway lives there: the last one was shut down".into()),
             Look::Starting(live) => {
-                let silent = Verdict::Silent("it has just started and has published nothing yet".into());
+                let silent = Verdict::Silent(super::status::UNPUBLISHED.into());
                 return self.other_process(live).unwrap_or(silent);
             }
             Look::Removed if !written.nonces.is_empty() => return Verdict::Over(withdrawn()),
