@@ -12,6 +12,7 @@
 //! | `readout` | what the reference's public status says, derived from a snapshot |
 //! | `writer` | the one who may publish in a home |
 
+#[cfg_attr(not(any(feature = "axum", feature = "client")), allow(dead_code, reason = "its readers are features"))]
 mod age;
 mod readout;
 mod snapshot;
@@ -19,6 +20,7 @@ mod takeover;
 mod words;
 mod writer;
 
+#[cfg(any(feature = "axum", feature = "client"))]
 pub(crate) use age::silent_for;
 pub use readout::Readout;
 pub(crate) use snapshot::{ChannelState, Process};
