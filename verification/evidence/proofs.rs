@@ -63,8 +63,9 @@ pub fn paragraphs(root: &Path) -> String {
          - **proof of the protocol**: an invariant in first-order logic for any number of owners, holds, writes, crashes, restarts, lost \
          statuses and lost records, where a look at the files is no atom: {} obligations, each proved by z3 and by cvc5. Without any one \
          of its {} rules a clause of the property that the rule is for breaks, and stories that can happen show that it is not true of \
-         nothing. It is about the rules as they are written there; no check compares them with the crate, at which the model and the tests look. No \
-         liveness, no controller's conclusions, no torn files (`verification/protocol-proof`).\n",
+         nothing. It is about the rules as they are written there. The protocol model asserts that each look, publication and start of \
+         the crate that it computes is an instance of them (`verification/model/src/refines.rs`); the gate's, the environment's and the \
+         controllers' steps are compared with nothing. No liveness, no controller's conclusions, no torn files (`verification/protocol-proof`).\n",
         sum(&of_the_gate(root)),
         sum(&of_the_protocol(root)),
         rules.lines().count(),

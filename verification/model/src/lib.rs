@@ -15,6 +15,7 @@ pub mod production;
 
 pub mod invariants;
 pub mod liveness;
+pub mod refines;
 pub mod story;
 pub mod system;
 

@@ -8,6 +8,7 @@
 //! has no bound here.
 
 use crate::explorer::Map;
+use crate::refines::{self, Abstract};
 use gateway_drain::control::{Epoch, Found, read::Content};
 use gateway_drain::control::{
     request_file::{interpret, to_bytes},
@@ -568,6 +569,18 @@ impl Production {
         }
         after.reconcile(&scan.requests, |id| scan.is_absent(id), &facts, NOW);
         self.leave_out_after(&mut after, &before, wall);
+        if self.seed.is_none() {
+            for (place, file) in files.iter().enumerate() {
+                let (was, is) = (Abstract::of(&before, place), Abstract::of(&after, place));
+                let written = scan.requests.iter().find(|request| request.id == id_of(place));
+                let nonce = written.and_then(|request| request.nonce.as_ref()).map_or("", Nonce::as_str);
+                let refines = refines::look(&was, &is, place, *file, nonce, refines::Gate::of(gate), blind);
+                assert!(
+                    refines,
+                    "no instance of the proved relation: {was:?} by {file:?} to {is:?}, blind {blind}, {gate:?}"
+                );
+            }
+        }
         let breaks = crate::invariants::of_a_look(&before, &after, files, &scan, blind, gate.state.is_ending());
         let looked = Looked { holds: self.set(after), breaks };
         self.looks.insert(key, looked);
@@ -707,6 +720,12 @@ impl Production {
                 self.end(&mut bequest, &hold);
             }
         }
+        if self.seed.is_none() {
+            assert!(
+                refines::start_by_status(&set, &bequest),
+                "no instance of the proved relation: {set:?} to {bequest:?}"
+            );
+        }
         let drain = snapshot.drain;
         let (bequest, answers_then) = (self.set(bequest), self.answered(given));
         let status = Status {
@@ -750,6 +769,13 @@ impl Production {
         }
         if self.seed == Some(Seed::CommitIsNotRestored) {
             set = HoldSet::new(self.policy);
+        }
+        if self.seed.is_none() {
+            let known = key.0.map(|record| &self.sets[record as usize]);
+            assert!(
+                refines::start_by_record(known, &set, files),
+                "no instance of the proved relation: {known:?} to {set:?}"
+            );
         }
         let number = self.set(set);
         self.starts.insert(key, number);

@@ -479,9 +479,7 @@ pub const SEEDS: &[Seed] = &[
         within: "(age > self.believed_for()).then_some(age)",
         find: "(age > self.believed_for()).then_some(age)",
         replace: "(age > self.believed_for()).then_some(age).filter(|_| false)",
-        check: Test(
-            "client::a_frozen_gateway_whose_status_says_drained_is_silent_once_that_is_too_old_and_is_heard_again_after",
-        ),
+        check: Unit("status::age::tests::a_status_is_silence_once_it_is_older_than_three_refreshes_and_five_seconds"),
     },
     Seed {
         id: "another-clock-makes-old",
@@ -514,16 +512,6 @@ pub const SEEDS: &[Seed] = &[
         within: "!hold.bound || hold.commit.is_some()",
         find: "!hold.bound || hold.commit.is_some()",
         replace: "true",
-        check: Test("inheritance::a_hold_that_is_bound_to_a_process_ends_with_it_unless_it_was_committed"),
-    },
-    Seed {
-        id: "bound-commit-ends-with-its-process",
-        breaks: &["E1"],
-        bug: "A commit of a hold that named its process ends with that process.",
-        file: "status/takeover.rs",
-        within: "!hold.bound || hold.commit.is_some()",
-        find: "!hold.bound || hold.commit.is_some()",
-        replace: "!hold.bound",
         check: Test("inheritance::a_hold_that_is_bound_to_a_process_ends_with_it_unless_it_was_committed"),
     },
     Seed {

@@ -33,10 +33,14 @@ mod inheritance;
 mod liveness;
 #[path = "../../../tests/marker.rs"]
 mod marker;
+#[path = "../../../tests/other_writers.rs"]
+mod other_writers;
 #[path = "../../../tests/reading.rs"]
 mod reading;
 #[path = "../../../tests/reconciler.rs"]
 mod reconciler;
+#[path = "../../../tests/restarts.rs"]
+mod restarts;
 #[path = "../runner.rs"]
 mod runner;
 #[path = "../../../tests/status.rs"]
