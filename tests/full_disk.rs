@@ -3,11 +3,9 @@
 
 mod published;
 
-use gateway_drain::client::{ExitCode, Gateway};
 use gateway_drain::reconciler::Options;
-use gateway_drain::{Channel, DrainState, Home, Reconciler, Request, RequestId, Snapshot};
+use gateway_drain::{DrainState, Home, Reconciler, Snapshot};
 use published::{comes_true, until};
-use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -113,7 +111,11 @@ fn a_start_on_a_full_disk_fails_and_leaves_what_an_earlier_process_left() {
 }
 
 #[test]
+#[cfg(feature = "cli")]
 fn on_a_disk_that_turns_read_only_the_gate_follows_and_the_age_of_the_status_shows_that_nothing_is_published() {
+    use gateway_drain::client::Gateway;
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+
     let Some(disk) = Disk::mount() else { return };
     let home = Home::at(disk.path.join("home"));
     fs::create_dir(home.path()).unwrap();
@@ -137,7 +139,12 @@ fn on_a_disk_that_turns_read_only_the_gate_follows_and_the_age_of_the_status_sho
 }
 
 #[test]
+#[cfg(feature = "cli")]
 fn a_status_that_says_drained_and_can_neither_be_replaced_nor_removed_is_no_word_of_a_gateway_that_runs_again() {
+    use gateway_drain::client::ExitCode;
+    use gateway_drain::{Channel, Request, RequestId};
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+
     let Some(disk) = Disk::mount() else { return };
     let home = Home::at(disk.path.join("home"));
     fs::create_dir(home.path()).unwrap();
