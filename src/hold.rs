@@ -217,3 +217,31 @@ impl HoldChange {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_closes_the_gate_whatever_moment_an_earlier_status_says_that_its_delay_ends() {
+        let mut holds = HoldSet::new(LeasePolicy::default());
+        let later = Duration::from_secs(3600);
+        holds.restore(Hold {
+            id: RequestId::marker(),
+            owner: "ops".into(),
+            reason: String::new(),
+            source: Source::File,
+            first_seen: Duration::ZERO,
+            closes_at: later,
+            expires_at: later,
+            deadline: None,
+            suppress_notification: false,
+            nonce: None,
+            bound: false,
+            overwritten: false,
+            commit: Some(Commit { token: Nonce::fresh(), at: Duration::ZERO }),
+        });
+        assert!(holds.closes(Duration::ZERO), "E1: its owner may be acting");
+        assert!(!holds.pending(Duration::ZERO));
+    }
+}

@@ -135,6 +135,8 @@ const STEPS: &[Step] = &[
     get(HOLD),
     post(r#"{"action":"renew","request_id":"upgrade"}"#),
     post(r#"{"action":"cancel","request_id":"upgrade"}"#),
+    // The cancel has cleared the file away; the answer to it goes with the next look.
+    Until("that nothing lies there", |status| status.drain.acknowledged.is_empty()),
     // What makes no sense.
     post("{"),
     post("[]"),

@@ -98,7 +98,10 @@ fuzz_target!(|input: Input| {
             }
             Step::Absorb => {
                 holds.absorb();
-                assert!(holds.iter().all(|hold| hold.source == Source::File), "S3: a shutdown takes in what calls began");
+                assert!(
+                    holds.iter().all(|hold| hold.source == Source::File),
+                    "S3: a shutdown takes in what calls began"
+                );
             }
             Step::Ask(ask) => {
                 holds.expire(now);
@@ -158,7 +161,8 @@ fn assert_answer(request: &Request, outcome: Outcome, before: Option<&Hold>, aft
         }
         Outcome::Refused(Denied::NotYours) => {
             // But that the hold knows of it.
-            let same = |hold: Option<&Hold>| hold.map(|hold| (hold.owner.clone(), hold.expires_at, hold.commit.clone()));
+            let same =
+                |hold: Option<&Hold>| hold.map(|hold| (hold.owner.clone(), hold.expires_at, hold.commit.clone()));
             assert_eq!(same(before), same(after), "C7: a stranger changes nothing");
         }
         Outcome::Refused(_) => assert_eq!(before.is_some(), after.is_some(), "a refusal ends no hold"),

@@ -180,7 +180,12 @@ impl Files {
                 _ => {}
             }
         }
-        match self.lying(&request.id, &request.owner, status)? {
+        let found = match self.lying(&request.id, &request.owner, status) {
+            // Somebody else's write lies over a hold that stands: its owner's takes its place again.
+            Err(Failure::Denied(_) | Failure::Ignored(_)) if stands(status, request) => return self.write(request),
+            found => found?,
+        };
+        match found {
             Some(found) if found.committed => Err(Denied::Committed.into()),
             Some(found) if matches!(found.request.action, Action::Begin | Action::Commit) => self.write(request),
             Some(_) => Err(Failure::Withdrawn("the hold is being withdrawn".into())),
@@ -191,7 +196,12 @@ impl Files {
     /// Asks for a commit, where what stands there is this owner's hold.
     pub(super) fn commit(&self, request: &Request) -> Result<Sent, Failure> {
         let status = self.ready(&request.id, &request.owner)?;
-        let found = self.lying(&request.id, &request.owner, status.as_ref())?;
+        let found = match self.lying(&request.id, &request.owner, status.as_ref()) {
+            Err(Failure::Denied(_) | Failure::Ignored(_)) if stands(status.as_ref(), request) => {
+                return self.write(request);
+            }
+            found => found?,
+        };
         match found {
             Some(found) if found.committed && found.request.nonce != request.nonce => Err(Denied::Committed.into()),
             Some(_) => self.write(request),
@@ -439,6 +449,12 @@ fn covered<'a>(status: &'a DrainStatus, request: &Request, there: &Found) -> Opt
     let is_seen = answers.into_iter().any(|answer| answer.nonce == lying.nonce)
         && !status.ignored.iter().any(|ignored| ignored.request_id == request.id.as_str());
     (lying.owner != request.owner || !is_seen).then_some(held)
+}
+
+/// Whether the gateway says that the owner's uncommitted hold stands, whatever lies in the place of its file.
+fn stands(status: Option<&DrainStatus>, request: &Request) -> bool {
+    let hold = status.and_then(|status| hold_in(status, &request.id));
+    hold.is_some_and(|hold| hold.source == Source::File && hold.owner == request.owner && !hold.committed)
 }
 
 /// The hold of this name, if it is committed.

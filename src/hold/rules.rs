@@ -108,7 +108,6 @@ impl HoldSet {
     /// Keeps in mind whose write lies in the place of a hold now (C7).
     fn see(&mut self, place: &Place, request: &Request) {
         if request.source == Source::File
-            && request.action != Action::Override
             && let Some(hold) = self.holds.get_mut(place)
         {
             let adopts = hold.is_free() && request.action == Action::Begin;

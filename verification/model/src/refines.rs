@@ -75,8 +75,8 @@ impl Gate {
     }
 }
 
-fn result(owner: &str, token: Option<&str>) -> Option<(String, Option<String>)> {
-    Some((owner.to_owned(), token.map(str::to_owned)))
+fn result(owner: &str, token: Option<&str>) -> (String, Option<String>) {
+    (owner.to_owned(), token.map(str::to_owned))
 }
 
 /// All that the proof's steps make of a write: "decided: …".
@@ -100,7 +100,7 @@ fn decided(before: &Abstract, write: &Write, drain: Drain, gate: Gate) -> Vec<Ab
     let unread = matches!(write.kind, Kind::Torn | Kind::Foreign);
     let own = its && !unread;
     let answered = |hold, granted, own| Abstract { hold, answer: Some((write.nonce.clone(), granted)), own };
-    let fresh = || result(write.owner, None);
+    let fresh = || Some(result(write.owner, None));
     let withdraws = write.kind == Kind::Withdraw && its && token.is_some_and(|token| token == write.token);
     if !withdraws {
         all.push(answered(hold.clone(), false, own));
@@ -123,7 +123,7 @@ fn decided(before: &Abstract, write: &Write, drain: Drain, gate: Gate) -> Vec<Ab
         }
     }
     if write.kind == Kind::Commit && its && gate.drained && !gate.shutting && drain != Drain::OtherProcess {
-        all.push(answered(result(write.owner, Some(&write.nonce)), true, own));
+        all.push(answered(Some(result(write.owner, Some(&write.nonce))), true, own));
     }
     if write.kind == Kind::Withdraw && (hold.is_none() || withdraws || (its && token.is_none()))
         || write.kind == Kind::Override

@@ -1,6 +1,6 @@
 //! Sown in the rules of the holds.
 
-use super::Check::{Model, Test};
+use super::Check::{Model, Test, Unit};
 use super::Seed;
 
 /// The seeds.
@@ -143,7 +143,7 @@ pub const SEEDS: &[Seed] = &[
         within: "self.closes_at <= now || self.commit.is_some()",
         find: "self.closes_at <= now || self.commit.is_some()",
         replace: "self.closes_at <= now",
-        check: Test("hostile_channel::no_content_of_an_earlier_status_keeps_a_gateway_from_starting"),
+        check: Unit("hold::tests::a_commit_closes_the_gate_whatever_moment_an_earlier_status_says_that_its_delay_ends"),
     },
     Seed {
         id: "pending-hold-closes",
