@@ -247,7 +247,8 @@ fn what_was_written_in_another_epoch_holds_nothing_and_is_said_to_be_ignored() {
     let earlier = Channel::of_epoch(home.clone(), Epoch::from("earlier:1".to_owned()));
     earlier.write(&Request::begin(upgrade(), "ops")).expect("writable");
     let scan = scan(&home, &[], &Epoch::from("later:2".to_owned()));
-    assert!(scan.requests.is_empty(), "C3: {scan:?}");
+    let [found] = &scan.requests[..] else { panic!("C3: {scan:?}") };
+    assert!(found.stale, "C3: it asks for nothing, and is answered that it is ignored: {found:?}");
     let why = "it was written in another epoch (earlier:1); this one is later:2";
     assert_eq!(scan.ignored, [("upgrade".to_owned(), why.to_owned())]);
 }
@@ -326,10 +327,12 @@ fn only_true_suppresses_notification() {
 }
 
 #[test]
-fn what_is_no_duration_is_as_if_it_were_not_there() {
+fn what_is_no_lease_is_as_if_it_were_not_there_and_what_is_one_is_kept_within_its_limits() {
     let long = Some(Duration::from_secs(86_400));
-    let rows = [("0", None), ("-0.0", None), ("-1", None), ("1e-12", None), (r#""60""#, None), ("1e308", long)];
-    for (word, lease) in rows.into_iter().chain([("0.5", Some(Duration::from_millis(500)))]) {
+    let least = Some(Duration::from_secs(1));
+    let rows = [("0", None), ("-0.0", None), ("-1", None), (r#""60""#, None)];
+    let clamped = [("1e-320", least), ("1e-12", least), ("0.5", least), ("86401", long), ("1e308", long)];
+    for (word, lease) in rows.into_iter().chain(clamped) {
         let request = valid(&format!(r#"{{"action": "drain", "lease_seconds": {word}}}"#));
         assert_eq!(request.lease, lease, "a lease of {word} s");
     }
