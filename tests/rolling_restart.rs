@@ -86,15 +86,18 @@ impl Drop for Supervisor {
     }
 }
 
-/// Ports that nobody is given by chance: each has to be free again when its gateway has ended.
+/// Ports that nobody is given by chance: each has to be free again when its gateway has ended. Of four digits, as in the guide:
+/// the control's port is the one with a 1 in front.
 fn ports() -> [u16; 3] {
-    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("the range of chance");
-    let lowest: u16 = range.split_whitespace().next().and_then(|low| low.parse().ok()).expect("a port");
-    let mut taken: Vec<TcpListener> = Vec::new();
+    let mut taken: Vec<[TcpListener; 2]> = Vec::new();
     for _ in 0..1000 {
-        taken.extend(TcpListener::bind(("127.0.0.1", fastrand::u16(lowest / 2..lowest))).ok());
+        let port = fastrand::u16(2000..10_000);
+        let both = [port, 10_000 + port].map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
+        if let [Some(turns), Some(control)] = both {
+            taken.push([turns, control]);
+        }
         if let [a, b, c] = &taken[..] {
-            return [a, b, c].map(|listener| listener.local_addr().expect("an address").port());
+            return [a, b, c].map(|[turns, _]| turns.local_addr().expect("an address").port());
         }
     }
     panic!("no ports are free");
