@@ -490,9 +490,7 @@ impl Model {
         if name == Name::Marker {
             ask.action = Action::Begin;
         }
-        if let Some(hold) = self.holds.get_mut(&name)
-            && ask.action != Action::Override
-        {
+        if let Some(hold) = self.holds.get_mut(&name) {
             let free = hold.owner == 0 && hold.committed.is_none() && ask.action == Action::Begin;
             hold.overwritten = stale || (hold.owner != ask.owner && !free);
         }
