@@ -114,6 +114,8 @@ fn a_lease_lasts_an_hour_unless_it_says_otherwise_and_never_more_than_a_day() {
     assert_eq!(left("short"), Some(MINUTE));
     assert_eq!(left("endless"), Some(24 * HOUR));
     assert_eq!(left("none"), Some(LeasePolicy::MIN));
+    scene.ask(&Request::begin(id("short"), "ann").lease(Duration::ZERO));
+    assert_eq!(scene.hold("short").lease_left(scene.now), Some(LeasePolicy::MIN), "nor a renewal's");
 }
 
 #[test]

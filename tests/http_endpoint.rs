@@ -376,9 +376,18 @@ fn a_dashboard_in_another_epoch_than_its_gateway_says_so_and_writes_nothing() {
     let status = std::fs::read_to_string(&path).unwrap();
     let epoch = Epoch::current();
     assert!(epoch.is_known(), "the epoch of this boot is not known");
-    std::fs::write(&path, status.replace(epoch.as_str(), "another-container:1")).unwrap();
     let drain = json!({"action": "drain", "request_id": "upgrade"}).to_string();
-    assert_eq!(server.drain("token-a", &drain).error(), (412, "other_epoch".into()));
+    let ask_in_another_epoch = || {
+        std::fs::write(&path, status.replace(epoch.as_str(), "another-container:1")).unwrap();
+        server.drain("token-a", &drain).error()
+    };
+    let mut answer = ask_in_another_epoch();
+    // The gateway's first look after its start may put its own status back over this one. It looks once.
+    if answer.0 == 202 {
+        std::fs::remove_file(gateway.home().request_path(&RequestId::new("upgrade").unwrap())).unwrap();
+        answer = ask_in_another_epoch();
+    }
+    assert_eq!(answer, (412, "other_epoch".into()));
     assert_eq!(file_of(&gateway, "upgrade"), b"");
     // To look, and to take a marker away, takes no epoch.
     assert_eq!(server.hold("token-a", "upgrade").error(), (404, "not_held".into()));

@@ -240,16 +240,6 @@ pub const SEEDS: &[Seed] = &[
         check: Unit("reconciler::tests::a_disk_that_hangs_holds_up_neither_the_deadline_of_a_shutdown_nor_its_grace"),
     },
     Seed {
-        id: "slow-disk-ends-a-lease",
-        breaks: &["H3"],
-        bug: "A lease ends while the file that renews it is being read.",
-        file: "reconciler.rs",
-        within: "let meanwhile = || shared.settle_shutdown();",
-        find: "shared.settle_shutdown()",
-        replace: "shared.controller.settle()",
-        check: Unit("reconciler::tests::a_disk_that_hangs_closes_the_gate_and_ends_no_lease_and_readiness_says_why"),
-    },
-    Seed {
         id: "lost-home-is-empty",
         breaks: &["C4", "H2"],
         bug: "A home that was deleted holds the gate for one lease, and then opens it.",
