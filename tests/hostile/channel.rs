@@ -729,12 +729,13 @@ pub fn no_fuzzed_request_opens_the_gate() -> usize {
     let gateway = place.gateway();
     let channel = Channel::new(place.home.clone());
     let mut random = fastrand::Rng::with_seed(0x5eed);
-    let sound =
-        request_file::to_bytes(&Request::begin(RequestId::marker(), "ops").reason("upgrade"), &Epoch::current());
     let mut attempts = 0;
     for id in [RequestId::marker(), RequestId::new("upgrade").expect("a name")] {
         let path = place.home.request_path(&id);
         for case in 0..400 {
+            // Each a write of its own: one nonce is decided once.
+            let begin = Request::begin(RequestId::marker(), "ops").reason("upgrade");
+            let sound = request_file::to_bytes(&begin, &Epoch::current());
             let content = fuzzed(&sound, &mut random);
             fs::write(place.home.path().join(".aside"), &content).expect("writable");
             fs::rename(place.home.path().join(".aside"), &path).expect("writable");
