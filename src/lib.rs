@@ -41,10 +41,6 @@ pub mod http;
 #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
 pub mod client;
 
-#[cfg(feature = "probe")]
-#[cfg_attr(docsrs, doc(cfg(feature = "probe")))]
-pub mod probe;
-
 #[cfg(feature = "cli")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
 pub mod cli;
@@ -61,19 +57,26 @@ pub mod metrics;
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 pub mod events;
 
-#[cfg(feature = "conformance")]
-#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
-pub mod conformance;
-
 #[cfg(feature = "signals")]
 #[cfg_attr(docsrs, doc(cfg(feature = "signals")))]
 pub mod signals;
 
 pub mod trace;
 
+#[cfg(any(feature = "conformance", feature = "probe", feature = "trace-check"))]
+mod judge;
+
 mod sync;
 
 mod worker;
+
+#[cfg(feature = "conformance")]
+#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
+pub use judge::conformance;
+
+#[cfg(feature = "probe")]
+#[cfg_attr(docsrs, doc(cfg(feature = "probe")))]
+pub use judge::probe;
 
 pub use clock::Clock;
 pub use control::{Channel, Home};

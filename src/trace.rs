@@ -12,9 +12,7 @@ pub mod line;
 
 #[cfg(feature = "trace-check")]
 #[cfg_attr(docsrs, doc(cfg(feature = "trace-check")))]
-pub mod check;
-#[cfg(feature = "trace-check")]
-mod process;
+pub use crate::judge::trace as check;
 
 use crate::control::Epoch;
 use crate::controller::{Change, Controller, View};

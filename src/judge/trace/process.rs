@@ -15,13 +15,13 @@
 mod holds;
 mod place;
 
-use super::line::{Line, LineEvent, Work};
 use crate::control::Epoch;
 use crate::gate::Generation;
 use crate::hold::{Hold, HoldSet, Incarnation, LeasePolicy, Request, RequestId};
 use crate::properties::PropertyId;
 use crate::state::{Denial, DrainState, Event, Step, next};
 use crate::status::GatewayState;
+use crate::trace::line::{Line, LineEvent, Work};
 use holds::restored;
 use place::{Counts, Place, following, reach};
 use std::time::Duration;

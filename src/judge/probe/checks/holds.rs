@@ -3,7 +3,7 @@
 use super::{NO_NEW_PROCESS, Rows};
 use crate::gate::Generation;
 use crate::hold::{Incarnation, Nonce, Request, RequestId};
-use crate::probe::outside::{OWNER, Outside, Restarted, Seen, Stop};
+use crate::judge::probe::outside::{OWNER, Outside, Restarted, Seen, Stop};
 use crate::properties::PropertyId::{C6, E1, H2, H3, H4, L2};
 use serde_json::Value;
 use std::time::{Duration, Instant};

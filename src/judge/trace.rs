@@ -5,13 +5,15 @@
 //! before it, never by a clock. The replay of one process is in `process.rs`; `docs/trace.md` says what is judged, which
 //! unseen steps are allowed, and what a trace can't show.
 
-use super::MAX_LINE;
-use super::line::{FORMAT, Line, LineEvent};
-use super::process::{Breach, Committed, Process};
+mod process;
+
 use crate::control::Epoch;
 use crate::hold::Incarnation;
 use crate::properties::PropertyId;
+use crate::trace::MAX_LINE;
+use crate::trace::line::{FORMAT, Line, LineEvent};
 use core::fmt;
+use process::{Breach, Committed, Process};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fs::File;
