@@ -2,8 +2,10 @@
 //!
 //! The gate is asked in `call`, never in `poll_ready`: a connection that waits for its next request holds no permit. The
 //! permit rides the response's body to its last byte or its drop, so a response that streams is in flight for as long
-//! as it streams. It says nothing of bytes that the server has taken from the body and not sent yet, and ends no response itself: serve the
-//! application by [`http::serve`](crate::http::serve) (feature `axum`), which waits for the first and ends the second.
+//! as it streams. It says nothing of bytes that the server has taken from the body and not sent yet: let the server shut down
+//! gracefully once the gateway has stopped. A server's own graceful shutdown waits for every response, one that never ends
+//! too. So either serve the application by [`http::serve`](crate::http::serve) (feature `axum`), which closes what is left,
+//! or have the layer [end what is interrupted](DrainLayer::end_interrupted).
 //!
 //! | Part | File |
 //! |---|---|
@@ -12,17 +14,20 @@
 //! | the future of a response | `future.rs` |
 //! | the body that carries the permit | `body.rs` |
 //! | the permit, and who else may keep it | `admitted.rs` |
+//! | the end of a response that is interrupted | `interruption.rs` |
 //! | the rest of a refused request's body | `upload.rs` |
 
 mod admitted;
 mod body;
 mod future;
+mod interruption;
 mod service;
 mod upload;
 
 pub use admitted::{Admitted, Slot};
 pub use body::DrainBody;
 pub use future::ResponseFuture;
+pub use interruption::BodyError;
 pub use service::DrainService;
 
 use crate::state::DrainState;
@@ -78,6 +83,7 @@ struct Policy {
     label: Option<Arc<Labelling>>,
     status: StatusCode,
     shared: bool,
+    ends_interrupted: bool,
 }
 
 impl Policy {
@@ -119,7 +125,9 @@ impl DrainLayer {
     #[must_use]
     pub fn new(gate: Gate) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        Self { policy: Policy { gate, controller: None, bypass: None, label: None, status, shared: false } }
+        let (bypass, label) = (None, None);
+        let policy = Policy { gate, controller: None, bypass, label, status, shared: false, ends_interrupted: false };
+        Self { policy }
     }
 
     /// A layer for this controller's gate. From when a hold is about to close the gate, the answers of HTTP/1 bear
@@ -156,6 +164,44 @@ impl DrainLayer {
     #[must_use]
     pub fn shared(mut self) -> Self {
         self.policy.shared = true;
+        self
+    }
+
+    /// Ends the responses that are left when a shutdown's deadline has passed, whatever server the layer is under (L4).
+    ///
+    /// A handler that has not answered by then is dropped, and its request is answered with 503 and the error
+    /// `interrupted`. A body that has to be waited for ends with [`BodyError::Interrupted`], upon which the server closes the
+    /// connection or resets the stream; one of gRPC ends with the status UNAVAILABLE. What a handler or a body has to say at
+    /// once when it is [interrupted](crate::OwnedPermit::interrupted) still goes out. A body that never has to be waited
+    /// for ends when the shutdown is forced. The layer can't end what the server doesn't ask it for: an upgraded connection,
+    /// and the body of a client that has stopped reading; the first ends with the task that serves it, the second by a bound on
+    /// the server's last wait.
+    ///
+    /// It costs a request that waits an entry in a list. [`http::serve`](crate::http::serve) does without.
+    ///
+    /// ```
+    /// use axum::{Router, routing::post};
+    /// use gateway_drain::{Home, Reconciler, layer::DrainLayer, reconciler::Options};
+    /// use std::time::Duration;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let home = Home::at(folder.path());
+    /// let gateway = Reconciler::start(home, Options::default())?;
+    /// let layer = DrainLayer::of(gateway.controller()).end_interrupted();
+    /// let app = Router::new().route("/turns", post(async || std::future::pending::<()>().await)).layer(layer);
+    ///
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// let stopped = gateway.controller().stopped();
+    /// # gateway.controller().begin_shutdown(Duration::ZERO)?;
+    /// axum::serve(listener, app).with_graceful_shutdown(async { _ = stopped.await }).await?; // it returns
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn end_interrupted(mut self) -> Self {
+        self.policy.ends_interrupted = true;
         self
     }
 }

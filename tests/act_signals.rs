@@ -6,6 +6,7 @@ mod controlled_gateway;
 use controlled_gateway::{GatewayProcess, STATE_VARIABLE, Tool, drain, home, tool};
 use gateway_drain::client::{ExitCode, Gateway};
 use rustix::process::Signal;
+use rustix_libc_wrappers::process::SignalExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -46,6 +47,10 @@ fn every_signal_that_would_end_it_is_handed_on_to_the_command_and_none_ends_it()
         ("PROF", Signal::PROF),
         ("XCPU", Signal::XCPU),
         ("IO", Signal::IO),
+        // Real-time signals, by their numbers: the first, the last, and one between.
+        ("34", Signal::from_raw(34).unwrap()),
+        ("50", Signal::from_raw(50).unwrap()),
+        ("64", Signal::from_raw(64).unwrap()),
     ];
     // It says each signal's name, and ends by itself once all have come.
     let traps: String =

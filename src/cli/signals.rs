@@ -4,6 +4,7 @@ use super::report::Report;
 use crate::client::{ExitCode, Interrupt};
 use crate::sync::{Arc, Mutex};
 use rustix::process::{Pid, Signal, kill_process_group};
+use rustix_libc_wrappers::process::SignalExt;
 use signal_hook::consts;
 use signal_hook::iterator::Signals as Arriving;
 use std::io;
@@ -131,7 +132,8 @@ impl Signals {
 }
 
 fn send(group: Pid, number: i32) {
-    if let Some(signal) = Signal::from_named_raw(number) {
+    // Real-time signals too, which rustix by itself has no names for.
+    if let Some(signal) = Signal::from_raw(number) {
         // One that is gone already needs no signal.
         let _ = kill_process_group(group, signal);
     }

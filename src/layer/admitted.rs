@@ -1,6 +1,6 @@
 //! The permit of one request, and its form that others may keep.
 
-use crate::gate::{Interrupted, LabelledPermit, OwnedPermit};
+use crate::gate::{Interrupted, LabelledPermit, OwnedPermit, WaitClosing};
 use std::sync::{Arc, Weak};
 
 /// A permit, with a name or without.
@@ -100,6 +100,12 @@ impl Admitted {
     /// Completes when this work is asked to give up, as [`Permit::interrupted`](crate::Permit::interrupted).
     pub fn interrupted(&self) -> Interrupted {
         self.0.permit().interrupted()
+    }
+
+    /// Completes when a drain or a shutdown begins, as [`OwnedPermit::draining`]: to tell the other side of an open connection
+    /// to come back elsewhere.
+    pub fn draining(&self) -> WaitClosing {
+        self.0.permit().draining()
     }
 
     /// Whether this work has been asked to give up.

@@ -3,6 +3,7 @@
 use super::Policy;
 use super::admitted::Kept;
 use super::body::DrainBody;
+use super::interruption::Interruption;
 use super::upload::Upload;
 use bytes::Bytes;
 use core::future::Future;
@@ -28,6 +29,7 @@ pin_project! {
         Bypassing { #[pin] future: F },
         Inner { #[pin] future: F, asked: Asked },
         Refused { status: StatusCode, headers: HeaderMap, text: Bytes, upload: Option<Upload> },
+        Answered,
     }
 }
 
@@ -38,6 +40,8 @@ pub(super) struct Asked {
     pub(super) connects: bool,
     /// Where its connection is to be closed by a header.
     pub(super) closes: Option<Arc<Policy>>,
+    /// Where the layer itself ends what is interrupted.
+    pub(super) interruption: Option<Interruption>,
 }
 
 impl<F> ResponseFuture<F> {
@@ -61,18 +65,27 @@ where
     type Output = Result<Response<DrainBody<R>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let answered = match self.project().state.project() {
+        let mut state = self.project().state;
+        let answered = match state.as_mut().project() {
             StateProjection::Refused { status, headers, text, upload } => {
-                let mut response = Response::new(DrainBody::text(core::mem::take(text), upload.take()));
-                *response.status_mut() = *status;
-                *response.headers_mut() = core::mem::take(headers);
-                Ok(response)
+                Ok(told(*status, core::mem::take(headers), core::mem::take(text), upload.take()))
             }
+            StateProjection::Answered => unreachable!("a future that has answered is polled again"),
             StateProjection::Bypassing { future } => {
-                ready!(future.poll(cx)).map(|response| response.map(|body| DrainBody::carrying(body, None)))
+                ready!(future.poll(cx)).map(|response| response.map(|body| DrainBody::carrying(body, None, None)))
             }
             StateProjection::Inner { future, asked } => {
-                let answered = ready!(future.poll(cx));
+                let polled = future.poll(cx);
+                if polled.is_pending()
+                    && let Some(interruption) = &mut asked.interruption
+                    && interruption.poll_end(cx).is_ready()
+                {
+                    let (status, headers, text) = interruption.answer();
+                    // Drops the work, and then its permit.
+                    state.set(State::Answered);
+                    return Poll::Ready(Ok(told(status, headers, text.into(), None)));
+                }
+                let answered = ready!(polled);
                 // On an error too the work is over.
                 let kept = asked.kept.take();
                 answered.map(|response| asked.answered(response, kept))
@@ -83,13 +96,13 @@ where
 }
 
 impl Asked {
-    fn answered<R>(&self, mut response: Response<R>, kept: Option<Kept>) -> Response<DrainBody<R>> {
+    fn answered<R>(&mut self, mut response: Response<R>, kept: Option<Kept>) -> Response<DrainBody<R>> {
         let upgraded =
             response.status() == StatusCode::SWITCHING_PROTOCOLS || (self.connects && response.status().is_success());
         if upgraded {
             // From here on it is counted by what was taken from its slot, and by nothing else.
             return if kept.is_some_and(Kept::counts_without) {
-                response.map(|body| DrainBody::carrying(body, None))
+                response.map(|body| DrainBody::carrying(body, None, None))
             } else {
                 uncounted()
             };
@@ -98,8 +111,17 @@ impl Asked {
             // Whoever keeps the connection would send the next request to a gate that is closed by then.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response.map(|body| DrainBody::carrying(body, kept))
+        let interruption = self.interruption.take();
+        response.map(|body| DrainBody::carrying(body, kept, interruption))
     }
+}
+
+/// An answer of the layer's own.
+fn told<R>(status: StatusCode, headers: HeaderMap, text: Bytes, upload: Option<Upload>) -> Response<DrainBody<R>> {
+    let mut response = Response::new(DrainBody::text(text, upload));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
 }
 
 /// Nobody would count the upgraded connection, and a drain would be called drained under it.
@@ -107,11 +129,9 @@ fn uncounted<R>() -> Response<DrainBody<R>> {
     let detail = "the upgraded connection keeps no permit: take `Admitted` from the `Slot` in the request's extensions, \
                   and keep it for as long as the connection lasts";
     let status = StatusCode::INTERNAL_SERVER_ERROR;
-    let mut response =
-        Response::new(DrainBody::text(crate::refusal::body(status, detail, "uncounted").to_string(), None));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    response
+    let kind = HeaderValue::from_static("application/problem+json");
+    let headers = [(CONTENT_TYPE, kind)].into_iter().collect();
+    told(status, headers, crate::refusal::body(status, detail, "uncounted").to_string().into(), None)
 }
 
 impl<F> core::fmt::Debug for ResponseFuture<F> {

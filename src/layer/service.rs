@@ -3,6 +3,7 @@
 use super::admitted::{Held, Kept, Slot};
 use super::body::DrainBody;
 use super::future::{Asked, ResponseFuture};
+use super::interruption::Interruption;
 use super::upload::Upload;
 use super::{Head, Policy};
 use crate::Refusal;
@@ -64,6 +65,7 @@ where
         let (upgrades, connects) = (head.asks_to_upgrade(), head.method == Method::CONNECT);
         let may_close = self.policy.controller.is_some() && head.version <= Version::HTTP_11;
         let closes = may_close.then(|| Arc::clone(&self.policy));
+        let interruption = self.policy.ends_interrupted.then(|| Interruption::of(&self.policy.gate, &head));
         let permit = match self.admit(&head) {
             Ok(permit) => permit,
             Err(refusal) => {
@@ -83,7 +85,7 @@ where
         } else {
             Kept::Alone(permit)
         };
-        ResponseFuture::admitted(self.inner.call(request), Asked { kept: Some(kept), connects, closes })
+        ResponseFuture::admitted(self.inner.call(request), Asked { kept: Some(kept), connects, closes, interruption })
     }
 }
 
