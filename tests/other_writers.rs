@@ -426,7 +426,7 @@ fn a_commit_that_is_not_on_record_is_left_undecided_and_granted_once_it_is() {
 }
 
 #[test]
-fn a_renewal_that_lies_there_counts_although_the_lease_ran_out_before_it_was_read_and_a_commit_does_not() {
+fn an_owner_s_renewal_or_commit_that_lies_there_counts_although_the_lease_ran_out_before_it_was_read() {
     let (held, begin) = Place::held(upgrade());
     let mut place = held.clone();
     place.now += HOUR;
@@ -434,10 +434,28 @@ fn a_renewal_that_lies_there_counts_although_the_lease_ran_out_before_it_was_rea
     let first_seen = held.hold().map(|hold| hold.first_seen);
     assert_eq!(place.hold().map(|hold| hold.first_seen), first_seen, "H3: it is the same hold, renewed");
 
+    for late in [HOUR, 2 * HOUR] {
+        let mut place = held.clone();
+        place.now += late;
+        let commit = place.commit("ann");
+        assert_eq!(place.sees(&commit), Outcome::Committed, "{late:?}: it lay there when the lease ended");
+    }
+
     let mut place = held.clone();
     place.now += HOUR;
+    place.drained = false;
     let commit = place.commit("ann");
-    assert_eq!(place.sees(&commit), Outcome::Refused(Denied::LeaseExpired));
+    assert_eq!(
+        place.sees(&commit),
+        Outcome::Refused(Denied::NotDrained),
+        "it is granted nothing that it would not be in time"
+    );
+    assert!(place.hold().is_none(), "H3: a refused commit prolongs no lease");
+
+    let mut place = held.clone();
+    place.now += HOUR;
+    let commit = place.commit("mallory");
+    assert_eq!(place.sees(&commit), Outcome::Refused(Denied::LeaseExpired), "C7: it is not the owner's");
 
     let mut place = held;
     place.now += HOUR;

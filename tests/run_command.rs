@@ -2,7 +2,7 @@
 
 mod controlled_gateway;
 
-use controlled_gateway::{GatewayProcess, Tool, drain, home};
+use controlled_gateway::{GatewayProcess, Tool, Turn, drain, home};
 use gateway_drain::client::ExitCode;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -44,6 +44,21 @@ fn the_command_runs_once_the_last_turn_has_ended_and_its_exit_code_is_passed_on(
     assert_eq!(ran(home.path()).as_deref(), Some("upgrade 0\n"));
     assert!(turn.finished(), "the turn was cut off");
     assert_reopened(&gateway);
+}
+
+#[test]
+fn the_command_runs_although_its_lease_is_shorter_than_the_time_between_two_looks() {
+    let home = home();
+    let gateway = GatewayProcess::start_with_tick(home.path(), 3000);
+    for turn in [None, Some(500)] {
+        let turn = turn.map(|millis| gateway.turn(millis));
+        run(home.path(), &["--lease", "1s"], &noting(home.path(), 0)).ended().expect_code(0);
+        assert_eq!(ran(home.path()).as_deref(), Some("upgrade 0\n"));
+        assert!(turn.is_none_or(Turn::finished), "the turn was cut off");
+        std::fs::remove_file(home.path().join("ran")).unwrap();
+        gateway.until("that nobody holds it", |status| status.drain.holds.is_empty());
+        assert!(gateway.admits());
+    }
 }
 
 #[test]

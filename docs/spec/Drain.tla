@@ -201,11 +201,11 @@ Decided(h, l) ==
     IF Standing(h, l, file.nonce) = "" THEN Decide(h, l)
     ELSE [hold |-> h, ledger |-> IF l.nonce = file.nonce THEN l ELSE Note(l, "stands")]
 
-(* One look, in the order of section 5.4: absence; renewals, then leases that have run out; everything else. *)
+(* One look, in the order of section 5.4: absence; renewals and commits, then leases that have run out; everything else. *)
 AfterLook ==
     IF file.action = "absent" THEN Absent
-    ELSE IF file.action = "drain" /\ hold.held
-    THEN LET renewed == Decided(hold, ledger) IN Expire(renewed.hold, renewed.ledger)
+    ELSE IF file.action \in {"drain", "commit"} /\ hold.held
+    THEN LET decided == Decided(hold, ledger) IN Expire(decided.hold, decided.ledger)
     ELSE LET left == Expire(hold, ledger) IN Decided(left.hold, left.ledger)
 
 -----------------------------------------------------------------------------

@@ -43,8 +43,8 @@ impl HoldSet {
 
     /// Decides all that is in the channel, as one step: what is `seen`, in order, and what is definitely `absent`.
     ///
-    /// A lease ends only here, after the renewals that were seen: one that was written in time counts although it is read
-    /// later (H3).
+    /// A lease ends only here, after the renewals and commits of its owner that were seen: one that was written in time
+    /// counts although it is read later (H3).
     pub fn reconcile(
         &mut self,
         seen: &[Request],
@@ -58,9 +58,8 @@ impl HoldSet {
         let gone = self.in_files().into_iter().filter(|id| absent(id) && !there.contains(id));
         let gone: Vec<RequestId> = gone.collect();
         let mut changes: Vec<HoldChange> = gone.iter().filter_map(|id| self.absent(id)).collect();
-        let renewals = |request: &&Request| self.renews(request);
-        let (renewals, others): (Vec<_>, Vec<_>) = seen.iter().partition(renewals);
-        for request in renewals {
+        let (outlasting, others): (Vec<_>, Vec<_>) = seen.iter().partition(|request| self.outlasts_its_lease(request));
+        for request in outlasting {
             changes.extend(self.apply(request, facts, now).1);
         }
         changes.extend(self.expire(now));
@@ -70,10 +69,12 @@ impl HoldSet {
         changes
     }
 
-    /// Whether it would renew a hold that is there.
-    fn renews(&self, request: &Request) -> bool {
+    /// Whether it is a renewal or a commit by the owner of a hold that is there: such a write is decided before the lease
+    /// ends.
+    fn outlasts_its_lease(&self, request: &Request) -> bool {
         let hold = self.holds.get(&request.place());
-        request.action == Action::Begin && !request.stale && hold.is_some_and(|hold| hold.owner == request.owner)
+        let prolongs = matches!(request.action, Action::Begin | Action::Commit);
+        prolongs && !request.stale && hold.is_some_and(|hold| hold.owner == request.owner)
     }
 
     /// The commits that this look would grant and that are not on record yet, together with those that stand. `None` if

@@ -103,6 +103,13 @@ impl GatewayProcess {
         Self::of(command, home)
     }
 
+    /// One that looks at its files so seldom.
+    pub fn start_with_tick(home: &Path, millis: u64) -> Self {
+        let mut command = with_secret("gateway", None);
+        command.arg("--home").arg(home).args(["--listen", ANY_PORT, "--tick-ms", &millis.to_string()]);
+        Self::of(command, home)
+    }
+
     /// The gateway that is written in Python.
     pub fn in_python(home: &Path, listen: &str) -> Self {
         let mut command = python("gateway.py");

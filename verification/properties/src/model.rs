@@ -406,7 +406,7 @@ impl Model {
         requests
     }
 
-    /// The gateway looks at its files. A lease ends after the renewals that lie there.
+    /// The gateway looks at its files. A lease ends after the renewals and the owner's commits that lie there.
     fn look(&mut self) {
         let requests = self.requests();
         let holds_blocked = self.own().holds_blocked;
@@ -417,15 +417,15 @@ impl Model {
         self.decided.retain(|name, _| !absent(name));
         self.lapsed.retain(|name| !absent(name));
         let owner = |lies: &Lies| if let Lies::Asks(ask) = lies { ask.owner } else { 0 };
-        let begins = |name: &Name, lies: &Lies| match lies {
+        let prolongs = |name: &Name, lies: &Lies| match lies {
             Lies::OtherBoot(_) | Lies::Nothing => false,
-            Lies::Asks(ask) => ask.action == Action::Begin || *name == Name::Marker,
+            Lies::Asks(ask) => matches!(ask.action, Action::Begin | Action::Commit) || *name == Name::Marker,
             Lies::NoContent | Lies::Garbage(_) => true,
         };
-        let (renewals, others): (Vec<_>, Vec<_>) = requests.into_iter().partition(|(name, lies)| {
-            begins(name, lies) && self.holds.get(name).is_some_and(|hold| hold.owner == owner(lies))
+        let (outlasting, others): (Vec<_>, Vec<_>) = requests.into_iter().partition(|(name, lies)| {
+            prolongs(name, lies) && self.holds.get(name).is_some_and(|hold| hold.owner == owner(lies))
         });
-        renewals.iter().for_each(|(name, lies)| self.decide(*name, lies));
+        outlasting.iter().for_each(|(name, lies)| self.decide(*name, lies));
         self.expire();
         others.iter().for_each(|(name, lies)| self.decide(*name, lies));
         self.follow();

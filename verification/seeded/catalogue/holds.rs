@@ -564,13 +564,25 @@ pub const SEEDS: &[Seed] = &[
     Seed {
         id: "late-look-ends-a-lease",
         breaks: &["H3"],
-        bug: "A lease ends in a look before the renewal that lies there is read.",
+        bug: "A lease ends in a look before the renewal or the commit that lies there is read.",
         file: "hold/rules.rs",
-        within: "request.action == Action::Begin && !request.stale && hold.is_some_and(|hold| hold.owner == request.owner)",
-        find: "request.action == Action::Begin && !request.stale && hold.is_some_and(|hold| hold.owner == request.owner)",
+        within: "prolongs && !request.stale && hold.is_some_and(|hold| hold.owner == request.owner)",
+        find: "prolongs && !request.stale && hold.is_some_and(|hold| hold.owner == request.owner)",
         replace: "false",
         check: Test(
-            "other_writers::a_renewal_that_lies_there_counts_although_the_lease_ran_out_before_it_was_read_and_a_commit_does_not",
+            "other_writers::an_owner_s_renewal_or_commit_that_lies_there_counts_although_the_lease_ran_out_before_it_was_read",
+        ),
+    },
+    Seed {
+        id: "late-look-refuses-a-commit",
+        breaks: &["H3"],
+        bug: "A commit that was written in time is refused, since its lease ended before the look that read it.",
+        file: "hold/rules.rs",
+        within: "let prolongs = matches!(request.action, Action::Begin | Action::Commit);",
+        find: "matches!(request.action, Action::Begin | Action::Commit)",
+        replace: "request.action == Action::Begin",
+        check: Test(
+            "other_writers::an_owner_s_renewal_or_commit_that_lies_there_counts_although_the_lease_ran_out_before_it_was_read",
         ),
     },
     Seed {
