@@ -58,7 +58,7 @@ pub fn faults(root: &Path) -> Vec<(String, usize)> {
 /// How many properties the conformance suite judges by, and the gateways of this crate that it judges.
 pub fn judged(root: &Path) -> (usize, Vec<String>) {
     let properties = PROPERTIES.iter().filter(|property| property.shows_in_calls());
-    (properties.count(), gateways(&read(root, "tests/conformance.rs")))
+    (properties.count(), gateways(&read(root, "tests/it/conformance.rs")))
 }
 
 /// Those of them that it judges under loom too.
@@ -79,7 +79,7 @@ pub struct Broken {
 }
 
 pub fn broken_gateways(root: &Path) -> Vec<Broken> {
-    let source = read(root, "tests/broken_gateways.rs");
+    let source = read(root, "tests/it/broken_gateways.rs");
     let rows = between(&source, "\nflaws! {\n", "\n}").lines();
     let broken = |row: &str| {
         let (test, flaw) = row.trim().trim_end_matches(';').split_once(": ").expect("a test and its flaw");

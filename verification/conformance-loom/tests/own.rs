@@ -2,13 +2,13 @@
 
 #![cfg(loom)]
 
-#[path = "../../../tests/own_gateways/mod.rs"]
-mod own_gateways;
+#[path = "../../../tests/support/adapters/mod.rs"]
+mod adapters;
 
 mod the_controller {
-    gateway_drain::conformance!(super::own_gateways::controlled::Controlled);
+    gateway_drain::conformance!(super::adapters::controlled::Controlled);
 }
 
 mod the_lifecycle {
-    gateway_drain::conformance!(super::own_gateways::bare::Bare);
+    gateway_drain::conformance!(super::adapters::bare::Bare);
 }

@@ -40,88 +40,94 @@ const fn beside(
     Beside { property, tests, not_shown }
 }
 
-const GOLDEN: (&str, &str) = ("tests/table.rs", "the_table_says_of_each_pair_what_the_golden_table_says");
+const GOLDEN: (&str, &str) = ("tests/it/table.rs", "the_table_says_of_each_pair_what_the_golden_table_says");
 const BY_FILES: (&str, &str) =
     ("verification/properties/tests/channel.rs", "the_gateway_follows_its_files_as_the_model_says");
 
 const BESIDE: &[Beside] = &[
     beside(
         "S1",
-        &[GOLDEN, ("tests/illegal_transitions.rs", "illegal_calls_do_not_compile")],
+        &[GOLDEN, ("tests/it/illegal_transitions.rs", "illegal_calls_do_not_compile")],
         "that the table is the right one: that is for readers",
     ),
     beside(
         "S2",
         &[
             GOLDEN,
-            ("tests/draining.rs", "entering_twice_moves_once"),
-            ("tests/other_writers.rs", "a_refused_write_stays_refused_whatever_changes_under_it"),
+            ("tests/it/draining.rs", "entering_twice_moves_once"),
+            ("tests/it/other_writers.rs", "a_refused_write_stays_refused_whatever_changes_under_it"),
         ],
         "a call that is made twice after its hold has ended",
     ),
-    beside("S3", &[GOLDEN, ("tests/draining.rs", "exiting_during_a_shutdown_does_not_bring_back_running")], ""),
-    beside("S4", &[GOLDEN, ("tests/draining.rs", "exiting_after_the_stop_does_not_bring_back_running")], ""),
+    beside("S3", &[GOLDEN, ("tests/it/draining.rs", "exiting_during_a_shutdown_does_not_bring_back_running")], ""),
+    beside("S4", &[GOLDEN, ("tests/it/draining.rs", "exiting_after_the_stop_does_not_bring_back_running")], ""),
     beside(
         "S5",
-        &[("tests/draining.rs", "a_stuck_turn_is_interrupted_at_the_deadline_and_abandoned_after_the_grace")],
+        &[("tests/it/draining.rs", "a_stuck_turn_is_interrupted_at_the_deadline_and_abandoned_after_the_grace")],
         "",
     ),
     beside(
         "S6",
-        &[("tests/status.rs", "a_reader_never_sees_it_torn_while_the_gateway_drains_and_reopens"), BY_FILES],
+        &[("tests/it/status.rs", "a_reader_never_sees_it_torn_while_the_gateway_drains_and_reopens"), BY_FILES],
         "the time that writing a status takes: a file is of the past by as long",
     ),
     beside(
         "G1",
-        &[("tests/live_gateway.rs", "a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one")],
+        &[("tests/processes/live_gateway.rs", "a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one")],
         "memory orderings with more threads than four: of their steps alone it is proved",
     ),
     beside("G2", &[BY_FILES], "as G1"),
     beside(
         "G3",
-        &[("tests/admission.rs", "internal_work_passes_while_something_is_in_flight_and_is_sealed_out_once_drained")],
+        &[(
+            "tests/it/admission.rs",
+            "internal_work_passes_while_something_is_in_flight_and_is_sealed_out_once_drained",
+        )],
         "as G1",
     ),
     beside(
         "G4",
-        &[("tests/waiting.rs", "every_one_of_many_waiting_threads_wakes_in_every_one_of_many_drains")],
+        &[("tests/it/waiting.rs", "every_one_of_many_waiting_threads_wakes_in_every_one_of_many_drains")],
         "a waiter that sleeps through exactly 2^22 drains",
     ),
     beside("G5", &[], "hardware: loom checks the memory model as it implements it"),
     beside(
         "G6",
-        &[("tests/admission.rs", "an_internal_count_that_is_full_refuses_and_nothing_else_changes")],
+        &[("tests/it/admission.rs", "an_internal_count_that_is_full_refuses_and_nothing_else_changes")],
         "a full count of turns by real permits; its rule is checked on the word",
     ),
     beside(
         "H1",
-        &[("tests/holds.rs", "the_gate_is_to_be_closed_exactly_while_there_is_a_hold"), BY_FILES],
+        &[("tests/it/holds.rs", "the_gate_is_to_be_closed_exactly_while_there_is_a_hold"), BY_FILES],
         "a file system that shows a write late, as one over a network may",
     ),
     beside(
         "H2",
-        &[("tests/reconciler.rs", "removing_one_file_never_frees_another_hold"), BY_FILES],
+        &[("tests/it/reconciler.rs", "removing_one_file_never_frees_another_hold"), BY_FILES],
         "that two controllers who share one marker don't take each other's: use a hold file each",
     ),
     beside(
         "H3",
-        &[("tests/holds.rs", "a_dead_controller_s_hold_ends_with_its_lease_and_not_a_moment_before")],
+        &[("tests/it/holds.rs", "a_dead_controller_s_hold_ends_with_its_lease_and_not_a_moment_before")],
         "a commit that its owner wrote before it died is granted, and ends by an override alone; a status that is lost together with its process gives one more lease",
     ),
     beside(
         "H4",
-        &[("tests/holds.rs", "after_the_commit_neither_the_lease_nor_a_lost_file_nor_another_ends_the_hold"), BY_FILES],
+        &[
+            ("tests/it/holds.rs", "after_the_commit_neither_the_lease_nor_a_lost_file_nor_another_ends_the_hold"),
+            BY_FILES,
+        ],
         "",
     ),
     beside(
         "H5",
-        &[("tests/holds.rs", "a_timestamp_shortens_a_lease_if_it_is_sane_and_never_ends_one_at_first_sight")],
+        &[("tests/it/holds.rs", "a_timestamp_shortens_a_lease_if_it_is_sane_and_never_ends_one_at_first_sight")],
         "a file first seen after a step of the clock loses as much of its lease as its timestamp seems old, at most half",
     ),
     beside(
         "C1",
         &[
-            ("tests/marker.rs", "a_reader_never_sees_it_torn_while_it_is_written_over_and_over"),
+            ("tests/it/marker.rs", "a_reader_never_sees_it_torn_while_it_is_written_over_and_over"),
             ("verification/model/tests/disk.rs", "a_rename_before_the_content_shows_a_torn_file"),
         ],
         "a file system whose rename is not atomic",
@@ -139,75 +145,82 @@ const BESIDE: &[Beside] = &[
     ),
     beside(
         "C3",
-        &[("tests/reconciler.rs", "a_marker_of_an_earlier_boot_is_ignored_and_said_to_be")],
+        &[("tests/it/reconciler.rs", "a_marker_of_an_earlier_boot_is_ignored_and_said_to_be")],
         "systems without /proc, where no epoch is known",
     ),
     beside(
         "C4",
         &[
-            ("tests/reconciler.rs", "whatever_stands_in_the_channel_closes_the_gate_and_is_named"),
-            ("tests/hostile_channel.rs", "a_field_out_of_range_is_bounded_and_the_gate_stays_closed"),
+            ("tests/it/reconciler.rs", "whatever_stands_in_the_channel_closes_the_gate_and_is_named"),
+            ("tests/it/hostile_channel.rs", "a_field_out_of_range_is_bounded_and_the_gate_stays_closed"),
         ],
         "a file system that hangs for real; it is simulated",
     ),
     beside(
         "C5",
-        &[("tests/reconciler.rs", "a_marker_that_was_there_before_the_start_is_honoured_before_the_first_admission")],
+        &[(
+            "tests/it/reconciler.rs",
+            "a_marker_that_was_there_before_the_start_is_honoured_before_the_first_admission",
+        )],
         "",
     ),
-    beside("C6", &[("tests/live_gateway.rs", "a_drain_over_http_is_answered_with_what_the_gateway_acknowledged")], ""),
+    beside(
+        "C6",
+        &[("tests/processes/live_gateway.rs", "a_drain_over_http_is_answered_with_what_the_gateway_acknowledged")],
+        "",
+    ),
     beside(
         "C7",
         &[
             (
-                "tests/other_writers.rs",
+                "tests/it/other_writers.rs",
                 "nobody_else_s_write_ends_hides_or_takes_over_a_live_hold_and_neither_does_its_removal",
             ),
-            ("tests/restarts.rs", "a_write_of_another_epoch_over_a_hold_leaves_it_and_is_answered_by_its_nonce"),
+            ("tests/it/restarts.rs", "a_write_of_another_epoch_over_a_hold_leaves_it_and_is_answered_by_its_nonce"),
         ],
         "somebody who may write in the home and writes under the owner's own name",
     ),
     beside(
         "C8",
-        &[("tests/hostile_channel.rs", "a_status_that_is_taken_away_or_replaced_is_published_again")],
+        &[("tests/it/hostile_channel.rs", "a_status_that_is_taken_away_or_replaced_is_published_again")],
         "a disk that can be written no more: what was published last stands there",
     ),
     beside(
         "E1",
         &[(
-            "tests/reconciler.rs",
+            "tests/it/reconciler.rs",
             "a_committed_hold_outlives_a_restart_from_its_file_from_the_status_or_from_either_alone",
         )],
         "the loss of both the record of commits and the status, which breaks it by design",
     ),
     beside(
         "E2",
-        &[("tests/home_lock.rs", "a_dead_gateway_is_never_said_to_live_while_its_successor_takes_the_lock")],
+        &[("tests/it/home_lock.rs", "a_dead_gateway_is_never_said_to_live_while_its_successor_takes_the_lock")],
         "a start that locks, writes its name and dies inside the lock's own change from shared to exclusive",
     ),
     beside(
         "E3",
         &[
-            ("tests/other_writers.rs", "a_committed_hold_outlasts_every_write_of_others_and_its_own_renewal"),
-            ("tests/two_controllers.rs", "a_committed_hold_outlasts_a_restart_and_still_ends_with_its_token"),
+            ("tests/it/other_writers.rs", "a_committed_hold_outlasts_every_write_of_others_and_its_own_renewal"),
+            ("tests/processes/two_controllers.rs", "a_committed_hold_outlasts_a_restart_and_still_ends_with_its_token"),
         ],
         "",
     ),
     beside(
         "L1",
-        &[("tests/draining.rs", "a_shutdown_of_an_idle_gateway_has_stopped_when_the_call_returns")],
+        &[("tests/it/draining.rs", "a_shutdown_of_an_idle_gateway_has_stopped_when_the_call_returns")],
         "a controller without a reconciler whose application never calls `settle`",
     ),
     beside(
         "L2",
-        &[("tests/live_gateway.rs", "a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one")],
+        &[("tests/processes/live_gateway.rs", "a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one")],
         "",
     ),
     beside("L3", &[GOLDEN, ("verification/model/tests/liveness.rs", "stopped_can_be_reached_from_every_state")], ""),
     beside(
         "L4",
         &[(
-            "tests/live_gateway.rs",
+            "tests/processes/live_gateway.rs",
             "a_shutdown_past_its_deadline_interrupts_the_turn_and_says_that_it_did_not_finish",
         )],
         "",

@@ -1,16 +1,8 @@
-//! Hostile input: the attempts of `tests/hostile`, which the tests make as well, each counted, within a bound of time.
-
-#[path = "../../../tests/hostile/another_user.rs"]
-mod another_user;
-#[path = "../../../tests/hostile/channel.rs"]
-mod channel;
-#[path = "../../../tests/hostile/http.rs"]
-mod http;
+//! Hostile input: the attempts of `tests/support/hostile_*.rs`, which the tests make as well, each counted, within a bound of time.
 
 use crate::children::THIS_PROGRAM;
 use crate::report::Row;
-use crate::serving::{self, published};
-use another_user::CASES;
+use crate::support::{hostile_files, hostile_http, hostile_users::CASES};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::Command;
@@ -63,7 +55,7 @@ pub fn case(case: usize, folder: &Path) -> Result<(), String> {
 }
 
 pub fn rows() -> Vec<Row> {
-    let trials = channel::TRIALS.into_iter().chain(http::TRIALS);
+    let trials = hostile_files::TRIALS.into_iter().chain(hostile_http::TRIALS);
     let mut rows: Vec<Row> = trials.map(|(claim, attempts)| row(claim, attempts)).collect();
     rows.extend(CASES.iter().enumerate().map(|(number, case)| row(case.claim, move || in_a_child(number))));
     rows

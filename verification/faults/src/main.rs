@@ -14,9 +14,8 @@ mod oracle;
 mod report;
 mod resources;
 mod roles;
-#[path = "../../../tests/serving/mod.rs"]
-mod serving;
 mod stepper;
+mod support;
 mod writers;
 
 use clap::{Parser, Subcommand};

@@ -73,7 +73,7 @@ channel is whole; the dead gateway is known to be dead; the next start is closed
 only what was written and what was answered; no lease that it leaves is longer than the one asked for; and what remains
 can be ended. Everything that controllers were told is compared with what the gateways' turns wrote down themselves.
 
-The attempts of hostile input are those of `tests/hostile`, which every `cargo test` makes too. Each looks at the gate, at the
+The attempts of hostile input are those of `tests/support/hostile_*.rs`, which every `cargo test` makes too. Each looks at the gate, at the
 status and at what lies outside the home, and none may take longer than two minutes.
 ";
 

@@ -2,7 +2,7 @@
 //!
 //! The steps are those that production's writer takes, in its order. Between any two of them the writer can be killed, which loses
 //! nothing that the kernel has, and the machine can go down, which keeps what was synced for certain and of the rest
-//! any part. Relies on its taking each where it says so, which `tests/writing.rs` counts in its system calls; bounded to one writer, one file and one write, and to a disk on which a rename
+//! any part. Relies on its taking each where it says so, which `tests/it/writing.rs` counts in its system calls; bounded to one writer, one file and one write, and to a disk on which a rename
 //! is one step.
 
 use crate::explorer::{Edge, System};

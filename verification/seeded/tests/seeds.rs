@@ -3,53 +3,53 @@
 //! The tests are those in `tests/`, compiled once more against the library with the bugs. To let another file kill seeds,
 //! declare it here.
 
-#![allow(clippy::duplicate_mod, reason = "each test file brings along the module it shares with others")]
-
-#[path = "../../../tests/admission.rs"]
+#[path = "../../../tests/it/admission.rs"]
 mod admission;
 #[path = "../catalogue.rs"]
 mod catalogue;
-#[path = "../../../tests/draining.rs"]
+#[path = "../../../tests/it/draining.rs"]
 mod draining;
-#[path = "../../../tests/foreign_ground.rs"]
+#[path = "../../../tests/external/foreign_ground.rs"]
 mod foreign_ground;
-#[path = "../../../tests/full_disk.rs"]
+#[path = "../../../tests/it/full_disk.rs"]
 mod full_disk;
-#[path = "../../../tests/hold_rules.rs"]
+#[path = "../../../tests/it/hold_rules.rs"]
 mod hold_rules;
-#[path = "../../../tests/holds.rs"]
+#[path = "../../../tests/it/holds.rs"]
 mod holds;
-#[path = "../../../tests/home_lock.rs"]
+#[path = "../../../tests/it/home_lock.rs"]
 mod home_lock;
-#[path = "../../../tests/hostile_channel.rs"]
+#[path = "../../../tests/it/hostile_channel.rs"]
 mod hostile_channel;
-#[path = "../../../tests/http_endpoint.rs"]
+#[path = "../../../tests/it/http_endpoint.rs"]
 mod http_endpoint;
-#[path = "../../../tests/http_hostile.rs"]
+#[path = "../../../tests/it/http_hostile.rs"]
 mod http_hostile;
-#[path = "../../../tests/inheritance.rs"]
+#[path = "../../../tests/it/inheritance.rs"]
 mod inheritance;
-#[path = "../../../tests/liveness.rs"]
+#[path = "../../../tests/it/liveness.rs"]
 mod liveness;
-#[path = "../../../tests/marker.rs"]
+#[path = "../../../tests/it/marker.rs"]
 mod marker;
-#[path = "../../../tests/other_writers.rs"]
+#[path = "../../../tests/it/other_writers.rs"]
 mod other_writers;
-#[path = "../../../tests/reading.rs"]
+#[path = "../../../tests/it/reading.rs"]
 mod reading;
-#[path = "../../../tests/reconciler.rs"]
+#[path = "../../../tests/it/reconciler.rs"]
 mod reconciler;
-#[path = "../../../tests/restarts.rs"]
+#[path = "../../../tests/it/restarts.rs"]
 mod restarts;
 #[path = "../runner.rs"]
 mod runner;
-#[path = "../../../tests/status.rs"]
+#[path = "../../../tests/it/status.rs"]
 mod status;
-#[path = "../../../tests/table.rs"]
+#[path = "../support.rs"]
+mod support;
+#[path = "../../../tests/it/table.rs"]
 mod table;
-#[path = "../../../tests/waiting.rs"]
+#[path = "../../../tests/it/waiting.rs"]
 mod waiting;
-#[path = "../../../tests/writing.rs"]
+#[path = "../../../tests/it/writing.rs"]
 mod writing;
 
 use catalogue::Check;

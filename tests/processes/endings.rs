@@ -1,0 +1,557 @@
+//! Two transports, one promise: every ending and every value of the command line over the files and over HTTP, from one table,
+//! with real processes.
+
+use crate::support::process::{Ended, GatewayProcess, STATE_VARIABLE, Tool, home, owner, tool};
+use gateway_drain::client::{ExitCode, Gateway};
+use gateway_drain::control::Epoch;
+use gateway_drain::status::{IgnoredKind, Snapshot};
+use gateway_drain::{Channel, Home, Request, RequestId};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Files,
+    Http,
+}
+
+/// A gateway, and the one way to it that a test has.
+struct Scene {
+    way: Way,
+    home: tempfile::TempDir,
+    /// No home of any gateway, where the tool keeps its tokens.
+    elsewhere: tempfile::TempDir,
+    secret: String,
+    gateway: Option<GatewayProcess>,
+    address: String,
+}
+
+impl Scene {
+    fn start(way: Way) -> Self {
+        let (home, elsewhere) = (home(), crate::support::process::home());
+        let secret = crate::support::process::drain(home.path(), &["secret", "new"]).expect(ExitCode::Drained).stdout;
+        let secret = secret.trim().to_owned();
+        let gateway = GatewayProcess::start_with_secret(home.path(), &secret, "127.0.0.1:0");
+        let address = gateway.address.clone();
+        Self { way, home, elsewhere, secret, gateway: Some(gateway), address }
+    }
+
+    /// Held closed by `upgrade`, with a turn in flight that outlasts the test.
+    fn busy(way: Way) -> Self {
+        let scene = Self::start(way);
+        let _ = scene.gateway().turn(600_000);
+        scene.drain(&["begin", "upgrade"]).expect(ExitCode::Drained);
+        scene
+    }
+
+    fn gateway(&self) -> &GatewayProcess {
+        self.gateway.as_ref().expect("it runs")
+    }
+
+    fn start_tool(&self, arguments: &[&str]) -> Tool {
+        let mut command = match self.way {
+            Way::Files => tool(self.home.path()),
+            Way::Http => tool(self.elsewhere.path()),
+        };
+        command.env(STATE_VARIABLE, self.elsewhere.path().join("state"));
+        if self.way == Way::Http {
+            command.args(["--url", &format!("http://{}", self.address)]).env(Gateway::SECRET_VARIABLE, &self.secret);
+        }
+        command.args(arguments);
+        Tool::spawn(command)
+    }
+
+    /// The tool's ending; whatever it said, the secret was not in it.
+    #[track_caller]
+    fn drain(&self, arguments: &[&str]) -> Ended {
+        let ended = self.start_tool(arguments).ended();
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(!said.contains(&self.secret), "the secret was printed");
+        ended
+    }
+
+    /// A wait for `upgrade`, whose own write the gateway has acknowledged.
+    fn waiting(&self, more: &[&str]) -> Tool {
+        let tool = self.start_tool(&[&["wait", "upgrade", "--timeout", "1h"], more].concat());
+        tool.said("deadline in");
+        tool
+    }
+
+    fn channel(&self) -> Channel {
+        Channel::new(Home::at(self.home.path()))
+    }
+
+    /// Who owns what this tool begins.
+    fn owner(&self) -> String {
+        if self.way == Way::Files { owner() } else { "drain-control".into() }
+    }
+
+    fn lease_left(&self) -> f64 {
+        let status = self.gateway().until("the hold", |status| !status.drain.holds.is_empty());
+        status.drain.holds[0].lease_left_seconds.expect("it is not committed")
+    }
+
+    /// Somebody else writes over a live hold; the gateway sees that, and perhaps also that it is gone again.
+    fn overwrite(&self, id: &str, write: &[u8], gone: bool) {
+        let home = self.home.path();
+        let path = match id {
+            "marker" => home.join(".drain_request.json"),
+            _ => home.join(".drain_holds").join(format!("{id}.json")),
+        };
+        // Whole, as every writer does it: else a look may find half of it.
+        let beside = home.join("of-somebody-else");
+        std::fs::write(&beside, write).unwrap();
+        std::fs::rename(&beside, &path).unwrap();
+        let says =
+            |status: &Snapshot| status.drain.ignored.iter().any(|ignored| ignored.kind == IgnoredKind::Overwritten);
+        self.gateway().until("what was written over the hold", says);
+        if gone {
+            std::fs::remove_file(&path).unwrap();
+            self.gateway().until("that it is gone", |status| !says(status));
+        }
+    }
+
+    #[track_caller]
+    fn assert_held(&self) {
+        assert!(!self.gateway().admits(), "{:?}: the hold was taken back", self.way);
+    }
+}
+
+fn id() -> RequestId {
+    RequestId::new("upgrade").unwrap()
+}
+
+/// What somebody else may leave over a hold's file.
+fn overwritings() -> Vec<(&'static str, Vec<u8>)> {
+    let request = |action: &str, more: &str| {
+        format!(r#"{{"action":"{action}","principal":"bob","nonce":"0123456789abcdef-bob"{more}}}"#).into_bytes()
+    };
+    vec![
+        ("bob's begin", request("drain", "")),
+        ("bob's cancel", request("cancel", "")),
+        ("a write of another boot", request("drain", r#","epoch":"00000000-0000-0000-0000-000000000000:1""#)),
+        ("garbage", b"{".to_vec()),
+        ("a touch", Vec::new()),
+    ]
+}
+
+/// Runs each over both ways.
+macro_rules! over_both {
+    ($($(#[$attribute:meta])* fn $name:ident($way:ident: Way) $body:block)*) => {
+        mod files {
+            use super::*;
+            $(#[test] $(#[$attribute])* fn $name() { let $way = Way::Files; $body })*
+        }
+        mod http {
+            use super::*;
+            $(#[test] $(#[$attribute])* fn $name() { let $way = Way::Http; $body })*
+        }
+    };
+}
+
+over_both! {
+    fn an_idle_gateway_is_drained_and_exits_with_0(way: Way) {
+        let scene = Scene::start(way);
+        assert_eq!(scene.drain(&["begin", "upgrade"]).expect(ExitCode::Drained).stdout, "upgrade\n");
+        scene.drain(&["wait", "upgrade"]).expect(ExitCode::Drained);
+    }
+
+    fn a_wait_ends_with_0_when_the_last_turn_ends(way: Way) {
+        let scene = Scene::start(way);
+        let turn = scene.gateway().turn(600);
+        scene.drain(&["begin", "upgrade"]).expect(ExitCode::Drained);
+        scene.drain(&["wait", "upgrade"]).expect(ExitCode::Drained);
+        assert!(turn.finished(), "drained was reported for a turn that was cut off");
+    }
+
+    fn a_command_line_that_makes_no_sense_exits_with_2(way: Way) {
+        let scene = Scene::start(way);
+        for arguments in [
+            &["begin", "../escape"][..],
+            &["wait", "x", "--timeout", "soon"],
+            &["no-such-thing"],
+            &["begin", "x", "--lease", "0"],
+            &["begin", "x", "--act-within", "0"],
+            &["begin", "--owner", ""],
+        ] {
+            scene.drain(arguments).expect(ExitCode::Usage);
+        }
+        for arguments in [&["run"][..], &["run", "--lease", "0", "--", "true"], &["run", "--json", "--", "true"]] {
+            scene.drain(arguments).expect_code(202);
+        }
+        assert!(scene.gateway().admits(), "something was begun");
+    }
+
+    fn the_deadline_with_work_left_exits_with_3_and_says_what_is_left(way: Way) {
+        let scene = Scene::busy(way);
+        let json = scene.drain(&["wait", "upgrade", "--timeout", "300ms", "--json"]).expect(ExitCode::Deadline).json();
+        assert_eq!((&json["in_flight"], &json["active_work"][0]["label"]), (&1.into(), &"s1".into()), "{json}");
+        scene.drain(&["commit", "upgrade"]).expect(ExitCode::Deadline);
+        scene.drain(&["wait", "upgrade", "--timeout", "0"]).expect(ExitCode::Deadline);
+        scene.assert_held();
+    }
+
+    fn a_hold_that_its_owner_cancels_elsewhere_ends_the_wait_with_4(way: Way) {
+        let scene = Scene::busy(way);
+        let waiting = scene.waiting(&[]);
+        scene.drain(&["cancel", "upgrade"]).expect(ExitCode::Drained);
+        waiting.ended().expect(ExitCode::Withdrawn);
+    }
+
+    fn a_hold_whose_file_is_removed_ends_the_wait_with_4(way: Way) {
+        let scene = Scene::busy(way);
+        let waiting = scene.waiting(&[]);
+        scene.channel().remove(&id()).unwrap();
+        waiting.ended().expect(ExitCode::Withdrawn);
+    }
+
+    fn a_hold_whose_lease_has_run_out_ends_a_wait_a_commit_and_a_renewal_with_5(way: Way) {
+        let scene = Scene::start(way);
+        scene.drain(&["begin", "upgrade", "--lease", "1s"]).expect(ExitCode::Drained);
+        scene.gateway().until("that the lease ran out", |status| status.drain.holds.is_empty());
+        for verb in ["wait", "commit", "renew"] {
+            scene.drain(&[verb, "upgrade"]).expect(ExitCode::LeaseLost);
+        }
+        assert!(scene.gateway().admits(), "another hold was begun in the place of the one that was lost");
+    }
+
+    fn a_waiter_that_was_frozen_past_its_lease_exits_with_5(way: Way) {
+        let scene = Scene::busy(way);
+        scene.drain(&["renew", "upgrade", "--lease", "1s"]).expect(ExitCode::Drained);
+        let waiting = scene.waiting(&[]);
+        waiting.signal(Signal::STOP);
+        scene.gateway().until("that the lease ran out", |status| status.drain.holds.is_empty());
+        waiting.signal(Signal::CONT);
+        waiting.ended().expect(ExitCode::LeaseLost);
+        assert!(scene.gateway().admits(), "the waiter began another hold in the place of the one that it lost");
+    }
+
+    fn a_gateway_that_is_killed_and_started_again_ends_the_wait_with_6_and_the_hold_stays(way: Way) {
+        let mut scene = Scene::busy(way);
+        let waiting = scene.waiting(&["--patience", "60s"]);
+        scene.gateway.take().unwrap().kill();
+        scene.gateway = Some(GatewayProcess::start_with_secret(scene.home.path(), &scene.secret, &scene.address));
+        waiting.ended().expect(ExitCode::IncarnationChanged);
+        scene.assert_held();
+    }
+
+    fn a_wait_and_a_commit_for_another_process_exit_with_6_and_the_hold_stays(way: Way) {
+        let scene = Scene::start(way);
+        scene.drain(&["begin", "upgrade"]).expect(ExitCode::Drained);
+        for verb in ["wait", "commit"] {
+            scene.drain(&[verb, "upgrade", "--incarnation", "nobody"]).expect(ExitCode::IncarnationChanged);
+            scene.assert_held();
+        }
+    }
+
+    fn a_gateway_that_is_killed_ends_the_wait_with_7(way: Way) {
+        let mut scene = Scene::busy(way);
+        let waiting = scene.waiting(&["--patience", "500ms"]);
+        scene.gateway.take().unwrap().kill();
+        waiting.ended().expect(ExitCode::Unreachable);
+        scene.drain(&["status"]).expect(ExitCode::Unreachable);
+    }
+
+    fn who_attaches_to_a_gateway_that_does_not_answer_exits_with_7_and_the_hold_stays(way: Way) {
+        let scene = Scene::start(way);
+        scene.drain(&["begin", "upgrade"]).expect(ExitCode::Drained);
+        scene.gateway().freeze();
+        let began = Instant::now();
+        for verb in ["wait", "renew", "commit"] {
+            scene.drain(&["--patience", "500ms", verb, "upgrade"]).expect(ExitCode::Unreachable);
+        }
+        assert!(began.elapsed() < Duration::from_secs(15), "{way:?}: the patience of half a second was not kept");
+        scene.gateway().thaw();
+        scene.gateway().until("the hold", |status| !status.drain.holds.is_empty());
+        scene.assert_held();
+    }
+
+    fn somebody_elses_hold_exits_with_8_for_everything_and_stays(way: Way) {
+        let scene = Scene::start(way);
+        scene.channel().write(&Request::begin(id(), "somebody-else")).unwrap();
+        scene.gateway().until("the hold", |status| !status.drain.holds.is_empty());
+        let path = scene.home.path().join(".drain_holds/upgrade.json");
+        let lying = std::fs::read(&path).unwrap();
+        for verb in ["begin", "wait", "renew", "commit", "cancel"] {
+            scene.drain(&[verb, "upgrade"]).expect(ExitCode::Denied);
+        }
+        scene.drain(&["begin", "upgrade", "--attach"]).expect(ExitCode::Denied);
+        scene.drain(&["run", "--id", "upgrade", "--", "true"]).expect_code(208);
+        scene.drain(&["run", "--id", "upgrade", "--attach", "--", "true"]).expect_code(208);
+        assert_eq!(std::fs::read(&path).unwrap(), lying, "{way:?}: something was written");
+    }
+
+    fn a_hold_of_ones_own_is_not_begun_again_unless_attach_says_so(way: Way) {
+        let scene = Scene::start(way);
+        scene.drain(&["begin", "upgrade", "--lease", "60s"]).expect(ExitCode::Drained);
+        let path = scene.home.path().join(".drain_holds/upgrade.json");
+        let lying = std::fs::read(&path).unwrap();
+        let refused = scene.drain(&["begin", "upgrade"]).expect(ExitCode::Denied);
+        assert!(refused.stderr.contains("--attach"), "{}", refused.stderr);
+        scene.drain(&["run", "--id", "upgrade", "--", "true"]).expect_code(208);
+        assert_eq!(std::fs::read(&path).unwrap(), lying, "{way:?}: something was written");
+        scene.drain(&["begin", "upgrade", "--attach", "--lease", "300s"]).expect(ExitCode::Drained);
+        assert!(scene.lease_left() > 100.0);
+        scene.drain(&["run", "--id", "upgrade", "--attach", "--", "true"]).expect_code(0);
+        assert!(scene.gateway().admits(), "its own act over, the hold was not given up");
+    }
+
+    fn a_run_that_has_taken_up_a_hold_leaves_it_where_its_command_is_not_run(way: Way) {
+        let scene = Scene::busy(way);
+        scene.drain(&["run", "--id", "upgrade", "--attach", "--timeout", "300ms", "--", "true"]).expect_code(203);
+        scene.assert_held();
+        scene.drain(&["cancel", "upgrade"]).expect(ExitCode::Drained);
+    }
+
+    fn a_run_that_loses_sight_of_its_hold_does_not_end_the_one_that_another_run_has_begun_since(way: Way) {
+        let scene = Scene::start(way);
+        let _ = scene.gateway().turn(600_000);
+        let first = scene.start_tool(&["run", "--id", "upgrade", "--patience", "60s", "--", "true"]);
+        first.said("1 in flight");
+        first.signal(Signal::STOP);
+        scene.channel().remove(&id()).unwrap();
+        scene.gateway().until("that it is gone", |status| status.drain.holds.is_empty());
+        scene.drain(&["begin", "upgrade"]).expect(ExitCode::Drained);
+        first.signal(Signal::INT);
+        first.signal(Signal::CONT);
+        let ended = first.ended();
+        assert!(matches!(ended.code, Some(204 | 205 | 230)), "{ended:?}");
+        scene.gateway().until("the second hold", |status| !status.drain.holds.is_empty());
+        scene.assert_held();
+    }
+
+    fn a_gateway_that_begins_to_shut_down_ends_the_wait_with_9(way: Way) {
+        let scene = Scene::busy(way);
+        let waiting = scene.waiting(&[]);
+        scene.gateway().terminate();
+        waiting.ended().expect(ExitCode::ShuttingDown);
+    }
+
+    fn ctrl_c_detaches_with_130_keeps_the_hold_and_says_how_to_attach_again(way: Way) {
+        let scene = Scene::busy(way);
+        let waiting = scene.waiting(&[]);
+        let began = Instant::now();
+        waiting.signal(Signal::INT);
+        let ended = waiting.ended().expect(ExitCode::Interrupted);
+        assert!(began.elapsed() < Duration::from_secs(5));
+        let again = format!("--owner {} wait upgrade", owner());
+        assert!(ended.stderr.contains(&again), "it doesn't say {again:?}: {}", ended.stderr);
+        scene.drain(&["wait", "upgrade", "--timeout", "100ms"]).expect(ExitCode::Deadline);
+    }
+
+    fn a_renewal_and_a_wait_keep_the_lease_that_the_hold_was_begun_with(way: Way) {
+        let scene = Scene::start(way);
+        scene.drain(&["begin", "upgrade", "--lease", "60s"]).expect(ExitCode::Drained);
+        for verb in ["renew", "wait"] {
+            scene.drain(&[verb, "upgrade"]).expect(ExitCode::Drained);
+            let left = scene.lease_left();
+            assert!((30.0..=60.0).contains(&left), "{way:?}: after {verb} {left} s of 60 are left");
+        }
+        scene.drain(&["renew", "upgrade", "--lease", "10m"]).expect(ExitCode::Drained);
+        assert!(scene.lease_left() > 500.0);
+    }
+
+    fn a_commit_prints_its_token_and_only_the_token_or_the_machine_that_knows_it_ends_it(way: Way) {
+        let scene = Scene::start(way);
+        scene.drain(&["begin", "upgrade"]).expect(ExitCode::Drained);
+        let token = scene.drain(&["commit", "upgrade"]).expect(ExitCode::Drained).stdout;
+        for verb in ["begin", "renew", "commit", "wait"] {
+            scene.drain(&[verb, "upgrade"]).expect(ExitCode::Denied);
+        }
+        scene.drain(&["cancel", "upgrade", "--token", "0123456789abcdef-no"]).expect(ExitCode::Denied);
+        let kept = scene.elsewhere.path().join("state");
+        let hidden = scene.elsewhere.path().join("hidden");
+        std::fs::rename(&kept, &hidden).unwrap();
+        scene.drain(&["cancel", "upgrade"]).expect(ExitCode::Denied);
+        scene.assert_held();
+        scene.drain(&["cancel", "upgrade", "--token", token.trim()]).expect(ExitCode::Drained);
+        assert!(scene.gateway().admits(), "the token did not end the commit");
+    }
+
+    fn a_cancel_by_the_owner_finds_the_token_of_its_commit_and_leaves_none(way: Way) {
+        let scene = Scene::start(way);
+        scene.drain(&["begin", "upgrade"]).expect(ExitCode::Drained);
+        scene.drain(&["commit", "upgrade"]).expect(ExitCode::Drained);
+        scene.drain(&["cancel", "upgrade"]).expect(ExitCode::Drained);
+        assert!(scene.gateway().admits(), "the owner could not end its commit");
+        assert_eq!(std::fs::read_dir(scene.elsewhere.path().join("state")).unwrap().count(), 0, "a token was left");
+    }
+
+    fn a_run_that_is_killed_in_mid_act_leaves_a_hold_that_its_owner_ends(way: Way) {
+        let scene = Scene::start(way);
+        let run = scene.start_tool(&["run", "--id", "upgrade", "--", "sh", "-c", "echo acting >&2; read _ < /dev/tty || sleep 1"]);
+        run.said("acting");
+        run.signal(Signal::KILL);
+        assert_eq!(run.ended().code, None);
+        scene.assert_held();
+        scene.drain(&["cancel", "upgrade"]).expect(ExitCode::Drained);
+        assert!(scene.gateway().admits(), "the owner could not end the commit of the run that was killed");
+    }
+
+    fn a_commit_whose_token_can_not_be_printed_is_given_back(way: Way) {
+        let scene = Scene::start(way);
+        scene.drain(&["begin", "upgrade"]).expect(ExitCode::Drained);
+        scene.drain(&["commit", "upgrade", "--json-file", "/dev/full"]).expect(ExitCode::Internal);
+        assert!(scene.gateway().admits(), "{way:?}: the commit stands, and nobody was told its token");
+        scene.drain(&["begin", "--json-file", "/dev/full"]).expect(ExitCode::Internal);
+        assert!(scene.gateway().admits(), "{way:?}: a hold stands whose name nobody was told");
+    }
+
+    fn what_waits_for_nothing_says_done_and_every_result_has_one_schema(way: Way) {
+        let scene = Scene::busy(way);
+        let status = scene.drain(&["status", "--json"]).expect(ExitCode::Drained).json();
+        assert_eq!((&status["ending"], &status["exit_code"], &status["command"]), (&"done".into(), &0.into(), &"status".into()));
+        assert_eq!((&status["active_agents"], &status["knows_holds"]), (&1.into(), &true.into()));
+        assert_eq!((&status["drain"]["hold_count"], &status["drain"]["in_flight"]), (&1.into(), &1.into()));
+        assert_eq!(status["drain"]["holds"][0]["request_id"], "upgrade", "{status}");
+        let names: Vec<&String> = status.as_object().unwrap().keys().collect();
+        let same = ["active_agents", "command", "drain", "ending", "exit_code", "gateway_running", "gateway_state", "gateway_updated_at", "knows_holds"];
+        assert_eq!(names, same);
+        let renewed = scene.drain(&["renew", "upgrade", "--json"]).expect(ExitCode::Drained).json();
+        assert_eq!((&renewed["ending"], &renewed["request_id"]), (&"done".into(), &"upgrade".into()));
+        let cancelled = scene.drain(&["cancel", "upgrade", "--json"]).expect(ExitCode::Drained).json();
+        assert_eq!(cancelled["ending"], "done");
+        let begun = scene.drain(&["begin", "again", "--json"]).expect(ExitCode::Drained).json();
+        assert!(begun["ending"] == "done" && begun["incarnation"].is_string(), "{begun}");
+    }
+
+    fn a_hold_that_is_bound_to_the_process_that_lives_there_names_it(way: Way) {
+        let scene = Scene::start(way);
+        scene.drain(&["begin", "upgrade", "--incarnation", "current"]).expect(ExitCode::Drained);
+        let text = std::fs::read_to_string(scene.home.path().join(".drain_holds/upgrade.json")).unwrap();
+        let file: Value = serde_json::from_str(&text).unwrap();
+        let live = Home::at(scene.home.path()).live().unwrap().unwrap();
+        assert_eq!(file["incarnation"], live.as_str(), "{file}");
+        scene.drain(&["begin", "other", "--incarnation", "nobody"]).expect(ExitCode::IncarnationChanged);
+    }
+
+    fn a_cancel_of_nothing_is_done_and_belongs_to_whoever_asked(way: Way) {
+        let scene = Scene::start(way);
+        scene.drain(&["cancel", "upgrade"]).expect(ExitCode::Drained);
+        scene.channel().write(&Request::begin(id(), scene.owner())).unwrap();
+        scene.gateway().until("the hold", |status| !status.drain.holds.is_empty());
+        scene.drain(&["cancel", "upgrade"]).expect(ExitCode::Drained);
+        assert!(scene.gateway().admits());
+    }
+
+    fn a_hold_that_somebody_wrote_over_is_ended_by_its_owner_and_by_an_override_whether_or_not_that_write_still_lies_there(way: Way) {
+        let scene = Scene::start(way);
+        let mut tried = 0;
+        // Over HTTP an override needs a scope that the one secret doesn't have.
+        let verbs = if way == Way::Files { &["cancel", "override"][..] } else { &["cancel"] };
+        for verb in verbs {
+            for committed in [false, true] {
+                for (what, write) in overwritings() {
+                    for gone in [false, true] {
+                        let id = format!("upgrade-{tried}");
+                        scene.drain(&["begin", &id]).expect(ExitCode::Drained);
+                        if committed {
+                            scene.drain(&["commit", &id]).expect(ExitCode::Drained);
+                        }
+                        scene.overwrite(&id, &write, gone);
+                        scene.assert_held();
+                        scene.drain(&[verb, &id]).expect(ExitCode::Drained);
+                        assert!(scene.gateway().admits(), "{way:?}: {verb}, committed: {committed}, {what}, gone: {gone}");
+                        let path = scene.home.path().join(format!(".drain_holds/{id}.json"));
+                        assert!(!path.exists(), "{way:?}: {verb}, {what}: something was left there");
+                        tried += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(tried, verbs.len() * 2 * 5 * 2);
+    }
+
+    fn a_marker_that_somebody_wrote_over_ends_with_its_removal_by_whatever_hand(way: Way) {
+        let scene = Scene::start(way);
+        let path = scene.home.path().join(".drain_request.json");
+        for (what, write) in overwritings() {
+            for hand in ["rm", "its owner's cancel", "an override"] {
+                let ann_s = Request::begin(RequestId::marker(), scene.owner());
+                scene.channel().write(&ann_s).unwrap();
+                scene.gateway().until("the marker's hold", |status| !status.drain.holds.is_empty());
+                scene.overwrite("marker", &write, false);
+                scene.assert_held();
+                match hand {
+                    "rm" => std::fs::remove_file(&path).unwrap(),
+                    "an override" if way == Way::Files => _ = scene.drain(&["override", "marker"]).expect(ExitCode::Drained),
+                    _ => _ = scene.drain(&["cancel", "--marker"]).expect(ExitCode::Drained),
+                }
+                scene.gateway().until("that the marker's hold ends", |status| status.drain.holds.is_empty());
+                assert!(scene.gateway().admits() && !path.exists(), "{way:?}: {what}, {hand}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_renewal_that_the_gateway_has_not_seen_yet_does_not_keep_a_cancel_from_ending_a_hold_that_was_written_over() {
+    let scene = Scene::start(Way::Files);
+    scene.drain(&["begin", "upgrade"]).expect(ExitCode::Drained);
+    let (_, write) = overwritings().swap_remove(0);
+    scene.overwrite("upgrade", &write, false);
+    scene.gateway().freeze();
+    scene.channel().write(&Request::begin(id(), scene.owner())).unwrap();
+    let path = scene.home.path().join(".drain_holds/upgrade.json");
+    let renewed = std::fs::read(&path).unwrap();
+    let cancelling = scene.start_tool(&["cancel", "upgrade"]);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while std::fs::read(&path).is_ok_and(|lies| lies == renewed) {
+        assert!(Instant::now() < deadline, "nothing was done to the file");
+        std::thread::yield_now();
+    }
+    scene.gateway().thaw();
+    cancelling.ended().expect(ExitCode::Drained);
+    assert!(scene.gateway().admits(), "the hold outlasted its owner's cancel");
+}
+
+#[test]
+fn of_two_that_begin_one_hold_at_once_one_begins_it() {
+    let scene = Scene::start(Way::Files);
+    for round in 0..5 {
+        let id = format!("upgrade-{round}");
+        let tools: Vec<Tool> = (0..6).map(|_| scene.start_tool(&["begin", &id])).collect();
+        let codes: Vec<_> = tools.into_iter().map(|tool| tool.ended().code).collect();
+        let begun = codes.iter().filter(|code| **code == Some(0)).count();
+        let refused = codes.iter().filter(|code| **code == Some(8)).count();
+        assert_eq!((begun, refused), (1, 5), "{codes:?}");
+    }
+}
+
+#[test]
+fn a_commit_in_the_unready_delay_says_that_the_gate_is_not_closed_yet() {
+    for way in [Way::Files, Way::Http] {
+        let scene = Scene::start(way);
+        scene.drain(&["begin", "upgrade", "--unready-delay", "60s"]).expect(ExitCode::Drained);
+        let ended = scene.drain(&["commit", "upgrade"]).expect(ExitCode::Denied);
+        assert!(ended.stderr.contains("not closed the gate yet"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_gateway_of_another_epoch_exits_with_10_and_nothing_is_written() {
+    let scene = Scene::start(Way::Files);
+    let status = Home::at(scene.home.path()).status();
+    scene.gateway().until("a status", |_| true);
+    scene.gateway().freeze();
+    let text = std::fs::read_to_string(&status).unwrap();
+    let mut json: Value = serde_json::from_str(&text).unwrap();
+    json["drain"]["epoch"] = "another-boot:1".into();
+    std::fs::write(&status, json.to_string()).unwrap();
+    for arguments in [&["begin", "upgrade"][..], &["wait", "upgrade"], &["cancel", "upgrade"], &["commit", "upgrade"]] {
+        scene.drain(arguments).expect(ExitCode::Ignored);
+    }
+    scene.drain(&["run", "--", "true"]).expect_code(210);
+    let lying = std::fs::read_dir(scene.home.path().join(".drain_holds")).map_or(0, Iterator::count);
+    assert_eq!(lying, 0, "something was written for a gateway that ignores it");
+    scene.gateway().thaw();
+}
+
+#[test]
+fn a_request_of_another_boot_exits_with_10() {
+    let scene = Scene::start(Way::Files);
+    let channel = Channel::of_epoch(Home::at(scene.home.path()), Epoch::from("another-boot:1".to_owned()));
+    channel.write(&Request::begin(id(), owner())).unwrap();
+    scene.drain(&["wait", "upgrade"]).expect(ExitCode::Ignored);
+}

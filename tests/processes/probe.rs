@@ -1,0 +1,253 @@
+//! The probe, on the example gateway as a process, on a small gateway that knows no more than the reference's contract, and
+//! on gateways that are broken on purpose: each is caught by the property that it breaks, and nothing stays behind.
+
+#![cfg(all(feature = "cli", feature = "axum"))]
+
+use crate::support::process::GatewayProcess;
+use crate::support::reference_gateway::{Fault, TinyGateway};
+use crate::support::supervisor::Supervisor;
+use gateway_drain::client::Interrupt;
+use gateway_drain::probe::{Options, Report, Sight, TRIALS, run};
+use gateway_drain::properties::PropertyId;
+use gateway_drain::reconciler;
+use gateway_drain::{Home, Reconciler};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const TURN: &str = r#"{"session": "probe", "millis": 5000}"#;
+
+fn options(home: &Path) -> Options {
+    let tick = Duration::from_millis(50);
+    Options { home: Some(home.into()), tick, patience: Duration::from_secs(5), ..Options::default() }
+}
+
+fn probe_command(home: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gateway-drain"));
+    command.args(["probe", "--tick", "50ms", "--patience", "10s", "--home"]).arg(home).args(more);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn nothing_is_left(home: &Path) {
+    let home = Home::at(home);
+    assert!(std::fs::symlink_metadata(home.marker()).is_err(), "the marker is gone");
+    let left = std::fs::read_dir(home.holds_folder()).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "the hold files are gone");
+}
+
+fn probed(options: &Options) -> Report {
+    let report = run(options, &Interrupt::new()).expect("a gateway that runs and that nobody holds");
+    assert_eq!((&report.cut_short, &report.left_behind), (&None, &None), "{report}");
+    nothing_is_left(options.home.as_deref().unwrap());
+    report
+}
+
+/// Probed with all that the probe can be given, and killed and started again in between: it keeps every property.
+fn keeps_everything_that_can_be_seen(start: fn(&Path, &str) -> GatewayProcess, has_endpoint: bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let gateway = start(&home, "127.0.0.1:0");
+    let url = format!("http://{}", gateway.address);
+    let turns = format!("{url}/turns");
+    let supervisor = Supervisor::of_process(gateway, folder.path(), start);
+    let restart = supervisor.command("kill");
+    let endpoint = if has_endpoint { vec!["--url", &url] } else { Vec::new() };
+    let more = ["--turn-url", &turns, "--turn-body", TURN, "--restart-cmd", &restart, "--json"];
+    let output = probe_command(&home, &[&endpoint[..], &more].concat()).output().unwrap();
+    let status = std::fs::read_to_string(Home::at(&home).status()).unwrap_or_default();
+    supervisor.end();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}\n{}\n{status}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    for kept in TRIALS.map(|trial| trial.property.to_string()) {
+        let of = |row: &&Value| row["property"] == kept;
+        assert!(rows.iter().filter(of).count() > 0, "{kept} was tried");
+        assert!(rows.iter().filter(of).all(|row| row["sight"] == "kept"), "{kept}: {report:#}");
+    }
+    nothing_is_left(&home);
+}
+
+#[test]
+fn the_example_gateway_keeps_everything_that_can_be_seen_also_when_it_is_killed_and_started_again() {
+    keeps_everything_that_can_be_seen(GatewayProcess::start_at, true);
+}
+
+#[test]
+fn a_gateway_in_python_made_from_the_specification_keeps_everything_that_can_be_seen() {
+    keeps_everything_that_can_be_seen(GatewayProcess::in_python, false);
+}
+
+#[test]
+fn a_gateway_of_the_references_contract_is_not_blamed_for_what_can_not_be_seen() {
+    let gateway = TinyGateway::start(None);
+    let report = probed(&Options { turn: Some((gateway.turns(), String::new())), ..options(gateway.home()) });
+    assert_eq!(report.broken(), [], "{report}");
+    for unseen in
+        [PropertyId::H2, PropertyId::H3, PropertyId::H4, PropertyId::E1, PropertyId::G4, PropertyId::C6, PropertyId::C5]
+    {
+        assert_eq!(report.sight(unseen), Sight::Unseen, "{unseen}\n{report}");
+    }
+    for kept in
+        [PropertyId::H1, PropertyId::S6, PropertyId::G1, PropertyId::G2, PropertyId::G3, PropertyId::C4, PropertyId::C3]
+    {
+        assert_eq!(report.sight(kept), Sight::Kept, "{kept}\n{report}");
+    }
+    assert!(report.to_string().starts_with("Nothing was seen broken"), "{report}");
+}
+
+#[test]
+fn a_process_that_has_the_id_of_the_one_before_is_told_by_its_start_time() {
+    let (folder, gateway) = (tempfile::tempdir().unwrap(), Arc::new(TinyGateway::start(None)));
+    let restarted = Arc::clone(&gateway);
+    let supervisor = Supervisor::of(folder.path(), move |_| restarted.restart());
+    let restart = Some(supervisor.command("restart"));
+    let report = probed(&Options { restart, patience: Duration::from_secs(30), ..options(gateway.home()) });
+    supervisor.end();
+    assert_eq!(report.broken(), [], "{report}");
+    assert_eq!(report.sight(PropertyId::C5), Sight::Kept, "{report}");
+}
+
+#[test]
+fn each_broken_gateway_is_caught_by_the_properties_that_it_breaks_and_by_no_other() {
+    let cases: [(Fault, &[PropertyId]); 5] = [
+        (Fault::FailsOpenOnWhatItCanNotRead, &[PropertyId::C4]),
+        (Fault::ShowsRunningForTheWholeDrain, &[PropertyId::S6]),
+        // A turn that is admitted once the gate was drained undoes that too.
+        (Fault::AdmitsWhileItDrains, &[PropertyId::G1, PropertyId::G3]),
+        (Fault::NeverReopens, &[PropertyId::L2]),
+        (Fault::HonoursAnotherEpoch, &[PropertyId::C3]),
+    ];
+    for (fault, broken) in cases {
+        let gateway = TinyGateway::start(Some(fault));
+        let patience = Duration::from_secs(2);
+        let turn = Some((gateway.turns(), String::new()));
+        let options = Options { turn, patience, ..options(gateway.home()) };
+        let report = run(&options, &Interrupt::new()).unwrap();
+        assert_eq!(report.broken(), broken, "{fault:?}\n{report}");
+        assert_eq!(report.exit_code(), 11);
+        let first = format!("The gateway breaks {}: ", broken[0]);
+        assert!(report.to_string().starts_with(&first), "{report}");
+        nothing_is_left(gateway.home());
+    }
+}
+
+#[test]
+fn a_cancel_that_frees_everybodys_hold_is_caught() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::at(folder.path().join("home"));
+    let settings = reconciler::Options { tick: Duration::from_millis(10), ..reconciler::Options::default() };
+    let gateway = Reconciler::start(home.clone(), settings).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    // The fault: when one of several requests is taken away, all are. (One that is alone may have been taken away before the
+    // next one came: between two looks that looks the same.)
+    let saboteur = std::thread::spawn({
+        let (home, stop) = (home.clone(), stop.clone());
+        move || {
+            let there = || {
+                let holds = std::fs::read_dir(home.holds_folder()).into_iter().flatten().flatten();
+                let files = holds.map(|entry| entry.path()).chain([home.marker()]);
+                let named = |path: &std::path::PathBuf| !path.to_string_lossy().contains(".write-");
+                files.filter(|path| path.exists()).filter(named).collect::<std::collections::BTreeSet<_>>()
+            };
+            let mut before = there();
+            while !stop.load(Ordering::Relaxed) {
+                let mut now = there();
+                if before.len() > 1 && !before.is_subset(&now) {
+                    now.iter().for_each(|path| drop(std::fs::remove_file(path)));
+                    now.clear();
+                }
+                before = now;
+                std::thread::park_timeout(Duration::from_millis(2));
+            }
+        }
+    });
+    let report = run(&options(home.path()), &Interrupt::new()).unwrap();
+    stop.store(true, Ordering::Relaxed);
+    saboteur.join().unwrap();
+    assert_eq!(report.broken(), [PropertyId::H2], "{report}");
+    nothing_is_left(home.path());
+    drop(gateway);
+}
+
+fn spawned(home: &Path) -> Child {
+    let probe = probe_command(home, &[]).spawn().unwrap();
+    crate::support::eventually::until(&Home::at(home), "a drain that the probe has begun", |status| {
+        !status.drain.holds.is_empty()
+    });
+    probe
+}
+
+fn ended(probe: Child) -> Output {
+    probe.wait_with_output().unwrap()
+}
+
+#[test]
+fn on_ctrl_c_it_takes_back_what_it_has_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = GatewayProcess::start(folder.path());
+    let probe = spawned(folder.path());
+    let pid = Pid::from_child(&probe);
+    kill_process(pid, Signal::INT).unwrap();
+    let output = ended(probe);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert!(text.contains("Cut short: it was interrupted."), "{text}");
+    nothing_is_left(folder.path());
+    gateway.until("no hold", |status| status.drain.holds.is_empty());
+    drop(gateway);
+}
+
+#[test]
+fn when_the_gateway_dies_under_it_it_takes_its_files_away_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = GatewayProcess::start(folder.path());
+    let probe = spawned(folder.path());
+    drop(gateway);
+    let output = ended(probe);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_ne!(output.status.code(), Some(0), "{text}");
+    nothing_is_left(folder.path());
+}
+
+#[test]
+fn it_touches_nothing_where_somebody_holds_the_gate_or_no_gateway_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = run(&options(folder.path()), &Interrupt::new()).unwrap_err();
+    assert!(refused.to_string().contains("can't be read"), "{refused}");
+    assert!(run(&Options::default(), &Interrupt::new()).is_err(), "there is nothing to probe");
+
+    let gateway = TinyGateway::start(None);
+    std::fs::write(Home::at(gateway.home()).marker(), "mine").unwrap();
+    let refused = run(&options(gateway.home()), &Interrupt::new()).unwrap_err();
+    let says = refused.to_string();
+    assert!(says.contains("nothing was tried"), "{says}");
+    assert_eq!(std::fs::read(Home::at(gateway.home()).marker()).unwrap(), b"mine");
+}
+
+#[test]
+fn an_address_that_sends_it_on_to_a_gateway_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = GatewayProcess::start(folder.path());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = Some(format!("http://{}", listener.local_addr().unwrap()));
+    let location = format!("http://{}/api/status", gateway.address);
+    let redirect = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        // The whole request, so that the connection ends without a reset.
+        let _ = BufReader::new(&connection).lines().map_while(Result::ok).find(String::is_empty);
+        let head =
+            format!("HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        connection.write_all(head.as_bytes()).unwrap();
+    });
+    let refused = run(&Options { url, ..Options::default() }, &Interrupt::new()).map_err(|why| why.to_string());
+    assert!(refused.as_ref().is_err_and(|why| why.contains("302")), "{refused:?}");
+    redirect.join().unwrap();
+}

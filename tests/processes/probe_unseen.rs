@@ -1,0 +1,94 @@
+//! What the probe is not given, and what never happens under its eyes, it calls unseen: not kept, and not broken.
+
+#![cfg(all(feature = "cli", feature = "axum"))]
+
+use crate::support::process::GatewayProcess;
+use gateway_drain::client::{Gateway, Interrupt};
+use gateway_drain::probe::{Need, Options, Sight, TRIALS, run};
+use gateway_drain::properties::PropertyId::{C5, E1};
+use gateway_drain::{Home, Reconciler, reconciler};
+use serde_json::Value;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const TICK: Duration = Duration::from_millis(50);
+const SECRET: &str = "a-secret-that-is-long-enough-for-the-endpoint";
+
+fn patient(seconds: u64) -> Options {
+    Options { tick: TICK, patience: Duration::from_secs(seconds), ..Options::default() }
+}
+
+#[test]
+fn by_its_url_alone_a_gateway_shows_what_needs_no_files_and_the_rest_is_unseen() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = GatewayProcess::start(folder.path());
+    let url = format!("http://{}", gateway.address);
+    let turn = (format!("{url}/turns"), r#"{"session": "probe", "millis": 5000}"#.to_owned());
+    let report = run(&Options { url: Some(url), turn: Some(turn), ..patient(30) }, &Interrupt::new()).unwrap();
+    assert_eq!((&report.cut_short, &report.left_behind), (&None, &None), "{report}");
+    assert_eq!(report.broken(), [], "{report}");
+    for trial in TRIALS {
+        let sight = if trial.needs.contains(&Need::Home) { Sight::Unseen } else { Sight::Kept };
+        assert_eq!(report.sight(trial.property), sight, "{}\n{report}", trial.property);
+    }
+    assert!(!Home::at(folder.path()).marker().exists(), "the marker that the endpoint wrote is gone");
+}
+
+fn probe_by_url(gateway: &GatewayProcess, secret: Option<&str>) -> (Option<i32>, Value) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gateway-drain"));
+    command.args(["probe", "--json", "--tick", "50ms", "--patience", "30s", "--url"]);
+    command.arg(format!("http://{}", gateway.address)).env_remove(Gateway::SECRET_VARIABLE).env_remove(Home::VARIABLE);
+    command.envs(secret.map(|secret| (Gateway::SECRET_VARIABLE, secret)));
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
+}
+
+#[test]
+fn with_the_secret_it_is_let_in_and_without_it_it_begins_nothing_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = GatewayProcess::start_with_secret(folder.path(), SECRET, "127.0.0.1:0");
+
+    let (code, report) = probe_by_url(&gateway, None);
+    assert_eq!(code, Some(12), "{report:#}");
+    assert!(report["cut_short"].as_str().unwrap().contains("401"), "{report:#}");
+    assert_eq!(report["left_behind"], Value::Null, "what was refused need not be taken back: {report:#}");
+
+    let (code, report) = probe_by_url(&gateway, Some(SECRET));
+    assert_eq!(code, Some(0), "{report:#}");
+    assert_eq!(report["cut_short"], Value::Null, "{report:#}");
+}
+
+#[test]
+fn a_restart_command_after_which_no_other_process_appears_shows_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = reconciler::Options { tick: Duration::from_millis(10), ..reconciler::Options::default() };
+    let gateway = Reconciler::start(Home::at(folder.path()), settings).unwrap();
+    let options = Options { home: Some(folder.path().into()), restart: Some("true".into()), ..patient(10) };
+    let report = run(&options, &Interrupt::new()).unwrap();
+    drop(gateway);
+    assert_eq!(report.broken(), [], "{report}");
+    for property in [E1, C5] {
+        assert_eq!(report.sight(property), Sight::Unseen, "{report}");
+        let why = report.rows.iter().find(|row| row.property == property).unwrap();
+        assert_eq!(why.evidence, "after --restart-cmd no other process published a status");
+    }
+}
+
+#[test]
+fn a_gateway_that_never_comes_back_is_blamed_for_nothing_and_the_probe_says_what_it_had_to_leave() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = GatewayProcess::start(folder.path());
+    let pid = gateway.until("its process", |_| true).pid;
+    let restart = Some(format!("kill -KILL {pid}"));
+    let report = run(&Options { home: Some(folder.path().into()), restart, ..patient(10) }, &Interrupt::new()).unwrap();
+    assert_eq!(report.broken(), [], "{report}");
+    assert_eq!(report.sight(E1), Sight::Unseen, "{report}");
+    let why = report.cut_short.as_deref().unwrap_or_default();
+    assert_eq!(why, "after --restart-cmd no other process published a status", "{report}");
+    assert!(report.left_behind.as_ref().is_some_and(|what| what.contains("probe-commit")), "{report}");
+    assert_eq!(report.exit_code(), 12);
+
+    // What was left is the withdrawal: a gateway that comes back after all acts on it.
+    let again = GatewayProcess::start(folder.path());
+    again.until("no hold", |status| status.drain.holds.is_empty() && status.drain.state.admits());
+}

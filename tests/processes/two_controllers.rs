@@ -1,0 +1,106 @@
+//! Two controllers on one gateway: neither frees what the other holds, and a commit outlasts everybody else (H2, H4).
+
+use crate::support::process::{GatewayProcess, STATE_VARIABLE, Tool, drain, home, tool};
+use gateway_drain::client::ExitCode;
+
+const A: &[&str] = &["--owner", "a"];
+const B: &[&str] = &["--owner", "b"];
+
+#[test]
+fn the_cancel_of_one_controller_does_not_free_the_drain_of_another() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    drain(home.path(), &[A, &["begin", "of-a"]].concat()).expect(ExitCode::Drained);
+    drain(home.path(), &[B, &["begin", "of-b"]].concat()).expect(ExitCode::Drained);
+    drain(home.path(), &[A, &["cancel", "of-a"]].concat()).expect(ExitCode::Drained);
+    assert!(!gateway.admits(), "b's hold was freed by a's cancel");
+    drain(home.path(), &[B, &["wait", "of-b"]].concat()).expect(ExitCode::Drained);
+    drain(home.path(), &[B, &["cancel", "of-b"]].concat()).expect(ExitCode::Drained);
+    assert!(gateway.admits(), "the last hold is gone and the gate is still closed");
+}
+
+#[test]
+fn a_lease_that_runs_out_frees_its_own_hold_alone() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    drain(home.path(), &[A, &["begin", "of-a", "--lease", "1s"]].concat()).expect(ExitCode::Drained);
+    drain(home.path(), &[B, &["begin", "of-b"]].concat()).expect(ExitCode::Drained);
+    gateway.until("that a's lease ran out", |status| status.drain.holds.len() == 1);
+    assert!(!gateway.admits(), "b's hold ended with a's lease");
+    drain(home.path(), &[A, &["wait", "of-a"]].concat()).expect(ExitCode::LeaseLost);
+}
+
+#[test]
+fn after_a_commit_neither_anothers_cancel_nor_ones_own_lease_reopens_the_gate() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    drain(home.path(), &[A, &["begin", "of-a", "--lease", "1s"]].concat()).expect(ExitCode::Drained);
+    let token = drain(home.path(), &[A, &["commit", "of-a"]].concat()).expect(ExitCode::Drained).stdout;
+    drain(home.path(), &[B, &["begin", "of-b", "--lease", "2s"]].concat()).expect(ExitCode::Drained);
+
+    drain(home.path(), &[B, &["cancel", "of-a"]].concat()).expect(ExitCode::Denied);
+    // The owner, on a machine that has not committed and so knows no token.
+    let mut elsewhere = tool(home.path());
+    elsewhere.env(STATE_VARIABLE, home.path().join("elsewhere")).args(A).args(["cancel", "of-a"]);
+    Tool::spawn(elsewhere).ended().expect(ExitCode::Denied);
+    drain(home.path(), &[A, &["cancel", "of-a", "--token", "not-it"]].concat()).expect(ExitCode::Denied);
+    // B's lease began after A's and is longer: once it is over, so would A's be.
+    gateway.until("that b's lease ran out", |status| status.drain.holds.len() == 1);
+    assert!(!gateway.admits(), "the committed hold did not outlast them");
+
+    drain(home.path(), &[A, &["cancel", "of-a", "--token", token.trim()]].concat()).expect(ExitCode::Drained);
+    assert!(gateway.admits(), "the owner's token did not end the commit");
+}
+
+#[test]
+fn a_commit_while_a_turn_is_in_flight_is_refused_with_3() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    let turn = gateway.turn(600_000);
+    drain(home.path(), &["begin", "upgrade"]).expect(ExitCode::Drained);
+    drain(home.path(), &["commit", "upgrade"]).expect(ExitCode::Deadline);
+    drop(turn);
+}
+
+#[test]
+fn a_committed_hold_outlasts_a_restart_and_still_ends_with_its_token() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    drain(home.path(), &["begin", "upgrade"]).expect(ExitCode::Drained);
+    let token = drain(home.path(), &["commit", "upgrade"]).expect(ExitCode::Drained).stdout;
+    gateway.kill();
+    let gateway = GatewayProcess::start(home.path());
+    assert!(!gateway.admits(), "the restart reopened the gate under whoever acts");
+    drain(home.path(), &["cancel", "upgrade", "--token", token.trim()]).expect(ExitCode::Drained);
+    assert!(gateway.admits(), "the token no longer ends the commit");
+    assert!(!home.path().join(".drain_holds/upgrade.json").exists(), "the withdrawal was left lying");
+}
+
+#[test]
+fn an_override_ends_anothers_committed_hold_and_leaves_no_file() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    drain(home.path(), &[A, &["begin", "of-a"]].concat()).expect(ExitCode::Drained);
+    drain(home.path(), &[A, &["commit", "of-a"]].concat()).expect(ExitCode::Drained);
+    drain(home.path(), &[B, &["begin", "of-b"]].concat()).expect(ExitCode::Drained);
+
+    drain(home.path(), &[B, &["override", "of-a"]].concat()).expect(ExitCode::Drained);
+    let left = gateway.until("that a's hold is gone", |status| status.drain.holds.len() == 1);
+    assert_eq!(left.drain.holds[0].request_id.as_str(), "of-b", "the override ended another hold");
+    assert!(!home.path().join(".drain_holds/of-a.json").exists(), "the override was left lying");
+    assert!(!gateway.admits(), "b's hold was freed by the override of a's");
+
+    drain(home.path(), &[B, &["override", "never-begun"]].concat()).expect(ExitCode::Drained);
+    drain(home.path(), &[B, &["cancel", "of-b"]].concat()).expect(ExitCode::Drained);
+    assert!(gateway.admits(), "the last hold is gone and the gate is still closed");
+}
+
+#[test]
+fn an_override_of_the_marker_removes_it() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    std::fs::write(home.path().join(".drain_request.json"), "").unwrap();
+    gateway.until("that it drains", |status| status.drain.drained);
+    drain(home.path(), &["override", "marker"]).expect(ExitCode::Drained);
+    assert!(gateway.admits(), "the marker is gone and the gate is still closed");
+}

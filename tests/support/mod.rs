@@ -1,0 +1,31 @@
+//! What the tests share.
+
+#![allow(dead_code, reason = "each program uses its own part")]
+
+#[cfg(feature = "conformance")]
+pub mod adapters;
+#[cfg(feature = "conformance")]
+pub mod broken_gateway;
+pub mod eventually;
+pub mod example_bins;
+pub mod hostile_files;
+#[cfg(feature = "axum")]
+pub mod hostile_http;
+pub mod hostile_users;
+#[cfg(feature = "axum")]
+pub mod http_server;
+#[cfg(feature = "axum")]
+pub mod live_process;
+#[cfg(feature = "axum")]
+pub mod load;
+pub mod local_gateway;
+pub mod own_process;
+#[cfg(feature = "cli")]
+pub mod process;
+pub mod reference_gateway;
+#[cfg(feature = "cli")]
+pub mod supervisor;
+#[cfg(feature = "cli")]
+pub mod systemd_unit;
+#[cfg(feature = "trace-check")]
+pub mod trace_corpus;
