@@ -7,6 +7,7 @@
 //! | `person` | in whose name, and with which token |
 //! | `signals`, `child` | where signals go, and the command that `run` runs |
 //! | [`evidence`] | `check-trace` and `probe` |
+//! | `fleet` | the slots of a fleet |
 //! | `report`, `status_text` | what is printed: progress and messages on stderr, results on stdout or where they are wanted |
 //!
 //! Every ending's exit code comes from [`ExitCode`].
@@ -15,6 +16,8 @@ pub mod arguments;
 mod child;
 mod commands;
 pub mod evidence;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod person;
 mod report;
 mod run;

@@ -28,6 +28,8 @@ pub mod write;
 pub use epoch::Epoch;
 pub use home::{Holder, Home, LockError};
 pub use lock::HomeLock;
+#[cfg(feature = "fleet")]
+pub(crate) use lock::Record as ProcessRecord;
 pub use request_file::Found;
 
 use crate::hold::{Action, Request, RequestId, fields};

@@ -193,6 +193,13 @@ pub enum Verb {
     --turn-url http://127.0.0.1:8080/turns --turn-body '{\"session\": \"probe\", \"millis\": 5000}'")]
     Probe(Probe),
 
+    /// Look at the slots of a fleet, give one back by hand, set how many there are.
+    ///
+    /// A fleet's slots say how many of its gateways may be closed at once; `run --fleet-lock` takes one. They are kept by a
+    /// server of the FleetLock protocol or in etcd (`docs/fleet.md`).
+    #[cfg(feature = "fleet")]
+    Fleet(super::fleet::FleetCommand),
+
     /// Make a secret for the HTTP endpoint.
     #[command(subcommand)]
     Secret(Secret),
@@ -265,6 +272,11 @@ pub struct Run {
     /// At the end of --timeout, run the command all the same.
     #[arg(long, requires = "timeout")]
     pub force: bool,
+
+    #[cfg(feature = "fleet")]
+    #[expect(missing_docs, reason = "a comment here would be shown as the command's help")]
+    #[command(flatten)]
+    pub fleet: super::fleet::Share,
 
     /// The command and its arguments.
     #[arg(last = true, required = true, value_name = "COMMAND")]
@@ -388,6 +400,8 @@ impl Verb {
             Self::Status => "status",
             Self::CheckTrace(_) => "check-trace",
             Self::Probe(_) => "probe",
+            #[cfg(feature = "fleet")]
+            Self::Fleet(_) => "fleet",
             Self::Secret(_) => "secret",
             Self::Completions { .. } => "completions",
             Self::Man { .. } => "man",

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(super) struct Context<'a> {
     pub(super) gateway: Gateway,
     owner: String,
-    patience: Duration,
+    pub(super) patience: Duration,
     pub(super) report: &'a Report,
     pub(super) signals: Signals,
 }
@@ -38,6 +38,8 @@ pub(super) fn perform(arguments: &Arguments, report: &Report) -> Result<u8, Fail
         Verb::Status => return context()?.status(),
         Verb::CheckTrace(check) => return check.perform(report),
         Verb::Probe(probe) => return probe.perform(arguments, secret(arguments)?, report),
+        #[cfg(feature = "fleet")]
+        Verb::Fleet(fleet) => return fleet.perform(arguments, report),
         Verb::Secret(Secret::New) => {
             let secret = new_secret()?;
             report.key("done", &secret, json!({"secret": secret}))?;

@@ -54,22 +54,26 @@ impl Report {
 
     /// Tells of one look: on the live line, or as a line of its own if there is something to tell.
     pub(super) fn progress(&self, progress: &Progress) {
+        // A gateway takes a tick to answer; that is not worth a line.
+        if self.line.is_none() && progress.silent.is_some() && progress.waited_seconds < QUIET.as_secs_f64() {
+            return;
+        }
+        self.waiting(gist(progress), &describe(progress));
+    }
+
+    /// Tells of what is waited for, as [`progress`](Self::progress) does; `kernel` is what makes it worth a line of its own.
+    pub(super) fn waiting(&self, kernel: String, text: &str) {
         if let Some(line) = &self.line {
-            line.set_message(describe(progress));
+            line.set_message(text.to_owned());
             line.tick();
             return;
         }
-        // A gateway takes a tick to answer; that is not worth a line.
-        if progress.silent.is_some() && progress.waited_seconds < QUIET.as_secs_f64() {
-            return;
-        }
-        let kernel = gist(progress);
         let mut told = self.told.lock();
         let due = told.as_ref().is_none_or(|(last, at)| *last != kernel || at.elapsed() >= REPEAT);
         if due {
             *told = Some((kernel, Instant::now()));
             drop(told);
-            self.say(&describe(progress));
+            self.say(text);
         }
     }
 
@@ -201,7 +205,7 @@ pub(super) fn describe(progress: &Progress) -> String {
 }
 
 /// A time for people, to the second.
-fn time(time: Duration) -> String {
+pub(super) fn time(time: Duration) -> String {
     let seconds = time.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, s) => format!("{s}s"),

@@ -5,8 +5,30 @@ use super::child::{self, exit_code};
 use super::commands::Context;
 use crate::client::{Drain, ExitCode, Failure, Gateway, Interrupt};
 use crate::hold::RequestId;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+
+/// How a `run` went, as far as a slot of a fleet is concerned.
+pub(super) enum Went<'a> {
+    /// The command was not run.
+    NotActed(&'a Failure),
+    /// It was, and ended with this; and so did the withdrawal.
+    Acted(u8, &'a Result<(), Failure>),
+}
+
+/// What became of the slot.
+#[derive(Default)]
+pub(super) struct Settled {
+    /// As the result in JSON says it; null where no slot was taken.
+    pub(super) slot: Value,
+    /// It stays because of how this ended.
+    pub(super) kept: Option<Failure>,
+}
+
+/// Without a fleet there is no slot.
+fn no_slot(_: Went<'_>) -> Settled {
+    Settled::default()
+}
 
 impl Context<'_> {
     pub(super) fn run(&self, run: &Run) -> Result<u8, Failure> {
@@ -26,7 +48,11 @@ impl Context<'_> {
             self.line(&["cancel", id.as_str()])
         );
         self.signals.give_up(ExitCode::Interrupted.under_run(), left);
-        if run.marker { self.run_by_marker(run, &program) } else { self.run_by_hold(&id, run, &program) }
+        #[cfg(feature = "fleet")]
+        if let Some(fleet) = run.fleet.fleet(self.patience)? {
+            return self.run_in_fleet(&fleet, &id, run, &program);
+        }
+        if run.marker { self.run_by_marker(run, &program) } else { self.run_by_hold(&id, run, &program, no_slot) }
     }
 
     /// Finds the program before anything is closed for it.
@@ -40,22 +66,26 @@ impl Context<'_> {
         })
     }
 
-    fn run_by_hold(&self, id: &RequestId, run: &Run, program: &Path) -> Result<u8, Failure> {
+    /// Once it has ended, `settle` sees to the slot.
+    pub(super) fn run_by_hold(
+        &self,
+        id: &RequestId,
+        run: &Run,
+        program: &Path,
+        settle: impl FnOnce(Went<'_>) -> Settled,
+    ) -> Result<u8, Failure> {
         let drain = self.new_hold(Some(id), &run.hold, run.lease, run.attach);
         let drain = run.timeout.into_iter().fold(drain, Drain::timeout);
-        let not_run = |failure: &Failure| {
-            let fields = json!({"request_id": id, "command_exit": null});
-            Ok(self.report.failure(failure, ExitCode::from(failure).under_run(), fields))
-        };
+        let not_run = |failure: &Failure, settled: Settled| Ok(self.not_run(id, failure, settled));
         let held = match drain.begin_for_run() {
             Ok(held) => held,
-            Err(failure) => return not_run(&failure),
+            Err(failure) => return not_run(&failure, settle(Went::NotActed(&failure))),
         };
         let seen = match held.wait() {
             Ok(seen) => seen,
             Err(deadline @ Failure::Deadline { .. }) if run.force => {
                 self.report.say(&format!("{id}: {deadline}; going ahead all the same (--force)"));
-                return self.act(id, run, program, true, || held.withdraw());
+                return self.act(id, run, program, true, || held.withdraw(), settle);
             }
             Err(failure) => {
                 // Dropped, a hold that was taken up stays; what was begun here is given up.
@@ -64,13 +94,22 @@ impl Context<'_> {
                 } else {
                     self.given_up(id, held.withdraw());
                 }
-                return not_run(&failure);
+                return not_run(&failure, settle(Went::NotActed(&failure)));
             }
         };
         match held.commit(&seen) {
-            Ok(committed) => self.act(id, run, program, false, || committed.withdraw()),
-            Err(failure) => not_run(&failure),
+            Ok(committed) => self.act(id, run, program, false, || committed.withdraw(), settle),
+            Err(failure) => not_run(&failure, settle(Went::NotActed(&failure))),
         }
+    }
+
+    /// The command was not run: says why, and what became of the slot.
+    pub(super) fn not_run(&self, id: &RequestId, failure: &Failure, settled: Settled) -> u8 {
+        if let Some(kept) = &settled.kept {
+            self.report.say(&format!("gateway-drain: {kept}"));
+        }
+        let fields = with_slot(json!({"request_id": id, "command_exit": null}), settled.slot);
+        self.report.failure(failure, ExitCode::from(failure).under_run(), fields)
     }
 
     fn run_by_marker(&self, run: &Run, program: &Path) -> Result<u8, Failure> {
@@ -94,11 +133,18 @@ impl Context<'_> {
             }
             return not_run(&failure);
         }
-        self.act(&RequestId::marker(), run, program, false, || {
-            drop(kept);
-            // What stops the waiting is over; the removal is not to be stopped by it.
-            drain.interrupt(Interrupt::new()).cancel()
-        })
+        self.act(
+            &RequestId::marker(),
+            run,
+            program,
+            false,
+            || {
+                drop(kept);
+                // What stops the waiting is over; the removal is not to be stopped by it.
+                drain.interrupt(Interrupt::new()).cancel()
+            },
+            no_slot,
+        )
     }
 
     fn marker_left(&self, failure: &Failure) {
@@ -114,13 +160,13 @@ impl Context<'_> {
         program: &Path,
         forced: bool,
         withdraw: impl FnOnce() -> Result<(), Failure>,
+        settle: impl FnOnce(Went<'_>) -> Settled,
     ) -> Result<u8, Failure> {
         self.signals.wait();
         self.report.clear();
         if self.signals.interrupt.is_raised() {
             self.given_up(id, withdraw());
-            let fields = json!({"request_id": id, "command_exit": null});
-            return Ok(self.report.failure(&Failure::Interrupted, ExitCode::Interrupted.under_run(), fields));
+            return Ok(self.not_run(id, &Failure::Interrupted, settle(Went::NotActed(&Failure::Interrupted))));
         }
         let variables =
             [("GATEWAY_DRAIN_REQUEST_ID", id.to_string()), ("GATEWAY_DRAIN_FORCED", u8::from(forced).to_string())];
@@ -134,18 +180,19 @@ impl Context<'_> {
         }
         let own = exit_code(&ended);
         let withdrawn = withdraw();
+        let failed = withdrawn.as_ref().err().filter(|_| own == 0 && self.someone_lives()).cloned();
+        self.given_up(id, withdrawn.clone());
+        let settled = settle(Went::Acted(own, &withdrawn));
         let fields = json!({"request_id": id, "command_exit": own, "forced": forced});
-        match withdrawn {
-            Err(failure) if own == 0 && self.someone_lives() => {
-                self.given_up(id, Err(failure.clone()));
-                Ok(self.report.failure(&failure, ExitCode::from(&failure).under_run(), fields))
-            }
-            withdrawn => {
-                self.given_up(id, withdrawn);
-                self.report.result("done", own, "", fields)?;
-                Ok(own)
-            }
+        let fields = with_slot(fields, settled.slot);
+        if let Some(failure) = failed.or_else(|| settled.kept.clone().filter(|_| own == 0)) {
+            return Ok(self.report.failure(&failure, ExitCode::from(&failure).under_run(), fields));
         }
+        if let Some(kept) = settled.kept {
+            self.report.say(&format!("gateway-drain: {kept}"));
+        }
+        self.report.result("done", own, "", fields)?;
+        Ok(own)
     }
 
     /// Whether a gateway is there to reopen. The command may have ended it, and that is no failure.
@@ -163,4 +210,11 @@ impl Context<'_> {
             withdrawn => self.still_closed(id, withdrawn),
         }
     }
+}
+
+fn with_slot(mut fields: Value, slot: Value) -> Value {
+    if !slot.is_null() {
+        fields["slot"] = slot;
+    }
+    fields
 }

@@ -14,7 +14,7 @@ use ureq::typestate::AgentScope;
 pub(crate) fn config<'u>(urls: impl IntoIterator<Item = &'u str>) -> Result<ConfigBuilder<AgentScope>, String> {
     let mut over_tls = false;
     for url in urls {
-        over_tls |= is_over_tls(url).map_err(|why| format!("{url:?} is no address of a gateway: {why}"))?;
+        over_tls |= is_over_tls(url).map_err(|why| format!("{url:?} is no address that can be asked: {why}"))?;
     }
     let config = Agent::config_builder()
         .http_status_as_error(false)

@@ -35,6 +35,15 @@ pub enum Failure {
     ShuttingDown,
     /// The request is of another boot, and the gateway does not honour it.
     Ignored(String),
+    /// The time given was over, and no slot of the [fleet](crate::fleet) was free. Nothing was closed.
+    #[cfg(feature = "fleet")]
+    NoSlot(String),
+    /// What keeps the [fleet](crate::fleet)'s slots can't be reached, or keeps something else. Nothing was closed.
+    #[cfg(feature = "fleet")]
+    Fleet(String),
+    /// The gateway keeps its slot of the [fleet](crate::fleet).
+    #[cfg(feature = "fleet")]
+    SlotKept(String),
     /// Whoever waits asked to stop waiting.
     Interrupted,
     /// What was asked for makes no sense.
@@ -122,6 +131,18 @@ impl fmt::Display for Failure {
             Self::Denied(why) => write!(f, "denied: {}", shown(why)),
             Self::ShuttingDown => f.write_str("the gateway is shutting down, which wins over every hold"),
             Self::Ignored(why) => write!(f, "the request is ignored: {}", shown(why)),
+            #[cfg(feature = "fleet")]
+            Self::NoSlot(why) => write!(f, "no slot of the fleet was free in time: {}", shown(why)),
+            #[cfg(feature = "fleet")]
+            Self::Fleet(why) => write!(f, "the fleet's slots: {}", shown(why)),
+            #[cfg(feature = "fleet")]
+            // The line that gives it back stands on a line of its own.
+            Self::SlotKept(why) => {
+                f.write_str("the gateway keeps its slot of the fleet: ")?;
+                let mut lines = why.lines().map(shown);
+                f.write_str(&lines.next().unwrap_or_default())?;
+                lines.try_for_each(|line| write!(f, "\n{line}"))
+            }
             Self::Interrupted => f.write_str("interrupted"),
             Self::Internal(why) => write!(f, "internal error: {}", shown(why)),
             Self::Withdrawn(why) | Self::LeaseLost(why) | Self::Usage(why) => f.write_str(&shown(why)),
@@ -161,13 +182,22 @@ pub enum ExitCode {
     Broken = 11,
     /// `check-trace`, `probe`: there is nothing to judge by.
     Unjudged = 12,
+    /// `run`: see [`Failure::NoSlot`].
+    #[cfg(feature = "fleet")]
+    NoSlot = 13,
+    /// `run`, `fleet`: see [`Failure::Fleet`].
+    #[cfg(feature = "fleet")]
+    Fleet = 14,
+    /// `run`, `fleet`: see [`Failure::SlotKept`].
+    #[cfg(feature = "fleet")]
+    SlotKept = 15,
     /// See [`Failure::Interrupted`].
     Interrupted = 130,
 }
 
 impl ExitCode {
     /// All of them, in their order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; if cfg!(feature = "fleet") { 17 } else { 14 }] = [
         Self::Drained,
         Self::Internal,
         Self::Usage,
@@ -181,6 +211,12 @@ impl ExitCode {
         Self::Ignored,
         Self::Broken,
         Self::Unjudged,
+        #[cfg(feature = "fleet")]
+        Self::NoSlot,
+        #[cfg(feature = "fleet")]
+        Self::Fleet,
+        #[cfg(feature = "fleet")]
+        Self::SlotKept,
         Self::Interrupted,
     ];
 
@@ -216,6 +252,12 @@ impl ExitCode {
             Self::Ignored => "ignored",
             Self::Broken => "broken",
             Self::Unjudged => "unjudged",
+            #[cfg(feature = "fleet")]
+            Self::NoSlot => "no_slot",
+            #[cfg(feature = "fleet")]
+            Self::Fleet => "fleet",
+            #[cfg(feature = "fleet")]
+            Self::SlotKept => "slot_kept",
             Self::Interrupted => "interrupted",
         }
     }
@@ -237,6 +279,12 @@ impl ExitCode {
             Self::Ignored => "the request is of another boot and is ignored",
             Self::Broken => "`check-trace`, `probe`: a property is broken",
             Self::Unjudged => "`check-trace`, `probe`: there is nothing to judge by, or it could not be tried",
+            #[cfg(feature = "fleet")]
+            Self::NoSlot => "`run --fleet-lock`: the time is over and no slot was free",
+            #[cfg(feature = "fleet")]
+            Self::Fleet => "`--fleet-lock`: the slots can't be reached, or it is no lock of a fleet",
+            #[cfg(feature = "fleet")]
+            Self::SlotKept => "`--fleet-lock`: the gateway keeps its slot",
             Self::Interrupted => "interrupted; the hold stays, except under `run`",
         }
     }
@@ -255,6 +303,12 @@ impl From<&Failure> for ExitCode {
             Failure::Denied(_) => Self::Denied,
             Failure::ShuttingDown => Self::ShuttingDown,
             Failure::Ignored(_) => Self::Ignored,
+            #[cfg(feature = "fleet")]
+            Failure::NoSlot(_) => Self::NoSlot,
+            #[cfg(feature = "fleet")]
+            Failure::Fleet(_) => Self::Fleet,
+            #[cfg(feature = "fleet")]
+            Failure::SlotKept(_) => Self::SlotKept,
             Failure::Interrupted => Self::Interrupted,
         }
     }

@@ -236,6 +236,22 @@ impl Http {
         }
     }
 
+    /// Whether its readiness probe says that it takes work.
+    #[cfg(feature = "fleet")]
+    pub(super) fn unready(&self) -> Result<(), Failure> {
+        let unready = |why: String| Err(Failure::Unreachable(format!("{}/readyz {why}", self.url)));
+        let get = self.agent.get(format!("{}/readyz", self.url)).config().timeout_global(Some(self.limit)).build();
+        match get.call().map(|mut response| {
+            let code = response.status().as_u16();
+            let body = response.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
+            (code, body.unwrap_or_default())
+        }) {
+            Ok((200, body)) if body.trim() == "ready" => Ok(()),
+            Ok((code, body)) => unready(format!("answers {code}: {}", body.trim().replace('\n', ", "))),
+            Err(error) => unready(format!("can't be asked: {error}")),
+        }
+    }
+
     /// One call. Who asks too soon after it was told to wait gets no answer.
     pub(super) fn call(&self, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
         let told = *self.shared.not_before.lock();

@@ -121,6 +121,33 @@ impl Gateway {
         }
     }
 
+    /// Its home, where it is asked by its files.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn home_path(&self) -> Option<&std::path::Path> {
+        match &self.way {
+            Way::Files(files) => Some(files.home().path()),
+            Way::Http(_) => None,
+        }
+    }
+
+    /// Its address, where it is asked over HTTP.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn url(&self) -> Option<&str> {
+        match &self.way {
+            Way::Files(_) => None,
+            Way::Http(http) => Some(http.url()),
+        }
+    }
+
+    /// What its own readiness probe says, where it has one.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn unready(&self) -> Result<(), Failure> {
+        match &self.way {
+            Way::Files(_) => Ok(()),
+            Way::Http(http) => http.unready(),
+        }
+    }
+
     /// No answer is waited for longer than there is patience.
     pub(crate) fn wait_no_longer_than(&mut self, patience: Duration) {
         if let Way::Http(http) = &mut self.way {

@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// Who holds a lock, as it stands there: `<incarnation> <process id> <start time> <PID namespace>`, `-` for what isn't known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Record {
+pub(crate) struct Record {
     incarnation: Incarnation,
     pid: Option<i32>,
     /// In clock ticks since boot.
@@ -36,13 +36,13 @@ struct Record {
 }
 
 impl Record {
-    fn own(incarnation: &Incarnation) -> Self {
+    pub(crate) fn own(incarnation: &Incarnation) -> Self {
         let pid = i32::try_from(std::process::id()).ok();
         let start = pid.and_then(Process::of).and_then(|process| process.start);
         Self { incarnation: incarnation.clone(), pid, start, namespace: namespace("pid") }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_ascii_whitespace();
         let incarnation = Incarnation::from(words.next()?.to_owned());
         let mut word = || words.next().unwrap_or("-");
@@ -53,7 +53,7 @@ impl Record {
     /// Whether its process is certainly gone. Only who sees the same processes can tell; for others the lock alone decides.
     ///
     /// A child that was forked has the lock open and is no gateway, since the threads of its parent are not in it.
-    fn is_dead(&self) -> bool {
+    pub(crate) fn is_dead(&self) -> bool {
         let Some(pid) = self.pid.filter(|_| self.namespace.is_some() && self.namespace == namespace("pid")) else {
             return false;
         };

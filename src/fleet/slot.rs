@@ -72,7 +72,8 @@ pub struct Taker {
     /// Which process it is there.
     #[serde(default)]
     pub process: String,
-    /// Whether the gateway had a slot already when this controller came.
+    /// Whether what it found was somebody's unfinished business: a slot that was kept, or another program's, or of a controller
+    /// that had died.
     #[serde(default)]
     pub found: bool,
 }
@@ -96,7 +97,7 @@ pub enum Taking {
 pub enum End {
     /// The gateway itself has said that it runs and is ready, after this controller's hold was gone.
     Running,
-    /// This controller has asked nothing of the gateway.
+    /// This controller has not acted, and holds nothing closed: it never did, or the gateway has said since that it runs.
     NeverClosed,
     /// Anything else, and why: the act failed, or the gateway was not seen running again.
     Keep(String),
@@ -122,7 +123,7 @@ pub enum Left {
     ToOthers(Vec<Taker>),
     /// It was there without a note, so another program took it.
     ToAnotherProgram,
-    /// It was there before this controller, which closed nothing.
+    /// It was there before this controller, which has not acted.
     AsFound,
     /// It is to stay.
     Kept(String),
@@ -144,19 +145,18 @@ impl Stored {
                 Taking::Store(Box::new(Self { semaphore, note: Some(note) }))
             }
             (Take::AlreadyHeld, Some(note)) if note.names(&taker.nonce) => Taking::Ours,
-            (Take::AlreadyHeld, note) => {
-                let joining = Taker { found: true, ..taker.clone() };
-                let note = match note {
-                    None => Note { foreign: true, ..fresh(joining) },
-                    Some(note) => {
-                        let mut joined = note.clone();
-                        joined.takers.retain(|taker| !is_dead(taker));
-                        joined.takers.push(joining);
-                        joined.kept = None;
-                        joined
-                    }
-                };
+            (Take::AlreadyHeld, None) => {
+                let note = Note { foreign: true, ..fresh(Taker { found: true, ..taker.clone() }) };
                 Taking::Store(Box::new(Self { semaphore: self.semaphore.clone(), note: Some(note) }))
+            }
+            (Take::AlreadyHeld, Some(note)) => {
+                let mut joined = note.clone();
+                joined.takers.retain(|taker| !is_dead(taker));
+                let died = joined.takers.len() < note.takers.len();
+                let found = note.foreign || note.kept.is_some() || died || note.takers.iter().all(|taker| taker.found);
+                joined.takers.push(Taker { found, ..taker.clone() });
+                joined.kept = None;
+                Taking::Store(Box::new(Self { semaphore: self.semaphore.clone(), note: Some(joined) }))
             }
         }
     }
@@ -180,7 +180,7 @@ impl Stored {
             _ if rest.kept.is_some() => rest.kept.clone().map(Left::Kept),
             _ if note.foreign => Some(Left::ToAnotherProgram),
             End::NeverClosed if found => {
-                rest.kept = Some("it was there before a controller that closed nothing".into());
+                rest.kept = Some("it was there before a controller that did not act".into());
                 Some(Left::AsFound)
             }
             End::NeverClosed | End::Running => None,
@@ -262,6 +262,13 @@ mod tests {
                 given_back(one.end("g", last, &End::Running));
             }
         }
+    }
+
+    #[test]
+    fn two_controllers_of_one_gateway_that_both_come_to_nothing_leave_no_slot_behind() {
+        let both = take(&take(&stored(1), "a"), "b");
+        let (one, _) = left(both.end("g", "a", &End::NeverClosed));
+        given_back(one.end("g", "b", &End::NeverClosed));
     }
 
     #[test]

@@ -1,0 +1,263 @@
+//! The slots of a fleet: what `run` does with one, and `fleet status`, `fleet release` and `fleet set-slots`.
+
+use super::arguments::{Arguments, Run, time};
+use super::commands::Context;
+use super::report::{self, Report};
+use super::run::{Settled, Went};
+use crate::client::{ExitCode, Failure, shown};
+use crate::fleet::{Ended, Fleet, Group, Holder, Left, Released, Roll, Slot};
+use crate::hold::RequestId;
+use clap::{Args, Subcommand};
+use core::num::NonZeroU32;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+/// A gateway's part in a fleet.
+#[derive(Debug, Args)]
+pub struct Share {
+    /// Take a slot of a fleet first, and give it back once the gateway says that it runs and is ready.
+    ///
+    /// `http://` and `https://` name a server of the FleetLock protocol, `etcd://HOST[:PORT][,HOST...]` and `etcds://...`
+    /// (over TLS) etcd itself, where the slots lie as Airlock keeps them. The gate is open while a slot is waited for, which
+    /// --timeout limits too, for itself. If COMMAND fails, or the gateway isn't seen running again, it keeps its slot, and
+    /// the fleet stops there until somebody comes back for the gateway or `fleet release` gives the slot back.
+    #[arg(long, value_name = "URL", requires = "fleet_group", conflicts_with = "marker", help_heading = "Fleet")]
+    pub fleet_lock: Option<String>,
+
+    /// The fleet's group: letters, digits, dots and hyphens.
+    #[arg(long, value_name = "GROUP", requires = "fleet_lock", help_heading = "Fleet")]
+    pub fleet_group: Option<String>,
+
+    /// The gateway's id in the fleet. It is the gateway's and not the controller's: whoever comes back for the gateway has its
+    /// slot still. [default: the host's name and the home, or the URL]
+    #[arg(long, value_name = "ID", requires = "fleet_lock", help_heading = "Fleet")]
+    pub fleet_id: Option<String>,
+
+    /// How long the gateway may take after COMMAND until it runs and is ready.
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = time,
+        default_value = "10m",
+        requires = "fleet_lock",
+        help_heading = "Fleet"
+    )]
+    pub ready_within: Duration,
+}
+
+/// `fleet`.
+#[derive(Debug, Args)]
+pub struct FleetCommand {
+    /// What keeps the slots: `etcd://HOST[:PORT][,HOST...]`, `etcds://...`, or the address of a FleetLock server.
+    #[arg(long, value_name = "URL", global = true)]
+    pub fleet_lock: Option<String>,
+
+    /// The fleet's group.
+    #[arg(long, value_name = "GROUP", global = true)]
+    pub fleet_group: Option<String>,
+
+    /// What to do with the slots.
+    #[command(subcommand)]
+    pub verb: FleetVerb,
+}
+
+/// What to do with a fleet's slots.
+#[derive(Debug, Subcommand)]
+pub enum FleetVerb {
+    /// Show who has a slot in each group, since when, and whether those gateways run that can be asked from here.
+    ///
+    /// Only etcd tells: the FleetLock protocol has no word for it. --fleet-group shows one group.
+    #[command(after_long_help = "Example:
+  gateway-drain fleet status --fleet-lock etcd://10.0.0.1:2379")]
+    Status,
+
+    /// Give the slot of a gateway back by hand.
+    ///
+    /// For one that runs again, or will never: look first. A controller that is still at work there loses its slot.
+    #[command(after_long_help = "Example:
+  gateway-drain fleet release gw-7:/var/lib/gateway/8080 --fleet-lock etcd://10.0.0.1:2379 --fleet-group web")]
+    Release {
+        /// The gateway's id, as `fleet status` shows it.
+        id: String,
+    },
+
+    /// Set how many gateways of a group may be closed at once, and make the group if it is new (etcd only).
+    ///
+    /// Whoever has a slot keeps it: after a lowering there may be more of them than slots, and nobody gets one until they are
+    /// fewer.
+    #[command(after_long_help = "Example:
+  gateway-drain fleet set-slots web 2 --fleet-lock etcd://10.0.0.1:2379")]
+    SetSlots {
+        /// The group.
+        group: String,
+        /// How many slots, from 1 on.
+        slots: NonZeroU32,
+    },
+}
+
+impl Share {
+    /// The fleet, if the gateway is rolled as part of one.
+    pub(super) fn fleet(&self, patience: Duration) -> Result<Option<Fleet>, Failure> {
+        match (&self.fleet_lock, &self.fleet_group) {
+            (Some(url), Some(group)) => Ok(Some(Fleet::at(url, group)?.patience(patience))),
+            _ => Ok(None),
+        }
+    }
+}
+
+impl Context<'_> {
+    /// Waits for a slot with the gate open, and runs the command in it.
+    pub(super) fn run_in_fleet(&self, fleet: &Fleet, id: &RequestId, run: &Run, program: &Path) -> Result<u8, Failure> {
+        let report = self.report.clone();
+        let roll = Roll::of(fleet, self.gateway.clone())
+            .interrupt(self.signals.interrupt.clone())
+            .ready_within(run.fleet.ready_within)
+            .on_waiting(move |waiting| {
+                let left = waiting.time_left.map(|left| format!(", deadline in {}", report::time(left)));
+                let text = format!("waiting for a slot: {waiting}{}", left.unwrap_or_default());
+                report.waiting(waiting.to_string(), &text);
+            });
+        let roll = run.timeout.into_iter().fold(roll, Roll::timeout);
+        let roll = run.fleet.fleet_id.as_deref().map_or_else(|| Ok(roll.clone()), |id| roll.clone().id(id))?;
+        let left = format!(
+            "gateway-drain: interrupted; the hold {id}, if it has been begun, stays until its lease runs out\n\
+             give it up:  {}\n\
+             and so does the slot of {}, if it has been taken\n\
+             give it back:  {}",
+            self.line(&["cancel", id.as_str()]),
+            shown(roll.gateway_id()),
+            fleet.line(&["release", roll.gateway_id()])
+        );
+        self.signals.give_up(ExitCode::Interrupted.under_run(), left);
+        match roll.take() {
+            Ok(slot) => self.run_by_hold(id, run, program, |went| self.settle(slot, &went)),
+            Err(failure) => Ok(self.not_run(id, &failure, Settled { slot: json!("not_taken"), kept: None })),
+        }
+    }
+
+    /// Gives the slot back, or leaves it, by how the run went.
+    fn settle(&self, slot: Slot<'_>, went: &Went<'_>) -> Settled {
+        let gateway = shown(slot.gateway_id());
+        let ended = match went {
+            Went::NotActed(failure) => slot.not_acted(Slot::may_be_closed_after(failure)),
+            Went::Acted(0, Ok(()) | Err(Failure::Unreachable(_))) => {
+                // From here on a signal ends the waiting, and the slot stays.
+                self.signals.look_at();
+                slot.acted()
+            }
+            Went::Acted(0, Err(failure)) => Err(slot.keep(&failure.to_string())),
+            Went::Acted(code, _) => Err(slot.keep(&format!("the command ended with {code}"))),
+        };
+        let (word, why) = match ended {
+            Err(kept) => return Settled { slot: json!("kept"), kept: Some(kept) },
+            Ok(Ended::GivenBack) => return Settled { slot: json!("given_back"), kept: None },
+            Ok(Ended::Gone) => ("gone", "somebody has given it back by hand meanwhile".to_owned()),
+            Ok(Ended::Left(left)) => ("left", in_words(&left)),
+        };
+        self.report.say(&format!("gateway-drain: the slot of {gateway}: {why}"));
+        Settled { slot: json!(word), kept: None }
+    }
+}
+
+/// Why a slot stays that isn't kept because of this run.
+fn in_words(left: &Left) -> String {
+    match left {
+        Left::ToOthers(others) => {
+            let machines: Vec<&str> = others.iter().map(|taker| taker.machine.as_str()).collect();
+            format!(
+                "left to {} other controllers of the same gateway, which give it back when they end (on {})",
+                others.len(),
+                shown(&machines.join(", "))
+            )
+        }
+        Left::ToAnotherProgram => "left to the program that took it before, which gives it back".into(),
+        Left::AsFound => "left as it was found, since the command was not run".into(),
+        Left::Kept(why) => format!("it stays, as another controller of the gateway has said: {}", shown(why)),
+    }
+}
+
+impl FleetCommand {
+    pub(super) fn perform(&self, arguments: &Arguments, report: &Report) -> Result<u8, Failure> {
+        let Some(url) = self.fleet_lock.as_deref() else {
+            return Err(Failure::Usage("--fleet-lock URL says what keeps the slots".into()));
+        };
+        let at = |group: &str| Ok::<_, Failure>(Fleet::at(url, group)?.patience(arguments.patience));
+        match &self.verb {
+            FleetVerb::Status => {
+                // The group matters only where it is shown alone.
+                let groups = at("default")?.groups(self.fleet_group.as_deref())?;
+                let unreadable = groups.iter().any(|group| group.problem.is_some());
+                let code = if unreadable { ExitCode::Fleet } else { ExitCode::Drained };
+                let ending = if unreadable { code.as_str() } else { "done" };
+                report.result(ending, code.code(), &table(&groups), json!({"groups": groups}))?;
+                Ok(code.code())
+            }
+            FleetVerb::Release { id } => {
+                let Some(group) = self.fleet_group.as_deref() else {
+                    return Err(Failure::Usage("--fleet-group GROUP says whose slot it is".into()));
+                };
+                let (plain, found) = match at(group)?.release(id)? {
+                    Released::Freed(holder) => {
+                        (format!("the slot is free; it was taken by {}", one(&holder)), json!(holder))
+                    }
+                    Released::NotHeld => (format!("{} had no slot in the group {group}", shown(id)), Value::Null),
+                    Released::Accepted => {
+                        let plain = "the server accepted it; whether the id had a slot it doesn't say".to_owned();
+                        (plain, json!("unknown"))
+                    }
+                };
+                report.done(&plain, json!({"id": id, "group": group, "found": found}))?;
+                Ok(ExitCode::Drained.code())
+            }
+            FleetVerb::SetSlots { group, slots } => {
+                let changed = at(group)?.set_slots(*slots)?;
+                let before = changed.before.map_or_else(|| "a new group".into(), |before| format!("{before} before"));
+                let plain = format!("{group}: {slots} slots ({before}), {} taken", changed.taken);
+                let fields =
+                    json!({"group": group, "before": changed.before, "total_slots": slots, "taken": changed.taken});
+                report.done(&plain, fields)?;
+                Ok(ExitCode::Drained.code())
+            }
+        }
+    }
+}
+
+fn table(groups: &[Group]) -> String {
+    let mut text = String::new();
+    for group in groups {
+        // Writing to a string can't fail.
+        let _ = match (group.total_slots, &group.problem) {
+            (Some(total), _) => writeln!(text, "{}: {} of {total} slots taken", group.group, group.holders.len()),
+            (None, why) => {
+                let why = why.as_deref().unwrap_or_default();
+                writeln!(text, "{}: what lies there is no semaphore: {}", group.group, shown(why))
+            }
+        };
+        for holder in &group.holders {
+            let _ = writeln!(text, "  {}", one(holder));
+        }
+    }
+    if text.is_empty() { "no group has slots there".into() } else { text }
+}
+
+fn one(holder: &Holder) -> String {
+    let since = holder
+        .since
+        .as_deref()
+        .map_or_else(|| "since when is not known".into(), |since| format!("since {}", shown(since)));
+    let runs = match (holder.running, &holder.detail) {
+        (Some(true), _) => "runs".to_owned(),
+        (Some(false), why) => format!("does not run: {}", shown(why.as_deref().unwrap_or_default())),
+        (None, why) => shown(why.as_deref().unwrap_or("unknown whether it runs")),
+    };
+    let mut text = format!("{} {since}; {runs}", shown(&holder.id));
+    if !holder.controllers.is_empty() {
+        let _ = write!(text, "; used by {}", shown(&holder.controllers.join(", ")));
+    }
+    if let Some(kept) = &holder.kept {
+        let _ = write!(text, "; kept: {}", shown(kept));
+    }
+    text
+}

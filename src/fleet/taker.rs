@@ -1,0 +1,46 @@
+//! This controller, as a note names it, and whether another that a note names has certainly ended.
+
+use super::address::host_name;
+use super::slot::Taker;
+use crate::control::{Epoch, ProcessRecord};
+use crate::hold::{Incarnation, Nonce};
+
+impl Taker {
+    /// This process, under a nonce that nobody else has.
+    pub(super) fn own() -> Self {
+        let nonce = Nonce::fresh().to_string();
+        let record = ProcessRecord::own(&Incarnation::from(nonce.clone()));
+        Self { nonce, machine: host_name(), process: format!("{} {record}", Epoch::current().as_str()), found: false }
+    }
+
+    /// Whether it was a process of this boot and this container, and is gone. Of another machine's nobody here can tell.
+    pub(super) fn is_dead(&self) -> bool {
+        let (epoch, current) = (self.process.split_once(' '), Epoch::current());
+        epoch.is_some_and(|(epoch, record)| {
+            current.is_known()
+                && epoch == current.as_str()
+                && ProcessRecord::parse(record).is_some_and(|record| record.is_dead())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_controller_is_dead_only_if_it_was_of_this_boot_and_is_gone() {
+        let own = Taker::own();
+        assert!(!own.is_dead());
+        let gone = |process: String| Taker { process, ..own.clone() }.is_dead();
+        let mut words: Vec<String> = own.process.split(' ').map(str::to_owned).collect();
+        assert_eq!(words.len(), 5, "{}", own.process);
+        words[2] = "4194304".into(); // no process has a greater number
+        assert!(gone(words.join(" ")));
+        words[0] = "another-boot:1".into();
+        assert!(!gone(words.join(" ")));
+        for unknown in ["", " ", "x", "- - - -"] {
+            assert!(!gone(unknown.into()), "{unknown:?}");
+        }
+    }
+}
