@@ -126,6 +126,9 @@ fn reach(code: ExitCode, scene: &mut Scene) -> Option<Tool> {
     Some(match code {
         // Of `check-trace` and `probe`.
         ExitCode::Broken | ExitCode::Unjudged => return None,
+        // Of a fleet, which `tests/fleet.rs` rolls.
+        #[cfg(feature = "fleet")]
+        ExitCode::NoSlot | ExitCode::Fleet | ExitCode::SlotKept => return None,
         ExitCode::Drained => scene.deploy(&[]),
         ExitCode::Internal => {
             let starved = starved(scene.elsewhere.path());
