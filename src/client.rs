@@ -41,6 +41,8 @@ mod status;
 mod text;
 mod token_store;
 mod transport;
+#[cfg(test)]
+mod vectors;
 mod watch;
 
 pub use asynchronous::{AsyncCommitted, AsyncHeld, Doing};

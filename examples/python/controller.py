@@ -11,10 +11,24 @@ import argparse, fcntl, getpass, json, os, secrets, signal, subprocess, sys, tim
 from datetime import datetime, timezone
 
 LEASE, PATIENCE, PAUSE = 60, 10, 0.02
+# The words for an ending, by what the gateway answered (14), and their exit codes.
+CODES = {"deadline": 3, "withdrawn": 4, "lease_lost": 5, "incarnation_changed": 6, "unreachable": 7, "denied": 8,
+         "shutting_down": 9, "ignored": 10, "silence": 7, "standing": 1, "drained": 1, "committed": 8}  # fmt: skip
+ENDINGS = {"expired": "lease_lost", "lease_expired": "lease_lost", "other_generation": "lease_lost", "not_held": "withdrawn",
+           "other_incarnation": "incarnation_changed", "shutting_down": "shutting_down", "absorbed": "shutting_down",
+           "other_epoch": "ignored"}  # fmt: skip
 
 
 class Ended(Exception):
     """The wait ended otherwise than drained: an exit code, and why."""
+
+
+def is_silent(drain):
+    """A status that is too old: its gateway is frozen, or its disk takes nothing more (7)."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as boot:
+        same = str(drain.get("epoch")).split(":")[0] == boot.read().strip()
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - (drain.get("clock_millis") or 0) / 1000
+    return drain.get("format", 1) >= 2 and same and age > 3 * (drain.get("refresh_seconds") or 10) + 5
 
 
 class Hold:
@@ -22,6 +36,8 @@ class Hold:
 
     def __init__(self, home, request_id, owner):
         self.home, self.id, self.owner, self.token, self.nonces = home, request_id, owner, None, []
+        # What this wait has seen: the process, how old the hold was, which drain, and whether its writes were answered.
+        self.process, self.age, self.drain, self.heard = None, 0, None, False
         self.folder = os.path.join(home, ".drain_holds")
         self.path = os.path.join(self.folder, request_id + ".json")
 
@@ -36,7 +52,7 @@ class Hold:
             user = None
         if not user or os.geteuid() not in (0, user.st_uid):
             raise Ended(8, "only the gateway's user, or root, can write what the gateway reads")
-        epoch = ((self.status() or {}).get("drain") or {}).get("epoch", "")
+        epoch = self.status().get("epoch") or ""
         request |= {"request_id": self.id, "principal": self.owner, "nonce": nonce, "epoch": epoch}
         request["requested_at"] = datetime.now(timezone.utc).isoformat()
         temporary = os.path.join(self.folder, f".{self.id}.{nonce}.tmp")
@@ -53,11 +69,12 @@ class Hold:
         return nonce
 
     def status(self):
+        """What the gateway last published of its drain; nothing if it can't be read."""
         try:
             with open(os.path.join(self.home, "gateway_state.json"), encoding="utf-8") as file:
-                return json.load(file)
-        except (OSError, ValueError):
-            return None
+                return dict(json.load(file)["drain"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
 
     def lives(self, incarnation):
         """Whether the process that wrote the status lives: it has the lock, and the lock names it (5)."""
@@ -77,25 +94,47 @@ class Hold:
         except (OSError, ValueError, IndexError):
             return False
 
-    def answer(self, nonces):
-        """What a living gateway says, and what it answered to one of these writes: (drain, outcome, why)."""
-        drain = (self.status() or {}).get("drain") or {}
-        if not self.lives(drain.get("incarnation")):
-            return None, None, None
-        for entry in drain["acknowledged"]:
-            if entry["request_id"] == self.id and entry["nonce"] in nonces:
-                return drain, entry["outcome"], entry.get("why")
-        return drain, None, None
+    def conclude(self, nonces):
+        """What the status means to one who has written these since it began to wait (7): a word, why, and the status."""
+        drain = self.status()
+        incarnation = drain.get("incarnation")
+        if not self.lives(incarnation) or is_silent(drain):
+            return "silence", None, None
+        self.process = self.process or incarnation
+        answers = [entry for entry in drain.get("acknowledged") or [] if entry["request_id"] == self.id]
+        answer = next((entry for entry in answers if entry["nonce"] in nonces), None)
+        hold = next((hold for hold in drain.get("holds") or [] if hold["request_id"] == self.id), None)
+        if incarnation != self.process:
+            return "incarnation_changed", None, drain
+        if drain.get("state") in ("shutdown_draining", "stopped"):
+            return "shutting_down", None, drain
+        self.heard = self.heard or answer is not None
+        if not self.heard:
+            return "silence", None, drain
+        if answer and answer["outcome"] not in ("held", "pending", "committed"):
+            why = answer.get("why")
+            return ENDINGS.get(why) or {"ended": "withdrawn", "ignored": "ignored"}.get(answer["outcome"], "denied"), why, drain
+        if not hold:
+            return "withdrawn", None, drain
+        # The hold or its drain is another one than before.
+        drained_since = None if hold["pending"] else drain["generation"]
+        if hold["age_seconds"] < self.age or self.drain not in (None, drained_since):
+            return "lease_lost", None, drain
+        self.age, self.drain = hold["age_seconds"], drained_since
+        if answer and answer["outcome"] == "committed":
+            return "committed", None, drain
+        closed = drain.get("state") == "external_draining" and not hold["pending"] and not hold["committed"]
+        return "drained" if closed and drain.get("drained") is True else "standing", None, drain
 
-    def heard(self, nonce):
+    def answered(self, nonce):
         """Waits for the answer to this write."""
-        until = time.monotonic() + PATIENCE
+        until, self.heard = time.monotonic() + PATIENCE, False
         while time.monotonic() < until:
-            drain, outcome, why = self.answer([nonce])
-            if outcome:
-                return drain, outcome, why
+            word, why, drain = self.conclude([nonce])
+            if word != "silence":
+                return word, why, drain
             time.sleep(PAUSE)
-        raise Ended(7, "the gateway does not answer")
+        raise Ended(CODES["unreachable"], "the gateway does not answer")
 
     def begin(self):
         # A commit of ours that is still there: its nonce is the token, and it is given back first.
@@ -107,50 +146,56 @@ class Hold:
                 self.withdraw()
         except (OSError, ValueError):
             pass
-        self.granted(self.heard(self.write(action="drain", lease_seconds=LEASE)), "held", "pending")
+        self.expect(self.answered(self.write(action="drain", lease_seconds=LEASE)), "standing", "drained")
 
-    def granted(self, answer, *outcomes):
-        drain, outcome, why = answer
-        if outcome not in outcomes:
-            codes = {"shutting_down": 9, "other_epoch": 10, "other_incarnation": 6, "expired": 5, "lease_expired": 5}
-            raise Ended(codes.get(why, 4 if outcome == "ended" else 8), f"{outcome}: {why}")
+    def expect(self, concluded, *words):
+        word, why, drain = concluded
+        if word not in words:
+            raise Ended(CODES[word], f"{word}: {why}" if why else word)
         return drain
 
     def wait(self, timeout):
         """Until a status that answers a write of this wait says drained (7)."""
         begun = heard = time.monotonic()
-        renewed, first, incarnation = 0, len(self.nonces), None
+        renewed, first, self.heard = 0, len(self.nonces), False
         while time.monotonic() < begun + timeout:
             now = time.monotonic()
-            if now > renewed + LEASE / 3:
+            if now > renewed + LEASE / 6:
                 self.write(action="drain", lease_seconds=LEASE)
                 renewed = now
-            drain, outcome, why = self.answer(self.nonces[first:])
-            if outcome:
+            word, why, drain = self.conclude(self.nonces[first:])
+            if word != "silence":
                 heard = now
-                self.granted((drain, outcome, why), "held", "pending")
-                if incarnation not in (None, drain["incarnation"]):
-                    raise Ended(6, "the gateway was replaced by another process")
-                incarnation = drain["incarnation"]
-                if outcome == "held" and drain["drained"]:
+                self.expect((word, why, drain), "standing", "drained")
+                if word == "drained":
                     return drain
             elif now > heard + PATIENCE:
-                raise Ended(7, "the gateway does not answer")
+                raise Ended(CODES["unreachable"], "the gateway does not answer")
             time.sleep(PAUSE)
-        raise Ended(3, "the time is over and work is left")
+        raise Ended(CODES["deadline"], "the time is over and work is left")
 
     def commit(self, drain):
         self.token = self.write(action="commit", incarnation=drain["incarnation"], generation=drain["generation"])
-        self.granted(self.heard(self.token), "committed")
+        self.expect(self.answered(self.token), "committed")
 
     def withdraw(self):
         nonce = self.write(action="cancel", **({"token": self.token} if self.token else {}))
-        outcome, why = self.heard(nonce)[1:]
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            drain = self.status()
+            answers = drain.get("acknowledged") or [] if self.lives(drain.get("incarnation")) else []
+            answer = next((entry for entry in answers if entry["request_id"] == self.id and entry["nonce"] == nonce), None)
+            if answer:
+                break
+            time.sleep(PAUSE)
+        else:
+            raise Ended(CODES["unreachable"], "the gateway does not answer")
         # Removed only once it is answered, and only while it is still ours.
         with open(self.path, encoding="utf-8") as file:
             if json.load(file).get("nonce") == nonce:
                 os.unlink(self.path)
-        self.granted((None, outcome, why), "ended")
+        if answer["outcome"] != "ended":
+            raise Ended(CODES[ENDINGS.get(answer.get("why"), "denied")], f"{answer['outcome']}: {answer.get('why')}")
 
 
 def run(hold, timeout, command):

@@ -17,8 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 MARKER, HOLDS, STATUS = ".drain_request.json", ".drain_holds", "gateway_state.json"
 LOCK, COMMITS = ".drain.lock", ".drain_commits.json"
 NAMES = ["principal", "nonce", "token", "incarnation", "epoch"]
-SECONDS = {"lease_seconds": 86400, "deadline_seconds": 31536000, "unready_delay_seconds": 600}
+SECONDS = {"lease_seconds": (1, 86400), "deadline_seconds": (0.001, 31536000), "unready_delay_seconds": (0, 600)}
 OTHERS = ["action", "request_id", "reason", "generation", "suppress_notification", "requested_at"]
+MAX_GENERATION = 4194303
 FIELDS = {*NAMES, *SECONDS, *OTHERS}
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 ID = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
@@ -34,7 +35,7 @@ def start_time(pid):
 
 def other_boot(one, other):
     """What both know is compared: the kernel's boot, and the start of process 1 (8)."""
-    return any(a and b and a != b for a, b in zip(one.split(":"), other.split(":")))
+    return any(a and b and a != b for a, b in zip(one.partition(":")[::2], other.partition(":")[::2]))
 
 
 def read(folder, name, most):
@@ -74,8 +75,8 @@ def levels(value):
     return 1 + max(map(levels, inner), default=0) if isinstance(value, list) else 0
 
 
-def interpret(content, modified, marker):
-    """What a file asks for (5.1)."""
+def interpret(content, modified, epoch, marker):
+    """What a file asks a gateway of this epoch for (5.1)."""
     pairs = json.loads(content.decode(), object_pairs_hook=Object, parse_float=finite, parse_int=finite, parse_constant=int)
     if not isinstance(pairs, Object):
         raise ValueError("it is JSON but no object")
@@ -91,13 +92,16 @@ def interpret(content, modified, marker):
     if len(request["reason"]) > 512:
         request["reason"] = request["reason"][:511] + "…"
     request["action"] = "drain" if marker else str(fields.get("action")).strip().lower()
-    if request["action"] not in ("drain", "commit", "cancel", "override"):
+    if request["epoch"] and other_boot(request["epoch"], epoch):
+        request["action"] = "stale"
+    elif request["action"] not in ("drain", "commit", "cancel", "override"):
         raise ValueError("it has no known action")
-    for name, most in SECONDS.items():
+    for name, (least, most) in SECONDS.items():
         number = fields.get(name)
-        request[name] = min(number, most) if isinstance(number, float) and number > 0 else 0
+        request[name] = max(least, min(number, most)) if isinstance(number, float) and number > 0 else 0
     number = fields.get("generation")
-    request["generation"] = int(number) if isinstance(number, float) and number.is_integer() else None
+    whole = isinstance(number, float) and number.is_integer() and 0 <= number <= MAX_GENERATION
+    request["generation"] = int(number) if whole else None
     request["suppress_notification"] = fields.get("suppress_notification") is True
     written, at = modified / 1e9, fields.get("requested_at")
     if isinstance(at, str) and RFC_3339.fullmatch(at):
@@ -109,18 +113,25 @@ def interpret(content, modified, marker):
     return {**request, "age": time.time() - written}
 
 
-def find(folder, name, marker=False):
+def find(folder, name, epoch, marker=False):
     """What lies there: nothing (only a definite absence is), a request, or something unreadable (5.2)."""
     nonce = None
     try:
         content, modified = read(folder, name, 65536)
         nonce = f"{hashlib.sha256(content).hexdigest()[:16]}-{modified}"
-        request = interpret(content, modified, marker)
+        request = interpret(content, modified, epoch, marker)
         return {**request, "nonce": request["nonce"] or nonce}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
         return unreadable(error, nonce)
+
+
+def shown(name):
+    """The name of a file, of which any bytes can be part, in printable ASCII (5.2)."""
+    text = (os.fsencode(name) + b".json").decode(errors="replace")
+    escapes = {"\t": "\\t", "\r": "\\r", "\n": "\\n", "\\": "\\\\", "'": "\\'", '"': '\\"'}
+    return "".join(escapes.get(c) or (c if " " <= c <= "~" else f"\\u{{{ord(c):x}}}") for c in text)
 
 
 def unreadable(why, nonce=None):
@@ -200,18 +211,21 @@ class Gateway:
         hold, action = self.holds.get(name), asked["action"]
         lost = action == "commit" and self.knows_nothing and not hold
         stranger = hold and hold["owner"] != asked["principal"] and (hold["owner"] or hold["committed"] or action != "drain")
-        if asked["epoch"] and other_boot(asked["epoch"], self.epoch):
+        ending = self.state in ("shutdown_draining", "stopped")
+        if action == "stale":
             outcome = "ignored", "other_epoch"
+        elif ending and (action not in ("cancel", "override")) and not lost:
+            outcome = "refused", "shutting_down"
         elif asked["incarnation"] not in (0, "", self.incarnation) and not lost:
             outcome = "refused", "other_incarnation"
+        elif ending and not hold:
+            outcome = "refused", "shutting_down"
         elif action == "override":
             outcome = "ended", "overridden"
         elif lost:
             # Whether it was granted is lost: closed for one lease, and nobody is told that it may act (8).
             self.hold(name, asked, now)
             outcome = "refused", "not_held"
-        elif self.state in ("shutdown_draining", "stopped") and action != "cancel":
-            outcome = "refused", "shutting_down"
         elif stranger:
             outcome = "refused", "not_yours"
         elif action == "cancel":
@@ -257,14 +271,14 @@ class Gateway:
 
     def scan(self):
         """What lies in the channel, by request id, and whether all of it could be looked at."""
-        found = {"marker": find(self.home, MARKER, marker=True)}
+        found = {"marker": find(self.home, MARKER, self.epoch, marker=True)}
         try:
             folder = os.open(HOLDS, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.home)
             names = {name[:-5] for name in os.listdir(folder) if name.endswith(".json") and name[0] != "."}
             # That a listing lacks a file is no absence: what is known is asked for by its name.
             for name in names | {known for known in [*self.holds, *self.ledger] if known[0] != "!" and known != "marker"}:
                 sound = len(name) <= 64 and ID.issuperset(name) and name != "marker"
-                found[name if sound else "!" + name] = find(folder, name + ".json") if sound else unreadable("no request id")
+                found[name if sound else "!" + shown(name)] = find(folder, name + ".json", self.epoch) if sound else unreadable("no request id")
             os.close(folder)
             return found, True
         except FileNotFoundError:
@@ -299,6 +313,12 @@ class Gateway:
         self.generation += self.state == "running"
         self.state = state
 
+    def ignored(self):
+        """What lies in the channel, or doesn't any more, and is not honoured."""
+        yield from ((name, "other_epoch") for name, entry in self.ledger.items() if entry["outcome"] == "ignored")
+        yield from ((name, "overwritten") for name, hold in self.holds.items() if not hold["own"] and name in self.ledger)
+        yield from ((name, "file_gone") for name, hold in self.holds.items() if hold["committed"] and name not in self.ledger)
+
     def publish(self, now):
         """The status, if it says something new or the last is ten seconds old (6)."""
         for entry in self.ledger.values():
@@ -315,8 +335,7 @@ class Gateway:
             "epoch": self.epoch, "in_flight": self.in_flight, "internal": 0, "drained": self.drained(),
             "interrupted": self.interrupt.is_set(), "abandoned": self.state == "stopped" and self.in_flight > 0,
             "pending": any(hold["pending"] for hold in holds), "acknowledged": list(self.ledger.values()),
-            "ignored": [{"request_id": name, "kind": entry["why"], "detail": "it is of another boot"}
-                        for name, entry in self.ledger.items() if entry["outcome"] == "ignored"],
+            "ignored": [{"request_id": name, "kind": kind, "detail": kind} for name, kind in self.ignored()],
             "reconciler": {"alive": True, "errors": self.errors, "panics": 0, "last_error": self.last_error},
             "tick_seconds": self.tick, "refresh_seconds": 10,
             # What only the next process needs.

@@ -46,6 +46,7 @@ mod tower_layer; // The tower layer under a real server, over real sockets
 mod trace_mutations; // Mutations of good traces
 mod traces; // The shipped traces
 mod types; // What the types promise at compile time
+mod vectors; // The test vectors of the specification: files and looks
 mod waiting; // Waiting for drained
 mod wakers; // What a waker does is its own affair
 mod websocket; // A WebSocket through the tower layer, by a WebSocket library on either side

@@ -5,13 +5,13 @@
 use gateway_drain::control::write::{STEPS, Step as WriteStep};
 use gateway_drain::control::{Epoch, request_file};
 use gateway_drain::controller::Settings;
-use gateway_drain::hold::fields::FIELDS;
+use gateway_drain::hold::fields::{FIELDS, Field, Kind};
 use gateway_drain::hold::{Denied, Ending, Incarnation, Nonce, NotHonoured, Outcome};
 use gateway_drain::properties::PROPERTIES;
 use gateway_drain::reconciler::Options;
 use gateway_drain::state::{DrainState, Event, Step, next};
 use gateway_drain::{Channel, Clock, Home, Reconciler, Request, RequestId};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -290,6 +290,159 @@ fn properties() -> String {
     text
 }
 
+/// What a writer may write: the table of fields as a JSON Schema.
+fn request_schema() -> Value {
+    let words: Vec<_> = FIELDS[0].actions().filter(|word| *word != "renew").collect();
+    let property = |field: &Field| {
+        let mut schema = match field.kind() {
+            Kind::Action => json!({"enum": words}),
+            Kind::RequestId => json!({"type": "string", "pattern": RequestId::PATTERN}),
+            Kind::Name(most) | Kind::Note(most) => json!({"type": "string", "maxLength": most}),
+            Kind::Nonce(least, most) => json!({"type": "string", "minLength": least, "maxLength": most}),
+            Kind::Seconds(least, most) => json!({"type": "number", "minimum": least, "maximum": most}),
+            Kind::Whole(most) => json!({"type": "integer", "minimum": 0, "maximum": most}),
+            Kind::Flag => json!({"type": "boolean"}),
+            Kind::Time => json!({"type": "string", "format": "date-time"}),
+            other => panic!("{other:?} has no schema yet"),
+        };
+        schema["description"] = json!(field.meaning());
+        (field.name().to_owned(), schema)
+    };
+    let properties: Map<String, Value> = FIELDS.iter().map(property).collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A request's file, as a writer writes it (REQ-1)",
+        "type": "object", "properties": properties, "patternProperties": {"^x-": true}, "additionalProperties": false,
+        "required": ["action"], "if": {"properties": {"action": {"const": "commit"}}},
+        "then": {"required": ["incarnation", "generation", "nonce"]},
+    })
+}
+
+#[test]
+fn the_schema_of_a_request_is_the_table_of_fields() {
+    up_to_date(
+        "docs/spec/schema/request.schema.json",
+        &(serde_json::to_string_pretty(&request_schema()).unwrap() + "\n"),
+    );
+}
+
+/// The requirements in the order of the text: id, classes, and the section.
+fn requirements_in(spec: &str) -> Vec<(&str, &str, &str)> {
+    let mut found = Vec::new();
+    let mut section = "";
+    for line in spec.lines() {
+        if let Some(heading) = line.strip_prefix("## ").or_else(|| line.strip_prefix("### ")) {
+            section = heading;
+        }
+        let marks = line.match_indices("**").map(|(at, _)| &line[at + 2..]);
+        for mark in marks {
+            let Some((id, rest)) = mark.split_once("**") else { continue };
+            // Where a requirement is stated its classes follow; elsewhere it is cited.
+            let classes = rest.strip_prefix(" (").and_then(|rest| rest.split_once(')'));
+            if let Some((classes, _)) = classes.filter(|(classes, _)| is_id(id) && classes.split(", ").all(is_class)) {
+                found.push((id, classes, section));
+            }
+        }
+    }
+    found
+}
+
+fn is_id(text: &str) -> bool {
+    text.split_once('-').is_some_and(|(area, number)| {
+        area.len() > 1 && area.bytes().all(|b| b.is_ascii_uppercase()) && number.parse::<u32>().is_ok()
+    })
+}
+
+fn is_class(text: &str) -> bool {
+    matches!(text, "G" | "C" | "M" | "E" | "O")
+}
+
+/// Every case of the test vectors: its file, and the requirements that it shows.
+fn cases() -> Vec<(&'static str, Vec<String>)> {
+    let mut cases = Vec::new();
+    for (name, _) in VECTORS {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/spec/vectors").join(name);
+        let file: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        for case in file["cases"].as_array().unwrap() {
+            cases.push((*name, serde_json::from_value(case["shows"].clone()).unwrap()));
+        }
+    }
+    cases
+}
+
+const VECTORS: &[(&str, &str)] = &[
+    ("requests.json", "the bytes of one file, and what they ask for"),
+    ("names.json", "the name of a file, and the hold that it is"),
+    ("epochs.json", "two epochs, and whether they are one boot"),
+    ("looks.json", "what is done to the files, the clock, the work and the process, and the status after each look"),
+    ("conclusions.json", "statuses with their lock, and what a controller may conclude"),
+];
+
+fn vectors() -> String {
+    let cases = cases();
+    let mut text = String::from("| File | Cases | What it has |\n|---|---|---|\n");
+    for (name, what) in VECTORS {
+        let count = cases.iter().filter(|(file, _)| file == name).count();
+        writeln!(text, "| [`{name}`](spec/vectors/{name}) | {count} | {what} |").unwrap();
+    }
+    text
+}
+
+/// Each requirement with the number of cases that show it, by section.
+fn requirements(spec: &str) -> String {
+    let cases = cases();
+    let mut text = String::from("| Requirement | Binds | Stated in | Cases |\n|---|---|---|---|\n");
+    for (id, classes, section) in requirements_in(spec) {
+        let count = cases.iter().filter(|(_, shows)| shows.iter().any(|shown| shown == id)).count();
+        let count = if count == 0 { String::new() } else { count.to_string() };
+        writeln!(text, "| {id} | {classes} | {section} | {count} |").unwrap();
+    }
+    text
+}
+
+/// How one ending is called by the gateway, by the command line, and as its exit code.
+#[cfg(feature = "client")]
+fn endings() -> String {
+    use gateway_drain::client::{ExitCode, Failure};
+    let mut text = String::from("| The gateway answers | The controller says | Exit code |\n|---|---|---|\n");
+    let mut row = |outcome: Outcome, failure: &Failure| {
+        let wire = serde_json::to_value(outcome).unwrap();
+        let code = ExitCode::from(failure);
+        let (outcome, why) = (wire["outcome"].as_str().unwrap(), wire["why"].as_str().unwrap());
+        writeln!(text, "| `{outcome}`, `{why}` | `{}` | {} |", code.as_str(), code.code()).unwrap();
+    };
+    for ending in Ending::ALL.into_iter().filter(|ending| *ending != Ending::Unknown) {
+        row(Outcome::Ended(ending), &ending.into());
+    }
+    for why in Denied::ALL {
+        row(Outcome::Refused(why), &why.into());
+    }
+    let ignored = Outcome::Ignored(NotHonoured::OtherEpoch);
+    row(ignored, &Failure::Ignored(String::new()));
+    text
+}
+
+#[test]
+fn each_requirement_is_stated_once_and_everything_that_cites_one_cites_one_that_there_is() {
+    let spec = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(SPEC)).unwrap();
+    let stated: Vec<_> = requirements_in(&spec).into_iter().map(|(id, ..)| id).collect();
+    let twice: Vec<_> = stated.iter().filter(|id| stated.iter().filter(|other| other == id).count() > 1).collect();
+    assert!(twice.is_empty(), "stated twice: {twice:?}");
+    let marks = spec.match_indices("**").filter_map(|(at, _)| spec[at + 2..].split_once("**")).map(|(mark, _)| mark);
+    let cited = marks.filter(|mark| is_id(mark)).map(str::to_owned);
+    let shown = cases().into_iter().flat_map(|(_, shows)| shows);
+    let unknown: Vec<_> = cited.chain(shown).filter(|id| !stated.contains(&&**id)).collect();
+    assert!(unknown.is_empty(), "no requirement has this id: {unknown:?}");
+    for (number, line) in spec.lines().enumerate() {
+        let binds = ["MUST", "SHOULD"].iter().any(|word| line.contains(word));
+        let in_conventions = line.contains("BCP 14");
+        // A requirement may go on over lines; it begins with an id in its own paragraph or list.
+        let paragraph = spec.lines().take(number + 1).collect::<Vec<_>>();
+        let start = paragraph.iter().rposition(|line| line.contains("** (") || line.starts_with('#')).unwrap_or(0);
+        let has_id = paragraph[start].contains("** (");
+        assert!(!binds || in_conventions || has_id, "{SPEC}:{}: a requirement without an id: {line}", number + 1);
+    }
+}
+
 #[test]
 fn its_tables_and_diagrams_are_the_code_s() {
     let spec = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(SPEC)).unwrap();
@@ -301,6 +454,10 @@ fn its_tables_and_diagrams_are_the_code_s() {
         ("status fields", status_fields()),
         ("outcomes", outcomes()),
         ("properties", properties()),
+        #[cfg(feature = "client")]
+        ("endings", endings()),
+        ("vectors", vectors()),
+        ("requirements", requirements(&spec)),
     ];
     let wanted = blocks.iter().fold(spec, |spec, (name, block)| with_block(&spec, name, block));
     up_to_date(SPEC, &wanted);

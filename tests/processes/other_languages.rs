@@ -144,3 +144,11 @@ fn each_gateway_takes_over_what_the_other_left() {
         assert!(gateway.admits(), "{next_in} after {first_in}");
     }
 }
+
+#[test]
+fn the_gateway_and_the_controller_in_python_keep_every_test_vector_of_the_specification() {
+    let mut vectors = python("vectors.py");
+    vectors.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/spec/vectors"));
+    let ended = vectors.output().expect("python3 is there");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
