@@ -8,7 +8,7 @@
 (* there, and each invariant and property bears its id (section 11).       *)
 (*                                                                         *)
 (* `.ci/tlc` checks it with TLC, and compares the numbers of states and    *)
-(* steps with those of `verification/model`, which runs the production     *)
+(* steps with those of `verification/protocol`, which runs production's    *)
 (* functions.                                                              *)
 (*                                                                         *)
 (* ASSUMPTIONS                                                             *)

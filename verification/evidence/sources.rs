@@ -63,7 +63,7 @@ pub fn judged(root: &Path) -> (usize, Vec<String>) {
 
 /// Those of them that it judges under loom too.
 pub fn judged_under_loom(root: &Path) -> Vec<String> {
-    gateways(&read(root, "verification/conformance-loom/tests/own.rs"))
+    gateways(&read(root, "verification/interleavings/tests/conformance/own.rs"))
 }
 
 fn gateways(source: &str) -> Vec<String> {
@@ -93,7 +93,7 @@ pub fn broken_gateways(root: &Path) -> Vec<Broken> {
 
 /// How many are broken between two steps or by a memory ordering, and caught under loom.
 pub fn broken_under_loom(root: &Path) -> usize {
-    let source = read(root, "verification/conformance-loom/tests/broken.rs");
+    let source = read(root, "verification/interleavings/tests/conformance/broken.rs");
     let flaws = between(&source, "enum Flaw {\n", "\n}").lines().map(str::trim);
     flaws.filter(|line| !line.starts_with("///") && *line != "None,").count()
 }

@@ -3,13 +3,11 @@
 //! To write it anew after a change: `UPDATE_DOCS=1 cargo test -p gateway-drain-evidence`. A property without a check or
 //! without a seeded bug is a red test here, and so is a test that is named and isn't there.
 
-#[path = "../../seeded/catalogue.rs"]
+#[path = "../../planted/catalogue.rs"]
 mod catalogue;
-#[path = "../../shuttle/tests/schedules/table.rs"]
-mod crowds;
 #[path = "../incidents.rs"]
 mod incidents;
-#[path = "../../loom/tests/models/table.rs"]
+#[path = "../../interleavings/tests/models/table.rs"]
 mod models;
 #[path = "../proofs.rs"]
 mod proofs;
@@ -17,7 +15,7 @@ mod proofs;
 mod sources;
 
 use gateway_drain::properties::{PROPERTIES, PropertyId};
-use gateway_drain_model::checks::{CHECKS, LIVENESS, SEEDS};
+use gateway_drain_protocol::checks::{CHECKS, LIVENESS, SEEDS};
 use incidents::{Answer, INCIDENTS, Incident};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -42,7 +40,7 @@ const fn beside(
 
 const GOLDEN: (&str, &str) = ("tests/it/table.rs", "the_table_says_of_each_pair_what_the_golden_table_says");
 const BY_FILES: (&str, &str) =
-    ("verification/properties/tests/channel.rs", "the_gateway_follows_its_files_as_the_model_says");
+    ("verification/protocol/tests/channel.rs", "the_gateway_follows_its_files_as_the_model_says");
 
 const BESIDE: &[Beside] = &[
     beside(
@@ -128,16 +126,16 @@ const BESIDE: &[Beside] = &[
         "C1",
         &[
             ("tests/it/marker.rs", "a_reader_never_sees_it_torn_while_it_is_written_over_and_over"),
-            ("verification/model/tests/disk.rs", "a_rename_before_the_content_shows_a_torn_file"),
+            ("verification/protocol/tests/disk.rs", "a_rename_before_the_content_shows_a_torn_file"),
         ],
         "a file system whose rename is not atomic",
     ),
     beside(
         "C2",
         &[
-            ("verification/model/tests/disk.rs", "the_writers_steps_leave_a_whole_file_wherever_they_end"),
+            ("verification/protocol/tests/disk.rs", "the_writers_steps_leave_a_whole_file_wherever_they_end"),
             (
-                "verification/properties/tests/write_faults.rs",
+                "verification/protocol/tests/write_faults.rs",
                 "a_writer_killed_before_any_step_leaves_the_old_request_or_the_new_one",
             ),
         ],
@@ -216,7 +214,7 @@ const BESIDE: &[Beside] = &[
         &[("tests/processes/live_gateway.rs", "a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one")],
         "",
     ),
-    beside("L3", &[GOLDEN, ("verification/model/tests/liveness.rs", "stopped_can_be_reached_from_every_state")], ""),
+    beside("L3", &[GOLDEN, ("verification/protocol/tests/liveness.rs", "stopped_can_be_reached_from_every_state")], ""),
     beside(
         "L4",
         &[(
@@ -234,8 +232,11 @@ const BESIDE: &[Beside] = &[
 
 /// Seeded bugs that live beside their check, where the catalogue can't reach: the disk's steps.
 const DISK_SEEDS: [(&str, (&str, &str)); 2] = [
-    ("C1", ("verification/model/tests/disk.rs", "a_rename_before_the_content_shows_a_torn_file")),
-    ("C2", ("verification/model/tests/disk.rs", "every_step_that_matters_to_a_reader_is_missed_when_it_is_left_out")),
+    ("C1", ("verification/protocol/tests/disk.rs", "a_rename_before_the_content_shows_a_torn_file")),
+    (
+        "C2",
+        ("verification/protocol/tests/disk.rs", "every_step_that_matters_to_a_reader_is_missed_when_it_is_left_out"),
+    ),
 ];
 
 fn root() -> PathBuf {
@@ -260,7 +261,9 @@ struct Row {
 fn row(property: PropertyId) -> Row {
     let number = property.to_string();
     let number = number.as_str();
-    let models: Vec<_> = models::CHECKS.iter().filter(|check| check.properties.contains(&number)).collect();
+    let models = models::CHECKS.iter().filter(|check| check.properties.contains(&property));
+    let crowds = models.clone().filter(|check| check.executions.is_none());
+    let explored: Vec<usize> = models.filter_map(|check| check.executions).collect();
     let beside = BESIDE.iter().find(|beside| beside.property == number).expect("every property has its line");
     let sown = catalogue::seeds().filter(|seed| seed.breaks.contains(&number)).map(|seed| seed.id.to_owned());
     let left_out = SEEDS.iter().filter(|seeded| seeded.breaks == number).map(|seeded| format!("{:?}", seeded.seed));
@@ -269,15 +272,19 @@ fn row(property: PropertyId) -> Row {
     let on_disk = DISK_SEEDS.iter().filter(|(name, _)| *name == number).map(|(_, (_, test))| (*test).to_owned());
     let seeds: BTreeSet<String> = sown.chain(left_out).chain(never).chain(on_disk).collect();
     Row {
-        loom: models.len(),
-        crowds: crowds::CHECKS.iter().filter(|check| check.properties.contains(&number)).count(),
-        executions: models.iter().map(|check| check.executions).sum(),
+        loom: explored.len(),
+        crowds: crowds.count(),
+        executions: explored.iter().sum(),
         configurations: CHECKS.iter().filter(|c| c.properties.contains(&number)).map(|c| c.config.name).collect(),
         liveness: live.count() > 0,
         tests: beside.tests.to_vec(),
         seeds: seeds.into_iter().collect(),
         not_shown: beside.not_shown,
     }
+}
+
+fn listed(properties: &[PropertyId]) -> String {
+    properties.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// `29876` as `29,876`.
@@ -292,16 +299,6 @@ fn version(package: &str) -> String {
     let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
     let after = lock.split_once(&format!("name = \"{package}\"\nversion = \"")).expect("a package of the workspace").1;
     after.split_once('"').unwrap().0.to_owned()
-}
-
-/// The scenarios of `verification/threads`, and in how many rounds it runs each.
-fn threads() -> (Vec<String>, String) {
-    let source = fs::read_to_string(root().join("verification/threads/tests/threads.rs")).unwrap();
-    let table = source.split_once("const SCENARIOS").and_then(|(_, rest)| rest.split_once("];")).expect("its table").0;
-    let scenarios = table.split('"').skip(1).step_by(2).map(str::to_owned).collect();
-    let rounds =
-        source.split_once("const ROUNDS: u64 = ").and_then(|(_, rest)| rest.split_once(';')).expect("its rounds");
-    (scenarios, rounds.0.replace('_', ","))
 }
 
 /// The files that `.ci/mutants` names.
@@ -356,7 +353,6 @@ fn tables_of_others() -> String {
 }
 
 fn page() -> String {
-    let (scenarios, rounds) = threads();
     let others = others();
     let proofs = proofs::paragraphs(&root());
     let mut text = format!(
@@ -365,14 +361,15 @@ fn page() -> String {
          Every number here is asserted by the check that it is told of. Times are left out: they are a machine's.\n\n\
          {proofs}\
          - **loom {}**: the production source, compiled with loom's primitives. Two workers without any bound, \
-         three with 3 preemptions, four with 2. It does not see load buffering.\n\
-         - **shuttle {}**: the same source with tens of tasks, under {} schedules drawn at random and {} drawn with {} changes of \
-         priority for each model, the same ones every time. A sample, not an exploration; every access counts as sequentially \
-         consistent.\n\
-         - **threads**: `.ci/tsan` runs {} scenarios on real threads, {} rounds each, under ThreadSanitizer, after it has seen \
+         three with 3 preemptions, four with 2. What waiters sleep on is the crate's own (`src/sync/event.rs`) and is explored with \
+         the rest. It does not see load buffering.\n\
+         - **shuttle {}**: the same models, and crowds of up to 29 threads, under {} schedules drawn at random and {} drawn with {} \
+         changes of priority for each, the same ones every time. A sample, not an exploration; every access counts as \
+         sequentially consistent.\n\
+         - **threads**: `.ci/tsan` runs the same {} models on real threads, {} rounds each, under ThreadSanitizer, after it has seen \
          each of the gate's {} orderings, weakened by one step, reported as a race. std isn't compiled anew for it and it knows \
          no fences, so what a contended lock of std guards is not watched \
-         (`verification/threads/tsan.suppressions`).\n\
+         (`verification/interleavings/tsan.suppressions`).\n\
          - **mutants**: `.ci/mutants` changes every function of {} in every way that cargo-mutants knows, and fails if \
          the tests beside the file's name there notice nothing; what is left out stands with its reason in \
          `.cargo/mutants.toml`. A command of its own. It \
@@ -390,11 +387,11 @@ fn page() -> String {
          killed | Not shown |\n|---|---|---|---|---|---|---|---|\n",
         version("loom"),
         version("shuttle"),
-        grouped(crowds::RANDOM),
-        grouped(crowds::PCT),
-        crowds::DEPTH,
-        scenarios.len(),
-        rounds,
+        grouped(models::RANDOM),
+        grouped(models::PCT),
+        models::DEPTH,
+        models::CHECKS.len(),
+        grouped(models::ROUNDS),
         catalogue::seeds().filter(|seed| seed.id.starts_with("ordering-")).count(),
         mutated().join(", "),
         version("stateright"),
@@ -426,21 +423,19 @@ fn page() -> String {
         "\n## The loom models\n\n| Model | Properties | Workers | Preemptions | Executions | Some execution shows |\n|---|---|---|---|---|---|\n",
     );
     for check in models::CHECKS {
-        let bound = check.preemptions.map_or("unbounded".to_owned(), |bound| bound.to_string());
-        let (name, executions) = (check.name, grouped(check.executions));
-        let (properties, witnesses) = (check.properties.join(" "), check.witnesses.join(", "));
+        let Some(executions) = check.executions.map(grouped) else { continue };
+        let bound = check.preemptions().map_or("unbounded".to_owned(), |bound| bound.to_string());
+        let (name, witnesses) = (check.name, check.witnesses.join(", "));
+        let properties = listed(check.properties);
         writeln!(text, "| {name} | {properties} | {} | {bound} | {executions} | {witnesses} |", check.workers).unwrap();
     }
     text.push_str(
-        "\n## The crowds under shuttle\n\n| Model | Properties | Tasks | Some schedule shows |\n|---|---|---|---|\n",
+        "\n## The crowds\n\n| Model | Properties | Threads | Run by | Some schedule shows |\n|---|---|---|---|---|\n",
     );
-    for check in crowds::CHECKS {
-        let (properties, witnesses) = (check.properties.join(" "), check.witnesses.join(", "));
-        writeln!(text, "| {} | {properties} | {} | {witnesses} |", check.name, check.tasks).unwrap();
-    }
-    text.push_str("\n## The scenarios on real threads\n\n");
-    for scenario in &scenarios {
-        writeln!(text, "- {}", scenario.replace('_', " ")).unwrap();
+    for check in models::CHECKS.iter().filter(|check| check.executions.is_none()) {
+        let by = if check.schedules { "shuttle, threads" } else { "threads" };
+        let (properties, witnesses) = (listed(check.properties), check.witnesses.join(", "));
+        writeln!(text, "| {} | {properties} | {} | {by} | {witnesses} |", check.name, check.workers).unwrap();
     }
     text.push_str(
         "\n## The configurations of the model\n\n| Configuration | About | States | Steps |\n|---|---|---|---|\n",
