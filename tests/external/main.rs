@@ -1,4 +1,4 @@
-//! What needs more than a Rust toolchain: root and `strace`, HAProxy, Chromium, the reference.
+//! What needs more than a Rust toolchain: root and `strace`, HAProxy, etcd, Chromium, the reference.
 //!
 //! Not among the tests that run by default: `.ci` has a script for each, which installs what it needs and runs one module.
 
@@ -6,6 +6,8 @@
 mod support;
 
 mod browser; // The page in a real browser
+#[cfg(feature = "fleet")]
+mod fleet; // A fleet's budget in a real etcd
 mod foreign_ground; // Where the gateway meets another user, another PID namespace, a forked child, a file system that doesn't lock or sync, and a process or a disk with nothing left
 mod reference; // The reference itself beside a gateway of this crate, on one home
 mod rolling_restart; // `examples/deploy/rolling-restart.sh` on three example gateways behind HAProxy, under load

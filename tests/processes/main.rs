@@ -12,6 +12,7 @@ mod command_output; // What the command line prints
 mod dashboard; // A dashboard process beside a gateway process answers as the gateway process does by itself
 mod deployment; // `examples/deploy.sh` against the example gateway under load
 mod endings; // Two transports, one promise
+mod fleet_answers; // What isn't an answer of a fleet's engine closes nothing
 mod foreign_words; // What isn't the endpoint's own word is silence
 mod kubernetes; // The manifest of the guide, with the example gateway and a test that does what a kubelet and a Service do
 mod live_gate; // The live gate

@@ -6,6 +6,8 @@
 pub mod adapters;
 #[cfg(feature = "conformance")]
 pub mod broken_gateway;
+#[cfg(feature = "fleet")]
+pub mod etcd;
 pub mod eventually;
 pub mod example_bins;
 pub mod hostile_files;

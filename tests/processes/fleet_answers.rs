@@ -1,0 +1,106 @@
+//! What isn't an answer of etcd or of a FleetLock server closes nothing: redirects, pages, huge and slow answers, another cluster.
+
+#![cfg(feature = "fleet")]
+
+use crate::support::etcd::{Between, Way, answer, timed};
+use crate::support::process::{GatewayProcess, Tool, home, tool};
+use gateway_drain::client::ExitCode;
+use serde_json::json;
+use std::path::Path;
+use std::time::Duration;
+
+/// `run` on this home, with its slots at this address.
+fn run(home: &Path, lock: &str) -> crate::support::process::Ended {
+    let mut run = tool(home);
+    run.args(["run", "--patience", "1s", "--fleet-lock", lock, "--fleet-group", "web", "--", "touch"]);
+    Tool::spawn({
+        run.arg(home.join("acted"));
+        run
+    })
+    .ended()
+}
+
+#[test]
+fn what_is_no_answer_of_the_engines_closes_nothing() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    let html = "<html><title>Sign in</title></html>";
+    let header = r#""header": {"cluster_id": "1"}"#;
+    let deep = format!("{{{header}, \"responses\": {}{}}}", "[".repeat(5000), "]".repeat(5000));
+    let huge = "x".repeat(17 * 1024 * 1024);
+    let moved =
+        b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            .to_vec();
+    let answers = [
+        ("a redirect", moved),
+        ("a page", answer(200, "text/html", html)),
+        ("a page for a failure", answer(502, "text/html", html)),
+        ("nothing at all", Vec::new()),
+        ("no HTTP", b"\xff\xfe\x00\r\n\r\n".to_vec()),
+        ("no success", answer(204, "application/json", "")),
+        ("another program's JSON", answer(500, "application/json", r#"{"status": "down"}"#)),
+        ("a failure of etcd's", answer(503, "application/json", r#"{"error": "no leader", "code": 14}"#)),
+        ("too deep", answer(500, "application/json", &deep)),
+        ("too much", answer(200, "text/html", &huge)),
+        ("less than promised", b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{".to_vec()),
+    ];
+    for (what, bytes) in answers {
+        let between = Between::start("", move |_| Way::Answer(bytes.clone()));
+        for lock in [between.url(), format!("http://{}", between.host)] {
+            let (tried, took) = timed(|| run(home.path(), &lock));
+            tried.expect_code(i32::from(ExitCode::Fleet.under_run()));
+            assert!(took < Duration::from_secs(20), "{what}: {took:?}");
+        }
+    }
+    let silent = Between::start("", |_| Way::Silence);
+    for lock in [silent.url(), format!("http://{}", silent.host)] {
+        let (tried, took) = timed(|| run(home.path(), &lock));
+        tried.expect_code(i32::from(ExitCode::Fleet.under_run()));
+        assert!(took < Duration::from_secs(20), "{took:?}");
+    }
+    // Of etcd alone: what could be its answer and says nothing.
+    for body in [
+        "{}".to_owned(),
+        "[]".to_owned(),
+        format!(
+            r#"{{{header}, "responses": [{{"response_range": {{"kvs": [{{"key": "?", "mod_revision": "1"}}]}}}}]}}"#
+        ),
+        format!(
+            r#"{{{header}, "responses": [{{"response_range": {{"kvs": [{{"key": "YQ==", "value": "e30="}}]}}}}]}}"#
+        ),
+        r#"{"error": "etcdserver: permission denied", "code": 7}"#.to_owned(),
+    ] {
+        let code = if body.contains("error") { 403 } else { 200 };
+        let between = Between::start("", move |_| Way::Answer(answer(code, "application/json", &body)));
+        run(home.path(), &between.url()).expect_code(i32::from(ExitCode::Fleet.under_run()));
+    }
+    assert!(!home.path().join("acted").exists() && gateway.admits());
+    gateway.until("that it was never closed", |status| status.drain.generation.to_string() == "0");
+}
+
+#[test]
+fn endpoints_of_two_clusters_are_no_fleet() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    let mut asked = 0;
+    let first = Between::start("", move |_| {
+        asked += 1;
+        if asked > 1 {
+            return Way::Answer(Vec::new());
+        }
+        // {"total_slots": 1, "holders": ["x"]}: full, so that it is asked again.
+        let value = "eyJ0b3RhbF9zbG90cyI6IDEsICJob2xkZXJzIjogWyJ4Il19";
+        let range = json!({"response_range": {"kvs": [{"key": "YQ==", "value": value, "mod_revision": "1"}]}});
+        let body =
+            json!({"header": {"cluster_id": "1"}, "succeeded": true, "responses": [range, {"response_range": {}}]});
+        Way::Answer(answer(200, "application/json", &body.to_string()))
+    });
+    let second = Between::start("", |_| {
+        let body = json!({"header": {"cluster_id": "2"}, "succeeded": true, "responses": []});
+        Way::Answer(answer(200, "application/json", &body.to_string()))
+    });
+    let tried = run(home.path(), &format!("etcd://{},{}", first.host, second.host));
+    let tried = tried.expect_code(i32::from(ExitCode::Usage.under_run()));
+    assert!(tried.stderr.contains("another etcd cluster"), "{}", tried.stderr);
+    assert!(gateway.admits());
+}
