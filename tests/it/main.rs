@@ -22,6 +22,7 @@ mod http_auth; // Who gets in, with what, and what is written down of it
 mod http_endpoint; // The drain endpoint over a real socket
 mod http_hostile; // Any bytes to any route
 mod http_serve; // `http::serve` returns within its deadline, whatever its clients do, and nothing that could finish is cut off
+mod http_vectors; // The test vectors of the endpoint
 mod illegal_transitions; // What the table doesn't have doesn't compile
 mod inheritance; // What a gateway takes over from an earlier process of its boot, and what it doesn't
 mod layer_interruption; // Responses that a shutdown interrupts in the layer

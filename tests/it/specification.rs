@@ -374,6 +374,7 @@ const VECTORS: &[(&str, &str)] = &[
     ("names.json", "the name of a file, and the hold that it is"),
     ("epochs.json", "two epochs, and whether they are one boot"),
     ("looks.json", "what is done to the files, the clock, the work and the process, and the status after each look"),
+    ("http.json", "exchanges with an endpoint, in the gateway's process and beside it"),
     ("conclusions.json", "statuses with their lock, and what a controller may conclude"),
 ];
 

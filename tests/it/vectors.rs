@@ -1,11 +1,8 @@
 //! The test vectors of the specification, held against this crate: files and looks. Those of what a controller may conclude are
 //! in `src/client/vectors.rs`.
-//!
-//! A case says what is done; what is expected was written by this crate and is read by every implementation. To write it
-//! again after a change: `UPDATE_DOCS=1 cargo test --all-features vectors`, and read the difference as a reader of the
-//! specification would.
 
 use crate::support::eventually::until;
+use crate::support::vectors::{each_case, lay_out, spec};
 use gateway_drain::control::{Epoch, Found, Home, read::Content, request_file::interpret, scan::scan};
 use gateway_drain::controller::Settings;
 use gateway_drain::reconciler::Options;
@@ -14,56 +11,13 @@ use gateway_drain::status::{HoldStatus, Snapshot};
 use gateway_drain::{Clock, OwnedPermit, Reconciler, Request, RequestId};
 use serde_json::{Value, json};
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 /// When the files of the vectors were written and are read: a moment that no clock has to agree with.
 const WRITTEN: u64 = 1_780_000_000;
 
-fn spec(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/spec").join(name)
-}
-
-/// Holds each case of a file to what it expects, or writes that where it is asked to.
-fn each_case(name: &str, run: impl Fn(&Value) -> Value) {
-    let path = spec("vectors").join(name);
-    let text = fs::read_to_string(&path).unwrap();
-    let mut file: Value = serde_json::from_str(&text).unwrap();
-    let update = std::env::var_os("UPDATE_DOCS").is_some();
-    let cases = file["cases"].as_array_mut().expect("a file of vectors has cases");
-    let mut wrong = Vec::new();
-    for case in cases.iter_mut() {
-        let found = run(case);
-        if update {
-            case["expect"] = found;
-        } else if case["expect"] != found {
-            wrong.push(format!("{}: expected {}, found {found}", case["id"], case["expect"]));
-        }
-    }
-    assert!(wrong.is_empty(), "{} of {} cases of {name} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
-    if update {
-        fs::write(&path, lay_out(&file, 0) + "\n").unwrap();
-    }
-}
-
-/// JSON with a line for each case and each of its parts.
-fn lay_out(value: &Value, depth: usize) -> String {
-    let pad = "  ".repeat(depth + 1);
-    let inner: Vec<String> = match value {
-        Value::Object(fields) if depth < 3 && !fields.is_empty() => {
-            fields.iter().map(|(name, value)| format!("{pad}{}: {}", json!(name), lay_out(value, depth + 1))).collect()
-        }
-        Value::Array(entries) if depth < 4 && entries.iter().any(Value::is_object) => {
-            entries.iter().map(|value| format!("{pad}{}", lay_out(value, depth + 1))).collect()
-        }
-        other => return other.to_string(),
-    };
-    let (open, close) = if value.is_array() { ('[', ']') } else { ('{', '}') };
-    format!("{open}\n{}\n{}{close}", inner.join(",\n"), "  ".repeat(depth))
-}
-
-/// The bytes of a file: a text, base 64 is not needed since what is no text is given as numbers, or parts with how often.
+/// The bytes of a file: a text, the bytes themselves, or texts with how often each stands there.
 fn bytes(content: &Value) -> Vec<u8> {
     match content {
         Value::String(text) => text.clone().into_bytes(),

@@ -31,3 +31,4 @@ pub mod supervisor;
 pub mod systemd_unit;
 #[cfg(feature = "trace-check")]
 pub mod trace_corpus;
+pub mod vectors;
