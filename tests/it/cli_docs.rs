@@ -1,11 +1,13 @@
 //! `docs/cli.md` says what the command line says: it is generated from the command line's own definition.
 //!
-//! Run with `UPDATE_DOCS=1` to write it anew.
+//! To write it after a change: `cargo xtask docs`.
 
+use crate::support::generated::compare_or_write;
 use clap::Command;
 use gateway_drain::cli::arguments;
 use gateway_drain::client::ExitCode;
 use std::fmt::Write;
+use std::path::Path;
 
 fn document() -> String {
     let mut text = "# The command line\n\n\
@@ -62,16 +64,7 @@ fn describe(text: &mut String, mut command: Command, above: &str) {
 
 #[test]
 fn the_document_is_what_the_command_line_says() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md");
-    let document = document();
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(path, &document).expect("the document can be written");
-    }
-    let written = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(
-        written == document,
-        "docs/cli.md differs: run `UPDATE_DOCS=1 cargo test --all-features --test it cli_docs`"
-    );
+    compare_or_write(Path::new(env!("CARGO_MANIFEST_DIR")), "docs/cli.md", &document());
 }
 
 #[test]

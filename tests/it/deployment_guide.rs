@@ -1,7 +1,8 @@
 //! `docs/deployment.md` shows the files of `examples/deploy` as they are.
 //!
-//! To write them in anew after a change: `UPDATE_DOCS=1 cargo test --test it deployment_guide`.
+//! To write them in after a change: `cargo xtask docs`.
 
+use crate::support::generated::compare_or_write;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -33,10 +34,7 @@ fn with_files(guide: &str) -> (String, BTreeSet<String>) {
 fn the_guide_shows_every_file_as_it_is() {
     let guide = read(GUIDE);
     let (wanted, shown) = with_files(&guide);
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(GUIDE), &wanted).expect("the guide can be written");
-    }
-    assert!(read(GUIDE) == wanted, "{GUIDE} differs: run `UPDATE_DOCS=1 cargo test --test it deployment_guide`");
+    compare_or_write(Path::new(env!("CARGO_MANIFEST_DIR")), GUIDE, &wanted);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/deploy");
     let files = fs::read_dir(folder).expect("the files").map(|file| file.expect("a file").file_name());
     for file in files {

@@ -82,7 +82,16 @@ fn lasting(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
             let changes = |name: &str| {
-                let of_time = ["age_seconds", "requested_at", "updated_at", "gateway_updated_at", "detail", "title", "gateway_pid", "pid"];
+                let of_time = [
+                    "age_seconds",
+                    "requested_at",
+                    "updated_at",
+                    "gateway_updated_at",
+                    "detail",
+                    "title",
+                    "gateway_pid",
+                    "pid",
+                ];
                 let of_chance = ["nonce", "incarnation", "argv", "instance", "type"];
                 of_time.contains(&name) || of_chance.contains(&name)
             };

@@ -2,6 +2,7 @@
 
 #![cfg(feature = "metrics")]
 
+use crate::support::generated::compare_or_write;
 use crate::support::own_process::in_own_process;
 use gateway_drain::controller::Settings;
 use gateway_drain::metrics::{Kind, METRICS, Metrics};
@@ -11,6 +12,7 @@ use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -210,8 +212,7 @@ fn a_drain_that_is_under_way_when_the_metrics_begin_is_timed_from_its_own_begin(
 
 #[test]
 fn the_page_on_metrics_has_the_table_of_all_and_names_no_other() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
-    let page = std::fs::read_to_string(path).unwrap();
+    let page = include_str!("../../docs/metrics.md");
     let (begin, end) = ("<!-- begin: metrics -->\n", "<!-- end: metrics -->");
     let (before, rest) = page.split_once(begin).unwrap();
     let (_, after) = rest.split_once(end).unwrap();
@@ -227,10 +228,7 @@ fn the_page_on_metrics_has_the_table_of_all_and_names_no_other() {
     let table: String = METRICS.iter().map(row).collect();
     let made =
         format!("{before}{begin}| Metric | Kind | Labels | What it says |\n|---|---|---|---|\n{table}{end}{after}");
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(path, &made).unwrap();
-    }
-    assert_eq!(page, made, "docs/metrics.md is not what the code says: make it with UPDATE_DOCS=1");
+    compare_or_write(Path::new(env!("CARGO_MANIFEST_DIR")), "docs/metrics.md", &made);
     let known = |word: &str| METRICS.iter().any(|metric| word == metric.name);
     let words = page.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
     let unknown: Vec<&str> = words.filter(|word| word.starts_with("drain_") && !known(word)).collect();

@@ -1,7 +1,8 @@
 //! `docs/spec.md` says what the code does: its tables and diagrams are generated from the code.
 //!
-//! To write them anew after a change: `UPDATE_DOCS=1 cargo test --test it specification`.
+//! To write them after a change: `cargo xtask docs`.
 
+use crate::support::generated::compare_or_write;
 use gateway_drain::control::write::{STEPS, Step as WriteStep};
 use gateway_drain::control::{Epoch, request_file};
 use gateway_drain::controller::Settings;
@@ -19,20 +20,8 @@ use std::time::Duration;
 
 const SPEC: &str = "docs/spec.md";
 
-/// Compares a file with what it should be, or writes it if asked to.
 fn up_to_date(path: &str, wanted: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&path, wanted).unwrap();
-    }
-    let found = fs::read_to_string(&path).unwrap_or_default();
-    let first = found.lines().zip(wanted.lines()).position(|(a, b)| a != b);
-    assert!(
-        found == wanted,
-        "{} differs from the code, first in line {:?}; run with UPDATE_DOCS=1 and read the difference",
-        path.display(),
-        first.map(|line| line + 1)
-    );
+    compare_or_write(Path::new(env!("CARGO_MANIFEST_DIR")), path, wanted);
 }
 
 /// The specification with this block in its place.

@@ -3,6 +3,7 @@
 
 #![cfg(feature = "trace-check")]
 
+use crate::support::generated::compare_or_write;
 use crate::support::trace_corpus::{check_text, names, read};
 use gateway_drain::properties::PropertyId;
 use gateway_drain::trace::check::{Report, Verdict, check_files};
@@ -132,13 +133,8 @@ fn processes_in_files_of_their_own_are_put_in_order_whatever_the_order_of_the_fi
 
 #[test]
 fn the_schema_is_the_one_that_the_code_makes() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/trace.schema.json");
     let made = serde_json::to_string_pretty(&line::schema()).unwrap() + "\n";
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(&path, &made).unwrap();
-    }
-    let there = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(there == made, "docs/trace.schema.json is not what the code makes: run this test with BLESS=1");
+    compare_or_write(Path::new(env!("CARGO_MANIFEST_DIR")), "docs/trace.schema.json", &made);
 }
 
 #[test]

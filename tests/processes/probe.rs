@@ -56,7 +56,7 @@ fn keeps_everything_that_can_be_seen(start: fn(&Path, &str) -> GatewayProcess, h
     let gateway = start(&home, "127.0.0.1:0");
     let url = format!("http://{}", gateway.address);
     let turns = format!("{url}/turns");
-    let supervisor = Supervisor::of_process(gateway, folder.path(), start);
+    let supervisor = Supervisor::of_process(gateway, folder.path(), start, || ());
     let restart = supervisor.command("kill");
     let endpoint = if has_endpoint { vec!["--url", &url] } else { Vec::new() };
     let more = ["--turn-url", &turns, "--turn-body", TURN, "--restart-cmd", &restart, "--json"];

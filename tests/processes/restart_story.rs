@@ -9,6 +9,7 @@ use crate::support::supervisor::Supervisor;
 use gateway_drain::client::ExitCode;
 use gateway_drain::{Home, Snapshot};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 const ANY_PORT: &str = "127.0.0.1:0";
@@ -34,11 +35,13 @@ fn restarted_under_a_commit(start: fn(&Path, &str) -> GatewayProcess, way: Way, 
     let (home, elsewhere) = (home(), crate::support::process::home());
     let gateway = start(home.path(), ANY_PORT);
     let (address, home_of_tool) = (gateway.address.clone(), if let Way::Files = way { &home } else { &elsewhere });
-    let supervisor = Supervisor::of_process(gateway, elsewhere.path(), start);
-    let load = Load::start(&address, 1, |_| 0);
+    let load = Arc::new(Load::start(&address, 1, |_| 0));
     load.until(50);
+    // "look" says when the command began and when it was about to end. Before it does, a whole turn is asked: one may be on its
+    // way, and one may still try the connection to the process before.
+    let asking = Arc::clone(&load);
+    let supervisor = Supervisor::of_process(gateway, elsewhere.path(), start, move || asking.until(asking.asked() + 3));
 
-    // "look" does nothing, and says when the command began and when it was about to end.
     let orders = ["look"].iter().chain(ends).chain(&["look"]);
     let act = orders.map(|order| supervisor.command(order)).collect::<Vec<_>>().join(" && ");
     let mut run = tool(home_of_tool.path());
@@ -50,8 +53,8 @@ fn restarted_under_a_commit(start: fn(&Path, &str) -> GatewayProcess, way: Way, 
 
     let withdrawn = load.asked();
     load.until(withdrawn + 50);
-    let tried = load.stop();
     let acted = supervisor.end();
+    let tried = Arc::into_inner(load).expect("the supervisor has ended").stop();
     let (began, ended) = (acted[0], acted[acted.len() - 1]);
     let story = format!("{way:?}, {ends:?}");
     // Asked and answered under the commit: of a turn that was asked before its end and answered after it, nobody outside can

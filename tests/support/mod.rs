@@ -10,6 +10,7 @@ pub mod broken_gateway;
 pub mod etcd;
 pub mod eventually;
 pub mod example_bins;
+pub mod generated;
 pub mod hostile_files;
 #[cfg(feature = "axum")]
 pub mod hostile_http;

@@ -39,12 +39,17 @@ impl Supervisor {
     }
 
     /// One that stops a gateway by `kill` (SIGKILL) or `terminate` (SIGTERM), waits until it is gone, and starts the next
-    /// one at the same address. Anything else does nothing.
-    pub fn of_process(gateway: GatewayProcess, folder: &Path, start: fn(&Path, &str) -> GatewayProcess) -> Self {
+    /// one at the same address. At any other order it does what `else_do` says.
+    pub fn of_process(
+        gateway: GatewayProcess,
+        folder: &Path,
+        start: fn(&Path, &str) -> GatewayProcess,
+        mut else_do: impl FnMut() + Send + 'static,
+    ) -> Self {
         let mut running = Some(gateway);
         Self::of(folder, move |order| {
             if !["kill", "terminate"].contains(&order) {
-                return;
+                return else_do();
             }
             let before = running.take().expect("one runs at any time");
             let (address, home) = (before.address.clone(), before.home.clone());

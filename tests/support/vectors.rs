@@ -49,4 +49,3 @@ pub fn lay_out(value: &Value, depth: usize) -> String {
     let (open, close) = if value.is_array() { ('[', ']') } else { ('{', '}') };
     format!("{open}\n{}\n{}{close}", inner.join(",\n"), "  ".repeat(depth))
 }
-

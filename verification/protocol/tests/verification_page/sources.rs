@@ -42,11 +42,6 @@ pub fn fuzz_targets(root: &Path) -> Vec<Target> {
     files.map(target).collect()
 }
 
-/// For how many seconds `.ci/run` runs each target.
-pub fn fuzz_seconds(root: &Path) -> String {
-    between(&read(root, ".ci/run"), "step .ci/fuzz ", "\n").to_owned()
-}
-
 /// In how many ways `.ci/faults` tries each part, by the rows of `docs/reliability.md`.
 pub fn faults(root: &Path) -> Vec<(String, usize)> {
     let page = read(root, "docs/reliability.md");

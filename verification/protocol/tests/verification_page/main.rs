@@ -1,18 +1,19 @@
 //! `docs/verification.md` tells what was checked of each property, and is made from the tables that the checks run by.
 //!
-//! To write it anew after a change: `UPDATE_DOCS=1 cargo test -p gateway-drain-evidence`. A property without a check or
+//! To write it after a change: `cargo xtask docs`. A property without a check or
 //! without a seeded bug is a red test here, and so is a test that is named and isn't there.
 
-#[path = "../../planted/catalogue.rs"]
+#[path = "../../../planted/catalogue.rs"]
 mod catalogue;
-#[path = "../incidents.rs"]
+#[path = "../../../../tests/support/generated.rs"]
+mod generated;
 mod incidents;
-#[path = "../../interleavings/tests/models/table.rs"]
+#[path = "../../../interleavings/tests/models/table.rs"]
 mod models;
-#[path = "../proofs.rs"]
 mod proofs;
-#[path = "../sources.rs"]
 mod sources;
+#[path = "../../../../xtask/src/tables.rs"]
+mod tables;
 
 use gateway_drain::properties::{PROPERTIES, PropertyId};
 use gateway_drain_protocol::checks::{CHECKS, LIVENESS, SEEDS};
@@ -301,11 +302,9 @@ fn version(package: &str) -> String {
     after.split_once('"').unwrap().0.to_owned()
 }
 
-/// The files that `.ci/mutants` names.
+/// The files that `cargo xtask mutants` changes.
 fn mutated() -> Vec<String> {
-    let script = fs::read_to_string(root().join(".ci/mutants")).unwrap();
-    let rows = script.split_once("<< 'ROWS'\n").and_then(|(_, rest)| rest.split_once("ROWS\n")).expect("its rows").0;
-    rows.lines().filter_map(|row| Some(format!("`{}`", row.split_whitespace().next()?))).collect()
+    tables::MUTATED.iter().map(|(file, _)| format!("`{file}`")).collect()
 }
 
 /// The checks that have no column of their own, each with what it does not show.
@@ -316,7 +315,7 @@ fn others() -> String {
     let (properties, gateways) = sources::judged(&root);
     format!(
         "- **fuzz**: `.ci/fuzz` has libFuzzer look for input that breaks what the {} targets below assert, guided by coverage, \
-         beginning with the inputs in `fuzz/corpus`. `.ci/run` gives each of them {} seconds, and other input every time. \
+         beginning with the inputs in `fuzz/corpus`. `cargo xtask ci` gives each of them {} seconds, and other input every time. \
          A sample, of what is read and decided: nothing races there.\n\
          - **faults**: `.ci/faults` kills, starves, deceives and loads real processes in {} ways ({}), and fails if anything falls \
          short; `docs/reliability.md` says how often, and what came of it. A kill loses nothing that the kernel has taken over, \
@@ -326,7 +325,7 @@ fn others() -> String {
          it was made to break and by no other than follow from its flaw, and so are {} under loom. Without loom, sequences and \
          races are samples. It sees no files, crashes and restarts.\n",
         sources::fuzz_targets(&root).len(),
-        sources::fuzz_seconds(&root),
+        tables::FUZZ_SECONDS,
         faults.iter().map(|(_, rows)| rows).sum::<usize>(),
         parts.join(", "),
         gateways.join(", "),
@@ -357,7 +356,7 @@ fn page() -> String {
     let proofs = proofs::paragraphs(&root());
     let mut text = format!(
         "# What was checked\n\n\
-         Made from the tables that the checks run by (`verification/evidence`); a test fails when this page differs from them. \
+         Made from the tables that the checks run by (`verification/protocol/tests/verification_page`); a test fails when this page differs from them. \
          Every number here is asserted by the check that it is told of. Times are left out: they are a machine's.\n\n\
          {proofs}\
          - **loom {}**: the production source, compiled with loom's primitives. Two workers without any bound, \
@@ -370,8 +369,8 @@ fn page() -> String {
          each of the gate's {} orderings, weakened by one step, reported as a race. std isn't compiled anew for it and it knows \
          no fences, so what a contended lock of std guards is not watched \
          (`verification/interleavings/tsan.suppressions`).\n\
-         - **mutants**: `.ci/mutants` changes every function of {} in every way that cargo-mutants knows, and fails if \
-         the tests beside the file's name there notice nothing; what is left out stands with its reason in \
+         - **mutants**: `cargo xtask mutants` changes every function of {} in every way that cargo-mutants knows, and fails if \
+         the tests beside the file's name in `xtask/src/tables.rs` notice nothing; what is left out stands with its reason in \
          `.cargo/mutants.toml`. A command of its own. It \
          knows no memory orderings and no constant tables: those are sown with the bugs below.\n\
          - **model**: a breadth-first explorer of the protocol over the production functions, each configuration to its end; \
@@ -468,12 +467,7 @@ fn page() -> String {
 
 #[test]
 fn the_page_is_made_from_the_checks() {
-    let (path, wanted) = (root().join("docs/verification.md"), page());
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&path, &wanted).unwrap();
-    }
-    let found = fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == wanted, "docs/verification.md is not what the checks say: run with UPDATE_DOCS=1");
+    generated::compare_or_write(&root(), "docs/verification.md", &page());
 }
 
 /// The names of all seeds, of whatever kind.
