@@ -23,6 +23,7 @@ pub mod owner;
 pub mod read;
 pub mod request_file;
 pub mod scan;
+mod spare;
 pub mod write;
 
 pub use epoch::Epoch;

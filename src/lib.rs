@@ -65,6 +65,9 @@ pub mod events;
 #[cfg_attr(docsrs, doc(cfg(feature = "signals")))]
 pub mod signals;
 
+#[cfg(any(feature = "signals", feature = "cli"))]
+mod signal_kinds;
+
 pub mod trace;
 
 #[cfg(any(feature = "conformance", feature = "probe", feature = "trace-check"))]

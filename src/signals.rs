@@ -5,6 +5,7 @@
 
 use crate::Controller;
 use crate::reconciler::Reconciler;
+use crate::signal_kinds::{Kind, named, real_time};
 use crate::sync::{Arc, Mutex};
 use core::fmt;
 use nix::sys::signal::{SigSet, Signal};
@@ -51,46 +52,9 @@ pub struct Signals {
     state: Arc<Mutex<State>>,
 }
 
-/// What becomes of a signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Use {
-    /// It is a request to end.
-    Request,
-    /// It ends the process by default, and comes again and again of itself.
-    Repeats,
-    /// The write that caused it tells its error.
-    Unheard,
-    /// It ends no process, can't be taken, or reports a fault.
-    Left,
-}
-
-impl Use {
-    fn of(signal: Signal) -> Self {
-        // By name, since each system has signals that others don't have.
-        match signal.as_str() {
-            "SIGALRM" | "SIGVTALRM" | "SIGPROF" | "SIGXCPU" | "SIGIO" => Self::Repeats,
-            "SIGPIPE" | "SIGXFSZ" => Self::Unheard,
-            "SIGCHLD" | "SIGCONT" | "SIGINFO" | "SIGSTOP" | "SIGTSTP" | "SIGTTIN" | "SIGTTOU" | "SIGURG"
-            | "SIGWINCH" => Self::Left,
-            "SIGABRT" | "SIGBUS" | "SIGEMT" | "SIGFPE" | "SIGILL" | "SIGKILL" | "SIGSEGV" | "SIGSYS" | "SIGTRAP" => {
-                Self::Left
-            }
-            _ => Self::Request,
-        }
-    }
-
-    /// What becomes of the signal of this number, which is one that was taken.
-    fn of_taken(number: i32) -> Self {
-        Signal::try_from(number).map_or(Self::Request, Self::of)
-    }
-}
-
-/// The real-time signals, which have numbers and no names.
-fn real_time() -> impl Iterator<Item = i32> {
-    #[cfg(target_os = "linux")]
-    return nix::libc::SIGRTMIN()..=nix::libc::SIGRTMAX();
-    #[cfg(not(target_os = "linux"))]
-    return core::iter::empty();
+/// What becomes of the signal of this number, which is one that was taken.
+fn kind_of_taken(number: i32) -> Kind {
+    Signal::try_from(number).map_or(Kind::Request, Kind::of)
 }
 
 /// Lets this thread have what was blocked before, of the signals that are taken: the application may have others blocked
@@ -169,15 +133,12 @@ impl Signals {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn take_except(left: &[i32]) -> io::Result<Self> {
-        let named = |wanted: fn(Use) -> bool| {
-            Signal::iterator().filter(move |signal| wanted(Use::of(*signal))).map(|signal| signal as i32)
-        };
         let is_ours = |number: &i32| !left.contains(number);
-        for number in named(|which| which == Use::Unheard).filter(is_ours) {
+        for number in named(|kind| kind == Kind::Unheard).filter(is_ours) {
             // A handler rather than `SIG_IGN`: what this process starts has the default again.
             signal_hook::flag::register(number, std::sync::Arc::default())?;
         }
-        let ending = named(|which| matches!(which, Use::Request | Use::Repeats));
+        let ending = named(|kind| matches!(kind, Kind::Request | Kind::Repeats));
         let taken: Vec<i32> = ending.chain(real_time()).filter(is_ours).collect();
         let mut arriving = Arriving::new(&taken)?;
         let state = Arc::new(Mutex::new(State { came: false, first: None, gateway: Gateway::Expected }));
@@ -185,7 +146,7 @@ impl Signals {
         std::thread::Builder::new().name("gateway-drain-signals".into()).spawn(move || {
             unblock(&taken);
             for signal in arriving.forever() {
-                let act = told.lock().on_signal(Use::of_taken(signal));
+                let act = told.lock().on_signal(kind_of_taken(signal));
                 match act {
                     Act::Nothing => {}
                     // Refused only once stopped, and then there is nothing left to begin.
@@ -210,9 +171,9 @@ impl Signals {
 }
 
 impl State {
-    fn on_signal(&mut self, which: Use) -> Act {
+    fn on_signal(&mut self, kind: Kind) -> Act {
         self.came = true;
-        if which == Use::Repeats {
+        if kind == Kind::Repeats {
             return match &self.gateway {
                 // Beginning again changes nothing.
                 Gateway::Here { controller, deadline } => Act::Begin(controller.clone(), *deadline),

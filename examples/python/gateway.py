@@ -4,13 +4,12 @@
     gateway.py --home HOME [--listen 127.0.0.1:8080] [--tick-ms 1000] [--deadline-ms 30000]
 
 `POST /turns` with `{"millis": 5000}` runs a turn of five seconds. The main thread looks at the files; one lock covers the
-gate and its holds, so that each look is one step. The numbers in brackets are sections of the specification.
-
-Of section 5 it leaves out what guards a home against other programs: it doesn't try whether the file system locks at all, and
-puts back no lock file that somebody removed. It admits no internal work, and has no endpoint.
+gate and its holds, so that each look is one step. The numbers in brackets are sections of the specification. Of section 5 it
+leaves out two guards: it doesn't try whether the file system locks at all, and puts back no lock file that somebody removed.
+It admits no internal work, and has no endpoint.
 """
 
-import argparse, fcntl, hashlib, json, os, re, secrets, signal, stat, sys, threading, time
+import argparse, contextlib, fcntl, hashlib, json, os, re, secrets, signal, stat, sys, threading, time
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -60,6 +59,21 @@ def replace(folder, name, value):
     os.fsync(folder)
 
 
+def is_taken(file, lock=fcntl.LOCK_EX):
+    """Whether somebody else has locked it; if not, it is locked from now on. Not every file system locks folders."""
+    try:
+        fcntl.flock(file, lock | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+
+
+def is_of_first_version(folder):
+    """Whether a gateway of the first version runs there, which has another lock (5)."""
+    with contextlib.suppress(OSError, ValueError):
+        its = re.fullmatch(rb"[0-9a-f]{32} [1-9][0-9]*\n?", read(folder, "gateway.lock", 256)[0])
+        return its and is_taken(open(f"/proc/self/fd/{folder}/gateway.lock"), fcntl.LOCK_SH)
+
+
 class Object(list):
     """A JSON object, as its pairs."""
 
@@ -78,10 +92,8 @@ def levels(value):
 def interpret(content, modified, epoch, marker):
     """What a file asks a gateway of this epoch for (5.1)."""
     pairs = json.loads(content.decode(), object_pairs_hook=Object, parse_float=finite, parse_int=finite, parse_constant=int)
-    if not isinstance(pairs, Object):
-        raise ValueError("it is JSON but no object")
-    if levels(pairs) > 127:
-        raise ValueError("it nests too deep")
+    if not isinstance(pairs, Object) or levels(pairs) > 127:
+        raise ValueError("it is no object, or nests too deep")
     json.dumps(pairs, ensure_ascii=False).encode()  # no lone surrogate
     fields = dict(pairs)
     if any(name in FIELDS and sum(name == other for other, _ in pairs) > 1 for name in fields):
@@ -89,8 +101,7 @@ def interpret(content, modified, epoch, marker):
     request = {name: fields[name] if isinstance(fields.get(name), str) else "" for name in [*NAMES, "reason"]}
     if any(len(request[name]) > 256 for name in NAMES):
         raise ValueError("a text in it is too long")
-    if len(request["reason"]) > 512:
-        request["reason"] = request["reason"][:511] + "…"
+    request["reason"] = reason if len(reason := request["reason"]) <= 512 else reason[:511] + "…"
     request["action"] = "drain" if marker else str(fields.get("action")).strip().lower()
     if request["epoch"] and other_boot(request["epoch"], epoch):
         request["action"] = "stale"
@@ -105,11 +116,9 @@ def interpret(content, modified, epoch, marker):
     request["suppress_notification"] = fields.get("suppress_notification") is True
     written, at = modified / 1e9, fields.get("requested_at")
     if isinstance(at, str) and RFC_3339.fullmatch(at):
-        try:
+        with contextlib.suppress(ValueError):
             at = datetime.fromisoformat(at.upper().replace(":60", ":59", at[17:19] == "60"))
             written = (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp()
-        except ValueError:
-            pass
     return {**request, "age": time.time() - written}
 
 
@@ -151,15 +160,11 @@ class Gateway:
         self.errors, self.last_error, self.published, self.recorded = 0, None, ("", 0), None
         self.lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=self.home)
         patience = since_boot() + 1
-        while True:
-            try:
-                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                # A reader may be trying it.
-                if since_boot() > patience:
-                    sys.exit("another gateway runs in this home")
-                time.sleep(0.02)
+        while is_of_first_version(self.home) or is_taken(self.home) or is_taken(self.lock):
+            # A reader may be trying it.
+            if since_boot() > patience:
+                sys.exit("another gateway runs in this home")
+            time.sleep(0.02)
         os.ftruncate(self.lock, 0)
         record = [self.incarnation, os.getpid(), start_time("self"), os.stat("/proc/self/ns/pid").st_ino]
         os.write(self.lock, " ".join(map(str, record)).encode() + b"\n")
@@ -281,10 +286,8 @@ class Gateway:
                 found[name if sound else "!" + shown(name)] = find(folder, name + ".json", self.epoch) if sound else unreadable("no request id")
             os.close(folder)
             return found, True
-        except FileNotFoundError:
-            return found, True
         except OSError as error:
-            return {**found, "!holds": unreadable(error)}, False
+            return (found, True) if isinstance(error, FileNotFoundError) else ({**found, "!holds": unreadable(error)}, False)
 
     def look(self):
         """One look is one step (5.4)."""
@@ -364,10 +367,8 @@ class Gateway:
         except OSError as error:
             # No status is better than an old one.
             self.errors, self.last_error, self.published = self.errors + 1, str(error), ("", 0)
-            try:
+            with contextlib.suppress(OSError):
                 os.unlink(STATUS, dir_fd=self.home)
-            except OSError:
-                pass
 
 
 class Turns(BaseHTTPRequestHandler):
@@ -383,8 +384,7 @@ class Turns(BaseHTTPRequestHandler):
         finally:
             gateway.leave()
 
-    def log_message(self, *_):
-        pass
+    log_message = lambda *_: None
 
 
 if __name__ == "__main__":
@@ -401,7 +401,6 @@ if __name__ == "__main__":
     gateway.look()  # before anything can be admitted
     host, port = options.listen.rsplit(":", 1)
     server = ThreadingHTTPServer((host, int(port)), Turns)
-    server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"listening on http://{host}:{server.server_port}", flush=True)
     while not told.wait(tick):

@@ -164,9 +164,9 @@ pub enum Verb {
 
     /// Show what the gateway says of itself: its state, what is in flight, who holds it closed.
     ///
-    /// Exits with 0 if a gateway lives there, whatever its state, and with 7 if none does, or if one does and has
-    /// published nothing that can be read, or nothing for longer than it may: then what its status says may be over. What
-    /// isn't known is shown as unknown, and never as 0.
+    /// Exits with 0 if a gateway lives there, whatever its state, and with 7 if none does, if nothing tells whether one
+    /// does, or if one does and has published nothing that can be read, or nothing for longer than it may: then what its
+    /// status says may be over. A number that isn't known is shown as unknown, and never as 0.
     Status,
 
     /// Tell whether a correct gateway could have written a trace.

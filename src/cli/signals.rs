@@ -2,10 +2,10 @@
 
 use super::report::Report;
 use crate::client::{ExitCode, Interrupt};
+use crate::signal_kinds::{Kind, named, real_time};
 use crate::sync::{Arc, Mutex};
 use rustix::process::{Pid, Signal, kill_process_group};
 use rustix_libc_wrappers::process::SignalExt;
-use signal_hook::consts;
 use signal_hook::iterator::Signals as Arriving;
 use std::io;
 use std::time::Duration;
@@ -13,24 +13,11 @@ use std::time::Duration;
 /// A command that gives up its hold on a first signal has this long; then it is ended all the same.
 const GIVING_UP: Duration = Duration::from_secs(5);
 
-/// Whatever would end a process and can be caught, but for what the machine itself says of a faulty program.
-const FATAL: [i32; 15] = [
-    consts::SIGINT,
-    consts::SIGTERM,
-    consts::SIGHUP,
-    consts::SIGQUIT,
-    consts::SIGUSR1,
-    consts::SIGUSR2,
-    consts::SIGALRM,
-    consts::SIGVTALRM,
-    consts::SIGPROF,
-    consts::SIGXCPU,
-    consts::SIGXFSZ,
-    consts::SIGIO,
-    consts::SIGTRAP,
-    consts::SIGSYS,
-    consts::SIGABRT,
-];
+/// Whatever would end a process and can be caught: what reports a fault too, since people send it, and a commit is not to
+/// outlast its owner for that.
+fn fatal(kind: Kind) -> bool {
+    matches!(kind, Kind::Request | Kind::Repeats | Kind::Fault)
+}
 
 /// Where signals go.
 #[derive(Clone)]
@@ -60,8 +47,11 @@ impl Signals {
         let phase = Arc::new(Mutex::new(Phase::Ends(None)));
         let signals = Self { interrupt: Interrupt::new(), phase, report: report.clone() };
         let ignored = ignored();
-        let real_time = (34..=64).filter(|_| cfg!(target_os = "linux"));
-        let taken = FATAL.into_iter().chain(real_time).filter(|number| !ignored(*number));
+        for number in named(|kind| kind == Kind::Unheard).filter(|number| !ignored(*number)) {
+            // A handler rather than `SIG_IGN`: the command has the default again.
+            signal_hook::flag::register(number, std::sync::Arc::default())?;
+        }
+        let taken = named(fatal).chain(real_time()).filter(|number| !ignored(*number));
         let mut arriving = Arriving::new(taken)?;
         let receive = signals.clone();
         let forever = move || arriving.forever().for_each(|number| receive.take(number));

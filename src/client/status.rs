@@ -65,7 +65,8 @@ impl Status {
         match (self.running, &self.state) {
             (Some(false), _) | (None, None) => Some("no gateway process lives there".into()),
             (Some(true), None) => Some(UNPUBLISHED.into()),
-            (_, Some(_)) => None,
+            (None, Some(_)) => Some("nothing tells whether a gateway process lives there".into()),
+            (Some(true), Some(_)) => None,
         }
     }
 
@@ -111,6 +112,16 @@ mod tests {
         assert_eq!(status(json!({"gateway_state": "degraded", "active_agents": 3})).active_agents, Some(3));
         let gone = status(json!({"gateway_running": false, "gateway_state": null, "active_agents": 0}));
         assert_eq!(gone.to_json()["active_agents"], Value::Null);
+    }
+
+    #[test]
+    fn only_what_is_known_to_live_and_says_its_state_is_no_silence() {
+        for (live, silent) in [(json!(true), false), (json!(false), true), (Value::Null, true), (json!("yes"), true)] {
+            let said = json!({"gateway_running": live, "gateway_state": "running", "active_agents": 0, "drain": {}});
+            assert_eq!(status(said).silence().is_some(), silent, "{live}");
+            let said = json!({"gateway_running": live, "gateway_state": null});
+            assert!(status(said).silence().is_some(), "{live}, and no state");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::home::{Holder, Home, LockError};
 use super::opened::OpenHome;
 use super::read::Stamp;
 use super::scan::{Memory, Scan, scan_in};
+use super::spare::Spare;
 use super::write;
 use crate::hold::{Incarnation, RequestId};
 use crate::sync::Mutex;
@@ -17,7 +18,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// A start takes a second to be sure that the home is another gateway's: whoever asks who lives there holds the lock for an instant.
@@ -316,6 +317,7 @@ pub struct HomeLock {
     record: Record,
     file: Mutex<File>,
     memory: Mutex<Memory>,
+    spare: Spare,
 }
 
 /// How a gateway and its home stand.
@@ -364,7 +366,8 @@ impl HomeLock {
                 Err(Refused::Failed(source)) => return Err(unusable(source)),
             }
         };
-        Ok(Self { named: named.clone(), home, record, file: Mutex::new(file), memory: Mutex::new(Memory::default()) })
+        let spare = Spare::of(home.folder.as_fd());
+        Ok(Self { named: named.clone(), home, record, file: Mutex::new(file), memory: Mutex::default(), spare })
     }
 
     /// The very home that is locked, even if another one stands at its path by now.
@@ -455,13 +458,16 @@ impl HomeLock {
     }
 
     fn scan(&self, known: &[RequestId], epoch: &Epoch) -> Scan {
-        self.memory.lock().settle(scan_in(&self.home, known, epoch), Instant::now())
+        let lacked = |scan: &Scan| scan.shortage.is_some();
+        let scan = self.spare.lend(self.home.folder.as_fd(), lacked, || scan_in(&self.home, known, epoch));
+        self.memory.lock().settle(scan, Instant::now())
     }
 
     /// Replaces a file of the gateway's own, in the home itself.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<Stamp> {
         self.check().map_err(|error| io::Error::new(error.kind(), format!("the home is no longer ours: {error}")))?;
-        self.home.write(name, bytes)
+        let lacked = |written: &io::Result<Stamp>| written.as_ref().is_err_and(is_shortage);
+        self.spare.lend(self.home.folder.as_fd(), lacked, || self.home.write(name, bytes))
     }
 
     /// Removes a file of the gateway's own, in the home itself.
@@ -469,6 +475,11 @@ impl HomeLock {
         self.check()?;
         self.home.remove(name)
     }
+}
+
+/// Whether it says that the process, or the system, has no descriptor left.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 impl Drop for HomeLock {

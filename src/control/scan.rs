@@ -107,8 +107,9 @@ pub(crate) fn scan_in(home: &OpenHome, known: &[RequestId], epoch: &Epoch) -> Sc
 }
 
 /// What the last look that could be taken has found. It stands while a process has no descriptors or no memory left, but not for ever.
+#[doc(hidden)]
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
+pub struct Memory {
     last: Option<Scan>,
     short_since: Option<Instant>,
 }
@@ -118,7 +119,7 @@ impl Memory {
     pub(crate) const STANDS: Duration = Duration::from_secs(60);
 
     /// What is known after a look at `now`.
-    pub(crate) fn settle(&mut self, scan: Scan, now: Instant) -> Scan {
+    pub fn settle(&mut self, scan: Scan, now: Instant) -> Scan {
         if scan.shortage.is_none() {
             *self = Self { last: Some(scan.clone()), short_since: None };
             return scan;

@@ -13,6 +13,7 @@ use gateway_drain::{Channel, Home, Reconciler, Request, RequestId, Snapshot};
 use rustix::process::{Resource, Rlimit, geteuid};
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufRead, BufReader};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -396,6 +397,52 @@ fn no_umask_keeps_a_gateway_from_starting_and_starting_again() {
     }
 }
 
+/// Lets this process have no descriptor with this number or a higher one; gives what the limit was.
+fn limit_descriptors(limit: u64) -> u64 {
+    let before = rustix::process::getrlimit(Resource::Nofile);
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(limit), ..before }).expect("a lower limit");
+    before.current.expect("there is a limit")
+}
+
+#[test]
+fn what_is_written_while_the_application_holds_every_descriptor_is_seen_and_published_at_the_next_look() {
+    const TEST: &str =
+        "what_is_written_while_the_application_holds_every_descriptor_is_seen_and_published_at_the_next_look";
+    if let Some(place) = plays("gateway") {
+        let home = Home::at(place.join("home"));
+        let aside = Home::at(place.join("aside"));
+        fs::create_dir(aside.path()).unwrap();
+        for id in [RequestId::marker(), hold("upgrade").id] {
+            Channel::new(aside.clone()).write(&Request::begin(id, "ops")).unwrap();
+        }
+        let refresh = Duration::from_millis(100);
+        let gateway = Reconciler::start(home.clone(), Options { refresh, ..options() }).unwrap();
+        // All numbers below are taken, and nothing above them is allowed.
+        let mut all = vec![File::open("/dev/null").unwrap()];
+        while all[all.len() - 1].as_raw_fd() < 100 {
+            all.push(File::open("/dev/null").unwrap());
+        }
+        let before = limit_descriptors(101);
+        comes_true("none is left", || File::open("/dev/null").is_err());
+        for id in [RequestId::marker(), hold("upgrade").id] {
+            assert!(gateway.gate().admit().is_ok());
+            let published = fs::metadata(home.status()).unwrap().ino();
+            // None of this takes a descriptor.
+            fs::rename(aside.request_path(&id), home.request_path(&id)).unwrap();
+            comes_true("the gate closes", || gateway.gate().admit().is_err());
+            comes_true("it is published", || fs::metadata(home.status()).is_ok_and(|is| is.ino() != published));
+            fs::remove_file(home.request_path(&id)).unwrap();
+            comes_true("the gate opens", || gateway.gate().admit().is_ok());
+        }
+        let reconciler = gateway.snapshot().drain.reconciler;
+        assert_eq!(reconciler.errors, 0, "nothing was lacking: {:?}", reconciler.last_error);
+        limit_descriptors(before);
+        return;
+    }
+    let folder = place();
+    played(player(&["env"], TEST, "gateway", folder.path()));
+}
+
 #[test]
 fn a_process_that_has_no_descriptor_left_goes_on_as_it_was_and_sees_what_was_written_once_it_has() {
     const TEST: &str = "a_process_that_has_no_descriptor_left_goes_on_as_it_was_and_sees_what_was_written_once_it_has";
@@ -410,12 +457,8 @@ fn a_process_that_has_no_descriptor_left_goes_on_as_it_was_and_sees_what_was_wri
             let refresh = Duration::from_millis(100);
             let gateway = Reconciler::start(home.clone(), Options { refresh, ..options() }).unwrap();
             assert_eq!(gateway.gate().admit().is_err(), drained);
-            let few = Rlimit { current: Some(64), maximum: rustix::process::getrlimit(Resource::Nofile).maximum };
-            rustix::process::setrlimit(Resource::Nofile, few).unwrap();
-            let mut idle = Vec::new();
-            while let Ok(file) = File::open("/dev/null") {
-                idle.push(file);
-            }
+            // No reserve helps: whatever is opened would have a number beyond the limit.
+            let before = limit_descriptors(3);
             let errors = gateway.snapshot().drain.reconciler.errors;
             comes_true("it has looked, and has seen nothing", || {
                 assert_eq!(gateway.gate().admit().is_err(), drained, "what the process lacks is nobody's request");
@@ -428,7 +471,7 @@ fn a_process_that_has_no_descriptor_left_goes_on_as_it_was_and_sees_what_was_wri
             assert!(ready.iter().all(|why| why.starts_with("state")), "the gate stands: {ready:?}");
             assert!(home.status().exists(), "C8: what was published is true still");
             assert!(gateway.snapshot().drain.holds.iter().all(|hold| hold.owner == "ops"));
-            drop(idle);
+            limit_descriptors(before);
             if drained {
                 assert!(channel.remove(&hold("upgrade").id).unwrap());
             } else {

@@ -45,6 +45,11 @@ fn every_signal_that_would_end_it_is_handed_on_to_the_command_and_none_ends_it()
         ("PROF", Signal::PROF),
         ("XCPU", Signal::XCPU),
         ("IO", Signal::IO),
+        ("PWR", Signal::POWER),
+        ("16", Signal::STKFLT),
+        ("TRAP", Signal::TRAP),
+        ("SYS", Signal::SYS),
+        ("ABRT", Signal::ABORT),
         // Real-time signals, by their numbers: the first, the last, and one between.
         ("34", Signal::from_raw(34).unwrap()),
         ("50", Signal::from_raw(50).unwrap()),
@@ -53,10 +58,14 @@ fn every_signal_that_would_end_it_is_handed_on_to_the_command_and_none_ends_it()
     // It says each signal's name, and ends by itself once all have come.
     let traps: String =
         signals.iter().map(|(name, _)| format!("trap 'echo got {name} >&2; n=$((n+1))' {name}; ")).collect();
-    let script =
-        format!("n=0; {traps} echo ready >&2; while [ $n -lt {} ]; do sleep 0.02; done; exit 7", signals.len());
+    let script = format!(
+        "n=0; {traps} trap 'echo got XFSZ >&2; exit 9' XFSZ; echo ready >&2; while [ $n -lt {} ]; do sleep 0.02; done; exit 7",
+        signals.len()
+    );
     let run = run_script(home.path(), "", &[], &script);
     run.said("ready");
+    // Of the write that caused it, not of anybody's wish.
+    run.signal(Signal::XFSZ);
     for (name, signal) in signals {
         run.signal(signal);
         run.said(&format!("got {name}"));

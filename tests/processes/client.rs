@@ -200,6 +200,8 @@ fn a_frozen_gateway_whose_status_says_drained_is_silent_once_that_is_too_old_and
     assert!(!silent.stdout.contains("drained") && silent.stderr.contains("has published nothing for 4"), "{silent:?}");
     let silent = drain(home.path(), &["--json", "status"]).expect(ExitCode::Unreachable).json();
     assert_eq!((&silent["gateway_running"], &silent["drain"]), (&true.into(), &Value::Null), "{silent}");
+    let over_http = drain(home.path(), &["--url", &format!("http://{}", dashboard.address), "status"]);
+    assert!(!over_http.expect(ExitCode::Unreachable).stdout.contains("unknown"), "it is not known to live");
     drain(home.path(), &["--patience", "1s", "wait", "upgrade", "--owner", "ops"]).expect(ExitCode::Unreachable);
     held(503);
     let (code, why) = ready();

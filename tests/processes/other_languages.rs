@@ -3,10 +3,12 @@
 
 #![cfg(all(feature = "cli", feature = "axum"))]
 
-use crate::support::process::{GatewayProcess, LIMIT, Tool, drain, home, python, tool};
+use crate::support::process::{GatewayProcess, LIMIT, Tool, drain, examples, home, python, tool};
 use gateway_drain::client::ExitCode;
 use gateway_drain::{DrainState, Home};
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
+use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -151,4 +153,49 @@ fn the_gateway_and_the_controller_in_python_keep_every_test_vector_of_the_specif
     vectors.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/spec/vectors"));
     let ended = vectors.output().expect("python3 is there");
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+/// What starts a gateway in this home, and how it ends if it can't.
+fn refused(gateway_in: &str, home: &Path) -> String {
+    let mut command =
+        if gateway_in == "Python" { python("gateway.py") } else { Command::new(examples().join("gateway")) };
+    command.arg("--home").arg(home).args(["--listen", ANY_PORT, "--tick-ms", "20"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let ended = Tool::spawn(command).ended();
+    assert!(ended.code.is_some_and(|code| code != 0), "{gateway_in}: {ended:?}");
+    ended.stderr
+}
+
+#[test]
+fn neither_gateway_starts_in_a_home_that_another_has_locked_in_any_of_the_three_ways() {
+    let first_version = format!("{} {}\n", "0123456789abcdef".repeat(2), std::process::id());
+    for (next_in, next) in GATEWAYS {
+        for lock in ["the folder", ".drain.lock", "gateway.lock"] {
+            let home = home();
+            let path = if lock == "the folder" { home.path().to_owned() } else { home.path().join(lock) };
+            if lock != "the folder" {
+                std::fs::write(&path, &first_version).expect("the home is writable");
+            }
+            let file = File::open(&path).expect("it is there");
+            flock(&file, FlockOperation::NonBlockingLockExclusive).expect("nobody has it");
+            let why = refused(next_in, home.path());
+            assert!(why.contains("gateway"), "{next_in}, {lock}: {why}");
+            drop(file);
+            assert!(next(home.path(), ANY_PORT).admits(), "{next_in}, {lock}: it is free again");
+        }
+        // The reference's lock is of its own, and says something else.
+        let home = home();
+        std::fs::write(home.path().join("gateway.lock"), "4711\n").expect("the home is writable");
+        let file = File::open(home.path().join("gateway.lock")).expect("it is there");
+        flock(&file, FlockOperation::NonBlockingLockExclusive).expect("nobody has it");
+        assert!(next(home.path(), ANY_PORT).admits(), "{next_in}");
+    }
+    for ((first_in, first), (next_in, _)) in [(GATEWAYS[0], GATEWAYS[1]), (GATEWAYS[1], GATEWAYS[0])] {
+        let home = home();
+        let gateway = first(home.path(), ANY_PORT);
+        // Somebody cleans up, and the folder is still locked.
+        std::fs::remove_file(home.path().join(".drain.lock")).expect("it is there");
+        let why = refused(next_in, home.path());
+        assert!(gateway.admits(), "{next_in} beside {first_in}: {why}");
+    }
 }

@@ -63,6 +63,8 @@ const NEVER: Budget = Budget {
     rewrites: 0,
     reboots: 0,
     blind_looks: 0,
+    short_looks: 0,
+    drops: 0,
     wall_steps: 0,
     deaths: 0,
     overrides: 0,
@@ -91,7 +93,7 @@ const ONE: Config = Config {
 };
 
 /// Every configuration.
-pub static CHECKS: [Check; 9] = [
+pub static CHECKS: [Check; 10] = [
     Check {
         config: ONE,
         about: "one controller, without any bound on crashes, removals, lost statuses, renewals and time",
@@ -151,12 +153,12 @@ pub static CHECKS: [Check; 9] = [
             name: "shutdown",
             turns: 2,
             internal: 1,
-            budget: Budget { crashes: 1, shutdowns: ALWAYS, begins: 2, ..NEVER },
+            budget: Budget { crashes: 1, shutdowns: ALWAYS, drops: ALWAYS, begins: 2, ..NEVER },
             ..ONE
         },
-        about: "shutdowns with their deadline, two turns and internal work in flight",
-        properties: &["S1", "S3", "S4", "S5", "S6", "G2", "G3", "E1", "L1", "L3", "L4"],
-        counts: Counts { states: 131_551, edges: 614_257 },
+        about: "shutdowns with their deadline, a reconciler that is dropped, two turns and internal work in flight",
+        properties: &["H1", "S1", "S3", "S4", "S5", "S6", "G2", "G3", "E1", "L1", "L3", "L4"],
+        counts: Counts { states: 131_953, edges: 742_860 },
     },
     Check {
         config: Config {
@@ -170,6 +172,16 @@ pub static CHECKS: [Check; 9] = [
         about: "the marker: empty, torn, foreign, as the reference writes it and as the dashboard does",
         properties: &["H1", "C3", "C4", "C5", "C6"],
         counts: Counts { states: 855_139, edges: 5_234_649 },
+    },
+    Check {
+        config: Config {
+            name: "shortage",
+            budget: Budget { crashes: 1, removals: 1, litter: 1, short_looks: ALWAYS, begins: 2, ..NEVER },
+            ..ONE
+        },
+        about: "a process that has no descriptor left, again and again",
+        properties: &["H1", "H2", "H4", "S2", "C4", "C5", "C6", "E1", "E2"],
+        counts: Counts { states: 929_899, edges: 3_949_457 },
     },
     Check {
         config: Config {
@@ -214,10 +226,13 @@ pub const SEEDS: &[Seeded] = &[
     Seeded { seed: Seed::AdmitsWhileDraining, config: "shutdown", breaks: "G2", steps: 5 },
     Seeded { seed: Seed::StaleIsAbsent, config: "strangers", breaks: "C7", steps: 5 },
     Seeded { seed: Seed::AbsenceIsAlwaysAWithdrawal, config: "strangers", breaks: "C7", steps: 7 },
-    Seeded { seed: Seed::ShutdownForgetsFiles, config: "shutdown", breaks: "E1", steps: 16 },
+    Seeded { seed: Seed::ShutdownForgetsFiles, config: "shutdown", breaks: "E1", steps: 15 },
     Seeded { seed: Seed::CommitIsNotRecorded, config: "one owner", breaks: "E1", steps: 16 },
     Seeded { seed: Seed::FileIsTheSecondTrace, config: "one owner", breaks: "E1", steps: 16 },
     Seeded { seed: Seed::UnprovenCommitIsGranted, config: "one owner", breaks: "S2", steps: 14 },
+    Seeded { seed: Seed::ShortageIsAbsence, config: "shortage", breaks: "C4", steps: 4 },
+    Seeded { seed: Seed::ShortageIsBlindness, config: "shortage", breaks: "H1", steps: 3 },
+    Seeded { seed: Seed::DroppedGateStaysOpen, config: "shutdown", breaks: "H1", steps: 4 },
     Seeded { seed: Seed::InternalIsNotSealed, config: "shutdown", breaks: "G3", steps: 5 },
 ];
 

@@ -181,6 +181,18 @@ pub fn of_a_look(
     None
 }
 
+/// What a look breaks that learned nothing, since the process had no descriptor left.
+pub fn of_a_short_look(before: &HoldSet, after: &HoldSet) -> Option<&'static str> {
+    let mut expected = before.clone();
+    expected.expire(NOW);
+    let kept = expected.iter().all(|hold| after.get(&hold.id, hold.source) == Some(hold));
+    match (kept, expected == *after) {
+        (false, _) => Some("C4: what a process lacks ended or changed a hold"),
+        (true, false) => Some("H1: what a process lacks is held for a request, or answers one"),
+        (true, true) => None,
+    }
+}
+
 fn token_of(place: usize, files: &[File; PLACES]) -> Option<String> {
     let token = files[place].token;
     (token != 0).then(|| format!("{}{token}", ["m", "a", "b"][place]))

@@ -12,7 +12,7 @@ use crate::refines::{self, Abstract};
 use gateway_drain::control::{Epoch, Found, read::Content};
 use gateway_drain::control::{
     request_file::{interpret, to_bytes},
-    scan::Scan,
+    scan::{Memory, Scan},
 };
 use gateway_drain::gate::Reading;
 use gateway_drain::hold::{Acknowledgement, Action, Facts, Hold, Incarnation, LeasePolicy, Nonce, Outcome, Source};
@@ -21,7 +21,7 @@ use gateway_drain::status::{CommitRecord, HoldStatus, Takeover, inherited};
 use gateway_drain::{Event, HoldSet, Request, RequestId, Snapshot};
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Where the clock stands.
 pub const NOW: Duration = Duration::from_secs(1_000_000);
@@ -184,6 +184,12 @@ pub enum Seed {
     FileIsTheSecondTrace,
     /// A commit that is on no record counts as granted.
     UnprovenCommitIsGranted,
+    /// A process without descriptors takes what it can't look at for absent.
+    ShortageIsAbsence,
+    /// A process without descriptors holds its gate closed, whatever its last look has found.
+    ShortageIsBlindness,
+    /// A reconciler that is dropped leaves its gate as it is.
+    DroppedGateStaysOpen,
 }
 
 /// What a look made of the holds and the files.
@@ -243,6 +249,7 @@ pub struct Production {
     answers: Vec<Vec<Acknowledgement>>,
     about_answers: Vec<AboutAnswers>,
     looks: Map<LookAt, Looked>,
+    short_looks: Map<LookAt, Looked>,
     ticks: Map<u16, u16>,
     statuses: Map<(u16, u8), Status>,
     absorbed: Map<u16, u16>,
@@ -301,6 +308,7 @@ impl Production {
             answers: Vec::new(),
             about_answers: Vec::new(),
             looks: Map::default(),
+            short_looks: Map::default(),
             ticks: Map::default(),
             statuses: Map::default(),
             absorbed: Map::default(),
@@ -584,6 +592,31 @@ impl Production {
         let breaks = crate::invariants::of_a_look(&before, &after, files, &scan, blind, gate.state.is_ending());
         let looked = Looked { holds: self.set(after), breaks };
         self.looks.insert(key, looked);
+        looked
+    }
+
+    /// A look of a process that has no descriptor left, after one that has found these files.
+    pub fn short_look(&mut self, holds: u16, found: &[File; PLACES], gate: &Reading, wall: Wall) -> Looked {
+        let key = Self::looked_at(holds, found, gate, wall, false);
+        if let Some(looked) = self.short_looks.get(&key) {
+            return *looked;
+        }
+        let before = self.sets[holds as usize].clone();
+        let (mut memory, now) = (Memory::default(), Instant::now());
+        memory.settle(self.scan(found, wall), now);
+        let short = Scan { shortage: Some("no descriptor is left".into()), ..Scan::blind("") };
+        let scan = match self.seed {
+            Some(Seed::ShortageIsAbsence) => self.scan(&[File::default(); PLACES], wall),
+            Some(Seed::ShortageIsBlindness) => short,
+            _ => memory.settle(short, now),
+        };
+        let incarnation = self.incarnations[1].clone();
+        let facts = Facts { recorded: Some(&BTreeSet::new()), ..Facts::of(&incarnation, self.facts_of(gate)) };
+        let mut after = before.clone();
+        after.reconcile(&scan.requests, |id| scan.is_absent(id), &facts, NOW);
+        let breaks = crate::invariants::of_a_short_look(&before, &after);
+        let looked = Looked { holds: self.set(after), breaks };
+        self.short_looks.insert(key, looked);
         looked
     }
 

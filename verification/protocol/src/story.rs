@@ -29,6 +29,8 @@ fn words(action: Action, before: &State) -> String {
     match action {
         Action::Start => "A gateway starts and takes over what its predecessor left".into(),
         Action::Look => "The gateway looks at the files".into(),
+        Action::ShortLook => "The gateway has no descriptor left, and goes by what its last look has found".into(),
+        Action::Drop => "The application drops the gateway's reconciler, and goes on".into(),
         Action::BlindLook => "The gateway can't read its home".into(),
         Action::Publish => "The gateway publishes its status".into(),
         Action::Crash => "The gateway is killed".into(),

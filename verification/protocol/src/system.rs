@@ -106,6 +106,8 @@ pub struct State {
     pub record: Option<u16>,
     /// What lies in each place.
     pub files: [File; PLACES],
+    /// What the gateway's last look has found there; none where nothing depends on it.
+    pub found: Option<[File; PLACES]>,
     /// The controllers A and B.
     pub controllers: [Controller; 2],
     /// The dashboard's endpoint.
@@ -139,6 +141,10 @@ pub struct Budget {
     pub reboots: u8,
     /// The home can't be read for once.
     pub blind_looks: u8,
+    /// The gateway's process has no descriptor left for a look.
+    pub short_looks: u8,
+    /// The application drops the reconciler.
+    pub drops: u8,
     /// The wall clock jumps.
     pub wall_steps: u8,
     /// A controller dies.
@@ -183,12 +189,12 @@ impl Config {
     fn actions(&self) -> Vec<Action> {
         use Action::{
             Admit, AdmitInternal, Answer, Begin, BeginShutdown, BlindLook, Cancel, Commit, Crash, CrashWhileRecording,
-            Die, EndInternal, EndTurn, Exit, Forget, GiveUp, Litter, Look, LoseRecord, LoseStatus, Override, Post,
-            Publish, Read, Reboot, Release, Remove, Rewrite, Start, StepWall, Tick,
+            Die, Drop, EndInternal, EndTurn, Exit, Forget, GiveUp, Litter, Look, LoseRecord, LoseStatus, Override,
+            Post, Publish, Read, Reboot, Release, Remove, Rewrite, ShortLook, Start, StepWall, Tick,
         };
         let mut all = vec![Start, Look, BlindLook, Publish, Crash, Exit, BeginShutdown, Admit, AdmitInternal, EndTurn];
         all.extend([EndInternal, Tick, Reboot, LoseStatus, Post, Answer, Cancel, Forget, Remove(0)]);
-        all.extend([LoseRecord, CrashWhileRecording]);
+        all.extend([LoseRecord, CrashWhileRecording, ShortLook, Drop]);
         all.extend(Wall::ALL.map(StepWall));
         all.extend([Kind::Empty, Kind::Torn, Kind::Foreign, Kind::Reference].map(|kind| Litter(0, kind)));
         for place in (1..).take(self.controllers) {
@@ -207,6 +213,8 @@ pub enum Action {
     Start,
     Look,
     BlindLook,
+    ShortLook,
+    Drop,
     Publish,
     Crash,
     CrashWhileRecording,
@@ -336,6 +344,9 @@ impl Protocol {
         }
         let looked = self.production.look(state.holds, &state.files, &gate, state.wall, blind);
         state.holds = looked.holds;
+        if !blind && self.config.budget.short_looks > 0 {
+            state.found = Some(state.files);
+        }
         self.settle(state);
         let runs_again = match gate.state {
             DrainState::ShutdownDraining => Seed::ReopensFromShutdown,
@@ -370,6 +381,7 @@ impl Protocol {
     fn fresh(&self, state: &State, place: usize) -> u8 {
         let file = state.files[place];
         let mut taken = 1_u16 | 1 << file.nonce | 1 << file.token;
+        taken |= state.found.map_or(0, |found| 1 << found[place].nonce | 1 << found[place].token);
         taken |= self.production.holds(state.holds).nonces[place];
         taken |= state.record.map_or(0, |record| self.production.holds(record).nonces[place]);
         if let Some(status) = state.status {
@@ -421,7 +433,7 @@ impl Protocol {
     /// The process is gone, and with it all that it knew.
     fn die(&self, state: &mut State) {
         state.gateway = Gateway::Dead;
-        (state.gate, state.holds, state.shutdown) = (0, NONE, None);
+        (state.gate, state.holds, state.shutdown, state.found) = (0, NONE, None, None);
         state.for_each_drain(|drain| *drain = Drain::OtherProcess);
         if !self.seeded(Seed::NoLock)
             && let Some(status) = &mut state.status
@@ -449,6 +461,24 @@ impl Protocol {
             Action::Look if gateway_lives => breaks = self.look(&mut state, false),
             Action::BlindLook if gateway_lives && spend(&mut state.left.blind_looks) => {
                 breaks = self.look(&mut state, true);
+            }
+            Action::ShortLook if gateway_lives && spend(&mut state.left.short_looks) => {
+                let Some(found) = state.found else { return None };
+                let looked = self.production.short_look(state.holds, &found, &gate, state.wall);
+                (state.holds, breaks) = (looked.holds, looked.breaks);
+                self.settle(&mut state);
+            }
+            Action::Drop if state.gateway == Gateway::Serving && spend(&mut state.left.drops) => {
+                if !self.seeded(Seed::DroppedGateStaysOpen) {
+                    self.gate(&mut state, Act::On(Event::BeginShutdown));
+                    let _ = self.gate(&mut state, Act::On(Event::Stop)) || self.gate(&mut state, Act::ForceStop);
+                }
+                if self.gates.after(state.gate, Act::Admit).is_some() {
+                    breaks = Some("H1: a gate admits work, and nobody follows the files of its home any more");
+                }
+                let stopped = *self.reading(&state);
+                state.status = Some(self.production.publish(state.holds, state.gate, &stopped));
+                self.die(&mut state);
             }
             Action::Publish if matches!(state.gateway, Gateway::Looked | Gateway::Serving) => {
                 let commits = self.production.record(state.holds);
@@ -717,7 +747,8 @@ impl Protocol {
 impl State {
     fn for_each_drain(&mut self, mut change: impl FnMut(&mut Drain)) {
         self.status.iter_mut().for_each(|status| change(&mut status.drain));
-        self.files.iter_mut().filter(|file| file.kind == Kind::Commit).for_each(|file| change(&mut file.drain));
+        let files = self.files.iter_mut().chain(self.found.iter_mut().flatten());
+        files.filter(|file| file.kind == Kind::Commit).for_each(|file| change(&mut file.drain));
         let saw = self.controllers.iter_mut().filter(|controller| controller.phase == Phase::SawDrained);
         saw.for_each(|controller| change(&mut controller.drain));
     }
@@ -748,6 +779,7 @@ impl System for Protocol {
             status: None,
             record: None,
             files: [File::default(); PLACES],
+            found: None,
             controllers: [Controller::default(); 2],
             dashboard: Dashboard::Idle,
             dashboard_nonce: 0,

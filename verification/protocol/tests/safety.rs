@@ -60,3 +60,8 @@ fn a_wall_clock_that_jumps_changes_no_lease() {
 fn what_others_write_into_the_place_of_a_hold_harms_it_in_no_way() {
     breaks_nothing("strangers");
 }
+
+#[test]
+fn a_process_without_descriptors_goes_on_as_its_last_look_has_found_it() {
+    breaks_nothing("shortage");
+}
