@@ -25,8 +25,7 @@ impl Kind {
             "SIGPIPE" | "SIGXFSZ" => Self::Unheard,
             "SIGABRT" | "SIGSYS" | "SIGTRAP" => Self::Fault,
             "SIGCHLD" | "SIGCONT" | "SIGINFO" | "SIGSTOP" | "SIGTSTP" | "SIGTTIN" | "SIGTTOU" | "SIGURG"
-            | "SIGWINCH" => Self::Left,
-            "SIGBUS" | "SIGEMT" | "SIGFPE" | "SIGILL" | "SIGKILL" | "SIGSEGV" => Self::Left,
+            | "SIGWINCH" | "SIGBUS" | "SIGEMT" | "SIGFPE" | "SIGILL" | "SIGKILL" | "SIGSEGV" => Self::Left,
             _ => Self::Request,
         }
     }

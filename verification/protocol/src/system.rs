@@ -463,7 +463,7 @@ impl Protocol {
                 breaks = self.look(&mut state, true);
             }
             Action::ShortLook if gateway_lives && spend(&mut state.left.short_looks) => {
-                let Some(found) = state.found else { return None };
+                let found = state.found?;
                 let looked = self.production.short_look(state.holds, &found, &gate, state.wall);
                 (state.holds, breaks) = (looked.holds, looked.breaks);
                 self.settle(&mut state);
