@@ -10,10 +10,12 @@
 //! | one look at all of them | [`mod@scan`] |
 //! | writing them: whole or not at all | [`mod@write`] |
 //! | which boot a file belongs to | [`epoch`] |
+//! | what the system tells of changes in it | `changes` |
 //!
 //! [`Channel`] is the controller's side: any process that may write to the home can hold the gate. The gateway's side is
 //! the [`Reconciler`](crate::Reconciler).
 
+pub(crate) mod changes;
 mod earlier;
 pub mod epoch;
 pub mod home;

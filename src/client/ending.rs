@@ -23,6 +23,7 @@ pub(super) fn withdraw(drain: &Drain, request: &Request, ours: Option<&Chain>, l
     let began = clock.now();
     let (mut written, mut last) = (None, None);
     loop {
+        let before = drain.gateway.glance();
         let step = match written {
             None => drain.gateway.end(request, ours).map(|withdrawal| {
                 written = Some(withdrawal);
@@ -54,7 +55,7 @@ pub(super) fn withdraw(drain: &Drain, request: &Request, ours: Option<&Chain>, l
                 }
             });
         }
-        pauses.pause(FIRST_PAUSE);
+        drain.gateway.pause(&pauses, &before, FIRST_PAUSE);
     }
 }
 

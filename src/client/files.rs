@@ -10,6 +10,7 @@ use super::transport::{Lying, Sent, Withdrawal};
 use super::watch::{Look, Sight};
 use super::{Failure, Status};
 use crate::clock::Clock;
+use crate::control::read::Stamp;
 use crate::control::{Channel, Epoch, Found, Home};
 use crate::hold::{Action, Denied, Incarnation, Nonce, Outcome, Request, RequestId, Source};
 use crate::status::{DrainStatus, HoldStatus, Snapshot, silent_for};
@@ -58,6 +59,11 @@ impl Files {
             Some(Found::Stale { epoch, .. }) => Look::Stale(of_another_boot(&epoch)),
             _ => Look::Seen(Box::new(sight)),
         }
+    }
+
+    /// What tells the status that lies there now from the next one, for a system call; none if nothing does.
+    pub(super) fn glance(&self) -> Option<Stamp> {
+        rustix::fs::lstat(self.home().status()).ok().map(|stat| Stamp::of(&stat))
     }
 
     /// Nobody lives there; perhaps the last one left word that it was going.

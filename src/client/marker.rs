@@ -259,6 +259,7 @@ impl MarkerDrain {
             if self.interrupt.is_raised() {
                 return Err(Failure::Interrupted);
             }
+            let before = self.gateway.glance();
             match self.look() {
                 Ok(status) => {
                     heard = clock.now();
@@ -272,7 +273,7 @@ impl MarkerDrain {
             if clock.now().saturating_sub(began) >= limit {
                 return Ok(None);
             }
-            self.interrupt.pause(PAUSE);
+            self.gateway.pause(&self.interrupt, &before, PAUSE);
         }
     }
 }

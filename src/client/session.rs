@@ -221,6 +221,7 @@ impl Session {
                     Err(failure) => return Err(failure),
                 }
             }
+            let before = self.drain.gateway.glance();
             let look = self.drain.gateway.look(&self.drain.request.id);
             let (verdict, silence) = self.judge(&look);
             let alive = matches!(look, Look::Seen(_) | Look::Starting(_));
@@ -275,7 +276,8 @@ impl Session {
             let told = (progress.in_flight, progress.internal, progress.silent);
             pause = if last.as_ref() == Some(&told) { (pause * 5 / 4).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
             last = Some(told);
-            interrupt.pause(limit.map_or(pause, |limit| pause.min(limit.saturating_sub(waited)).max(FIRST_PAUSE)));
+            let next = limit.map_or(pause, |limit| pause.min(limit.saturating_sub(waited)).max(FIRST_PAUSE));
+            self.drain.gateway.pause(interrupt, &before, next);
         }
     }
 

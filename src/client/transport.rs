@@ -6,12 +6,13 @@ use super::http::Http;
 use super::marker::MarkerDrain;
 use super::text::quoted;
 use super::watch::Look;
-use super::{Failure, Status};
+use super::{Failure, Interrupt, Status};
 use crate::control::Home;
+use crate::control::read::Stamp;
 use crate::hold::{Incarnation, Nonce, Request, RequestId};
 use crate::wire::Verb;
 use core::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where a gateway is to be found. Cheap to clone.
 ///
@@ -34,6 +35,24 @@ enum Way {
     Files(Files),
     Http(Http),
 }
+
+/// What lay in the place of the status at one moment, where that can be seen.
+///
+/// It costs a system call, and a wait takes one every few milliseconds. A watch by inotify would cost less until the wait is
+/// over, and then more than all of them: the kernel takes some 15 ms to give one up, and the process can't end before that
+/// (decision 21).
+#[derive(PartialEq)]
+pub(super) enum Glance {
+    /// Over HTTP.
+    Unseen,
+    Nothing,
+    Status(Stamp),
+}
+
+/// The status is glanced at so often at first, and later.
+const OFTEN: Duration = Duration::from_millis(1);
+const SELDOM: Duration = Duration::from_millis(4);
+const OFTEN_FOR: Duration = Duration::from_millis(100);
 
 /// A request that was written.
 #[derive(Clone, Debug)]
@@ -171,6 +190,32 @@ impl Gateway {
         match &self.way {
             Way::Files(files) => files.look(id),
             Way::Http(http) => http.look(id),
+        }
+    }
+
+    /// What to [pause](Self::pause) with, from before a look.
+    pub(super) fn glance(&self) -> Glance {
+        match &self.way {
+            Way::Files(files) => files.glance().map_or(Glance::Nothing, Glance::Status),
+            Way::Http(_) => Glance::Unseen,
+        }
+    }
+
+    /// Pauses before the next look: for so long, until it is interrupted, or until the gateway has published since `before`.
+    /// That only hastens the look.
+    pub(super) fn pause(&self, interrupt: &Interrupt, before: &Glance, time: Duration) {
+        if *before == Glance::Unseen {
+            interrupt.pause(time);
+            return;
+        }
+        let began = Instant::now();
+        loop {
+            let paused = began.elapsed();
+            let left = time.saturating_sub(paused);
+            let often = if paused < OFTEN_FOR { OFTEN } else { SELDOM };
+            if left.is_zero() || interrupt.pause(often.min(left)) || self.glance() != *before {
+                return;
+            }
         }
     }
 

@@ -30,7 +30,7 @@ impl Home {
     pub(crate) const LOCK: &str = ".drain.lock";
     pub(crate) const STATUS: &str = "gateway_state.json";
     pub(crate) const COMMITS: &str = ".drain_commits.json";
-    const MARKER: &str = ".drain_request.json";
+    pub(crate) const MARKER: &str = ".drain_request.json";
 
     /// This folder. A relative path is made absolute now, so that a later change of the working directory changes nothing.
     pub fn at(path: impl Into<PathBuf>) -> Self {

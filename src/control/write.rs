@@ -70,6 +70,8 @@ fn put(
         before(Step::SyncFile)?;
         sync(&file)?;
         let written = Stamp::of(&fstat(&file)?);
+        // Closed while its name is still nobody's: closing it tells nobody of a change that the renaming tells of.
+        drop(file);
         before(Step::Rename)?;
         rename(folder, &temporary, name)?;
         Ok::<_, io::Error>(written)

@@ -103,6 +103,11 @@ impl Controller {
         self.shared.observers.waking.get_or_init(|| Worker::new("gateway-drain-wake", usize::MAX, drop));
     }
 
+    /// Wakes them on that thread.
+    pub(crate) fn wake(&self, wakers: Wakers) {
+        self.shared.observers.wake(wakers);
+    }
+
     /// What was lost to the observers, and how often one panicked.
     pub(crate) fn observer_counts(&self) -> Counts {
         self.shared.observers.told.lock().iter().map(Worker::counts).fold(Counts::default(), |sum, counts| Counts {

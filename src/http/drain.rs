@@ -16,6 +16,7 @@ use crate::wire::{HoldAnswer, HoldsAnswer, Verb};
 use axum::http::StatusCode;
 use axum::response::Response;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
@@ -25,7 +26,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What was seen before anything was written.
 struct Seen {
-    status: Option<Snapshot>,
+    status: Option<Arc<Snapshot>>,
     found: Found,
 }
 
@@ -72,7 +73,7 @@ pub(super) async fn act(
             if let (Verb::Renew, None, Found::Valid(lying)) = (asked.verb, request.lease, &seen.found) {
                 request.lease = lying.lease;
             }
-            own_epoch(published, seen.status.as_ref())?;
+            own_epoch(published, seen.status.as_deref())?;
             write(published, writing, asked, &seen, request, wait, patience).await
         }
         _ => remove(published, writing, asked, &seen, patience).await,
@@ -82,7 +83,7 @@ pub(super) async fn act(
 /// What may be done, from what the gateway has published; the file that lies there matters only to spare it, and a file
 /// that is gone is not put back by a renewal: somebody has withdrawn the hold.
 fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
-    let (id, verb, status) = (asked.id(), asked.verb, seen.status.as_ref());
+    let (id, verb, status) = (asked.id(), asked.verb, seen.status.as_deref());
     if let (Some(meant_for), Some(status)) = (asked.said().incarnation.as_ref(), status)
         && *meant_for != status.drain.incarnation
     {
@@ -173,10 +174,10 @@ async fn write(
     let requested_at = published.write(request.clone()).await.map_err(unusable(Some(false)))?;
     drop(writing);
 
-    let acknowledged = |status: Option<&Snapshot>| {
+    let acknowledged = |status: Option<&Arc<Snapshot>>| {
         let status = status?;
         let (write, outcome) = answer(status, id)?;
-        (*write == request.nonce).then(|| (outcome, status.clone()))
+        (*write == request.nonce).then(|| (outcome, Arc::clone(status)))
     };
     let Some((outcome, mut status)) = published.wait(patience, acknowledged).await.map_err(unusable(Some(true)))?
     else {
@@ -184,7 +185,7 @@ async fn write(
         return Ok(if id.is_marker() {
             json(StatusCode::ACCEPTED, &MarkerAnswer::new(asked, requested_at, false))
         } else {
-            json(StatusCode::ACCEPTED, &HoldAnswer::unacknowledged(asked, &request, status.as_ref()))
+            json(StatusCode::ACCEPTED, &HoldAnswer::unacknowledged(asked, &request, status.as_deref()))
         });
     };
     // Over and done with: it would only lie there. Not so if a hold still stands: its file is what was replaced.
@@ -221,20 +222,20 @@ async fn remove(
 ) -> Result<Response, Problem> {
     let removed = published.remove(asked.id()).await.map_err(unusable(Some(false)))?;
     drop(writing);
-    let gone = |status: Option<&Snapshot>| status.filter(|status| hold(status, asked.id()).is_none()).cloned();
+    let gone = |status: Option<&Arc<Snapshot>>| status.filter(|status| hold(status, asked.id()).is_none()).cloned();
     let status = published.wait(patience, gone).await.map_err(unusable(Some(true)))?;
     let code = if status.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok(if asked.id().is_marker() {
         let was_draining = removed && !matches!(seen.found, Found::Stale { .. });
         json(code, &RemovedAnswer { ok: true, action: asked.verb.word(), was_draining })
     } else {
-        json(code, &HoldAnswer::withdrawn(asked, status.as_ref()))
+        json(code, &HoldAnswer::withdrawn(asked, status.as_deref()))
     })
 }
 
 fn was_begun_anew(id: &RequestId, seen: &Seen, status: &Snapshot) -> bool {
     let first_seen = |status: &Snapshot| hold(status, id).map(|hold| hold.first_seen_millis);
-    let before = seen.status.as_ref().and_then(first_seen);
+    let before = seen.status.as_deref().and_then(first_seen);
     before.is_some() && before != first_seen(status)
 }
 
@@ -260,9 +261,9 @@ pub(super) async fn stand(published: &Published, id: &RequestId, wait: Option<Du
 async fn until_drained(
     published: &Published,
     id: &RequestId,
-    begun: Snapshot,
+    begun: Arc<Snapshot>,
     patience: Duration,
-) -> Result<Snapshot, Problem> {
+) -> Result<Arc<Snapshot>, Problem> {
     let mut last = begun;
     let ended = published
         .wait(patience, |status| {

@@ -1,27 +1,30 @@
 //! What the gateway has published, as far as it may be believed: from the process that lives in the home, and no other.
 //!
-//! Every answer about a hold is made from here. All that touches the disk is bounded, in time and in number, so that a
-//! file system that hangs costs a request an error and nobody else anything.
+//! Every answer about a hold is made from here. In the gateway's own process that is what it published last, and whoever
+//! waits is woken by the next publication: the disk has no part in it. A process beside it reads the file, once for all who
+//! wait, when the system tells of a change and every few milliseconds beside that. All that touches the disk is bounded, in
+//! time and in number, so that a file system that hangs costs a request an error and nobody else anything.
 
 use crate::clock::Clock;
+use crate::control::changes::{Changes, Topic};
+use crate::control::opened::OpenHome;
 use crate::control::{Channel, Epoch, Found, Home};
 use crate::hold::{Nonce, Outcome, Request, RequestId};
 use crate::reconciler::Reconciler;
 use crate::status::{HoldStatus, Snapshot, silent_for};
+use crate::sync::{Event, EventListener};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// How long the disk may take.
 const DISK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many threads a disk that hangs may cost.
 const DISK_CALLS: usize = 16;
-/// How often the status is looked at by whoever waits: often at first, when the answer is about to come.
-const LOOK_OFTEN: Duration = Duration::from_millis(20);
-const LOOK_SELDOM: Duration = Duration::from_millis(100);
-const OFTEN_FOR: Duration = Duration::from_secs(3);
+/// How often the file is read while somebody waits, also where nobody tells of a change.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The gateway as an endpoint knows it: in this process, or only by its files.
 pub(super) struct Published {
@@ -29,22 +32,56 @@ pub(super) struct Published {
     pub(super) here: Option<Arc<Reconciler>>,
     epoch: Epoch,
     disk: Arc<Semaphore>,
+    beside: Arc<Beside>,
+}
+
+/// What those who wait in a process beside the gateway share.
+struct Beside {
+    changes: Changes,
+    changed: Arc<Event>,
+    began: Instant,
+    /// The last reading, and when it began.
+    read: Mutex<Option<(Instant, Option<Arc<Snapshot>>)>>,
+}
+
+impl Beside {
+    fn new() -> Self {
+        let changed = Arc::new(Event::new());
+        let tell = Arc::clone(&changed);
+        Self {
+            changes: Changes::new(Topic::Status, move || drop(tell.notify())),
+            changed,
+            began: Instant::now(),
+            read: Mutex::default(),
+        }
+    }
+
+    /// The next moment at which all look, and so at once.
+    fn next_look(&self) -> Instant {
+        let passed = self.began.elapsed().as_millis() / LOOK.as_millis() + 1;
+        self.began + LOOK.saturating_mul(u32::try_from(passed).unwrap_or(u32::MAX))
+    }
 }
 
 impl Published {
     pub(super) fn new(home: Home, here: Option<Arc<Reconciler>>) -> Self {
-        Self { channel: Channel::new(home), here, epoch: Epoch::current(), disk: Arc::new(Semaphore::new(DISK_CALLS)) }
+        let (disk, beside) = (Arc::new(Semaphore::new(DISK_CALLS)), Arc::new(Beside::new()));
+        Self { channel: Channel::new(home), here, epoch: Epoch::current(), disk, beside }
     }
 
     /// The status of the process that lives in the home; `None` if none does, or if it hasn't published yet.
     ///
     /// An error, too, if it is no word of the gateway's as it is now (C8): this process itself could publish nothing newer, or
     /// another one has published nothing for longer than it may.
-    pub(super) async fn status(&self) -> io::Result<Option<Snapshot>> {
-        if let Some(why) = self.here.as_ref().and_then(|reconciler| reconciler.unpublished()) {
-            return Err(io::Error::other(why));
+    pub(super) async fn status(&self) -> io::Result<Option<Arc<Snapshot>>> {
+        match &self.here {
+            Some(reconciler) => reconciler.latest(),
+            None => self.read().await,
         }
-        let epoch = self.here.is_none().then(|| self.epoch.clone());
+    }
+
+    async fn read(&self) -> io::Result<Option<Arc<Snapshot>>> {
+        let epoch = self.epoch.clone();
         self.on_disk(move |channel| {
             let snapshot = match Snapshot::read(channel.home()) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -55,12 +92,41 @@ impl Published {
             if live.as_ref() != Some(&snapshot.drain.incarnation) {
                 return Ok(None);
             }
-            match epoch.and_then(|epoch| snapshot.drain.overdue(&epoch, Clock::boot().now())) {
+            match snapshot.drain.overdue(&epoch, Clock::boot().now()) {
                 Some(age) => Err(io::Error::other(silent_for(age))),
-                None => Ok(Some(snapshot)),
+                None => Ok(Some(Arc::new(snapshot))),
             }
         })
         .await
+    }
+
+    /// As [`status`](Self::status), in a reading that began now or later, and that others may have made.
+    async fn status_now(&self) -> io::Result<Option<Arc<Snapshot>>> {
+        if let Some(reconciler) = &self.here {
+            return reconciler.latest();
+        }
+        let asked = Instant::now();
+        let mut read = self.beside.read.lock().await;
+        if let Some((began, status)) = &*read
+            && *began >= asked
+        {
+            return Ok(status.clone());
+        }
+        let began = Instant::now();
+        let beside = Arc::clone(&self.beside);
+        // Nothing is lost where the system tells of nothing: it is read again soon.
+        let follow = move |channel: &Channel| {
+            Ok(OpenHome::open(channel.home().path()).map(|home| beside.changes.follow(&home)).is_ok())
+        };
+        let _ = self.on_disk(follow).await;
+        let status = self.read().await?;
+        *read = Some((began, status.clone()));
+        Ok(status)
+    }
+
+    /// Hears of the next change of the status, if anybody tells.
+    fn listen(&self) -> EventListener {
+        self.here.as_ref().map_or_else(|| self.beside.changed.listen(), |reconciler| reconciler.next_publication())
     }
 
     /// Whether what is written here would be of another epoch to the gateway that published this, and so be ignored.
@@ -105,23 +171,27 @@ impl Published {
         let _ = cleared.await;
     }
 
-    /// Looks at the status again and again until it answers, or until `patience` is over: `None`.
+    /// Looks at the status whenever it may have changed until it answers, or until `patience` is over: `None`.
     pub(super) async fn wait<T>(
         &self,
         patience: Duration,
-        mut answer: impl FnMut(Option<&Snapshot>) -> Option<T>,
+        mut answer: impl FnMut(Option<&Arc<Snapshot>>) -> Option<T>,
     ) -> io::Result<Option<T>> {
-        let start = Instant::now();
+        let end = Instant::now() + patience;
         loop {
-            if let Some(answer) = answer(self.status().await?.as_ref()) {
+            // Before the look, so that what changes after it is heard of.
+            let changed = self.listen();
+            if let Some(answer) = answer(self.status_now().await?.as_ref()) {
                 return Ok(Some(answer));
             }
-            let waited = start.elapsed();
-            let left = patience.saturating_sub(waited);
-            if left.is_zero() {
+            if Instant::now() >= end {
                 return Ok(None);
             }
-            sleep(left.min(if waited < OFTEN_FOR { LOOK_OFTEN } else { LOOK_SELDOM })).await;
+            let until = if self.here.is_some() { end } else { end.min(self.beside.next_look()) };
+            tokio::select! {
+                () = changed => {}
+                () = sleep_until(until) => {}
+            }
         }
     }
 

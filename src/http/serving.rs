@@ -293,7 +293,7 @@ impl Serving {
         let published = &self.endpoint.published;
         let status = match &published.here {
             Some(reconciler) => Some(reconciler.snapshot()),
-            None => published.status().await.unwrap_or_default(),
+            None => published.status().await.unwrap_or_default().map(Arc::unwrap_or_clone),
         };
         let live = status.is_some() || published.is_live().await;
         if let Some(agents) = status.as_ref().and_then(|status| status.active_agents) {
@@ -338,7 +338,7 @@ impl Serving {
             status.is_some_and(|status| status.drain.suppress_notification)
         };
         restart(Restart { by: by.into(), suppress_notification });
-        let begun = |status: Option<&Snapshot>| {
+        let begun = |status: Option<&Arc<Snapshot>>| {
             let state = status?.drain.state;
             matches!(state, DrainState::ShutdownDraining | DrainState::Stopped).then_some(state)
         };

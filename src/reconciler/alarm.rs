@@ -37,11 +37,18 @@ impl Alarm {
         changed
     }
 
-    /// Sleeps until it rings, or for so long. What has rung since the last sleep counts.
-    pub(super) fn sleep(&self, pause: Duration) {
-        let until = Instant::now().checked_add(pause);
-        while !self.rung.swap(false, Ordering::AcqRel) {
-            match until.map(|until| until.saturating_duration_since(Instant::now())) {
+    /// Sleeps for so long, or until it rings: but not for less than `rest`, so that however often it rings its sleeper has
+    /// most of its time for nothing. What has rung since the last sleep counts.
+    pub(super) fn sleep(&self, pause: Duration, rest: Duration) {
+        let now = Instant::now();
+        let (rested, until) = (now + rest.min(pause), now.checked_add(pause));
+        loop {
+            let now = Instant::now();
+            if now >= rested && self.rung.swap(false, Ordering::AcqRel) {
+                return;
+            }
+            let left = if now < rested { Some(rested) } else { until };
+            match left.map(|until| until.saturating_duration_since(now)) {
                 Some(Duration::ZERO) => return,
                 Some(left) => thread::park_timeout(left),
                 None => thread::park(),

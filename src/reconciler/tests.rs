@@ -3,9 +3,12 @@
 use super::*;
 use crate::clock::Clock;
 use crate::control::Channel;
-use crate::controller::Change;
+use crate::controller::{Change, Settings};
 use crate::hold::{Request, RequestId};
 use std::sync::mpsc::channel;
+
+/// A tick that no test waits for.
+const NEVER: Duration = Duration::from_secs(3600);
 
 /// Repeats `look` until it holds, for up to 30 s.
 fn comes_true(what: &str, mut look: impl FnMut() -> bool) {
@@ -63,8 +66,8 @@ fn a_disk_that_hangs_closes_the_gate_and_ends_no_lease_and_readiness_says_why() 
     let lock = home.lock(&incarnation).unwrap();
     let clock = Clock::manual();
     let settings = Settings { clock: clock.clone(), ..Settings::default() };
-    let (tick, disk_timeout) = (Duration::from_secs(3600), Duration::from_secs(2));
-    let options = Options { tick, disk_timeout, settings, ..Options::default() };
+    let options =
+        Options { tick: NEVER, events: false, disk_timeout: Duration::from_secs(2), settings, ..Options::default() };
     std::fs::write(home.marker(), "").unwrap();
 
     // A disk that hangs, once it is told to, with the work of the very thread that looks.
@@ -95,7 +98,7 @@ fn a_disk_that_hangs_closes_the_gate_and_ends_no_lease_and_readiness_says_why() 
     gateway.kick();
     held.recv_timeout(Duration::from_secs(60)).expect("the thread wants something of the disk");
     // Its lease is over, and its renewal may lie in what is about to be read.
-    clock.advance(Duration::from_secs(3600));
+    clock.advance(NEVER);
     gateway.kick();
     let after_the_look = ended.recv_timeout(Duration::from_secs(60)).expect("the lease is over");
     assert!(after_the_look, "H3: its lease ended in the middle of a look");
@@ -134,7 +137,7 @@ fn a_tick_that_panics_is_counted_published_and_taken_up_again() {
 fn a_kick_in_the_middle_of_a_look_makes_another_one() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::at(folder.path());
-    let gateway = start(&home, Options { tick: Duration::from_secs(3600), ..Options::default() });
+    let gateway = start(&home, Options { tick: NEVER, events: false, ..Options::default() });
     let ((inside, looking), (kick, kicked)) = (channel(), channel::<()>());
     let late = Channel::new(home.clone());
     // On the thread that looks, after it has read the files: what is written now is in the next look, if there is one.
@@ -155,4 +158,115 @@ fn a_kick_in_the_middle_of_a_look_makes_another_one() {
     kick.send(()).unwrap();
     let holds = || Snapshot::read(&home).unwrap().drain.holds.len();
     comes_true("the hold that came in the middle", || holds() == 2);
+}
+
+/// A gateway that looks only when it is told of a change, and how often it has had the disk do something.
+#[cfg(target_os = "linux")]
+fn told(folder: &tempfile::TempDir) -> (Home, Reconciler, Arc<std::sync::atomic::AtomicU64>) {
+    let home = Home::at(folder.path().join("home"));
+    std::fs::create_dir(home.path()).unwrap();
+    let incarnation = Incarnation::fresh();
+    let lock = home.lock(&incarnation).unwrap();
+    let mut disk = Bounded::new("test").unwrap();
+    let (jobs, work) = channel::<bounded::Job>();
+    let real = std::mem::replace(&mut disk.jobs, jobs);
+    let count = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counter = Arc::clone(&count);
+    std::thread::spawn(move || {
+        for job in work {
+            counter.fetch_add(1, Ordering::SeqCst);
+            if real.send(job).is_err() {
+                return;
+            }
+        }
+    });
+    let options = Options { tick: NEVER, refresh: NEVER, ..Options::default() };
+    let gateway = Reconciler::start_on(disk, home.clone(), lock, incarnation, options).unwrap();
+    (home, gateway, count)
+}
+
+/// A look, whether the status stands, its publication, and the record of commits.
+#[cfg(target_os = "linux")]
+const JOBS: u64 = 4;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_change_is_looked_at_and_published_without_a_tick_and_its_publication_is_no_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, gateway, jobs) = told(&folder);
+    let published = || Snapshot::read(&home).unwrap().drain;
+    assert!(published().reconciler.events);
+    for round in 0..3 {
+        let before = jobs.load(Ordering::SeqCst);
+        std::fs::write(home.marker(), "").unwrap();
+        comes_true("the drain is published", || published().drained);
+        std::fs::remove_file(home.marker()).unwrap();
+        comes_true("its end is published", || published().state == DrainState::Running);
+        // Long enough for whatever would go on for ever.
+        std::thread::park_timeout(Duration::from_millis(50));
+        let looks = (jobs.load(Ordering::SeqCst) - before) / 2;
+        assert!(looks <= 3 * JOBS, "round {round}: {looks} jobs for each of two changes");
+    }
+    let turn = gateway.gate().admit().unwrap();
+    std::fs::write(home.marker(), "").unwrap();
+    comes_true("the drain is published", || published().state == DrainState::ExternalDraining);
+    assert!(!published().drained);
+    drop(turn);
+    comes_true("that the last turn has ended is published", || published().drained);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_storm_of_changes_makes_one_look_in_two_milliseconds_at_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, gateway, jobs) = told(&folder);
+    let (before, began) = (jobs.load(Ordering::SeqCst), Instant::now());
+    while began.elapsed() < Duration::from_millis(300) {
+        std::fs::write(home.marker(), "").unwrap();
+    }
+    let looks = u64::try_from(began.elapsed().as_millis()).unwrap() / 2 + 2;
+    let done = jobs.load(Ordering::SeqCst) - before;
+    assert!(done <= looks * JOBS, "{done} jobs, where {looks} looks are the most");
+    std::fs::remove_file(home.marker()).unwrap();
+    comes_true("what came last is seen", || gateway.gate().admit().is_ok());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_home_that_is_moved_and_a_folder_of_holds_that_is_replaced_are_followed_without_a_tick() {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, gateway, _) = told(&folder);
+    let admits = |gateway: &Reconciler| gateway.gate().admit().is_ok();
+    std::fs::remove_dir(home.holds_folder()).unwrap();
+    std::fs::write(home.holds_folder(), "no folder").unwrap();
+    comes_true("C4: what can't be a folder of holds closes the gate", || !admits(&gateway));
+    std::fs::remove_file(home.holds_folder()).unwrap();
+    comes_true("it is gone", || admits(&gateway));
+    let late = RequestId::new("late").unwrap();
+    Channel::new(home.clone()).write(&Request::begin(late.clone(), "bob")).unwrap();
+    comes_true("a hold in a folder that was made for it", || !admits(&gateway));
+    assert!(Channel::new(home.clone()).remove(&late).unwrap());
+    comes_true("its end", || admits(&gateway));
+
+    let moved = Home::at(folder.path().join("moved"));
+    std::fs::rename(home.path(), moved.path()).unwrap();
+    comes_true("nobody finds it any more", || !gateway.unready().is_empty());
+    std::fs::write(moved.marker(), "").unwrap();
+    comes_true("it is obeyed where it is", || !admits(&gateway));
+    // Its gateway may publish there until it is gone.
+    comes_true("it is deleted", || std::fs::remove_dir_all(moved.path()).is_ok());
+    gateway.kick();
+    comes_true("a home that is lost never reopens the gate", || !gateway.unready().is_empty() && !admits(&gateway));
+}
+
+#[test]
+fn a_gateway_that_is_told_nothing_sees_every_change_at_the_next_tick() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::at(folder.path());
+    let gateway = start(&home, Options { tick: Duration::from_millis(20), events: false, ..Options::default() });
+    assert!(!Snapshot::read(&home).unwrap().drain.reconciler.events);
+    std::fs::write(home.marker(), "").unwrap();
+    comes_true("the marker is seen", || gateway.gate().admit().is_err());
+    std::fs::remove_file(home.marker()).unwrap();
+    comes_true("so is its removal", || gateway.gate().admit().is_ok());
 }

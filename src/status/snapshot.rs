@@ -371,6 +371,8 @@ pub struct ReconcilerStatus {
     pub observer_panics: u64,
     /// Changes that an observer was not told of: it didn't keep up.
     pub observer_lost: u64,
+    /// The system tells of changes in the home; where it doesn't, they are seen at the next tick.
+    pub events: bool,
 }
 
 impl ReconcilerStatus {

@@ -14,7 +14,8 @@ use std::time::Duration;
 fn start(home: &Home, clock: Clock) -> Reconciler {
     let settings = Settings { clock, ..Settings::default() };
     let tick = Duration::from_secs(3600);
-    Reconciler::start(home.clone(), Options { tick, settings, ..Options::default() }).expect("a home of its own")
+    Reconciler::start(home.clone(), Options { tick, settings, events: false, ..Options::default() })
+        .expect("a home of its own")
 }
 
 #[test]

@@ -319,7 +319,8 @@ fn a_renewal_that_the_gateway_reads_before_it_ends_the_lease_renews_the_hold() {
     // The lease runs out, and the gateway has not looked since: it is closed all the while.
     gateway.clock.advance(Duration::from_secs(3601));
     let renew = json!({"action": "renew", "request_id": "upgrade"}).to_string();
-    assert_eq!(server.drain("token-a", &renew).json()["outcome"], "held");
+    let renewed = server.drain("token-a", &renew);
+    assert_eq!(renewed.json()["outcome"], "held", "{}", renewed.body);
     assert_eq!(gateway.reconciler.snapshot().drain.generation, generation, "no turn came in between");
 }
 

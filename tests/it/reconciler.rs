@@ -488,7 +488,7 @@ fn a_gateway_whose_lock_was_taken_away_publishes_nothing_more() {
 #[test]
 fn a_lease_ends_when_it_is_over_and_not_at_the_next_tick() {
     let place = Place::new();
-    let options = Options { tick: Duration::from_secs(3600), ..Options::default() };
+    let options = Options { tick: Duration::from_secs(3600), events: false, ..Options::default() };
     let gateway = Reconciler::start(place.home().clone(), options).unwrap();
     place.ask(&gateway, &marker().lease(Duration::from_secs(1)));
     until(place.home(), "running", |s| s.gateway_state == GatewayState::Running);

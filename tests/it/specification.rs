@@ -227,7 +227,7 @@ const STATUS_FIELDS: &[(&str, &str)] = &[
     ("drain.ignored[].detail", "why not, for people"),
     (
         "drain.reconciler",
-        "`alive`, `errors`, `panics`, `last_error`: how the thread that looks at the files is; `observer_panics`, `observer_lost`: of the application's observers",
+        "`alive`, `errors`, `panics`, `last_error`: how the thread that looks at the files is; `observer_panics`, `observer_lost`: of the application's observers; `events`: whether the system tells it of changes (section 5.4)",
     ),
     ("drain.revision", "rises with each published status of a process"),
     ("drain.clock_millis", "the clock that leases run on: milliseconds since boot; it tells how old the status is"),

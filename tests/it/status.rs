@@ -14,7 +14,7 @@ fn start(clock: &Clock) -> (TempDir, Channel, Reconciler) {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::at(folder.path());
     let settings = Settings { clock: clock.clone(), ..Settings::default() };
-    let options = Options { tick: Duration::from_secs(3600), settings, ..Options::default() };
+    let options = Options { tick: Duration::from_secs(3600), events: false, settings, ..Options::default() };
     let gateway = Reconciler::start(home.clone(), options).unwrap();
     (folder, Channel::new(home), gateway)
 }

@@ -34,20 +34,20 @@ impl Gateway {
     }
 
     pub fn start_in(folder: tempfile::TempDir) -> Self {
-        Self::start_with(folder, Duration::from_millis(20))
+        Self::start_with(folder, Duration::from_millis(20), true)
     }
 
     /// A gateway that looks only when it is kicked.
     pub fn start_idle() -> Self {
-        Self::start_with(tempfile::tempdir().expect("a temporary folder"), Duration::from_secs(3600))
+        Self::start_with(tempfile::tempdir().expect("a temporary folder"), Duration::from_secs(3600), false)
     }
 
-    fn start_with(folder: tempfile::TempDir, tick: Duration) -> Self {
+    fn start_with(folder: tempfile::TempDir, tick: Duration, events: bool) -> Self {
         let clock = Clock::manual();
         // Ahead of the machine's, by which a reader in another process would find everything here too old.
         clock.advance(Clock::boot().now() + Duration::from_secs(1000));
         let settings = Settings { clock: clock.clone(), ..Settings::default() };
-        let options = Options { tick, settings, ..Options::default() };
+        let options = Options { tick, events, settings, ..Options::default() };
         let reconciler = Reconciler::start(Home::at(folder.path()), options).expect("the gateway starts");
         Self { reconciler: Arc::new(reconciler), clock, folder }
     }
@@ -73,7 +73,9 @@ impl Gateway {
     #[track_caller]
     pub fn until(&self, says: impl Fn(&Snapshot) -> bool) {
         self.reconciler.kick();
-        crate::support::eventually::until(&self.home(), "what the test waits for", says);
+        let seen = crate::support::eventually::until(&self.home(), "what the test waits for", says).drain.revision;
+        // The file is there a moment before its gateway knows that it is.
+        crate::support::eventually::comes_true("the gateway has published", || self.reconciler.snapshot().drain.revision >= seen);
     }
 }
 

@@ -36,7 +36,7 @@ impl Place {
         let settings = Settings { clock: self.clock.clone(), ..Settings::default() };
         // A tick that a test never waits for: whatever happens in it was kicked.
         let tick = Duration::from_secs(3600);
-        Reconciler::start(self.home().clone(), Options { tick, settings, ..Options::default() })
+        Reconciler::start(self.home().clone(), Options { tick, settings, events: false, ..Options::default() })
     }
 
     /// Writes a request, and waits for the gateway's answer to this very write.

@@ -92,8 +92,13 @@ impl Gateway {
             ..Settings::default()
         };
         // No look comes by itself: whether one comes too many may not matter, but when one is missing must show.
-        let options =
-            Options { settings, tick: Duration::from_secs(3600), disk_timeout: PATIENCE, ..Options::default() };
+        let options = Options {
+            settings,
+            events: false,
+            tick: Duration::from_secs(3600),
+            disk_timeout: PATIENCE,
+            ..Options::default()
+        };
         let reconciler = Reconciler::start(self.home.clone(), options).expect("the home is free and usable");
         self.own = self.home.clone();
         self.incarnations.push(reconciler.controller().incarnation().clone());

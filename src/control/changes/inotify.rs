@@ -1,0 +1,178 @@
+//! Linux: inotify, read by a thread that sleeps in `poll` until something has changed.
+
+use super::{Kind, OpenHome, PAUSE, Place, Tell, Topic};
+use crate::sync::Arc;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::thread::JoinHandle;
+
+/// What is told of either folder: what happens to its names, and to itself.
+const MASK: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::MOVE)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::ONLYDIR);
+
+/// No watch has this number.
+const NONE: i32 = -1;
+
+/// Room for some dozens of events at once.
+const BUFFER: usize = 4096;
+
+pub(super) struct Following {
+    watches: Arc<Watches>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Watches {
+    topic: Topic,
+    events: OwnedFd,
+    /// Wakes the thread once it is to end.
+    end: OwnedFd,
+    home: AtomicI32,
+    holds: AtomicI32,
+}
+
+impl Following {
+    pub(super) fn start(topic: Topic, tell: Tell) -> io::Result<Self> {
+        let watches = Arc::new(Watches {
+            topic,
+            events: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
+            end: eventfd(0, EventfdFlags::CLOEXEC)?,
+            home: AtomicI32::new(NONE),
+            holds: AtomicI32::new(NONE),
+        });
+        let read = Arc::clone(&watches);
+        let named = std::thread::Builder::new().name("gateway-drain-events".into());
+        let thread = named.spawn(move || read.tell_on(&*tell))?;
+        Ok(Self { watches, thread: Some(thread) })
+    }
+
+    /// It has failed, and tells nothing any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    pub(super) fn follow(&self, home: &OpenHome) -> io::Result<()> {
+        let watches = &self.watches;
+        watches.lay(&watches.home, &home.folder)?;
+        if watches.topic == Topic::Requests {
+            match home.holds() {
+                Ok(holds) => watches.lay(&watches.holds, &holds)?,
+                // Once it is there, or can be opened, the home tells of it, or the tick does.
+                Err(_) => watches.lift(watches.holds.swap(NONE, Ordering::AcqRel)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let told = rustix::io::write(&self.watches.end, &1_u64.to_ne_bytes());
+        if let (Ok(_), Some(thread)) = (told, self.thread.take()) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Watches {
+    /// Has a folder watched, by its descriptor. If it is watched already, that changes nothing.
+    fn lay(&self, place: &AtomicI32, folder: &OwnedFd) -> io::Result<()> {
+        let path = format!("/proc/self/fd/{}", folder.as_raw_fd());
+        let watch = inotify::add_watch(&self.events, path, MASK)?;
+        let before = place.swap(watch, Ordering::AcqRel);
+        if before != watch {
+            self.lift(before);
+        }
+        Ok(())
+    }
+
+    fn lift(&self, watch: i32) {
+        if watch != NONE {
+            // The system has lifted it itself if its folder is gone.
+            let _ = inotify::remove_watch(&self.events, watch);
+        }
+    }
+
+    /// Tells until the end, or until the events can't be read any more.
+    fn tell_on(&self, tell: &(dyn Fn() + Send + Sync)) {
+        let mut buffer = Vec::with_capacity(BUFFER);
+        while self.sleeps_until_something_happens() {
+            match self.is_of_interest(&mut buffer) {
+                Ok(true) => tell(),
+                Ok(false) => {}
+                Err(_) => {
+                    // One last time: whoever looks next has this begun anew.
+                    tell();
+                    return;
+                }
+            }
+            if self.ends_within_a_pause() {
+                return;
+            }
+        }
+    }
+
+    /// False if this is the end.
+    fn sleeps_until_something_happens(&self) -> bool {
+        let mut both = [PollFd::new(&self.events, PollFlags::IN), PollFd::new(&self.end, PollFlags::IN)];
+        loop {
+            match poll(&mut both, None) {
+                Err(Errno::INTR) => {}
+                polled => return polled.is_ok() && both[1].revents().is_empty(),
+            }
+        }
+    }
+
+    /// What happens meanwhile is told together.
+    fn ends_within_a_pause(&self) -> bool {
+        let pause = Timespec { tv_sec: 0, tv_nsec: PAUSE.subsec_nanos().into() };
+        poll(&mut [PollFd::new(&self.end, PollFlags::IN)], Some(&pause)) == Ok(1)
+    }
+
+    /// Takes out all events that are there; tells whether any of them is of interest.
+    fn is_of_interest(&self, buffer: &mut Vec<u8>) -> rustix::io::Result<bool> {
+        let mut reader = Reader::new(&self.events, buffer.spare_capacity_mut());
+        let mut any = false;
+        loop {
+            match reader.next() {
+                Ok(event) => any |= self.has(event.wd(), event.events(), event.file_name().map(CStr::to_bytes)),
+                Err(Errno::AGAIN) => return Ok(any),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    fn has(&self, watch: i32, what: ReadFlags, name: Option<&[u8]>) -> bool {
+        let is = |place: &AtomicI32| place.load(Ordering::Acquire) == watch;
+        let Some(name) = name else {
+            // Events were lost, or it is about the folder itself. That a folder of holds is gone says nothing about holds.
+            return is(&self.home) || !what.intersects(ReadFlags::DELETE_SELF | ReadFlags::IGNORED);
+        };
+        let kind = if what.intersects(ReadFlags::DELETE | ReadFlags::MOVED_FROM) {
+            Kind::Gone
+        } else if what.contains(ReadFlags::MOVED_TO) {
+            Kind::Come
+        } else if what.contains(ReadFlags::CLOSE_WRITE) {
+            Kind::Written
+        } else {
+            Kind::Other
+        };
+        match (is(&self.home), is(&self.holds)) {
+            (true, _) => self.topic.has(Place::Home, name, kind),
+            (false, true) => self.topic.has(Place::Holds, name, kind),
+            // Of a watch that has just been laid, or lifted.
+            (false, false) => true,
+        }
+    }
+}
