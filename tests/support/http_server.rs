@@ -75,7 +75,9 @@ impl Gateway {
         self.reconciler.kick();
         let seen = crate::support::eventually::until(&self.home(), "what the test waits for", says).drain.revision;
         // The file is there a moment before its gateway knows that it is.
-        crate::support::eventually::comes_true("the gateway has published", || self.reconciler.snapshot().drain.revision >= seen);
+        crate::support::eventually::comes_true("the gateway has published", || {
+            self.reconciler.snapshot().drain.revision >= seen
+        });
     }
 }
 
