@@ -51,6 +51,12 @@ impl Record {
         Some(Self { incarnation, pid, start, namespace })
     }
 
+    /// Whether its process is among those that this one sees.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn is_seen_here(&self) -> bool {
+        self.pid.is_some() && self.namespace.is_some() && self.namespace == namespace("pid")
+    }
+
     /// Whether its process is certainly gone. Only who sees the same processes can tell; for others the lock alone decides.
     ///
     /// A child that was forked has the lock open and is no gateway, since the threads of its parent are not in it.

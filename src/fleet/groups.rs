@@ -193,11 +193,7 @@ impl Holder {
         };
         let controller = |taker: &Taker| {
             let gone = if taker.is_dead() { " (it has ended)" } else { "" };
-            let pid = taker.process.split(' ').nth(2).filter(|pid| !pid.is_empty()).unwrap_or("unknown");
-            format!(
-                "process {pid} on {}{gone}",
-                if taker.machine.is_empty() { "an unknown machine" } else { &taker.machine }
-            )
+            format!("{}{gone}", taker.in_words())
         };
         Self {
             id: id.to_owned(),

@@ -374,6 +374,15 @@ impl Slot<'_> {
             let read = etcd.read(&fleet.group, id)?;
             let Some(stored) = &read.stored else { return Err(Trouble::Refused(fleet.no_semaphore())) };
             let semaphore = &stored.semaphore;
+            // Two who act on one gateway at once are in each other's way: whoever is known to live is waited for.
+            let other = |taker: &&Taker| taker.nonce != self.taker.nonce && taker.is_alive();
+            let takers = stored.note.iter().filter(|_| semaphore.holds(id)).flat_map(|note| &note.takers);
+            if let (Some(other), false) =
+                (takers.clone().find(other), takers.clone().any(|taker| taker.nonce == self.taker.nonce))
+            {
+                let why = format!("another controller rolls this gateway: {}", other.in_words());
+                return Ok(Tried::Full(fleet.waiting(None, &[], Some(why))));
+            }
             match stored.take(id, &self.taker, &super::now(), Taker::is_dead) {
                 Taking::Ours => return Ok(Tried::Taken),
                 Taking::NoSlots => return Err(Trouble::Refused(fleet.no_slots())),

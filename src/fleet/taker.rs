@@ -15,12 +15,26 @@ impl Taker {
 
     /// Whether it was a process of this boot and this container, and is gone. Of another machine's nobody here can tell.
     pub(super) fn is_dead(&self) -> bool {
-        let (epoch, current) = (self.process.split_once(' '), Epoch::current());
-        epoch.is_some_and(|(epoch, record)| {
-            current.is_known()
-                && epoch == current.as_str()
-                && ProcessRecord::parse(record).is_some_and(|record| record.is_dead())
-        })
+        self.record().is_some_and(|record| record.is_dead())
+    }
+
+    /// Whether it is another process of this boot and this container, and lives.
+    pub(super) fn is_alive(&self) -> bool {
+        self.record().is_some_and(|record| record.is_seen_here() && !record.is_dead())
+    }
+
+    /// For people.
+    pub(super) fn in_words(&self) -> String {
+        let pid = self.process.split(' ').nth(2).filter(|pid| !pid.is_empty()).unwrap_or("unknown");
+        let machine = if self.machine.is_empty() { "an unknown machine" } else { &self.machine };
+        format!("process {pid} on {machine}")
+    }
+
+    /// Its process, if it was of this boot and this container.
+    fn record(&self) -> Option<ProcessRecord> {
+        let (epoch, record) = self.process.split_once(' ')?;
+        let current = Epoch::current();
+        (current.is_known() && epoch == current.as_str()).then(|| ProcessRecord::parse(record))?
     }
 }
 
@@ -31,7 +45,7 @@ mod tests {
     #[test]
     fn a_controller_is_dead_only_if_it_was_of_this_boot_and_is_gone() {
         let own = Taker::own();
-        assert!(!own.is_dead());
+        assert!(own.is_alive() && !own.is_dead());
         let gone = |process: String| Taker { process, ..own.clone() }.is_dead();
         let mut words: Vec<String> = own.process.split(' ').map(str::to_owned).collect();
         assert_eq!(words.len(), 5, "{}", own.process);
@@ -41,6 +55,7 @@ mod tests {
         assert!(!gone(words.join(" ")));
         for unknown in ["", " ", "x", "- - - -"] {
             assert!(!gone(unknown.into()), "{unknown:?}");
+            assert!(!Taker { process: unknown.into(), ..own.clone() }.is_alive(), "{unknown:?}");
         }
     }
 }

@@ -4,11 +4,12 @@
 //! Not among the tests that run by default, since it needs etcd: `.ci/fleet` installs that and runs this.
 
 use crate::support::etcd::{Between, Etcd, Way, fleet_lock_server, semaphore_key, timed};
-use crate::support::process::{Ended, GatewayProcess, Tool, drain, home, owner, search_path, tool};
+use crate::support::process::{Ended, GatewayProcess, STATE_VARIABLE, Tool, drain, home, owner, search_path, tool};
 use gateway_drain::client::ExitCode;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -162,7 +163,7 @@ fn a_failed_act_a_killed_controller_and_a_gateway_that_does_not_come_back_keep_t
     scene.is_held_by(0);
     let line = gone.stderr.lines().find_map(|line| line.split_once("gives it back: ")).expect("a line to copy").1;
     // Its own line gives it back.
-    let ran = std::process::Command::new("sh").args(["-c", line]).env("PATH", search_path()).output().expect("a shell");
+    let ran = Command::new("sh").args(["-c", line]).env("PATH", search_path()).output().expect("a shell");
     assert!(ran.status.success(), "{line}: {}", String::from_utf8_lossy(&ran.stderr));
     assert!(String::from_utf8_lossy(&ran.stdout).contains("the slot is free; it was taken by"), "{ran:?}");
     scene.is_free();
@@ -208,27 +209,60 @@ fn a_run_that_comes_to_nothing_gives_back_what_it_took_and_leaves_what_it_found(
 }
 
 #[test]
-fn two_controllers_of_one_gateway_share_its_slot_until_the_last_has_ended() {
+fn two_controllers_of_one_gateway_on_one_machine_come_one_after_the_other() {
+    let scene = Scene::start(2, 1);
+    let alone = "mkdir $STATE/section || exit 99; sleep 0.3; rmdir $STATE/section";
+    let runs: Vec<Tool> = (0..3).map(|_| scene.run_by(0, &scene.etcd.url(), &["--timeout", "50s"], alone)).collect();
+    for run in runs {
+        run.ended().expect_code(0);
+    }
+    scene.is_free();
+}
+
+#[test]
+fn two_controllers_of_one_gateway_on_two_machines_share_its_slot_until_the_last_has_ended() {
     let scene = Scene::start(1, 2);
     let pipe = |name: &str| {
         let path = scene.folder.path().join(name);
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
         path
     };
-    let (a, b) = (pipe("a"), pipe("b"));
-    let act = |name: &str| format!("echo {name} acts >&2; cat $STATE/{name}");
-    let first = scene.run_by(0, &scene.etcd.url(), &[], &act("a"));
+    let pipes = [pipe("a"), pipe("b")];
+    // In a PID namespace of its own each is another machine's to the other, as far as it can tell.
+    let run = |name: &str| {
+        let mut run = Command::new("unshare");
+        run.args([
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "setsid",
+            "--wait",
+            "gateway-drain",
+            "run",
+            "--fleet-lock",
+            &scene.etcd.url(),
+        ]);
+        run.args(["--fleet-group", GROUP, "--fleet-id", "one", "--owner", name]);
+        run.args(["--url", &format!("http://{}", scene.gateways[0].address), "--"]);
+        run.args(["sh", "-c", &format!("echo {name} acts >&2; cat $STATE/{name}")]).env("STATE", scene.folder.path());
+        run.env("PATH", search_path()).env(STATE_VARIABLE, scene.folder.path().join("tokens"));
+        Tool::spawn({
+            run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            run
+        })
+    };
+    let first = run("a");
     first.said("a acts");
-    let second = scene.run_by(0, &scene.etcd.url(), &[], &act("b"));
+    let second = run("b");
     second.said("b acts");
     // The first ends while the other still acts: the gateway is closed, and keeps its slot.
-    std::fs::write(&a, "").expect("it reads");
+    std::fs::write(&pipes[0], "").expect("it reads");
     scene.gateways[0].until("that one hold is left", |status| status.drain.holds.len() == 1);
-    scene.is_held_by(0);
+    assert_eq!(scene.etcd.holders(GROUP), ["one"]);
     scene.run(1, &["--timeout", "0s"], "true").expect_code(under_run(ExitCode::NoSlot));
-    std::fs::write(&b, "").expect("it reads");
-    first.ended().expect_code(0);
-    second.ended().expect_code(0);
+    std::fs::write(&pipes[1], "").expect("it reads");
+    let said = first.ended().expect_code(0).stderr + &second.ended().expect_code(0).stderr;
+    assert!(said.contains("left to 1 other controllers"), "{said}");
     scene.is_free();
 }
 

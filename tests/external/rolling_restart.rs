@@ -1,18 +1,21 @@
-//! `examples/deploy/rolling-restart.sh` on three example gateways behind HAProxy, under load: no request fails. And without
-//! either of the two things that it rests on, some do.
+//! `examples/deploy/rolling-restart.sh` on three example gateways behind HAProxy, under load, by two operators at once who share
+//! a budget of one: no request fails, and never are two gateways closed. And without any of the three things that this rests
+//! on, it is otherwise.
 //!
-//! Not among the tests that run by default, since it needs HAProxy: `.ci/deployment` installs that and runs this.
+//! Not among the tests that run by default, since it needs HAProxy and etcd: `.ci/deployment` installs both and runs this.
 
+use crate::support::etcd::Etcd;
 use crate::support::load::{End, Load, Tried};
-use crate::support::process::{Tool, home, search_path};
+use crate::support::process::{STATE_VARIABLE, Tool, drain, home, search_path};
 use crate::support::systemd_unit::{NotifySocket, Unit};
 use gateway_drain::client::ExitCode;
+use gateway_drain::{DrainState, Home, Snapshot};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
@@ -127,46 +130,90 @@ impl Drop for Proxy {
     }
 }
 
-/// Restarts all three under load, again and again until so many requests have been made; gives what became of each.
-fn restarted(unready_delay: &str, readiness: &str, requests: usize) -> Vec<Tried> {
-    // A build may take longer than a gateway has to get ready.
-    crate::support::process::examples();
-    let state = home();
-    let restart = state.path().join("restart.sh");
-    let script = "# In the place of `systemctl restart`: it ends, is started again, and is noted once it is ready.\n\
-        noted=\"$STATE/../${1#gateway@}.pid\" old=$(cat \"$noted\")\nkill -TERM \"$old\"\n\
-        while [ \"$(cat \"$noted\")\" = \"$old\" ]; do sleep 0.05; done\n";
-    std::fs::write(&restart, script).expect("a script");
-    let ports = ports();
-    let supervisors = ports.map(|port| Supervisor::start(port, state.path()));
-    let processes =
-        || ports.map(|port| std::fs::read_to_string(state.path().join(format!("{port}.pid"))).expect("noted"));
-    let proxy = Proxy::start(ports, readiness);
-    let client = Load::start(&proxy.address, 8, |n| match n {
-        n if n % 40 == 39 => 300,
-        n if n % 5 == 4 => 10,
-        _ => 0,
-    });
-    client.until(100);
-    let (began, mut seen) = (Instant::now(), BTreeSet::from(processes()));
-    for round in 1.. {
+/// Three gateways that are started again when they end, behind HAProxy and under load.
+struct Site {
+    state: tempfile::TempDir,
+    ports: [u16; 3],
+    supervisors: [Supervisor; 3],
+    proxy: Proxy,
+    load: Load,
+}
+
+impl Site {
+    fn start(readiness: &str) -> Self {
+        // A build may take longer than a gateway has to get ready.
+        crate::support::process::examples();
+        let state = home();
+        let restart = state.path().join("restart.sh");
+        // Two at once restart it one after the other, so that neither signals a process that ends.
+        let script = "# In the place of `systemctl restart`: it ends, is started again, and is noted once it is ready.\n\
+            noted=\"$STATE/../${1#gateway@}.pid\"\nexec 9>\"$noted.lock\"\nflock 9\nold=$(cat \"$noted\")\nkill -TERM \"$old\"\n\
+            while [ \"$(cat \"$noted\")\" = \"$old\" ]; do sleep 0.05; done\n";
+        std::fs::write(&restart, script).expect("a script");
+        let ports = ports();
+        let supervisors = ports.map(|port| Supervisor::start(port, state.path()));
+        let proxy = Proxy::start(ports, readiness);
+        let load = Load::start(&proxy.address, 8, |n| match n {
+            n if n % 40 == 39 => 300,
+            n if n % 5 == 4 => 10,
+            _ => 0,
+        });
+        load.until(100);
+        Self { state, ports, supervisors, proxy, load }
+    }
+
+    /// The process of each.
+    fn processes(&self) -> [String; 3] {
+        let noted = |port| std::fs::read_to_string(self.state.path().join(format!("{port}.pid"))).expect("noted");
+        self.ports.map(noted)
+    }
+
+    /// The guide's script, on these gateways.
+    fn roll(&self, ports: [u16; 3], unready_delay: &str) -> Command {
         let mut roll = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/deploy/rolling-restart.sh"));
         roll.args(ports.map(|port| port.to_string())).env("PATH", search_path());
-        roll.env("STATE", state.path().join("gateway")).env("RESTART", format!("sh {}", restart.display()));
-        roll.env("UNREADY_DELAY", unready_delay);
+        let restart = self.state.path().join("restart.sh");
+        roll.env("STATE", self.state.path().join("gateway")).env("RESTART", format!("sh {}", restart.display()));
+        roll.env("UNREADY_DELAY", unready_delay).env(STATE_VARIABLE, self.state.path().join("tokens"));
         roll.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Tool::spawn(roll).ended().expect(ExitCode::Drained);
-        seen.extend(processes());
-        assert_eq!(seen.len(), 3 * (round + 1), "each gateway was restarted once in each round");
-        if client.asked() >= requests {
-            break;
-        }
-        assert!(began.elapsed() < Duration::from_secs(120), "only {} requests in time", client.asked());
+        roll
     }
-    let tried = client.stop();
-    println!("{} requests, {} restarts, in {:.0?}", tried.len(), seen.len() - 3, began.elapsed());
-    drop((proxy, supervisors));
-    tried
+
+    /// Lets every client finish its turn; gives what became of each.
+    fn stop(self) -> Vec<Tried> {
+        let Self { load, proxy, supervisors, .. } = self;
+        let tried = load.stop();
+        drop((proxy, supervisors));
+        tried
+    }
+}
+
+/// Restarts all three under load, once; gives what became of each request.
+fn restarted(unready_delay: &str, readiness: &str) -> Vec<Tried> {
+    let site = Site::start(readiness);
+    let mut seen = BTreeSet::from(site.processes());
+    Tool::spawn(site.roll(site.ports, unready_delay)).ended().expect(ExitCode::Drained);
+    seen.extend(site.processes());
+    assert_eq!(seen.len(), 6, "each gateway was restarted once");
+    site.stop()
+}
+
+/// How many gateways were closed at once at most, by their own status and their locks; counted until the sender is gone.
+fn count_closed(homes: Vec<PathBuf>, over: mpsc::Receiver<()>) -> JoinHandle<(usize, usize)> {
+    std::thread::spawn(move || {
+        let closed = |home: &PathBuf| {
+            let home = Home::at(home);
+            let live = home.live().ok().flatten();
+            let says = Snapshot::read(&home).map(|snapshot| snapshot.drain);
+            !says.is_ok_and(|says| Some(says.incarnation) == live && says.state == DrainState::Running)
+        };
+        let (mut most, mut looks) = (0, 0);
+        while let Err(mpsc::RecvTimeoutError::Timeout) = over.recv_timeout(Duration::from_millis(10)) {
+            looks += 1;
+            most = most.max(homes.iter().filter(|home| closed(home)).count());
+        }
+        (most, looks)
+    })
 }
 
 /// Those that did not end well: refused, cut off, or with the connection closed in the place of an answer.
@@ -175,21 +222,70 @@ fn failed(tried: &[Tried]) -> Vec<&Tried> {
 }
 
 #[test]
-fn no_request_of_20000_fails_while_three_gateways_are_restarted() {
-    let tried = restarted("2s", "/readyz", REQUESTS);
-    assert!(tried.len() >= REQUESTS, "{} requests", tried.len());
+fn no_request_of_20000_fails_while_two_operators_restart_three_gateways_in_opposite_order() {
+    let etcd = Etcd::start();
+    let site = Site::start("/readyz");
+    let fleet = ["fleet", "--fleet-lock", &etcd.url(), "set-slots", "gateways", "1"];
+    drain(site.state.path(), &fleet).expect(ExitCode::Drained);
+    let homes = site.ports.map(|port| site.state.path().join("gateway").join(port.to_string()));
+    let (over, until) = mpsc::channel();
+    let observer = count_closed(homes.to_vec(), until);
+    let (began, mut seen) = (Instant::now(), BTreeSet::from(site.processes()));
+    let (mut rounds, [a, b, c]) = (0, site.ports);
+    while site.load.asked() < REQUESTS || rounds < 2 {
+        assert!(began.elapsed() < Duration::from_secs(240), "only {} requests in time", site.load.asked());
+        let operators = [[a, b, c], [c, b, a]].map(|ports| {
+            let mut roll = site.roll(ports, "2s");
+            roll.env("FLEET_LOCK", etcd.url());
+            Tool::spawn(roll)
+        });
+        for operator in operators {
+            operator.ended().expect(ExitCode::Drained);
+        }
+        seen.extend(site.processes());
+        rounds += 1;
+    }
+    drop(over);
+    let (most, looks) = observer.join().expect("the observer ends");
+    assert!(etcd.holders("gateways").is_empty(), "{:?}", etcd.holders("gateways"));
+    let tried = site.stop();
     let failed = failed(&tried);
+    println!(
+        "{} requests, {} failed; {} restarts by two operators in {:.0?}; at most {most} gateways closed in {looks} looks",
+        tried.len(),
+        failed.len(),
+        6 * rounds,
+        began.elapsed()
+    );
     assert!(failed.is_empty(), "{} of {} requests, the first: {:?}", failed.len(), tried.len(), failed.first());
+    assert!(tried.len() >= REQUESTS && seen.len() > 3, "{} requests, {seen:?}", tried.len());
+    assert_eq!(most, 1, "gateways were closed at once, in {looks} looks");
+}
+
+#[test]
+fn without_a_budget_two_operators_close_two_gateways_at_once() {
+    let site = Site::start("/readyz");
+    let homes = site.ports.map(|port| site.state.path().join("gateway").join(port.to_string()));
+    let (over, until) = mpsc::channel();
+    let observer = count_closed(homes.to_vec(), until);
+    let [a, b, c] = site.ports;
+    let operators = [[a, b, c], [c, b, a]].map(|ports| Tool::spawn(site.roll(ports, "2s")));
+    // Where they meet at one gateway one of them may find that it was replaced.
+    let ended = operators.map(Tool::ended);
+    drop(over);
+    let (most, looks) = observer.join().expect("the observer ends");
+    assert!(most > 1, "the budget isn't what it rests on: {most} closed at most in {looks} looks; {ended:?}");
+    site.stop();
 }
 
 #[test]
 fn without_the_unready_delay_some_fail() {
-    let tried = restarted("0s", "/readyz", 1);
+    let tried = restarted("0s", "/readyz");
     assert!(!failed(&tried).is_empty(), "none failed: the delay isn't what it rests on");
 }
 
 #[test]
 fn without_the_readiness_some_fail() {
-    let tried = restarted("2s", "/livez", 1);
+    let tried = restarted("2s", "/livez");
     assert!(!failed(&tried).is_empty(), "none failed: the readiness isn't what it rests on");
 }
