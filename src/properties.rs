@@ -84,11 +84,13 @@ properties! {
     E1 EndToEnd "from a granted commit until its own withdrawal, an override or a new epoch no turn is in flight",
     E2 EndToEnd "a dead or unreachable gateway is never reported drained",
     E3 EndToEnd "a granted commit can be ended by its owner as long as the owner's disk lives",
+    E4 EndToEnd "of a fleet with a budget of k at most k gateways are closed by its controllers at any time, whatever crashes, restarts or is cut off",
     L1 Liveness "a shutdown ends in stopped",
     L2 Liveness "when the last hold ends, the gateway runs again unless it is shutting down",
     L3 Liveness "from every state stopped can be reached",
     L4 Liveness "a stuck turn can't hold a shutdown past its deadline",
     L5 Liveness "between a signal, a deadline or a marker and its effect stands no code of the application and no reader of its logs",
+    L6 Liveness "while a fleet's engine answers and no holder of a slot is dead, everybody who waits for a slot gets one",
 }
 
 impl PropertyId {
@@ -121,7 +123,7 @@ impl Property {
     /// the gateway is shown by other means.
     #[must_use]
     pub const fn shows_in_calls(&self) -> bool {
-        !matches!(self.kind, Kind::Channel | Kind::EndToEnd) && !matches!(self.id, PropertyId::L5)
+        !matches!(self.kind, Kind::Channel | Kind::EndToEnd) && !matches!(self.id, PropertyId::L5 | PropertyId::L6)
     }
 }
 

@@ -72,10 +72,10 @@ pub struct Taker {
     /// Which process it is there.
     #[serde(default)]
     pub process: String,
-    /// Whether what it found was somebody's unfinished business: a slot that was kept, or another program's, or of a controller
-    /// that had died.
-    #[serde(default)]
-    pub found: bool,
+    /// Why the slot stays unless this controller sees the gateway run after a hold of its own: somebody's unfinished business
+    /// that it has taken over, of a slot that was kept or of a controller that had died.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inherits: Option<String>,
 }
 
 /// What taking a slot comes to.
@@ -133,29 +133,32 @@ impl Stored {
     /// Takes the slot of the gateway `id` for this controller.
     ///
     /// `is_dead` tells of the controllers in the note which have certainly ended. Their part of the slot passes over to this
-    /// one, which gives it back after it has seen the gateway run. A controller that dies after this was asked stays in the
-    /// note, and so does its slot: what it may have written to the gateway need not have been noticed yet.
+    /// one, which settles that once it has seen the gateway run after a hold of its own, and leaves it to the next otherwise.
+    /// A controller that dies after this was asked stays in the note, and so does its slot: what it may have written to the
+    /// gateway need not have been noticed yet.
     pub fn take(&self, id: &str, taker: &Taker, since: &str, is_dead: impl Fn(&Taker) -> bool) -> Taking {
         let fresh = |taker| Note { takers: vec![taker], since: since.to_owned(), ..Note::default() };
         match (self.semaphore.take(id), &self.note) {
             (Take::NoSlots, _) => Taking::NoSlots,
             (Take::Full, _) => Taking::Full,
             (Take::Taken(semaphore), _) => {
-                let note = fresh(Taker { found: false, ..taker.clone() });
+                let note = fresh(Taker { inherits: None, ..taker.clone() });
                 Taking::Store(Box::new(Self { semaphore, note: Some(note) }))
             }
             (Take::AlreadyHeld, Some(note)) if note.names(&taker.nonce) => Taking::Ours,
             (Take::AlreadyHeld, None) => {
-                let note = Note { foreign: true, ..fresh(Taker { found: true, ..taker.clone() }) };
+                let note = Note { foreign: true, ..fresh(Taker { inherits: None, ..taker.clone() }) };
                 Taking::Store(Box::new(Self { semaphore: self.semaphore.clone(), note: Some(note) }))
             }
             (Take::AlreadyHeld, Some(note)) => {
                 let mut joined = note.clone();
                 joined.takers.retain(|taker| !is_dead(taker));
                 let died = joined.takers.len() < note.takers.len();
-                let found = note.foreign || note.kept.is_some() || died || note.takers.iter().all(|taker| taker.found);
-                joined.takers.push(Taker { found, ..taker.clone() });
-                joined.kept = None;
+                let died =
+                    died.then(|| "a controller died, and none that came since has seen the gateway run".to_owned());
+                // Whoever came earlier and is at work still may have seen the gateway run before that, and settles nothing.
+                let inherits = joined.kept.take().or(died);
+                joined.takers.push(Taker { inherits, ..taker.clone() });
                 Taking::Store(Box::new(Self { semaphore: self.semaphore.clone(), note: Some(joined) }))
             }
         }
@@ -167,23 +170,22 @@ impl Stored {
         let (Some(note), Release::Released(semaphore)) = (note, self.semaphore.release(id)) else {
             return Ending::Gone;
         };
-        let found = note.takers.iter().any(|taker| taker.nonce == nonce && taker.found);
+        let inherits = note.takers.iter().find(|taker| taker.nonce == nonce).and_then(|taker| taker.inherits.clone());
         let mut rest = note.clone();
         rest.takers.retain(|taker| taker.nonce != nonce);
-        let left = match end {
-            End::Keep(why) => {
-                rest.kept = Some(why.clone());
-                Some(Left::Kept(why.clone()))
-            }
+        // Another controller may have ended meanwhile and said that the slot is to stay.
+        rest.kept = match end {
+            End::Keep(why) => Some(why.clone()),
+            End::NeverClosed => rest.kept.or_else(|| inherits.clone()),
+            End::Running => rest.kept,
+        };
+        let left = match (end, &rest.kept) {
+            (End::Keep(why), _) => Some(Left::Kept(why.clone())),
             _ if !rest.takers.is_empty() => Some(Left::ToOthers(rest.takers.clone())),
-            // Another controller has ended meanwhile and said that the slot is to stay.
-            _ if rest.kept.is_some() => rest.kept.clone().map(Left::Kept),
             _ if note.foreign => Some(Left::ToAnotherProgram),
-            End::NeverClosed if found => {
-                rest.kept = Some("it was there before a controller that did not act".into());
-                Some(Left::AsFound)
-            }
-            End::NeverClosed | End::Running => None,
+            (End::NeverClosed, Some(_)) if inherits.is_some() => Some(Left::AsFound),
+            (_, Some(why)) => Some(Left::Kept(why.clone())),
+            (_, None) => None,
         };
         match left {
             None => Ending::GiveBack(Box::new(Self { semaphore, note: None })),
@@ -293,6 +295,23 @@ mod tests {
         assert_eq!(why, Left::AsFound, "the dead one may have closed the gate");
         let (_, why) = left(take(&killed, "b").end("g", "b", &End::Running));
         assert!(matches!(why, Left::ToOthers(_)));
+    }
+
+    #[test]
+    fn what_a_dead_controller_left_is_settled_by_nobody_who_came_before_it_died() {
+        let both = take(&take(&stored(1), "a"), "b");
+        // "b" has asked the gateway to close, and dies before that is noticed. "c" comes, and goes again.
+        let Taking::Store(joined) = both.take("g", &taker("c"), "now", |taker| taker.nonce == "b") else { panic!() };
+        let (gone, _) = left(joined.end("g", "c", &End::NeverClosed));
+        for end in [End::NeverClosed, End::Running] {
+            let (kept, why) = left(gone.end("g", "a", &end));
+            assert!(matches!(why, Left::Kept(_)), "{why:?}");
+            given_back(take(&kept, "d").end("g", "d", &End::Running));
+        }
+        // The same of an act that failed.
+        let (failed, _) = left(both.end("g", "b", &End::Keep("exit 1".into())));
+        let (gone, _) = left(take(&failed, "c").end("g", "c", &End::NeverClosed));
+        assert_eq!(left(gone.end("g", "a", &End::Running)).1, Left::Kept("exit 1".into()));
     }
 
     #[test]

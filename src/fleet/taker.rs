@@ -10,7 +10,7 @@ impl Taker {
     pub(super) fn own() -> Self {
         let nonce = Nonce::fresh().to_string();
         let record = ProcessRecord::own(&Incarnation::from(nonce.clone()));
-        Self { nonce, machine: host_name(), process: format!("{} {record}", Epoch::current().as_str()), found: false }
+        Self { nonce, machine: host_name(), process: format!("{} {record}", Epoch::current().as_str()), inherits: None }
     }
 
     /// Whether it was a process of this boot and this container, and is gone. Of another machine's nobody here can tell.

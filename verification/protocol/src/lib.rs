@@ -26,4 +26,6 @@ pub mod disk;
 
 pub mod reference;
 
+pub mod fleet;
+
 pub mod checks;

@@ -17,6 +17,7 @@ mod tables;
 
 use gateway_drain::properties::{PROPERTIES, PropertyId};
 use gateway_drain_protocol::checks::{CHECKS, LIVENESS, SEEDS};
+use gateway_drain_protocol::fleet::checks as fleet;
 use incidents::{Answer, INCIDENTS, Incident};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -206,6 +207,16 @@ const BESIDE: &[Beside] = &[
         "",
     ),
     beside(
+        "E4",
+        &[
+            ("tests/external/fleet.rs", "two_controllers_of_one_gateway_share_its_slot_until_the_last_has_ended"),
+            ("tests/external/fleet.rs", "a_take_that_arrives_after_its_controller_has_given_up_takes_nothing"),
+        ],
+        "a slot that an operator gives back by hand while its gateway is closed; a FleetLock server, where two controllers of one \
+         gateway can't be told apart and a request that was given up counts when it arrives; a budget that is lowered counts once \
+         the slots taken before are given back",
+    ),
+    beside(
         "L1",
         &[("tests/it/draining.rs", "a_shutdown_of_an_idle_gateway_has_stopped_when_the_call_returns")],
         "a controller without a reconciler whose application never calls `settle`",
@@ -228,6 +239,14 @@ const BESIDE: &[Beside] = &[
         "L5",
         &[("src/reconciler/tests.rs", "a_disk_that_hangs_holds_up_neither_the_deadline_of_a_shutdown_nor_its_grace")],
         "an observer, a description or a trace of the application that blocks",
+    ),
+    beside(
+        "L6",
+        &[(
+            "tests/external/fleet.rs",
+            "who_waits_for_a_slot_says_who_has_it_closes_nothing_and_ends_with_a_code_of_its_own",
+        )],
+        "a waiter whom others, who take slots for ever, overtake every time: nobody queues",
     ),
 ];
 
@@ -270,14 +289,19 @@ fn row(property: PropertyId) -> Row {
     let left_out = SEEDS.iter().filter(|seeded| seeded.breaks == number).map(|seeded| format!("{:?}", seeded.seed));
     let live = LIVENESS.iter().filter(|live| names(live.property).any(|name| name == number));
     let never = live.clone().filter_map(|live| live.seed).map(|seed| format!("{seed:?}"));
+    let of_fleets = fleet::SEEDS.iter().map(|seeded| seeded.seed).filter(|_| number == "E4");
+    let of_fleets = of_fleets.chain(fleet::LIVENESS.seeds.iter().copied().filter(|_| number == "L6"));
+    let of_fleets = of_fleets.map(|seed| format!("{seed:?}"));
+    let fleets = fleet::CHECKS.iter().map(|check| check.config.name).filter(|_| number == "E4");
+    let configurations = CHECKS.iter().filter(|c| c.properties.contains(&number)).map(|c| c.config.name);
     let on_disk = DISK_SEEDS.iter().filter(|(name, _)| *name == number).map(|(_, (_, test))| (*test).to_owned());
-    let seeds: BTreeSet<String> = sown.chain(left_out).chain(never).chain(on_disk).collect();
+    let seeds: BTreeSet<String> = sown.chain(left_out).chain(never).chain(of_fleets).chain(on_disk).collect();
     Row {
         loom: explored.len(),
         crowds: crowds.count(),
         executions: explored.iter().sum(),
-        configurations: CHECKS.iter().filter(|c| c.properties.contains(&number)).map(|c| c.config.name).collect(),
-        liveness: live.count() > 0,
+        configurations: configurations.chain(fleets).collect(),
+        liveness: live.count() > 0 || number == "L6",
         tests: beside.tests.to_vec(),
         seeds: seeds.into_iter().collect(),
         not_shown: beside.not_shown,
@@ -443,9 +467,19 @@ fn page() -> String {
         let (states, edges) = (grouped(check.counts.states), grouped(check.counts.edges));
         writeln!(text, "| {} | {} | {states} | {edges} |", check.config.name, check.about).unwrap();
     }
+    for check in &fleet::CHECKS {
+        let (states, edges) = (grouped(check.counts.states), grouped(check.counts.edges));
+        writeln!(text, "| {} | {} | {states} | {edges} |", check.config.name, check.about).unwrap();
+    }
     text.push_str("\n## The rules left out of the model\n\n| Rule | Configuration | Breaks | Steps of the shortest story |\n|---|---|---|---|\n");
     for seeded in SEEDS {
         writeln!(text, "| {:?} | {} | {} | {} |", seeded.seed, seeded.config, seeded.breaks, seeded.steps).unwrap();
+    }
+    for seeded in fleet::SEEDS {
+        writeln!(text, "| {:?} | {} | E4 | {} |", seeded.seed, seeded.config, seeded.steps).unwrap();
+    }
+    for seed in fleet::LIVENESS.seeds {
+        writeln!(text, "| {seed:?} | {} | L6 | for ever |", fleet::LIVENESS.config).unwrap();
     }
     text.push_str(&tables_of_others());
     text.push_str("\n## The bugs sown in the source\n\n| Seed | Breaks | What is wrong | The check that goes red |\n|---|---|---|---|\n");
