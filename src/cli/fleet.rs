@@ -141,7 +141,8 @@ impl Context<'_> {
     fn settle(&self, slot: Slot<'_>, went: &Went<'_>) -> Settled {
         let gateway = shown(slot.gateway_id());
         let ended = match went {
-            Went::NotActed(failure) => slot.not_acted(Slot::may_be_closed_after(failure)),
+            Went::NotBegun(failure) => slot.not_begun(failure),
+            Went::NotActed => slot.not_acted(),
             Went::Acted(0, Ok(()) | Err(Failure::Unreachable(_))) => {
                 // From here on a signal ends the waiting, and the slot stays.
                 self.signals.look_at();

@@ -9,9 +9,12 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// How a `run` went, as far as a slot of a fleet is concerned.
+#[cfg_attr(not(feature = "fleet"), expect(dead_code, reason = "only a fleet looks at how it went"))]
 pub(super) enum Went<'a> {
-    /// The command was not run.
-    NotActed(&'a Failure),
+    /// The gateway has not acknowledged the hold.
+    NotBegun(&'a Failure),
+    /// It has, and the command was not run.
+    NotActed,
     /// It was, and ended with this; and so did the withdrawal.
     Acted(u8, &'a Result<(), Failure>),
 }
@@ -79,7 +82,7 @@ impl Context<'_> {
         let not_run = |failure: &Failure, settled: Settled| Ok(self.not_run(id, failure, settled));
         let held = match drain.begin_for_run() {
             Ok(held) => held,
-            Err(failure) => return not_run(&failure, settle(Went::NotActed(&failure))),
+            Err(failure) => return not_run(&failure, settle(Went::NotBegun(&failure))),
         };
         let seen = match held.wait() {
             Ok(seen) => seen,
@@ -94,12 +97,12 @@ impl Context<'_> {
                 } else {
                     self.given_up(id, held.withdraw());
                 }
-                return not_run(&failure, settle(Went::NotActed(&failure)));
+                return not_run(&failure, settle(Went::NotActed));
             }
         };
         match held.commit(&seen) {
             Ok(committed) => self.act(id, run, program, false, || committed.withdraw(), settle),
-            Err(failure) => not_run(&failure, settle(Went::NotActed(&failure))),
+            Err(failure) => not_run(&failure, settle(Went::NotActed)),
         }
     }
 
@@ -166,7 +169,7 @@ impl Context<'_> {
         self.report.clear();
         if self.signals.interrupt.is_raised() {
             self.given_up(id, withdraw());
-            return Ok(self.not_run(id, &Failure::Interrupted, settle(Went::NotActed(&Failure::Interrupted))));
+            return Ok(self.not_run(id, &Failure::Interrupted, settle(Went::NotActed)));
         }
         let variables =
             [("GATEWAY_DRAIN_REQUEST_ID", id.to_string()), ("GATEWAY_DRAIN_FORCED", u8::from(forced).to_string())];

@@ -212,23 +212,37 @@ impl<'f> Roll<'f> {
         act: impl FnOnce(&Committed) -> Result<T, E>,
     ) -> Result<Rolled<Result<T, E>>, Failure> {
         let slot = self.take()?;
-        match drain.run(act) {
-            Ok(done) => {
-                let slot = match (&done.value, &done.withdrawn) {
-                    (Err(_), _) => Err(slot.keep("the act failed")),
-                    (Ok(_), Ok(()) | Err(Failure::Unreachable(_))) => slot.acted(),
-                    (Ok(_), Err(failure)) => Err(slot.keep(&failure.to_string())),
-                };
-                Ok(Rolled { done, slot })
-            }
+        let came_to_nothing = |failure: Failure, ended: Result<Ended, Failure>| match ended {
+            Err(Failure::SlotKept(why)) => Failure::SlotKept(format!("{failure}; {why}")),
+            Ok(_) | Err(_) => failure,
+        };
+        let held = match drain.begin_for_run() {
+            Ok(held) => held,
             Err(failure) => {
-                let closed = Slot::may_be_closed_after(&failure);
-                match slot.not_acted(closed) {
-                    Err(Failure::SlotKept(why)) => Err(Failure::SlotKept(format!("{failure}; {why}"))),
-                    Ok(_) | Err(_) => Err(failure),
-                }
+                let ended = slot.not_begun(&failure);
+                return Err(came_to_nothing(failure, ended));
             }
-        }
+        };
+        let committed = match held.wait() {
+            Ok(seen) => held.commit(&seen),
+            Err(failure) => {
+                // That it fails is seen by the gateway's own word, which is waited for next.
+                let _ = held.withdraw();
+                Err(failure)
+            }
+        };
+        let committed = match committed {
+            Ok(committed) => committed,
+            Err(failure) => return Err(came_to_nothing(failure, slot.not_acted())),
+        };
+        let value = act(&committed);
+        let done = Done { value, withdrawn: committed.withdraw() };
+        let slot = match (&done.value, &done.withdrawn) {
+            (Err(_), _) => Err(slot.keep("the act failed")),
+            (Ok(_), Ok(()) | Err(Failure::Unreachable(_))) => slot.acted(),
+            (Ok(_), Err(failure)) => Err(slot.keep(&failure.to_string())),
+        };
+        Ok(Rolled { done, slot })
     }
 
     /// Tries this until it goes well or the time is over.
@@ -275,13 +289,6 @@ impl Slot<'_> {
         self.roll.fleet.line(&["release", &self.roll.id])
     }
 
-    /// Whether a gate may be closed after a drain that ended so before its act. What was refused before anything was written
-    /// closed nothing.
-    #[must_use]
-    pub fn may_be_closed_after(failure: &Failure) -> bool {
-        !matches!(failure, Failure::Denied(_) | Failure::Usage(_) | Failure::Ignored(_))
-    }
-
     /// After an act that went well and a withdrawal: waits until the gateway says that it runs and is ready, and gives the slot
     /// back.
     ///
@@ -294,15 +301,31 @@ impl Slot<'_> {
         }
     }
 
-    /// After a drain that came to nothing. If the gate may have been closed, the gateway has to say first that it runs.
+    /// After a hold that the gateway has not acknowledged. What was refused closed nothing. A request over HTTP that was not
+    /// answered may close the gate yet, whatever the gateway says now: then the slot stays.
     ///
     /// # Errors
     /// As of [`acted`](Self::acted).
-    pub fn not_acted(self, may_be_closed: bool) -> Result<Ended, Failure> {
-        if may_be_closed && let Err(why) = self.wait_until_ready(self.roll.fleet.patience, &Interrupt::new()) {
-            return Err(self.keep(&why));
+    pub fn not_begun(self, failure: &Failure) -> Result<Ended, Failure> {
+        match failure {
+            Failure::Denied(_) | Failure::Usage(_) | Failure::Ignored(_) => self.end(&End::NeverClosed),
+            Failure::Unreachable(_) | Failure::Interrupted if self.roll.gateway.url().is_some() => {
+                Err(self.keep("the gateway was asked to close and has not answered: it may close yet"))
+            }
+            _ => self.not_acted(),
         }
-        self.end(&End::NeverClosed)
+    }
+
+    /// After a drain that came to nothing before its act, and whose hold was given up: the gateway has to say first that it
+    /// runs.
+    ///
+    /// # Errors
+    /// As of [`acted`](Self::acted).
+    pub fn not_acted(self) -> Result<Ended, Failure> {
+        match self.wait_until_ready(self.roll.fleet.patience, &Interrupt::new()) {
+            Ok(()) => self.end(&End::NeverClosed),
+            Err(why) => Err(self.keep(&why)),
+        }
     }
 
     /// Leaves the slot taken, so that the fleet stops here, and gives the [`Failure::SlotKept`] that says so.

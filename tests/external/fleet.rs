@@ -319,6 +319,33 @@ fn a_take_that_arrives_after_its_controller_has_given_up_takes_nothing() {
 }
 
 #[test]
+fn a_begin_over_http_that_may_arrive_yet_keeps_the_slot_although_the_gateway_runs() {
+    let scene = Scene::start(1, 1);
+    let (send, receive) = mpsc::channel();
+    let mut hold = Some(receive);
+    // The first POST is under way; those that take it back find nothing.
+    let between = Between::start(&scene.gateways[0].address, move |asked| {
+        match hold.take_if(|_| asked.head.starts_with("POST")) {
+            Some(held) => Way::Later(held),
+            None => Way::Through,
+        }
+    });
+    let mut run = tool(scene.folder.path());
+    run.env_remove(gateway_drain::Home::VARIABLE).args(["run", "--url", &format!("http://{}", between.host)]);
+    run.args(["--fleet-lock", &scene.etcd.url(), "--fleet-group", GROUP, "--fleet-id", "one", "--patience", "2s"]);
+    let run = Tool::spawn({
+        run.args(["--", "true"]);
+        run
+    });
+    let ended = run.ended().expect_code(under_run(ExitCode::Unreachable));
+    assert!(ended.stderr.contains("it may close yet"), "{}", ended.stderr);
+    assert!(scene.gateways[0].admits(), "it runs");
+    drop(send);
+    scene.gateways[0].until("that the late begin closes it", |status| !status.drain.holds.is_empty());
+    assert_eq!(scene.etcd.holders(GROUP), ["one"]);
+}
+
+#[test]
 fn a_fleet_that_cant_be_reached_closes_nothing_and_one_that_is_lost_later_stops_no_act() {
     let scene = Scene::start(1, 1);
     let nobody = "etcd://127.0.0.1:1,127.0.0.1:2";
