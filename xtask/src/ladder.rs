@@ -31,6 +31,11 @@ const STEPS: &[Step] = &[
     step("foreign-ground", "other users, PID namespaces, forked children, odd file systems", steps::foreign_ground),
     step("browser", "the status page in Chromium", || script("browser")),
     step("fleet", "rolls of a fleet over a real etcd", || script("fleet")),
+    step(
+        "fleet-faults",
+        "a fleet's budget while controllers and members of etcd are killed, stopped and cut off",
+        || script("fleet-faults"),
+    ),
     step("deployment", "systemd, Kubernetes' schema, HAProxy under load", || script("deployment")),
     step("reference", "hermes-agent on the same home", || script("reference")),
     step("metrics", "alerts and dashboard, by promtool", || script("metrics")),
