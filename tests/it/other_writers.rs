@@ -485,3 +485,25 @@ fn a_write_of_another_epoch_is_answered_and_holds_nothing() {
     place.sees_nothing();
     assert_eq!(place.answer(&stale), None, "it is gone");
 }
+
+#[test]
+fn an_override_that_is_refused_is_an_overwriting_and_one_that_is_granted_ends_the_hold() {
+    let of_bob = || filed(Request::override_hold(upgrade(), "bob"));
+    let (mut place, _) = Place::held(upgrade());
+    let refused = of_bob().only_for(Incarnation::fresh());
+    assert_eq!(place.sees(&refused), Outcome::Refused(Denied::OtherIncarnation));
+    assert!(place.hold().is_some_and(|hold| hold.overwritten), "C7: it is not ann's write");
+    place.sees_nothing();
+    assert!(place.hold().is_some(), "H2: that it is gone withdraws nothing");
+    let renewal = filed(Request::begin(upgrade(), "ann"));
+    assert_eq!(place.sees(&renewal), Outcome::Held);
+    assert!(place.hold().is_some_and(|hold| !hold.overwritten), "ann's own write lies there again");
+    place.sees_nothing();
+    assert!(place.hold().is_none(), "her removal withdraws it");
+
+    let (mut place, _) = Place::committed();
+    assert_eq!(place.sees(&refused), Outcome::Refused(Denied::OtherIncarnation));
+    assert!(place.hold().is_some_and(|hold| hold.overwritten && hold.commit.is_some()));
+    assert_eq!(place.sees(&of_bob()), Outcome::Ended(Ending::Overridden));
+    assert!(place.hold().is_none());
+}
