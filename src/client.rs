@@ -55,7 +55,7 @@ pub use text::{quoted, shown};
 pub use transport::Gateway;
 
 use crate::gate::Generation;
-use crate::hold::{Incarnation, LeasePolicy, Nonce, Request, RequestId};
+use crate::hold::{Incarnation, LeasePolicy, Nonce, Notes, Request, RequestId};
 use crate::state::DrainState;
 use crate::status::WorkStatus;
 use crate::sync::Arc;
@@ -128,7 +128,13 @@ impl Drain {
 
     /// Why, for people.
     pub fn reason(mut self, reason: impl Into<String>) -> Self {
-        self.request.reason = reason.into();
+        self.request.notes.reason = reason.into();
+        self
+    }
+
+    /// All that is said of the hold for people.
+    pub fn notes(mut self, notes: Notes) -> Self {
+        self.request.notes = notes;
         self
     }
 

@@ -13,12 +13,14 @@
 pub mod fields;
 mod id;
 mod ledger;
+mod notes;
 mod request;
 mod rules;
 mod set;
 
 pub use id::{Incarnation, InvalidRequestId, Nonce, RequestId};
 pub use ledger::Acknowledgement;
+pub use notes::Notes;
 pub use request::{Action, Denied, Ending, NotHonoured, Outcome, Request, Source};
 pub use set::HoldSet;
 
@@ -64,8 +66,8 @@ pub struct Hold {
     pub id: RequestId,
     /// To whom it belongs; empty where nobody could be named.
     pub owner: String,
-    /// Why, for people.
-    pub reason: String,
+    /// What its owner says of it for people.
+    pub notes: Notes,
     /// Where it is kept.
     pub source: Source,
     /// When the gateway first saw it (time since boot).
@@ -184,6 +186,8 @@ pub struct HoldChange {
     pub owner: String,
     /// Who did it: the owner, another who overrides, or the gateway itself (empty).
     pub by: String,
+    /// What its owner says of it for people.
+    pub notes: Notes,
     /// Where it is kept.
     pub source: Source,
     /// How long after it appeared it closes the gate.
@@ -211,6 +215,7 @@ impl HoldChange {
             id: hold.id.clone(),
             owner: hold.owner.clone(),
             by: by.into(),
+            notes: hold.notes.clone(),
             source: hold.source,
             unready_delay: hold.closes_at.saturating_sub(hold.first_seen),
             what,
@@ -229,7 +234,7 @@ mod tests {
         holds.restore(Hold {
             id: RequestId::marker(),
             owner: "ops".into(),
-            reason: String::new(),
+            notes: Notes::default(),
             source: Source::File,
             first_seen: Duration::ZERO,
             closes_at: later,

@@ -252,6 +252,7 @@ impl Inner {
             HoldEvent::Ended(ending) => (LineEvent::HoldEnded, Some(ending)),
         };
         let begun = event == LineEvent::HoldBegun;
+        let said = begun || event == LineEvent::HoldRenewed;
         let delay = u64::try_from(change.unready_delay.as_millis()).unwrap_or(u64::MAX);
         Line {
             request: Some(change.id.clone()),
@@ -260,6 +261,7 @@ impl Inner {
             source: Some(change.source),
             unready_delay_ms: (begun && delay > 0).then_some(delay),
             ending,
+            note: (said && !change.notes.is_empty()).then(|| serde_json::json!(change.notes)),
             ..self.line(event, self.state, self.generation)
         }
     }

@@ -4,7 +4,7 @@
 
 use crate::gate::Generation;
 pub(crate) use crate::hold::fields::Verb;
-use crate::hold::{Incarnation, Nonce, RequestId};
+use crate::hold::{Incarnation, Nonce, Notes, RequestId};
 use crate::state::DrainState;
 use crate::status::WorkStatus;
 use serde::{Deserialize, Serialize};
@@ -35,8 +35,8 @@ pub(crate) struct HoldAnswer {
     pub(crate) outcome: Option<Standing>,
     #[serde(default)]
     pub(crate) owner: String,
-    #[serde(default)]
-    pub(crate) reason: String,
+    #[serde(flatten)]
+    pub(crate) notes: Notes,
     pub(crate) age_seconds: Option<f64>,
     pub(crate) lease_left_seconds: Option<f64>,
     pub(crate) deadline_seconds: Option<f64>,

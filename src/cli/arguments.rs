@@ -5,7 +5,7 @@
 
 use super::evidence::{CheckTrace, Probe};
 use crate::client::{Drain, ExitCode};
-use crate::hold::{Incarnation, InvalidRequestId, LeasePolicy, Nonce, RequestId};
+use crate::hold::{Incarnation, InvalidRequestId, LeasePolicy, Nonce, Notes, RequestId};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use std::ffi::OsString;
@@ -436,8 +436,12 @@ impl Cancel {
 }
 
 impl Hold {
+    pub(super) fn notes(&self) -> Notes {
+        Notes::reason(self.reason.clone())
+    }
+
     pub(super) fn apply(&self, drain: Drain) -> Drain {
-        let drain = drain.reason(self.reason.clone()).suppress_notification(self.suppress_notification);
+        let drain = drain.notes(self.notes()).suppress_notification(self.suppress_notification);
         let drain = self.act_within.into_iter().fold(drain, Drain::act_within);
         self.unready_delay.into_iter().fold(drain, Drain::unready_delay)
     }

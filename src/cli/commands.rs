@@ -95,9 +95,8 @@ impl<'a> Context<'a> {
         let drain = MarkerDrain::of(self.gateway.clone(), self.owner.clone())
             .patience(self.patience)
             .interrupt(self.signals.interrupt.clone());
-        hold.into_iter().fold(drain, |drain, hold| {
-            drain.reason(hold.reason.clone()).suppress_notification(hold.suppress_notification)
-        })
+        hold.into_iter()
+            .fold(drain, |drain, hold| drain.notes(hold.notes()).suppress_notification(hold.suppress_notification))
     }
 
     pub(super) fn new_hold(&self, id: Option<&RequestId>, hold: &Hold, lease: Duration, attach: bool) -> Drain {

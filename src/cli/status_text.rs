@@ -1,6 +1,7 @@
 //! A status for people. What came from elsewhere is shown so that a terminal acts on none of it.
 
 use crate::client::{Status, shown};
+use crate::hold::Notes;
 use serde_json::Value;
 
 pub(super) fn in_words(status: &Status) -> String {
@@ -24,9 +25,14 @@ pub(super) fn in_words(status: &Status) -> String {
                 (false, Some(left)) => format!("{left:.0} s of its lease left"),
                 (false, None) => "its lease is not known".to_owned(),
             };
-            let (id, owner, reason) = (text(hold, "request_id"), text(hold, "owner"), text(hold, "reason"));
-            let reason = if reason.is_empty() { reason } else { format!(": {reason}") };
-            format!("held by {id} of \"{owner}\", {standing}{reason}")
+            let (id, owner) = (text(hold, "request_id"), text(hold, "owner"));
+            let said = |(name, _)| match (name, text(hold, name)) {
+                (_, text) if text.is_empty() => text,
+                ("reason", reason) => format!(": {reason}"),
+                (name, text) => format!(", {name} {text}"),
+            };
+            let notes: String = Notes::default().each().map(said).collect();
+            format!("held by {id} of \"{owner}\", {standing}{notes}")
         })),
         (_, Some(count @ 1..)) => {
             lines.push(format!("held by {count} that are not shown: this token hasn't got the scope `read`"));

@@ -173,9 +173,9 @@ impl Held {
         self.guard.end_heartbeat();
         let session = Arc::clone(&self.guard.session);
         let drain = &session.drain;
-        let Request { id, owner, reason, lease, deadline, .. } = drain.request.clone();
+        let Request { id, owner, notes, lease, deadline, .. } = drain.request.clone();
         let commit = Request::commit(id.clone(), owner.clone(), seen.incarnation.clone(), seen.generation);
-        let commit = Request { reason, lease, deadline, ..commit };
+        let commit = Request { notes, lease, deadline, ..commit };
         let token = commit.nonce.clone().ok_or_else(|| Failure::Internal("a commit without a token".into()))?;
         let record = Record { gateway: drain.gateway.name(), request_id: id, owner, token: token.clone() };
         let kept = drain.token_store()?.keep(record)?;

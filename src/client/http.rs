@@ -105,7 +105,7 @@ impl Http {
         let request = Request {
             deadline,
             nonce: standing.nonce,
-            reason: standing.reason,
+            notes: standing.notes,
             suppress_notification: standing.suppress_notification,
             ..begun
         };

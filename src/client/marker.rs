@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::control::Home;
 use crate::control::opened::OpenHome;
 use crate::control::read::{self, Unreadable};
+use crate::hold::Notes;
 use serde_json::Value;
 use std::io;
 use std::time::Duration;
@@ -84,7 +85,7 @@ pub(super) fn is_of_reference(home: &Home) -> bool {
 pub struct MarkerDrain {
     pub(super) gateway: Gateway,
     pub(super) owner: String,
-    pub(super) reason: String,
+    pub(super) notes: Notes,
     pub(super) suppress_notification: bool,
     patience: Duration,
     timeout: Option<Duration>,
@@ -97,7 +98,7 @@ impl MarkerDrain {
         Self {
             gateway,
             owner: owner.into(),
-            reason: String::new(),
+            notes: Notes::default(),
             suppress_notification: false,
             patience: super::Drain::PATIENCE,
             timeout: None,
@@ -107,7 +108,13 @@ impl MarkerDrain {
 
     /// Why, for people. A gateway of the reference doesn't show it.
     pub fn reason(mut self, reason: impl Into<String>) -> Self {
-        self.reason = reason.into();
+        self.notes.reason = reason.into();
+        self
+    }
+
+    /// What is said of the drain for people.
+    pub fn notes(mut self, notes: Notes) -> Self {
+        self.notes = notes;
         self
     }
 

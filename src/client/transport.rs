@@ -283,7 +283,8 @@ impl Gateway {
     pub(super) fn put_marker(&self, drain: &MarkerDrain, again: bool) -> Result<(), Failure> {
         match &self.way {
             Way::Files(files) => {
-                let request = Request::begin(RequestId::marker(), drain.owner.clone()).reason(drain.reason.clone());
+                let begin = Request::begin(RequestId::marker(), drain.owner.clone());
+                let request = Request { notes: drain.notes.clone(), ..begin };
                 files.put_marker(&request.suppress_notification(drain.suppress_notification), again)
             }
             Way::Http(http) => http.marker(Verb::Drain, drain.suppress_notification),

@@ -75,7 +75,7 @@ impl Scan {
     #[must_use]
     pub fn blind_to(&self) -> Option<&str> {
         let home = RequestId::found("home");
-        self.requests.iter().find(|request| request.id == home).map(|request| request.reason.as_str())
+        self.requests.iter().find(|request| request.id == home).map(|request| request.notes.reason.as_str())
     }
 
     /// Whether the file of an `id` that is not among the requests is definitely not there: it was looked for by its name.

@@ -140,8 +140,8 @@ pub const FIELDS: [Field; 14] = [
         place: Place::Both,
         verbs: SETTING,
         meaning: "why, for people",
-        says: |request| text(&request.reason),
-        hears: |draft, said| draft.request.reason = said.text().unwrap_or_default(),
+        says: |request| text(&request.notes.reason),
+        hears: |draft, said| draft.request.notes.reason = said.text().unwrap_or_default(),
     },
     Field {
         name: "lease_seconds",

@@ -1,7 +1,7 @@
 //! What a controller asks of a hold, and what it is answered.
 
 use super::ledger::Place;
-use super::{Incarnation, Nonce, RequestId};
+use super::{Incarnation, Nonce, Notes, RequestId};
 use crate::gate::Generation;
 use core::fmt;
 use serde::de::IntoDeserializer;
@@ -57,8 +57,8 @@ pub struct Request {
     pub action: Action,
     /// Who asks. A hold belongs to whoever began it.
     pub owner: String,
-    /// Why, for people.
-    pub reason: String,
+    /// What is said of the hold for people.
+    pub notes: Notes,
     /// How long the hold lasts without a renewal; the gateway's default if `None`, and never more than its limit.
     pub lease: Option<Duration>,
     /// How long after the commit the act may take before the hold is shown as overdue.
@@ -94,7 +94,7 @@ impl Request {
         Self {
             action: Action::Begin,
             owner: String::new(),
-            reason: String::new(),
+            notes: Notes::default(),
             lease: None,
             deadline: None,
             unready_delay: Duration::ZERO,
@@ -139,10 +139,11 @@ impl Request {
         Self::new(Action::Override, id, by)
     }
 
-    /// Sets [`reason`](Self::reason).
+    /// Sets [`reason`](Notes::reason) among the [`notes`](Self::notes).
     #[must_use]
-    pub fn reason(self, reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), ..self }
+    pub fn reason(mut self, reason: impl Into<String>) -> Self {
+        self.notes.reason = reason.into();
+        self
     }
 
     /// Sets [`lease`](Self::lease).

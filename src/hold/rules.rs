@@ -164,7 +164,7 @@ impl HoldSet {
         if request.nonce.is_none() {
             return (Some(Decided::Stands), Vec::new());
         }
-        hold.reason.clone_from(&request.reason);
+        hold.notes.clone_from(&request.notes);
         hold.deadline = request.deadline;
         hold.suppress_notification = request.suppress_notification;
         hold.expires_at = now.saturating_add(lease);
@@ -180,7 +180,7 @@ impl HoldSet {
         Hold {
             id: request.id.clone(),
             owner: request.owner.clone(),
-            reason: request.reason.clone(),
+            notes: request.notes.clone(),
             source: request.source,
             first_seen: now,
             closes_at: now.saturating_add(request.unready_delay.min(self.policy.max_unready_delay)),

@@ -214,7 +214,7 @@ impl HoldSet {
         self.restore(Hold {
             id: commit.id.clone(),
             owner: commit.owner.clone(),
-            reason: commit.reason.clone(),
+            notes: commit.notes.clone(),
             source: Source::File,
             first_seen: now,
             closes_at: now,

@@ -4,6 +4,7 @@
 //! reloads itself. Nothing is taken from elsewhere, and nothing is inline, so that the strictest policy can hold. Names
 //! (owners, reasons, labels) are shown only to whoever may read them.
 
+use crate::hold::Notes;
 use crate::state::{DrainState, Event, Step, next};
 use crate::status::{HoldStatus, Snapshot, WorkStatus};
 use crate::sync::Mutex;
@@ -210,7 +211,13 @@ fn holds(status: &Snapshot, named: bool) -> String {
     if status.drain.holds.is_empty() {
         return "<h2>Holds</h2><p id=\"holds\">Nobody keeps the gate closed.</p>".to_owned();
     }
-    let heads = if named { "<th>Hold</th><th>Owner</th><th>Reason</th>" } else { "" };
+    let mut heads = String::new();
+    if named {
+        heads.push_str("<th>Hold</th><th>Owner</th>");
+        for (name, _) in Notes::default().each() {
+            let _ = write!(heads, "<th>{}{}</th>", name[..1].to_ascii_uppercase(), &name[1..]);
+        }
+    }
     let rows: String = status.drain.holds.iter().map(|hold| hold_row(hold, named)).collect();
     format!(
         "<h2>Holds</h2><table id=\"holds\"><tr>{heads}<th>Standing</th><th>Age</th><th>Lease left</th></tr>{rows}</table>"
@@ -226,7 +233,8 @@ fn hold_row(hold: &HoldStatus, named: bool) -> String {
     };
     let mut row = "<tr>".to_owned();
     if named {
-        for text in [hold.request_id.as_str(), &hold.owner, &hold.reason] {
+        let notes = hold.notes.each().map(|(_, text)| text);
+        for text in [hold.request_id.as_str(), &hold.owner].into_iter().chain(notes) {
             let _ = write!(row, "<td>{}</td>", escaped(text));
         }
     }

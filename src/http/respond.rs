@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 use crate::gate::Generation;
-use crate::hold::{Incarnation, Outcome, Request};
+use crate::hold::{Incarnation, Notes, Outcome, Request};
 use crate::state::DrainState;
 use crate::status::{HoldStatus, Readout, Snapshot};
 use crate::wire::{GatewayAnswer, HoldAnswer, HoldsAnswer, Standing, Verb};
@@ -74,7 +74,7 @@ impl HoldAnswer {
             acknowledged: true,
             outcome: Some(outcome),
             owner: held.owner.clone(),
-            reason: held.reason.clone(),
+            notes: held.notes.clone(),
             age_seconds: Some(held.age_seconds),
             lease_left_seconds: held.lease_left_seconds,
             deadline_seconds: held.deadline_seconds,
@@ -95,7 +95,7 @@ impl HoldAnswer {
             acknowledged: false,
             outcome: None,
             owner: request.owner.clone(),
-            reason: request.reason.clone(),
+            notes: request.notes.clone(),
             age_seconds: None,
             lease_left_seconds: request.lease.map(|lease| lease.as_secs_f64()),
             deadline_seconds: request.deadline.map(|deadline| deadline.as_secs_f64()),
@@ -135,7 +135,7 @@ impl HoldAnswer {
             acknowledged: status.is_some(),
             outcome: status.map(|_| ended_by(asked)),
             owner: String::new(),
-            reason: String::new(),
+            notes: Notes::default(),
             age_seconds: None,
             lease_left_seconds: None,
             deadline_seconds: None,

@@ -141,7 +141,7 @@ impl Ticker {
                 let hold = holds.get(&request.id, Source::File).filter(|hold| hold.overwritten)?;
                 let found = match (request.stale, request.owner.is_empty()) {
                     (true, _) => "another epoch",
-                    (false, true) => &request.reason,
+                    (false, true) => &request.notes.reason,
                     (false, false) => &request.owner,
                 };
                 let detail = format!("its file was overwritten ({found}); the hold is {}'s, and stays", hold.owner);

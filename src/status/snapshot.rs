@@ -4,7 +4,7 @@ use super::{Takeover, millis, seconds};
 use crate::control::Epoch;
 use crate::controller::{Acknowledgement, View};
 use crate::gate::{ActiveWork, Generation};
-use crate::hold::{Hold, Incarnation, Nonce, RequestId, Source};
+use crate::hold::{Hold, Incarnation, Nonce, Notes, RequestId, Source};
 use crate::state::DrainState;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -238,9 +238,9 @@ pub struct HoldStatus {
     /// To whom it belongs.
     #[serde(default)]
     pub owner: String,
-    /// Why; where something in the channel couldn't be read, what was found.
-    #[serde(default)]
-    pub reason: String,
+    /// What its owner says of it for people.
+    #[serde(flatten)]
+    pub notes: Notes,
     /// Where it is kept.
     #[serde(default = "in_a_file")]
     pub source: Source,
@@ -287,7 +287,7 @@ impl HoldStatus {
         Self {
             request_id: hold.id.clone(),
             owner: hold.owner.clone(),
-            reason: hold.reason.clone(),
+            notes: hold.notes.clone(),
             source: hold.source,
             first_seen_millis: millis(hold.first_seen),
             age_seconds: seconds(now.saturating_sub(hold.first_seen)),

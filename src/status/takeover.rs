@@ -80,7 +80,7 @@ impl HoldStatus {
         Hold {
             id: self.request_id.clone(),
             owner: self.owner.clone(),
-            reason: self.reason.clone(),
+            notes: self.notes.clone(),
             source: self.source,
             first_seen: Duration::from_millis(self.first_seen_millis),
             closes_at: Duration::from_millis(moments.closes_at),

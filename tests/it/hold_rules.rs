@@ -309,6 +309,6 @@ fn a_hold_is_shown_with_the_reason_that_was_given_last() {
     for reason in ["a new kernel", "a newer kernel"] {
         let begin = Request::begin(id("upgrade"), "ops").reason(reason);
         holds.apply(&begin, &drained(&incarnation), at(0));
-        assert_eq!(holds.get(&begin.id, Source::Process).expect("it is held").reason, reason);
+        assert_eq!(holds.get(&begin.id, Source::Process).expect("it is held").notes.reason, reason);
     }
 }

@@ -202,7 +202,7 @@ fn a_home_that_can_not_be_looked_into_is_held_closed_and_says_nothing_of_what_is
     assert_eq!(Scan::blind("as told").blind_to(), Some("as told"));
     for scan in [scan(&Home::at(&file), &[upgrade()], &Epoch::current()), Scan::blind("as told")] {
         assert_eq!(scan.requests.len(), 1, "one hold for all that was not seen: {scan:?}");
-        assert_eq!(scan.blind_to(), Some(&*scan.requests[0].reason), "{scan:?}");
+        assert_eq!(scan.blind_to(), Some(&*scan.requests[0].notes.reason), "{scan:?}");
         for id in [RequestId::marker(), upgrade(), unnamed()] {
             assert!(!scan.is_absent(&id), "{id} is not known to be absent");
         }
@@ -279,7 +279,7 @@ fn the_bytes_of_a_request_are_a_file_that_says_the_same() {
     let request = Request::begin(upgrade(), "ops").reason("to 1.4");
     let bytes = to_bytes(&request, &Epoch::default());
     let Found::Valid(found) = meaning(&bytes, 0, SystemTime::now()) else { panic!("{}", bytes.escape_ascii()) };
-    assert_eq!((found.nonce, found.owner, found.reason), (request.nonce, request.owner, request.reason));
+    assert_eq!((found.nonce, found.owner, found.notes.reason), (request.nonce, request.owner, request.notes.reason));
 }
 
 /// What a hold file of this content, written at this time, means to a gateway that looks at `wall`.

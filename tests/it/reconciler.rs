@@ -39,7 +39,7 @@ fn it_sees_a_touched_marker_without_being_kicked() {
     let gateway = Reconciler::start(place.home().clone(), options).unwrap();
     fs::write(place.home().marker(), "").unwrap();
     let status = until(place.home(), "draining", |s| s.gateway_state == GatewayState::Draining);
-    assert_eq!(status.drain.holds[0].reason, "it is empty");
+    assert_eq!(status.drain.holds[0].notes.reason, "it is empty");
     fs::remove_file(place.home().marker()).unwrap();
     until(place.home(), "running", |s| s.gateway_state == GatewayState::Running);
     drop(gateway);
@@ -420,7 +420,7 @@ fn whatever_stands_in_the_channel_closes_the_gate_and_is_named() {
             put(&path);
             let gateway = place.start();
             assert!(gateway.gate().admit().is_err(), "{what} at {}", path.display());
-            let reason = &Snapshot::read(place.home()).unwrap().drain.holds[0].reason;
+            let reason = &Snapshot::read(place.home()).unwrap().drain.holds[0].notes.reason;
             assert!(reason.contains(found), "{what} at {} is said to be: {reason}", path.display());
         }
     }
@@ -432,7 +432,7 @@ fn a_holds_folder_that_is_none_and_a_name_that_is_no_request_id_close_the_gate()
     fs::write(place.home().holds_folder(), "").unwrap();
     let gateway = place.start();
     assert!(gateway.gate().admit().is_err());
-    assert!(gateway.controller().holds()[0].reason.contains(".drain_holds can't be read"));
+    assert!(gateway.controller().holds()[0].notes.reason.contains(".drain_holds can't be read"));
     fs::remove_file(place.home().holds_folder()).unwrap();
     fs::create_dir(place.home().holds_folder()).unwrap();
     for name in ["no id at all.json", "marker.json", ".json.json", "\u{fc}.json"] {
@@ -440,7 +440,7 @@ fn a_holds_folder_that_is_none_and_a_name_that_is_no_request_id_close_the_gate()
     }
     gateway.kick();
     let status = until(place.home(), "the three of them", |s| s.drain.holds.len() == 3);
-    let reasons: Vec<_> = status.drain.holds.iter().map(|hold| hold.reason.as_str()).collect();
+    let reasons: Vec<_> = status.drain.holds.iter().map(|hold| hold.notes.reason.as_str()).collect();
     assert_eq!(reasons, ["its name is no request id"; 3]);
 }
 

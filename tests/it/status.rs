@@ -86,7 +86,10 @@ fn whoever_waits_is_told_what_holds_the_gate_and_what_is_waited_for() {
     let _turn = gateway.gate().admit().unwrap().into_owned().labelled("turn", "session 7");
     let status = drain(&channel, &gateway);
     let hold = &status.drain.holds[0];
-    assert_eq!((hold.request_id.as_str(), hold.owner.as_str(), hold.reason.as_str()), ("marker", "ops", "upgrade"));
+    assert_eq!(
+        (hold.request_id.as_str(), hold.owner.as_str(), hold.notes.reason.as_str()),
+        ("marker", "ops", "upgrade")
+    );
     assert!(hold.lease_left_seconds.unwrap() > 3500.0);
     let work = &status.drain.active_work[0];
     assert_eq!((work.kind.as_str(), work.label.as_str()), ("turn", "session 7"));

@@ -75,7 +75,7 @@ fn reading(case: &Value) -> Value {
             };
             assert_eq!(ageless(&asked), ageless(seen), "a look says the same");
             json!({
-                "found": "valid", "action": asked.action, "principal": asked.owner, "reason": asked.reason,
+                "found": "valid", "action": asked.action, "principal": asked.owner, "reason": asked.notes.reason,
                 "lease_seconds": seconds(asked.lease), "deadline_seconds": seconds(asked.deadline),
                 "unready_delay_seconds": seconds(Some(asked.unready_delay)),
                 "suppress_notification": asked.suppress_notification, "incarnation": asked.incarnation,

@@ -115,7 +115,7 @@ fn an_uncommitted_hold_is_taken_over_with_what_is_left_of_its_lease() {
             let left = hold.lease_left_seconds.expect("it is not committed");
             let most = 600.0 - began.elapsed().as_secs_f64();
             assert!(left < 600.0 && left > most - 5.0, "{end} {round}: {left} s are left of 600 s, {most} s at most");
-            assert_eq!((&*hold.owner, &*hold.reason), ("ops", "why"), "{end} {round}");
+            assert_eq!((&*hold.owner, &*hold.notes.reason), ("ops", "why"), "{end} {round}");
             assert!(!gateway.admits(), "{end} {round}");
         }
         drain(home.path(), &["--owner", "ops", "cancel", "upgrade"]).expect(ExitCode::Drained);

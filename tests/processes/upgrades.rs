@@ -102,7 +102,7 @@ fn nothing_that_an_earlier_version_knew_is_lost() {
 
         let backup = hold(&status, "backup").expect("backup");
         assert_eq!(
-            (&*backup.owner, &*backup.reason, backup.suppress_notification),
+            (&*backup.owner, &*backup.notes.reason, backup.suppress_notification),
             ("ops", "nightly backup", true),
             "{format}"
         );

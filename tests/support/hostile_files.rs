@@ -239,7 +239,7 @@ pub fn no_kind_of_thing_in_the_place_of_a_request_opens_the_gate_or_hangs() -> u
             let what = format!("{name} in the place of {id}");
             make(&path, &place);
             let hold = held(&gateway, id, &what);
-            assert!(hold.reason.contains(says), "{what}: the status says {:?}", hold.reason);
+            assert!(hold.notes.reason.contains(says), "{what}: the status says {:?}", hold.notes.reason);
             assert_eq!(hold.owner, "", "{what}: it names nobody");
             remove(&path);
             reopened(&gateway, &what);
@@ -258,7 +258,7 @@ pub fn no_kind_of_thing_in_the_place_of_a_request_lets_a_gateway_start_open() ->
         make(&place.home.marker(), &place);
         let gateway = place.start().expect("the home is free and usable");
         assert!(gateway.gate().admit().is_err(), "C5: {name} was there before the start");
-        assert!(held(&gateway, "marker", name).reason.contains(says), "{name}");
+        assert!(held(&gateway, "marker", name).notes.reason.contains(says), "{name}");
         place.assert_untouched(name);
         attempts += 1;
     }
@@ -313,7 +313,7 @@ pub fn no_content_that_makes_no_sense_opens_the_gate_and_the_status_says_what_is
             fs::write(place.home.path().join(".aside"), &content).expect("writable");
             fs::rename(place.home.path().join(".aside"), &path).expect("writable");
             let hold = held(&gateway, id, &what);
-            assert!(hold.reason.contains(says), "{what}: the status says {:?}", hold.reason);
+            assert!(hold.notes.reason.contains(says), "{what}: the status says {:?}", hold.notes.reason);
             remove(&path);
             reopened(&gateway, &what);
             attempts += 1;
@@ -330,7 +330,7 @@ pub fn a_file_of_10_gib_costs_neither_time_nor_memory_and_holds_the_gate() -> us
     File::create(&aside).and_then(|file| file.set_len(10 << 30)).expect("a sparse file");
     fs::rename(&aside, place.home.marker()).expect("writable");
     let hold = held(&gateway, "marker", "10 GiB");
-    assert!(hold.reason.contains(&(10_u64 << 30).to_string()), "the status says {:?}", hold.reason);
+    assert!(hold.notes.reason.contains(&(10_u64 << 30).to_string()), "the status says {:?}", hold.notes.reason);
     1
 }
 
@@ -422,7 +422,7 @@ pub fn a_name_that_is_no_request_id_holds_the_gate_under_a_name_of_its_own() -> 
         assert!(gateway.gate().admit().is_err(), "{what}: the gate is open");
         assert!(hold.request_id.as_str().starts_with('!'), "{what} is held as {}", hold.request_id);
         assert!(!hold.request_id.as_str().contains(char::is_control), "{what} is shown as it is");
-        assert_eq!(hold.reason, "its name is no request id", "{what}");
+        assert_eq!(hold.notes.reason, "its name is no request id", "{what}");
         remove(&path);
         reopened(&gateway, &what);
         attempts += 1;
@@ -461,7 +461,11 @@ pub fn whatever_stands_in_the_place_of_the_holds_folder_holds_the_gate() -> usiz
         make(&path, &place);
         let gateway = place.start().expect("the home is free and usable");
         let hold = held(&gateway, "!holds", name);
-        assert!(hold.reason.ends_with(&format!("it is {says}")), "{name}: the status says {:?}", hold.reason);
+        assert!(
+            hold.notes.reason.ends_with(&format!("it is {says}")),
+            "{name}: the status says {:?}",
+            hold.notes.reason
+        );
         remove(&path);
         reopened(&gateway, name);
         place.assert_untouched(name);
@@ -483,7 +487,7 @@ pub fn five_thousand_hold_files_are_bounded_and_hold_the_gate_to_the_last() -> u
     let status = Snapshot::read(&place.home).expect("it is published before the start returns");
     assert_eq!(status.drain.holds.len(), scan::MAX_HOLD_FILES + 1, "what is looked at, and one for the rest");
     let rest = status.drain.holds.iter().find(|hold| hold.request_id.as_str() == "!holds").expect("one for the rest");
-    assert_eq!(rest.reason, ".drain_holds has more than 4096 files");
+    assert_eq!(rest.notes.reason, ".drain_holds has more than 4096 files");
 
     let last = folder.join("hold-4999.json");
     for entry in fs::read_dir(&folder).expect("there") {
@@ -518,7 +522,7 @@ pub fn as_many_holds_as_there_can_be_saying_all_they_can_leave_the_status_readab
     let gateway = place.gateway();
     let status = Snapshot::read(&place.home).expect("it can be read");
     assert_eq!(status.drain.holds.len() as u64, TRIED);
-    assert!(status.drain.holds.iter().all(|hold| hold.reason.chars().count() == request_file::MAX_REASON));
+    assert!(status.drain.holds.iter().all(|hold| hold.notes.reason.chars().count() == request_file::MAX_REASON));
     let each = fs::metadata(place.home.status()).expect("published").len() / TRIED;
     // A commit adds its token.
     let each = each + 6 * request_file::MAX_NAME as u64;

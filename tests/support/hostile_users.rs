@@ -112,7 +112,7 @@ fn held_unread(home: &Home, id: &str) {
     let holds = gateway.controller().holds();
     let hold =
         holds.iter().find(|hold| hold.id.as_str() == id).unwrap_or_else(|| panic!("{id} is not held: {holds:?}"));
-    assert!(hold.reason.contains("Permission denied"), "{id}: the status says {:?}", hold.reason);
+    assert!(hold.notes.reason.contains("Permission denied"), "{id}: the status says {:?}", hold.notes.reason);
 }
 
 /// A gateway can't start there, and says why.

@@ -171,7 +171,7 @@ fn in_a_file_a_defect_of_a_field_is_as_if_it_were_not_there_and_a_long_reason_sh
         assert_eq!(of(fields).generation, Some(Generation::from(generation)), "{fields}");
     }
     assert_eq!(of(r#","lease_seconds":1e30"#).lease, Some(Duration::from_secs(86_400)));
-    let cut = of(&format!(r#","reason":"{}""#, "x".repeat(8000))).reason;
+    let cut = of(&format!(r#","reason":"{}""#, "x".repeat(8000))).notes.reason;
     assert!(cut.chars().count() == MAX_REASON && cut.ends_with("x…"), "{cut}");
 }
 

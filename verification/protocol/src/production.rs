@@ -15,7 +15,9 @@ use gateway_drain::control::{
     scan::{Memory, Scan},
 };
 use gateway_drain::gate::Reading;
-use gateway_drain::hold::{Acknowledgement, Action, Facts, Hold, Incarnation, LeasePolicy, Nonce, Outcome, Source};
+use gateway_drain::hold::{
+    Acknowledgement, Action, Facts, Hold, Incarnation, LeasePolicy, Nonce, Notes, Outcome, Source,
+};
 use gateway_drain::state::DrainState;
 use gateway_drain::status::{CommitRecord, HoldStatus, Takeover, inherited};
 use gateway_drain::{Event, HoldSet, Request, RequestId, Snapshot};
@@ -438,7 +440,7 @@ impl Production {
             let mut same = hold;
             // These only feed what people read.
             same.first_seen = Duration::ZERO;
-            same.reason.clear();
+            same.notes = Notes::default();
             // A moment that has come makes no further difference, nor does the lease of a committed hold.
             same.closes_at = if same.closes_at <= NOW { Duration::ZERO } else { same.closes_at };
             same.expires_at = same.expires_at.max(NOW);

@@ -2,7 +2,7 @@
 
 use super::place::{Counts, Place};
 use super::{Breach, EARLY, LATE, Process, breach};
-use crate::hold::{Action, Denied, Ending, Facts, Hold, HoldEvent, Nonce, Outcome, Request, RequestId, Source};
+use crate::hold::{Action, Denied, Ending, Facts, Hold, HoldEvent, Nonce, Notes, Outcome, Request, RequestId, Source};
 use crate::properties::PropertyId;
 use crate::trace::line::{Line, LineEvent, StartHold};
 use std::time::Duration;
@@ -200,7 +200,7 @@ pub(super) fn restored(hold: &StartHold) -> Hold {
     Hold {
         id: hold.request.clone(),
         owner: hold.owner.clone(),
-        reason: String::new(),
+        notes: Notes::default(),
         source: hold.source,
         first_seen: EARLY,
         closes_at: if hold.pending { Duration::from_secs(1) } else { EARLY },
