@@ -132,6 +132,12 @@ impl Drain {
         self
     }
 
+    /// The change that the hold belongs to.
+    pub fn ticket(mut self, ticket: impl Into<String>) -> Self {
+        self.request.notes.ticket = ticket.into();
+        self
+    }
+
     /// All that is said of the hold for people.
     pub fn notes(mut self, notes: Notes) -> Self {
         self.request.notes = notes;

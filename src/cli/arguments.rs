@@ -229,6 +229,10 @@ pub struct Hold {
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub reason: String,
 
+    /// The change that it belongs to, for operators who file changes.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub ticket: String,
+
     /// How long the act may take after the commit before the status shows it as overdue.
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub act_within: Option<Duration>,
@@ -437,7 +441,7 @@ impl Cancel {
 
 impl Hold {
     pub(super) fn notes(&self) -> Notes {
-        Notes::reason(self.reason.clone())
+        Notes::reason(self.reason.clone()).ticket(self.ticket.clone())
     }
 
     pub(super) fn apply(&self, drain: Drain) -> Drain {

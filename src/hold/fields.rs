@@ -115,7 +115,7 @@ const YEAR: f64 = 365.0 * DAY;
 const MOMENT: f64 = 0.001;
 
 /// Every field of a request, in the order in which it is told of.
-pub const FIELDS: [Field; 14] = [
+pub const FIELDS: [Field; 15] = [
     Field {
         name: "action",
         kind: Kind::Action,
@@ -142,6 +142,15 @@ pub const FIELDS: [Field; 14] = [
         meaning: "why, for people",
         says: |request| text(&request.notes.reason),
         hears: |draft, said| draft.request.notes.reason = said.text().unwrap_or_default(),
+    },
+    Field {
+        name: "ticket",
+        kind: Kind::Note(MAX_NAME),
+        place: Place::Both,
+        verbs: SETTING,
+        meaning: "the change that it belongs to, for operators who file changes",
+        says: |request| text(&request.notes.ticket),
+        hears: |draft, said| draft.request.notes.ticket = said.text().unwrap_or_default(),
     },
     Field {
         name: "lease_seconds",

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct Notes {
     /// Why; where something in the channel couldn't be read, what was found.
     pub reason: String,
+    /// The change that it belongs to, for operators who file changes.
+    pub ticket: String,
 }
 
 impl Notes {
@@ -20,9 +22,15 @@ impl Notes {
         Self { reason: reason.into(), ..Self::default() }
     }
 
+    /// With this ticket.
+    #[must_use]
+    pub fn ticket(self, ticket: impl Into<String>) -> Self {
+        Self { ticket: ticket.into(), ..self }
+    }
+
     /// Each with its name, in the order in which they are shown. The reason comes last, since it may be long.
     pub fn each(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        [("reason", &*self.reason)].into_iter()
+        [("ticket", &*self.ticket), ("reason", &*self.reason)].into_iter()
     }
 
     /// Whether nothing is said.

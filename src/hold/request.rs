@@ -146,6 +146,13 @@ impl Request {
         self
     }
 
+    /// Sets [`ticket`](Notes::ticket) among the [`notes`](Self::notes).
+    #[must_use]
+    pub fn ticket(mut self, ticket: impl Into<String>) -> Self {
+        self.notes.ticket = ticket.into();
+        self
+    }
+
     /// Sets [`lease`](Self::lease).
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {

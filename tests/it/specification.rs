@@ -204,6 +204,7 @@ const STATUS_FIELDS: &[(&str, &str)] = &[
     ("drain.holds[].request_id", "its name"),
     ("drain.holds[].owner", "to whom it belongs"),
     ("drain.holds[].reason", "why; where something couldn't be read, what was found"),
+    ("drain.holds[].ticket", "the change that it belongs to"),
     ("drain.holds[].source", "`file` or `process`"),
     (
         "drain.holds[].first_seen_millis",
@@ -488,6 +489,7 @@ fn a_request_s_file_has_every_field_of_the_table_and_no_other() {
     let generation = gateway_drain::Controller::new().gate().reading().generation;
     let mut request = Request::commit(RequestId::new("a").unwrap(), "ops", Incarnation::fresh(), generation)
         .reason("why")
+        .ticket("CHG-42")
         .lease(Duration::from_secs(1))
         .deadline(Duration::from_secs(1))
         .unready_delay(Duration::from_secs(1))

@@ -426,6 +426,23 @@ over_both! {
         scene.drain(&["begin", "other", "--incarnation", "nobody"]).expect(ExitCode::IncarnationChanged);
     }
 
+    fn a_ticket_is_in_the_file_the_status_and_what_is_printed_and_stays_with_the_commit(way: Way) {
+        let scene = Scene::start(way);
+        let begin = ["begin", "upgrade", "--ticket", "CHG-42", "--reason", "to 1.4"];
+        scene.drain(&begin).expect(ExitCode::Drained);
+        let file = std::fs::read(scene.home.path().join(".drain_holds/upgrade.json")).unwrap();
+        let file: Value = serde_json::from_slice(&file).unwrap();
+        assert_eq!((&file["ticket"], &file["reason"]), (&"CHG-42".into(), &"to 1.4".into()), "{file}");
+        scene.drain(&["commit", "upgrade"]).expect(ExitCode::Drained);
+        let status = scene.gateway().until("the commit", |status| status.drain.holds.iter().any(|hold| hold.committed));
+        assert_eq!((&*status.drain.holds[0].notes.ticket, &*status.drain.holds[0].notes.reason), ("CHG-42", "to 1.4"));
+        let printed = scene.drain(&["status"]).expect(ExitCode::Drained).stdout;
+        assert!(printed.contains("committed, ticket CHG-42: to 1.4"), "{printed}");
+        let long = "x".repeat(257);
+        let refused = scene.drain(&["begin", "other", "--ticket", &long]).expect(ExitCode::Usage);
+        assert!(refused.stderr.contains("`ticket`") && refused.stderr.contains("256"), "{}", refused.stderr);
+    }
+
     fn a_cancel_of_nothing_is_done_and_belongs_to_whoever_asked(way: Way) {
         let scene = Scene::start(way);
         scene.drain(&["cancel", "upgrade"]).expect(ExitCode::Drained);
