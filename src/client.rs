@@ -53,6 +53,8 @@ pub use marker::{KeptAlive, MarkerDrain};
 pub use status::Status;
 pub use text::{quoted, shown};
 pub use transport::Gateway;
+#[doc(hidden)]
+pub use watch::{Conclusion, concluded};
 
 use crate::gate::Generation;
 use crate::hold::{Incarnation, LeasePolicy, Nonce, Notes, Request, RequestId};

@@ -11,6 +11,8 @@ pub mod state;
 
 pub mod properties;
 
+pub mod steps;
+
 pub mod hold;
 
 mod clock;

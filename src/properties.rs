@@ -1,7 +1,8 @@
 //! What a gateway promises: every property, with its number and its sentence.
 //!
 //! By these numbers the properties are cited in code, tests and documents. The list is written here and nowhere else: the
-//! names of the conformance suite's tests come from it, and so do the tables in `docs/`. It relies on nothing.
+//! names of the conformance suite's tests come from it, and so do the tables in `docs/`. What shows in two looks at a gateway
+//! has its one meaning in [`steps`](crate::steps). It relies on nothing.
 
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,16 @@ macro_rules! properties {
         /// All properties, in the order of their numbers.
         pub const PROPERTIES: &[Property] =
             &[$(Property { id: PropertyId::$id, sentence: $sentence, kind: Kind::$kind },)*];
+
+        impl PropertyId {
+            /// Its number and its sentence, as a check that fails prints them.
+            #[must_use]
+            pub const fn claim(self) -> &'static str {
+                match self {
+                    $(Self::$id => concat!(stringify!($id), ": ", $sentence),)*
+                }
+            }
+        }
     };
 }
 

@@ -282,6 +282,34 @@ fn withdrawn() -> Failure {
     Failure::Withdrawn("the hold was withdrawn".into())
 }
 
+/// What the rules above make of one status, for the protocol's model to compare with its own controllers.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conclusion {
+    /// Nothing yet: the wait goes on.
+    Waits,
+    /// Drained.
+    Drained,
+    /// The commit is granted.
+    Committed,
+    /// The wait has ended, with no right to act.
+    Ended,
+}
+
+/// What whoever has just written `nonce` concludes from the first status of the living process that it sees.
+#[doc(hidden)]
+#[must_use]
+pub fn concluded(status: DrainStatus, id: &RequestId, nonce: &Nonce) -> Conclusion {
+    let look = Look::Seen(Box::new(Sight::of(status, id)));
+    let written = Written { nonces: std::slice::from_ref(nonce), answered: false };
+    match Watch::new(None, Duration::ZERO).judge(&look, written, Duration::ZERO) {
+        Verdict::Silent(_) | Verdict::Standing => Conclusion::Waits,
+        Verdict::Drained(_) => Conclusion::Drained,
+        Verdict::Committed => Conclusion::Committed,
+        Verdict::Over(_) => Conclusion::Ended,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,6 +31,10 @@ pub(crate) enum Topic {
     /// To the gateway: of requests, and of what others do to its own files.
     Requests,
     /// To its controllers: of the status, and of the lock that goes with its process.
+    #[cfg_attr(
+        not(any(feature = "axum", feature = "client")),
+        allow(dead_code, reason = "there is no controller then")
+    )]
     Status,
 }
 

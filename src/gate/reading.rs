@@ -2,6 +2,7 @@
 
 use super::word;
 use crate::state::DrainState;
+use crate::steps;
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -55,5 +56,12 @@ impl Reading {
     #[must_use]
     pub const fn total(&self) -> u64 {
         self.in_flight + self.internal
+    }
+
+    /// What of it the [properties](steps) are judged by.
+    #[must_use]
+    pub fn moment(&self) -> steps::Moment {
+        let Self { state, in_flight: turns, internal, drained, abandoned, .. } = *self;
+        steps::Moment { state, drain: self.generation.0.into(), turns, internal, drained, abandoned }
     }
 }

@@ -3,6 +3,11 @@
 
 mod catalogue;
 mod generate;
+#[allow(dead_code, reason = "the catalogue wants the numbers alone")]
+#[path = "../../src/properties.rs"]
+mod properties;
+
+use properties::PropertyId;
 
 fn main() {
     generate::generate();

@@ -23,7 +23,7 @@ pub struct Seed {
     /// Its name, and what the environment variable `SEED` is set to.
     pub id: &'static str,
     /// The numbered properties that it breaks.
-    pub breaks: &'static [&'static str],
+    pub breaks: &'static [PropertyId],
     /// What is wrong, in a sentence; and which defect of the field it re-creates, if it does.
     pub bug: &'static str,
     /// The file, below `src/`.
@@ -62,6 +62,7 @@ impl Check {
     }
 }
 
+use super::PropertyId::{self, *};
 use Check::{Model, Test, Unit};
 
 /// All of them.
@@ -76,7 +77,7 @@ pub fn seeds() -> impl Iterator<Item = &'static Seed> {
 pub const GATE: &[Seed] = &[
     Seed {
         id: "ordering-reading",
-        breaks: &["G5"],
+        breaks: &[G5],
         bug: "A reading acquires nothing.",
         file: "gate.rs",
         within: "self.word.load(Ordering::Acquire)",
@@ -86,7 +87,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "ordering-enter",
-        breaks: &["G5"],
+        breaks: &[G5],
         bug: "An admission acquires nothing.",
         file: "gate.rs",
         within: "self.word.compare_exchange_weak(seen, entered.bits(), Ordering::Acquire, Ordering::Relaxed)",
@@ -96,7 +97,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "ordering-leave",
-        breaks: &["G5"],
+        breaks: &[G5],
         bug: "A release publishes nothing.",
         file: "gate.rs",
         within: "self.word.fetch_sub(unit.bits(), Ordering::Release)",
@@ -106,7 +107,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "ordering-move-acquires-only",
-        breaks: &["G5"],
+        breaks: &[G5],
         bug: "A move publishes nothing.",
         file: "gate.rs",
         within: "core.word.compare_exchange_weak(seen, moved.bits(), Ordering::AcqRel, Ordering::Relaxed)",
@@ -116,7 +117,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "ordering-move-releases-only",
-        breaks: &["G5"],
+        breaks: &[G5],
         bug: "A move acquires nothing.",
         file: "gate.rs",
         within: "core.word.compare_exchange_weak(seen, moved.bits(), Ordering::AcqRel, Ordering::Relaxed)",
@@ -126,7 +127,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "enter-checks-then-counts",
-        breaks: &["G1", "G3"],
+        breaks: &[G1, G3],
         bug: "The flag is checked in one step and the count raised in another.",
         file: "gate.rs",
         within: "self.word.compare_exchange_weak(seen, entered.bits(), Ordering::Acquire, Ordering::Relaxed)",
@@ -136,7 +137,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "refuses-nobody-while-draining",
-        breaks: &["G1", "G2"],
+        breaks: &[G1, G2],
         bug: "A drain that can be reversed refuses nobody. In the field: the latent defect of the late turn, a message queued behind a running turn started the next.",
         file: "gate/word.rs",
         within: "self.0 & (CLOSED | TURNS) < MAX_TURNS",
@@ -146,7 +147,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "enter-counts-then-undoes",
-        breaks: &["G2", "G3"],
+        breaks: &[G2, G3],
         bug: "Whoever asks is counted first, and taken back if refused.",
         file: "gate.rs",
         within: "let entered = rule(Word::from_bits(seen))?;",
@@ -156,7 +157,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "internal-counts-as-turn",
-        breaks: &["G2", "G6"],
+        breaks: &[G2, G6],
         bug: "Internal work enters the count of turns.",
         file: "gate/word.rs",
         within: "Ok(Self(self.0 + Unit::INTERNAL.0))",
@@ -166,7 +167,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "internal-not-sealed",
-        breaks: &["G3"],
+        breaks: &[G3],
         bug: "Internal work enters a drained gate. In the field: the latent defect of the late turn, which began after the count had reached 0.",
         file: "gate/word.rs",
         within: "(!self.state().is_draining() || self.drained())",
@@ -176,7 +177,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "drained-forgets-internal",
-        breaks: &["G3", "G4"],
+        breaks: &[G3, G4],
         bug: "Drained looks at the turns alone. In the field: #63529, #63891, #82379, #59812, #104259, work of other kinds was not counted.",
         file: "gate/word.rs",
         within: "!self.state().admits() && self.0 & COUNTS == 0 && !self.abandoned()",
@@ -186,7 +187,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "drained-without-internal-on-commit",
-        breaks: &["E1", "G3"],
+        breaks: &[E1, G3],
         bug: "Drained looks at the turns alone, and a commit is granted over internal work.",
         file: "gate/word.rs",
         within: "!self.state().admits() && self.0 & COUNTS == 0 && !self.abandoned()",
@@ -196,7 +197,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "last-release-tells-nobody",
-        breaks: &["G4"],
+        breaks: &[G4],
         bug: "The last release wakes no waiter.",
         file: "gate.rs",
         within: "drop(self.changed.notify());",
@@ -206,7 +207,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "a-notification-tells-one",
-        breaks: &["G4"],
+        breaks: &[G4],
         bug: "A notification reaches one waiter of many.",
         file: "sync/event.rs",
         within: "mem::take(&mut self.0.listeners.lock().waiting)",
@@ -216,7 +217,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "moves-tell-nobody",
-        breaks: &["G4"],
+        breaks: &[G4],
         bug: "A move of the state wakes no waiter.",
         file: "gate.rs",
         within: "self.untold.add(core.changed.notify());",
@@ -226,7 +227,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "looks-for-drained-before-leaving",
-        breaks: &["G4"],
+        breaks: &[G4],
         bug: "Whoever leaves asks whether the gate was drained before.",
         file: "gate.rs",
         within: "self.left_closed();",
@@ -236,7 +237,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "blocked-waiter-looks-before-it-listens",
-        breaks: &["G4"],
+        breaks: &[G4],
         bug: "A blocking waiter looks first and listens afterwards.",
         file: "gate/wait.rs",
         within: "            let listener = signal::<F>(&self.gate).listen();
@@ -256,7 +257,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "polled-waiter-looks-before-it-listens",
-        breaks: &["G4"],
+        breaks: &[G4],
         bug: "A polled waiter looks first and listens afterwards.",
         file: "gate/wait.rs",
         within: "listener.get_or_insert_with(|| signal.listen())",
@@ -266,7 +267,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "opened-looks-before-it-listens",
-        breaks: &["G4"],
+        breaks: &[G4],
         bug: "Whoever waits for the gate to open looks first and listens afterwards.",
         file: "gate/wait.rs",
         within: "            let listener = signal::<F>(&self.gate).listen();
@@ -286,7 +287,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "admitted-ignores-a-shutdown",
-        breaks: &["G4", "S3"],
+        breaks: &[G4, S3],
         bug: "Whoever waits to be admitted waits on in a shutdown, for ever.",
         file: "gate/awaited.rs",
         within: "!matches!(answer, Err(Refusal::Draining))",
@@ -296,7 +297,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "admitted-gives-up-in-a-drain",
-        breaks: &["G4"],
+        breaks: &[G4],
         bug: "Whoever waits to be admitted is refused by a drain.",
         file: "gate/awaited.rs",
         within: "!matches!(answer, Err(Refusal::Draining))",
@@ -306,7 +307,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "opened-ignores-a-shutdown",
-        breaks: &["G4", "S3"],
+        breaks: &[G4, S3],
         bug: "Whoever waits for the gate to open waits on in a shutdown, for ever.",
         file: "gate/awaited.rs",
         within: "refusal.is_final().then_some(Err(refusal))",
@@ -316,7 +317,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "a-stop-leaves-whoever-listens-for-the-interruption",
-        breaks: &["G4", "L4"],
+        breaks: &[G4, L4],
         bug: "A gateway that stops by itself leaves asleep who waits for an interruption that will never come.",
         file: "gate.rs",
         within: "moved.interrupted() || moved.state() == DrainState::Stopped",
@@ -326,7 +327,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "wakers-are-woken-under-the-lock",
-        breaks: &["G4"],
+        breaks: &[G4],
         bug: "Wakers are woken under the lock of those who listen..",
         file: "sync/event.rs",
         within: "Wakers(notified.into_values().flatten().collect())",
@@ -336,7 +337,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "a-move-wakes-before-its-books-are-in-order",
-        breaks: &["G4", "H1"],
+        breaks: &[G4, H1],
         bug: "A move wakes who waits for it under the controller's lock, before it is complete.",
         file: "controller.rs",
         within: "(value, core.lifecycle.untold())",
@@ -346,7 +347,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "generation-not-compared",
-        breaks: &["G4"],
+        breaks: &[G4],
         bug: "A waiter takes a later drain for its own.",
         file: "gate/wait.rs",
         within: "reading.generation != generation || reading.state.admits()",
@@ -356,7 +357,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "reopened-not-told",
-        breaks: &["G4"],
+        breaks: &[G4],
         bug: "A waiter sleeps through the end of its drain.",
         file: "gate/wait.rs",
         within: "reading.generation != generation || reading.state.admits()",
@@ -366,7 +367,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "no-new-generation",
-        breaks: &["G4"],
+        breaks: &[G4],
         bug: "A drain keeps the number of the one before.",
         file: "gate/word.rs",
         within: "Ok(moved.in_next_generation())",
@@ -376,7 +377,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "no-last-look",
-        breaks: &["G4"],
+        breaks: &[G4],
         bug: "A deadline that passes forgets to look once more.",
         file: "gate/awaited.rs",
         within: "outcome(&reading, self.0)",
@@ -386,7 +387,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "interrupt-tells-nobody",
-        breaks: &["L4"],
+        breaks: &[L4],
         bug: "Work that waits to be interrupted is not woken.",
         file: "gate.rs",
         within: "moved.interrupted() || moved.state() == DrainState::Stopped",
@@ -396,7 +397,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "forced-stop-interrupts-nobody",
-        breaks: &["L4", "S5"],
+        breaks: &[L4, S5],
         bug: "Abandoned work is not told.",
         file: "gate.rs",
         within: "moved.interrupted() || moved.state() == DrainState::Stopped",
@@ -406,7 +407,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "owning-a-permit-releases-it",
-        breaks: &["G6"],
+        breaks: &[G6],
         bug: "A permit that changes its form leaves the count.",
         file: "gate/permit.rs",
         within: "core::mem::forget(self);",
@@ -416,7 +417,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "owned-permit-leaks",
-        breaks: &["G6"],
+        breaks: &[G6],
         bug: "An owned permit is never given back. In the field: 75736cd3a, #103906, the count stayed up after work had ended.",
         file: "gate/permit.rs",
         within: "impl Drop for OwnedPermit {
@@ -429,7 +430,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "panic-leaks-a-permit",
-        breaks: &["G6"],
+        breaks: &[G6],
         bug: "A turn that panics is counted for ever.",
         file: "gate/permit.rs",
         within: "impl Drop for Permit<'_> {
@@ -442,7 +443,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "internal-count-wraps",
-        breaks: &["G6"],
+        breaks: &[G6],
         bug: "A full count of internal work runs over into the generation.",
         file: "gate/word.rs",
         within: "if self.internal() == MAX_INTERNAL {",
@@ -452,7 +453,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "name-outlives-the-work",
-        breaks: &["G6"],
+        breaks: &[G6],
         bug: "A label stays in the table for ever.",
         file: "gate/permit.rs",
         within: "self.permit.core.labels.give_back(self.claim);",
@@ -462,7 +463,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "interrupts-twice",
-        breaks: &["S2"],
+        breaks: &[S2],
         bug: "Work is asked to give up again and again.",
         file: "gate/word.rs",
         within: "DrainState::ShutdownDraining if !self.interrupted() =>",
@@ -472,7 +473,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "stops-with-work-in-flight",
-        breaks: &["S5", "G5"],
+        breaks: &[S5, G5],
         bug: "A shutdown stops while work is in flight.",
         file: "gate/word.rs",
         within: "matches!(to, DrainState::Stopped) && !self.drained()",
@@ -482,7 +483,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "abandoned-not-recorded",
-        breaks: &["S5"],
+        breaks: &[S5],
         bug: "A forced stop forgets that work was in flight.",
         file: "gate/word.rs",
         within: "Ok(Self(self.0 & !STATES | ABANDONED << STATE_SHIFT | INTERRUPTED))",
@@ -492,7 +493,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "waiter-misses-abandoned",
-        breaks: &["S5", "G4"],
+        breaks: &[S5, G4],
         bug: "A waiter sleeps on after a forced stop.",
         file: "gate/wait.rs",
         within: "} else if reading.abandoned {",
@@ -502,7 +503,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "drain-interrupts",
-        breaks: &["L4"],
+        breaks: &[L4],
         bug: "A drain that can be reversed asks the work in flight to give up.",
         file: "gate/word.rs",
         within: "let moved = self.in_state(to);",
@@ -512,7 +513,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "turn-count-wraps",
-        breaks: &["G6"],
+        breaks: &[G6],
         bug: "A full count of turns runs over into the internal count.",
         file: "gate/word.rs",
         within: "self.0 & (CLOSED | TURNS) < MAX_TURNS",
@@ -522,7 +523,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "generation-wraps-into-its-neighbour",
-        breaks: &["G6", "G4"],
+        breaks: &[G6, G4],
         bug: "The last generation runs over into the marks.",
         file: "gate/word.rs",
         within: "(self.0 & !GENERATIONS) | (self.0.wrapping_add(1 << GENERATION_SHIFT) & GENERATIONS)",
@@ -532,7 +533,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "internal-enters-a-stopped-gate",
-        breaks: &["S4", "G1"],
+        breaks: &[S4, G1],
         bug: "Internal work enters a stopped gateway.",
         file: "gate/word.rs",
         within: "(!self.state().is_draining() || self.drained())",
@@ -542,7 +543,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "running-is-drained",
-        breaks: &["G3", "E1"],
+        breaks: &[G3, E1],
         bug: "A gate that is open and idle is drained.",
         file: "gate/word.rs",
         within: "!self.state().admits() && self.0 & COUNTS == 0 && !self.abandoned()",
@@ -552,7 +553,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "shutdown-drained-early",
-        breaks: &["G3", "S5"],
+        breaks: &[G3, S5],
         bug: "What was abandoned counts as drained once it ends.",
         file: "gate/word.rs",
         within: "!self.state().admits() && self.0 & COUNTS == 0 && !self.abandoned()",
@@ -562,7 +563,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "every-move-is-a-new-drain",
-        breaks: &["G4"],
+        breaks: &[G4],
         bug: "A drain that turns into a shutdown is another one.",
         file: "gate/word.rs",
         within: "if self.state().admits() { Ok(moved.in_next_generation()) } else { Ok(moved) }",
@@ -572,7 +573,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "refuses-nobody-in-a-shutdown",
-        breaks: &["G1", "G2", "S3"],
+        breaks: &[G1, G2, S3],
         bug: "A shutdown refuses nobody.",
         file: "gate/word.rs",
         within: "if self.0 & (CLOSED | TURNS) < MAX_TURNS {",
@@ -582,7 +583,7 @@ pub const GATE: &[Seed] = &[
     },
     Seed {
         id: "refuses-nobody-when-stopped",
-        breaks: &["G1", "S4"],
+        breaks: &[G1, S4],
         bug: "A stopped gateway refuses nobody.",
         file: "gate/word.rs",
         within: "if self.0 & (CLOSED | TURNS) < MAX_TURNS {",

@@ -1,8 +1,10 @@
-//! Runs every seed of a package against its check, each in a process of its own: this test binary, run again with the
-//! bug switched on and nothing but that check.
+//! Runs every planted bug against the check that it names, and nothing but that check, each in a process of its own: this
+//! test binary, run again with the bug switched on.
 //!
-//! That each check is green without a seed is shown by the same binary, which runs all of them in the ordinary way.
+//! A bug counts as killed if the check fails, and for the property that the bug breaks: a failure that names properties has
+//! to name one of the bug's. That each check is green without a bug is shown where the checks are at home.
 
+use crate::PropertyId;
 use crate::catalogue::{Check, Seed, seeds};
 use std::collections::VecDeque;
 use std::io::Read;
@@ -15,6 +17,8 @@ use std::time::{Duration, Instant};
 enum End {
     /// It failed, and what it said first.
     Failed(String),
+    /// It failed, and for a property that the bug doesn't break.
+    Elsewhere(String),
     /// It was still running after its limit.
     Hung,
     /// It passed, or there is no such check.
@@ -54,10 +58,12 @@ pub fn run(mine: fn(Check) -> Option<String>, limit: Duration, hang_kills: bool)
     for (seed, end, time) in &ends {
         let (killed, how) = match end {
             End::Failed(how) => (true, how.clone()),
+            End::Elsewhere(how) => (false, format!("it fails for another property: {how}")),
             End::Hung => (hang_kills, format!("by the timeout alone: still running after {} s", limit.as_secs())),
             End::Survived(how) => (false, how.clone()),
         };
-        let (breaks, test) = (seed.breaks.join(" "), seed.check.name());
+        let breaks = seed.breaks.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let test = seed.check.name();
         println!("| {} | {breaks} | {test} | {how} | {:.1} s |", seed.id, time.as_secs_f64());
         if !killed {
             survivors.push(format!("{} ({}): {} is not turned red: {how}", seed.id, seed.bug, test));
@@ -104,7 +110,19 @@ fn run_one(seed: &Seed, test: &str, limit: Duration) -> End {
     if status.success() {
         return End::Survived("it passes".into());
     }
-    End::Failed(first_panic(&said).unwrap_or_else(|| format!("{status}")))
+    let how = first_panic(&said).unwrap_or_else(|| format!("{status}"));
+    let named: Vec<_> = PropertyId::all().filter(|property| names(&how, *property)).collect();
+    if named.is_empty() || named.iter().any(|property| seed.breaks.contains(property)) {
+        End::Failed(how)
+    } else {
+        End::Elsewhere(how)
+    }
+}
+
+/// Whether a failure names a property, as a word of its own.
+fn names(how: &str, property: PropertyId) -> bool {
+    let property = property.to_string();
+    how.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == property)
 }
 
 /// What the first panic says: the line below the one that says where.

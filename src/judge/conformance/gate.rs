@@ -49,8 +49,8 @@ pub fn g2_active_work_never_rises_while_draining<G: Gateway>() -> Verdict {
     judge::<G>(PropertyId::G2, &[Ability::Count], || {
         search::<G>(one_holder::<G>(), |session, steps| {
             session.walk(steps, |_, seen| {
-                let (before, after) = (seen.before.in_flight, seen.after.in_flight);
-                if seen.before.state.is_draining() && seen.after.state.is_draining() && after > before {
+                if !seen.keeps(PropertyId::G2) {
+                    let (before, after) = (seen.before.in_flight, seen.after.in_flight);
                     return Err(format!(
                         "{} raised the work in flight from {before} to {after} in a drain.",
                         seen.step
@@ -83,8 +83,7 @@ pub fn g3_drained_stays_true_until_the_drain_ends<G: Gateway>() -> Verdict {
     judge::<G>(PropertyId::G3, &[], || {
         search::<G>(all_holders::<G>(), |session, steps| {
             session.walk(steps, |_, seen| {
-                let over = matches!(seen.step, Step::End(_)) || seen.after.state == DrainState::Stopped;
-                if seen.before.drained && !seen.after.drained && !over {
+                if !seen.keeps(PropertyId::G3) {
                     return Err(format!("{} made a drained gateway tell that it is not.", seen.step));
                 }
                 Ok(())

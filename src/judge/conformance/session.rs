@@ -3,6 +3,9 @@
 //! A [`Session`] makes the calls and keeps a log of them, which becomes the evidence.
 
 use super::{Ability, Gateway, Holder, Snapshot, Waiter, can, caught};
+use crate::properties::PropertyId;
+use crate::state::DrainState;
+use crate::steps::{Moment, keeps};
 use core::fmt::{self, Write as _};
 use proptest::collection::vec;
 use proptest::sample::select;
@@ -73,6 +76,24 @@ pub(super) struct Seen {
     pub after: Snapshot,
     /// Whether `Admit` admitted.
     pub admitted: bool,
+}
+
+impl Seen {
+    /// Whether the call has kept a property that shows in a step.
+    pub fn keeps(&self, property: PropertyId) -> bool {
+        // A drain is over when somebody ends it, whatever the gateway tells, and when the gateway has stopped.
+        let over = matches!(self.step, Step::End(_)) || self.after.state == DrainState::Stopped;
+        let moment = |told: &Snapshot, drain: bool| {
+            let (drain, drained, abandoned) = (drain.into(), told.drained, told.abandoned > 0);
+            let of_now = Moment { state: told.state, drain, turns: told.in_flight, internal: 0, drained, abandoned };
+            match property {
+                // Nor does it matter then whether drained was told rightly: that is G5.
+                PropertyId::G3 => Moment { state: DrainState::ExternalDraining, turns: 0, ..of_now },
+                _ => of_now,
+            }
+        };
+        keeps(property, &moment(&self.before, false), &moment(&self.after, over))
+    }
 }
 
 /// A fresh gateway and what has been done with it.

@@ -78,8 +78,7 @@ pub fn s3_a_shutdown_wins_nothing_leads_from_it_to_running_or_to_an_external_dra
     judge::<G>(PropertyId::S3, &[Ability::ShutDown], || {
         search::<G>(all_holders::<G>(), |session, steps| {
             session.walk(steps, |_, seen| {
-                let back = matches!(seen.after.state, DrainState::Running | DrainState::ExternalDraining);
-                if seen.before.state == DrainState::ShutdownDraining && back {
+                if !seen.keeps(PropertyId::S3) {
                     return Err(format!("{} took a gateway that shuts down back to {}.", seen.step, seen.after.state));
                 }
                 Ok(())
@@ -95,13 +94,10 @@ pub fn s4_stopped_is_final<G: Gateway>() -> Verdict {
     judge::<G>(PropertyId::S4, &[Ability::ShutDown], || {
         search::<G>(all_holders::<G>(), |session, steps| {
             session.walk(steps, |session, seen| {
-                if seen.before.state != DrainState::Stopped {
-                    return Ok(());
-                }
-                if seen.after.state != DrainState::Stopped {
+                if !seen.keeps(PropertyId::S4) {
                     return Err(format!("{} took a stopped gateway to {}.", seen.step, seen.after.state));
                 }
-                if session.admits() {
+                if seen.before.state == DrainState::Stopped && session.admits() {
                     return Err("a stopped gateway admitted work.".into());
                 }
                 Ok(())

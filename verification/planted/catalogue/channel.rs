@@ -1,5 +1,6 @@
 //! Sown in the file channel: its readers, its writer, the epoch, and the home with its lock.
 
+use super::super::PropertyId::*;
 use super::Check::{Test, Unit};
 use super::Seed;
 
@@ -7,7 +8,7 @@ use super::Seed;
 pub const SEEDS: &[Seed] = &[
     Seed {
         id: "irregular-file-is-absent",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "Something that is no regular file counts as absent. In the field: the latent defect of the unreadable marker, what could not be read was taken for nothing.",
         file: "control/read.rs",
         within: "Unreadable::Kind(kind(file_type(&seen)))",
@@ -17,7 +18,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "any-error-is-an-absence",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "Whatever goes wrong in a look counts as absence.",
         file: "control/read.rs",
         within: "errno == Errno::NOENT",
@@ -27,7 +28,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "what-may-not-be-read-is-absent",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "What may not be read counts as absent. In the field: the latent defect of the unreadable marker, a marker without the permission to read it.",
         file: "control/read.rs",
         within: "errno == Errno::NOENT",
@@ -37,7 +38,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "no-folder-is-an-absence",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A file in the place of a folder counts as absence of what would be in it.",
         file: "control/read.rs",
         within: "errno == Errno::NOENT",
@@ -47,7 +48,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "home-may-be-a-pipe",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "Whatever stands in the place of a home is opened, and a pipe is waited for.",
         file: "control/read.rs",
         within: "OFlags::DIRECTORY | OFlags::CLOEXEC",
@@ -57,7 +58,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "holds-folder-through-a-link",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "The folder of holds is looked for behind a link.",
         file: "control/read.rs",
         within: "OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC",
@@ -67,7 +68,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "holds-folder-may-be-a-pipe",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "Whatever stands in the place of the folder of holds is opened, and a pipe is waited for.",
         file: "control/read.rs",
         within: "OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC",
@@ -77,7 +78,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "folder-s-kind-not-said",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "What stands in a folder's place is not named.",
         file: "control/read.rs",
         within: "file_type(&stat) != FileType::Directory",
@@ -87,7 +88,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "opens-whatever-there-is",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "What is no regular file is opened all the same.",
         file: "control/read.rs",
         within: "file_type(&seen) != FileType::RegularFile",
@@ -97,7 +98,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "link-slips-in",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A link that slips in after the look is followed.",
         file: "control/read.rs",
         within: "OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC",
@@ -109,7 +110,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "pipe-slips-in",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A pipe that slips in after the look is waited for. In the field: #99884, a read that stalled the event loop.",
         file: "control/read.rs",
         within: "OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC",
@@ -121,7 +122,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "replacement-not-noticed",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "What was replaced after the look is read as if it were a file.",
         file: "control/read.rs",
         within: "file_type(&opened) != FileType::RegularFile",
@@ -133,7 +134,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "size-taken-at-its-word",
-        breaks: &["C1"],
+        breaks: &[C1],
         bug: "Of a file that is longer than it says, no more is read than it says.",
         file: "control/read.rs",
         within: "came as u64 != size",
@@ -143,7 +144,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "reads-without-a-bound",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A file is read however long it is.",
         file: "control/read.rs",
         within: "limit + 1",
@@ -153,7 +154,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "too-large-is-cut-off",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A file that is too large is cut off and taken for whole.",
         file: "control/read.rs",
         within: "read > limit",
@@ -163,7 +164,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lists-what-is-not-wanted",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A writer's temporary file is a hold.",
         file: "control/read.rs",
         within: "!wanted(name)",
@@ -173,7 +174,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lists-without-a-bound",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "As many files are looked at as there are.",
         file: "control/read.rs",
         within: "names.len() == limit",
@@ -183,7 +184,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "epoch-without-the-boot",
-        breaks: &["C3"],
+        breaks: &[C3],
         bug: "An epoch without the boot id counts as known.",
         file: "control/epoch.rs",
         within: "boot_id.trim()",
@@ -193,7 +194,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "epoch-without-process-one",
-        breaks: &["C3"],
+        breaks: &[C3],
         bug: "An epoch without the start of process 1 counts as known.",
         file: "control/epoch.rs",
         within: "match (boot_id.trim(), start_time(process_one)) {",
@@ -203,7 +204,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "name-shifts-the-start-time",
-        breaks: &["C3"],
+        breaks: &[C3],
         bug: "A process's name with a parenthesis in it shifts its start time.",
         file: "control/epoch.rs",
         within: "stat.rsplit_once(')')",
@@ -213,7 +214,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "unknown-epoch-is-another",
-        breaks: &["C3", "C5"],
+        breaks: &[C3, C5],
         bug: "A request that names no epoch is ignored.",
         file: "control/epoch.rs",
         within: "!ours.is_empty() && !theirs.is_empty() && ours != theirs",
@@ -223,7 +224,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "unknown-boot-is-another",
-        breaks: &["C3", "C5"],
+        breaks: &[C3, C5],
         bug: "A gateway that does not know its own epoch ignores every request that names one.",
         file: "control/epoch.rs",
         within: "!ours.is_empty() && !theirs.is_empty() && ours != theirs",
@@ -233,7 +234,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "every-epoch-is-another",
-        breaks: &["C3", "C5"],
+        breaks: &[C3, C5],
         bug: "A request of this very boot is ignored.",
         file: "control/epoch.rs",
         within: "!ours.is_empty() && !theirs.is_empty() && ours != theirs",
@@ -243,7 +244,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "earlier-boot-is-obeyed",
-        breaks: &["C3"],
+        breaks: &[C3],
         bug: "A request of an earlier boot is honoured. In the field: NS-570, #53050, a marker that outlived the update it had asked for.",
         file: "control/request_file.rs",
         within: "epoch.differs_from(ours)",
@@ -253,7 +254,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "earlier-boot-is-not-told",
-        breaks: &["C3"],
+        breaks: &[C3],
         bug: "That a request was ignored is told to nobody.",
         file: "control/scan.rs",
         within: "self.ignored.push((id.to_string(), why));",
@@ -263,7 +264,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "unreadable-holds-nothing",
-        breaks: &["C4", "C5"],
+        breaks: &[C4, C5],
         bug: "What can not be read holds nothing. In the field: the latent defect of the unreadable marker, a marker of unreadable content failed open.",
         file: "control/scan.rs",
         within: "Some(without_content(id.clone(), why, nonce))",
@@ -273,7 +274,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "blind-look-holds-nothing",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A look that could not be taken holds nothing.",
         file: "control/scan.rs",
         within: "Self { requests: vec![without_content(RequestId::found(\"home\"), why, None)], ..Self::default() }",
@@ -283,7 +284,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "blind-look-withdraws",
-        breaks: &["C4", "H2"],
+        breaks: &[C4, H2],
         bug: "A look that could not be taken counts as one that found nothing.",
         file: "control/scan.rs",
         within: "Self { requests: vec![without_content(RequestId::found(\"home\"), why, None)], ..Self::default() }",
@@ -293,7 +294,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "home-that-can-not-be-opened-is-empty",
-        breaks: &["C4", "C5"],
+        breaks: &[C4, C5],
         bug: "A home that can not be opened is an empty one.",
         file: "control/scan.rs",
         within: "Scan::blind(format!(\"the home can't be read: {why}\"))",
@@ -303,7 +304,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "unlisted-holds-are-absent",
-        breaks: &["C4", "H2"],
+        breaks: &[C4, H2],
         bug: "What stood in a folder that can not be listed counts as absent.",
         file: "control/scan.rs",
         within: "                self.complete = false;
@@ -314,7 +315,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "what-the-listing-lacks-is-absent",
-        breaks: &["C4", "H2"],
+        breaks: &[C4, H2],
         bug: "A hold that the listing of its folder lacks counts as absent, though its file stands there: a listing may miss what is replaced meanwhile.",
         file: "control/scan.rs",
         within: "None => self.look_at(folder, name.as_bytes(), id, epoch),",
@@ -326,7 +327,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "absence-is-always-known",
-        breaks: &["C4", "H2"],
+        breaks: &[C4, H2],
         bug: "A file that is not among the requests counts as absent, whether it could be looked for or not.",
         file: "control/scan.rs",
         within: "if id.is_found() { self.complete } else { self.absent.contains(id) }",
@@ -336,7 +337,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "what-has-no-name-is-always-over",
-        breaks: &["C4", "H2"],
+        breaks: &[C4, H2],
         bug: "What a look found under no request id is over with the next look, wherever that could not go.",
         file: "control/scan.rs",
         within: "if id.is_found() { self.complete } else { self.absent.contains(id) }",
@@ -346,7 +347,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "unlisted-holds-hold-nothing",
-        breaks: &["C4", "C5"],
+        breaks: &[C4, C5],
         bug: "A folder of holds that can not be listed holds nothing.",
         file: "control/scan.rs",
         within: "let why = format!(\"{} can't be read: {why}\", Home::HOLDS);
@@ -357,7 +358,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "too-many-holds-are-no-hold",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "Of holds that are too many to look at, the rest holds nothing.",
         file: "control/scan.rs",
         within: "if more {",
@@ -367,7 +368,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "too-many-holds-are-absent",
-        breaks: &["C4", "H2"],
+        breaks: &[C4, H2],
         bug: "Of holds that are too many to look at, the rest counts as absent.",
         file: "control/scan.rs",
         within: "if more {
@@ -378,7 +379,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "name-that-is-no-id-holds-nothing",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A file whose name is no request id holds nothing.",
         file: "control/scan.rs",
         within: "self.requests.push(without_content(id.clone(), \"its name is no request id\", None));",
@@ -388,7 +389,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "any-ending-is-a-hold",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A file of any ending is a hold.",
         file: "control/scan.rs",
         within: "name.ends_with(b\".json\")",
@@ -398,7 +399,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "hidden-file-is-a-hold",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A hidden file, such as a writer's temporary one, is a hold.",
         file: "control/scan.rs",
         within: "!name.starts_with(b\".\")",
@@ -408,7 +409,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "unreadable-file-is-absent",
-        breaks: &["C4", "C5"],
+        breaks: &[C4, C5],
         bug: "A file that can not be read counts as absent.",
         file: "control/scan.rs",
         within: "why => Found::Unreadable { why: why.to_string(), nonce: None },",
@@ -418,7 +419,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "touched-marker-not-named",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "An empty file is not said to be one.",
         file: "control/request_file.rs",
         within: "content.bytes.is_empty()",
@@ -428,7 +429,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "no-json-is-absent",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "What is no JSON counts as absent.",
         file: "control/request_file.rs",
         within: "fields::in_file(&content.bytes, id).map_err(unreadable)?",
@@ -438,7 +439,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lease-below-zero",
-        breaks: &["C4", "H3"],
+        breaks: &[C4, H3],
         bug: "A lease below zero is taken for one without end.",
         file: "hold/fields/reading.rs",
         within: "value.as_f64().filter(|seconds| *seconds > 0.0)",
@@ -448,7 +449,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lease-below-the-least",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A lease below the least counts as none, and so lasts for an hour.",
         file: "hold/fields/reading.rs",
         within: "let bounded = seconds.map(|seconds| seconds.clamp(least, most));",
@@ -458,7 +459,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "name-without-a-bound",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A name is taken in however long it is.",
         file: "hold/fields/reading.rs",
         within:
@@ -470,7 +471,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "reason-without-a-bound",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A reason is taken in however long it is.",
         file: "hold/fields/reading.rs",
         within: "Some(Said::Text(text.chars().take(most - 1).chain(['…']).collect()))",
@@ -480,7 +481,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "marker-says-what-it-does",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A marker that says \"cancel\" cancels. In the reference its presence decides.",
         file: "control/request_file.rs",
         within: "_ if id.is_marker() => Action::Begin",
@@ -490,7 +491,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "marker-needs-an-action",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A marker of no known action is no request.",
         file: "control/request_file.rs",
         within: "_ if id.is_marker() => Action::Begin",
@@ -500,7 +501,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "hold-without-an-action-is-absent",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A hold file of no known action counts as absent.",
         file: "control/request_file.rs",
         within: "unreadable(\"it has no known action\".into())",
@@ -510,7 +511,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "same-content-is-the-same-write",
-        breaks: &["H3", "C6"],
+        breaks: &[H3, C6],
         bug: "A marker that is touched again is the write that has expired.",
         file: "control/request_file.rs",
         within: r#"let _ = write!(nonce, "-{}", content.modified);"#,
@@ -520,7 +521,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "same-time-is-the-same-write",
-        breaks: &["H3", "C6"],
+        breaks: &[H3, C6],
         bug: "A marker of other content is the write that has expired, if it is as old.",
         file: "control/request_file.rs",
         within: "hmac_sha256::Hash::hash(&content.bytes)",
@@ -530,7 +531,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "future-counts-as-past",
-        breaks: &["H5"],
+        breaks: &[H5],
         bug: "A timestamp from the future shortens a lease by as much.",
         file: "control/request_file.rs",
         within: "u64::try_from(nanos).ok().map(Duration::from_nanos)",
@@ -540,7 +541,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "controller-finds-nothing",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A controller that can not read a request takes it for absent.",
         file: "control.rs",
         within: "Err(why) => scan::nothing_read(why),",
@@ -550,7 +551,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "marker-withdraws",
-        breaks: &["C6", "H4"],
+        breaks: &[C6, H4],
         bug: "Whatever is written into the marker begins a hold.",
         file: "control.rs",
         within: "request.id.is_marker() && request.action != Action::Begin",
@@ -560,7 +561,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "writes-into-the-file",
-        breaks: &["C1"],
+        breaks: &[C1],
         bug: "A request is written into the file that others read.",
         file: "control/write.rs",
         within: "rename(folder, &temporary, name)?;",
@@ -570,7 +571,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "writes-half",
-        breaks: &["C1", "C2"],
+        breaks: &[C1, C2],
         bug: "Half of a request is written.",
         file: "control/write.rs",
         within: "file.write_all(bytes)?;",
@@ -580,7 +581,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "goes-on-after-a-failure",
-        breaks: &["C1", "C2"],
+        breaks: &[C1, C2],
         bug: "A step that fails does not keep the writer from taking the next.",
         file: "control/write.rs",
         within: "before(Step::SyncFile)?;",
@@ -590,7 +591,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "takes-no-lock",
-        breaks: &["C6", "E2"],
+        breaks: &[C6, E2],
         bug: "A gateway starts in a folder that another one has locked, if the lock file was removed.",
         file: "control/lock.rs",
         within: "!matches!(flock(&home.folder, FlockOperation::NonBlockingLockExclusive), Err(Errno::WOULDBLOCK))",
@@ -602,7 +603,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lock-is-shared",
-        breaks: &["C6", "E2"],
+        breaks: &[C6, E2],
         bug: "Two gateways share the lock. In the field: #71758, a defect of the respawn ran two watchers.",
         file: "control/lock.rs",
         within: "flock(file, FlockOperation::NonBlockingLockExclusive)
@@ -613,7 +614,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "second-start-takes-the-name",
-        breaks: &["C6", "E2"],
+        breaks: &[C6, E2],
         bug: "A start takes the name out of the lock of the gateway that lives there.",
         file: "control/lock.rs",
         within: "flock(file, FlockOperation::NonBlockingLockShared)?;",
@@ -623,7 +624,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "dead-name-in-a-taken-lock",
-        breaks: &["E2"],
+        breaks: &[E2],
         bug: "The name of the dead stands in the lock that its successor has taken.",
         file: "control/lock.rs",
         within: "rustix::fs::ftruncate(file, 0)?;",
@@ -633,7 +634,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "dead-gateway-lives",
-        breaks: &["E2"],
+        breaks: &[E2],
         bug: "Whoever wrote its name into the lock is said to live, whether the lock is held or not.",
         file: "control/lock.rs",
         within: "if !is_locked(&file)? {",
@@ -645,7 +646,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lock-may-be-anything",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "Something that is no regular file is written to as the lock.",
         file: "control/lock.rs",
         within: "FileType::from_raw_mode(opened.st_mode) != FileType::RegularFile",
@@ -655,7 +656,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lock-may-be-anybody-s",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A second name of somebody's file is written to as the lock.",
         file: "control/lock.rs",
         within: "opened.st_nlink > 1",
@@ -665,7 +666,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lock-through-a-link",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "The lock is written through a link.",
         file: "control/lock.rs",
         within: "access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC",
@@ -675,7 +676,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lock-may-be-a-pipe",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A pipe in the place of the lock is waited for.",
         file: "control/lock.rs",
         within: "access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC",
@@ -685,7 +686,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lock-lives-on-in-a-child",
-        breaks: &["E2"],
+        breaks: &[E2],
         bug: "A gateway that has ended lives on in a child that has its lock open.",
         file: "control/lock.rs",
         within: "let _ = flock(&*self.file.lock(), FlockOperation::Unlock);",
@@ -697,7 +698,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "locks-what-is-gone",
-        breaks: &["E2", "C6"],
+        breaks: &[E2, C6],
         bug: "A lock that is no longer in the home counts as taken.",
         file: "control/lock.rs",
         within: "!is_there(home, &file)?",
@@ -707,7 +708,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "any-lock-is-ours",
-        breaks: &["C6", "E2"],
+        breaks: &[C6, E2],
         bug: "Another gateway's lock counts as one's own.",
         file: "control/lock.rs",
         within: "(ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)),
@@ -718,7 +719,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "looks-into-another-home",
-        breaks: &["C4", "C6"],
+        breaks: &[C4, C6],
         bug: "Another gateway's home is looked into, if it stands at the path.",
         file: "control/lock.rs",
         within: "scan_in(&self.home, known, epoch)",
@@ -728,7 +729,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "status-has-another-root",
-        breaks: &["C6"],
+        breaks: &[C6],
         bug: "The status lies in another folder than the marker. In the field: #69143, two roots for one home.",
         file: "control/home.rs",
         within: "self.path.join(Self::STATUS)",
@@ -738,7 +739,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lock-is-not-put-back",
-        breaks: &["E2"],
+        breaks: &[E2],
         bug: "A lock that a cleaner of temporary files has removed stays away, and its gateway is taken for dead.",
         file: "control/lock.rs",
         within: "None => match create(&self.home) {",
@@ -750,7 +751,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "locks-where-nothing-locks",
-        breaks: &["E1", "E2"],
+        breaks: &[E1, E2],
         bug: "A lock that its file system grants to everybody counts as held.",
         file: "control/lock.rs",
         within: "match flock(&second, FlockOperation::NonBlockingLockExclusive) {",
@@ -762,7 +763,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "dead-live-in-their-children",
-        breaks: &["E2"],
+        breaks: &[E2],
         bug: "A child that a gateway has forked keeps its lock, and so the dead gateway lives.",
         file: "control/lock.rs",
         within: "record.filter(|record| !record.is_dead())",
@@ -772,7 +773,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "file-is-not-synced",
-        breaks: &["C2"],
+        breaks: &[C2],
         bug: "A new file has its name before its content is on the disk.",
         file: "control/write.rs",
         within: "sync(&file)?;",
@@ -782,7 +783,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "folder-is-not-synced",
-        breaks: &["C2"],
+        breaks: &[C2],
         bug: "A file that was written is gone after a power failure.",
         file: "control/write.rs",
         within: "sync(folder)?;",
@@ -792,7 +793,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "another-user-writes",
-        breaks: &["C7", "H1"],
+        breaks: &[C7, H1],
         bug: "A user whose files the gateway can not read writes a request, and closes the gate by that for a lease.",
         file: "control/owner.rs",
         within: "me == self.user || me == 0",
@@ -802,7 +803,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "root-keeps-what-it-writes",
-        breaks: &["C7", "H1"],
+        breaks: &[C7, H1],
         bug: "A request of root's is root's alone, and closes an unprivileged gateway for a lease.",
         file: "control/owner.rs",
         within: "!geteuid().is_root() || fstat(&file)?.st_uid == self.user",
@@ -812,7 +813,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "shortage-is-a-request",
-        breaks: &["H1"],
+        breaks: &[H1],
         bug: "A process that has no descriptor left closes its own gate.",
         file: "control/scan.rs",
         within: "Some(last) if now.saturating_duration_since(since) < Self::STANDS",
@@ -824,7 +825,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "shortage-has-no-end",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A process that has no descriptor left never sees a marker again, and stays open.",
         file: "control/scan.rs",
         within: "Some(last) if now.saturating_duration_since(since) < Self::STANDS",
@@ -836,7 +837,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "shared-file-is-an-absence",
-        breaks: &["C7", "H2"],
+        breaks: &[C7, H2],
         bug: "Where upper case is not told from lower, a file of another hold is taken for this one.",
         file: "control/scan.rs",
         within: "other.eq_ignore_ascii_case(name.as_bytes())",

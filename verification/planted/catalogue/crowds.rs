@@ -1,12 +1,13 @@
 //! What only a crowd of tasks notices, or a scheduling point that loom doesn't have.
 
+use super::super::PropertyId::*;
 use super::Check::Schedules;
 use super::Seed;
 
 pub const SEEDS: &[Seed] = &[
     Seed {
         id: "a-stale-waiter-in-a-crowd",
-        breaks: &["G4"],
+        breaks: &[G4],
         bug: "A waiter takes a later drain for its own, and many drains follow each other.",
         file: "gate/wait.rs",
         within: "reading.generation != generation || reading.state.admits()",
@@ -16,7 +17,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "a-crowd-waits-without-a-wake-up",
-        breaks: &["G4"],
+        breaks: &[G4],
         bug: "The last release of many wakes nobody of a crowd.",
         file: "gate.rs",
         within: "drop(self.changed.notify());",
@@ -26,7 +27,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "a-crowd-of-which-one-is-told",
-        breaks: &["G4"],
+        breaks: &[G4],
         bug: "A notification reaches one of a crowd that waits to be admitted.",
         file: "sync/event.rs",
         within: "mem::take(&mut self.0.listeners.lock().waiting)",
@@ -36,7 +37,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "stop-waiter-looks-before-it-listens",
-        breaks: &["G4", "L1"],
+        breaks: &[G4, L1],
         bug: "Whoever waits for the stop looks first and listens afterwards.",
         file: "controller/stopped.rs",
         within: "        let listener = self.controller.gate().changed().listen();
@@ -48,7 +49,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "outbox-is-not-looked-at-again",
-        breaks: &["S1"],
+        breaks: &[S1],
         bug: "Whoever tells the observers goes without a last look at what came meanwhile, and the last change is told to nobody.",
         file: "worker.rs",
         within: "            if self.is_idle() {
@@ -59,7 +60,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "the-newest-change-is-told-first",
-        breaks: &["S1"],
+        breaks: &[S1],
         bug: "Of several changes that are still to be told, the last one is told first.",
         file: "worker.rs",
         within: "queue.waiting.pop_front()",

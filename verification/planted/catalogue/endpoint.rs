@@ -1,5 +1,6 @@
 //! Sown in the drain endpoint: the two defects that its forerunner had.
 
+use super::super::PropertyId::*;
 use super::Check::Test;
 use super::Seed;
 
@@ -7,7 +8,7 @@ use super::Seed;
 pub const SEEDS: &[Seed] = &[
     Seed {
         id: "body-without-an-action-begins",
-        breaks: &["C6"],
+        breaks: &[C6],
         bug: "A body that was cut short begins a drain. In the field: the latent defect of the careless endpoint.",
         file: "hold/fields/reading.rs",
         within: "let object = Object::parse(bytes).map_err(|why| why.replacen(\"it \", \"the body \", 1))?;",
@@ -17,7 +18,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "failed-cancel-is-a-success",
-        breaks: &["C6"],
+        breaks: &[C6],
         bug: "A cancel that could not remove the marker succeeds. In the field: the latent defect of the deaf cancel.",
         file: "http/drain.rs",
         within: "published.remove(asked.id()).await.map_err(unusable(Some(false)))?",

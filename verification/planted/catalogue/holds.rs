@@ -1,5 +1,6 @@
 //! Sown in the rules of the holds.
 
+use super::super::PropertyId::*;
 use super::Check::{Model, Test, Unit};
 use super::Seed;
 
@@ -7,7 +8,7 @@ use super::Seed;
 pub const SEEDS: &[Seed] = &[
     Seed {
         id: "holds-close-nothing",
-        breaks: &["H1"],
+        breaks: &[H1],
         bug: "No hold closes the gate.",
         file: "hold/set.rs",
         within: "self.iter().any(|hold| hold.closes(now))",
@@ -17,7 +18,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "never-reopens",
-        breaks: &["H1", "L2"],
+        breaks: &[H1, L2],
         bug: "The gate stays closed after the last hold.",
         file: "hold/set.rs",
         within: "(false, DrainState::ExternalDraining) => Some(Event::EndDrain)",
@@ -27,7 +28,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "anybody-withdraws",
-        breaks: &["H2", "C7"],
+        breaks: &[H2, C7],
         bug: "Anybody withdraws a hold. In the field: the latent defect of the shared drain, a cancel removed another controller's.",
         file: "hold/rules.rs",
         within: "Some(hold) if hold.owner != request.owner => refused(Denied::NotYours),",
@@ -37,7 +38,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "withdrawal-frees-all",
-        breaks: &["H2"],
+        breaks: &[H2],
         bug: "Withdrawing one hold frees them all.",
         file: "hold/rules.rs",
         within: "places.filter_map(|place| self.remove(&place, ending))",
@@ -47,7 +48,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lease-never-ends",
-        breaks: &["H3"],
+        breaks: &[H3],
         bug: "A lease never runs out. In the field: #85433, #85444, a controller died, and the gate refused for three days.",
         file: "hold/set.rs",
         within: "hold.commit.is_none() && hold.expires_at <= now && wanted(hold)",
@@ -57,7 +58,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "expired-file-begins-again",
-        breaks: &["H3"],
+        breaks: &[H3],
         bug: "A hold that has expired begins again at the next look at its file.",
         file: "hold/set.rs",
         within: "Source::File => self.ledger.ended(place, ending),",
@@ -67,7 +68,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "committed-hold-expires",
-        breaks: &["H4", "E1"],
+        breaks: &[H4, E1],
         bug: "A lease runs out under a controller that acts. In the field: the TTL by wall clock, which reopened admission in mid-action.",
         file: "hold/set.rs",
         within: "hold.commit.is_none() && hold.expires_at <= now && wanted(hold)",
@@ -77,7 +78,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lost-file-ends-a-commit",
-        breaks: &["H4", "E1"],
+        breaks: &[H4, E1],
         bug: "A committed hold ends with its file.",
         file: "hold/set.rs",
         within: "hold.commit.is_some() || another_s(hold)",
@@ -87,7 +88,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "insane-age-ends-a-lease",
-        breaks: &["H5"],
+        breaks: &[H5],
         bug: "A timestamp from a clock that jumped ends a lease at first sight. In the field: the TTL by wall clock.",
         file: "hold/rules.rs",
         within: "request.age.filter(|age| *age < lease).unwrap_or_default().min(lease / 2)",
@@ -97,7 +98,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "seen-again-renews",
-        breaks: &["H5", "H3"],
+        breaks: &[H5, H3],
         bug: "A renewal seen again starts the lease again.",
         file: "hold/rules.rs",
         within: "            return (decided, Vec::new());",
@@ -107,7 +108,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "commit-with-work-in-flight",
-        breaks: &["E1"],
+        breaks: &[E1],
         bug: "A commit is granted while work is in flight.",
         file: "hold/rules.rs",
         within: "if !facts.drained {",
@@ -117,7 +118,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lease-without-a-limit",
-        breaks: &["H3"],
+        breaks: &[H3],
         bug: "A lease is as long as it says.",
         file: "hold.rs",
         within: "wanted.unwrap_or(self.default).min(self.max).max(Self::MIN)",
@@ -127,7 +128,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lease-of-nothing",
-        breaks: &["H3", "H1"],
+        breaks: &[H3, H1],
         bug: "A lease may be over before the hold was seen.",
         file: "hold.rs",
         within: "wanted.unwrap_or(self.default).min(self.max).max(Self::MIN)",
@@ -137,7 +138,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "pending-commit-closes-nothing",
-        breaks: &["E1", "H4"],
+        breaks: &[E1, H4],
         bug: "A committed hold whose delay runs closes nothing.",
         file: "hold.rs",
         within: "self.closes_at <= now || self.commit.is_some()",
@@ -147,7 +148,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "pending-hold-closes",
-        breaks: &["H1"],
+        breaks: &[H1],
         bug: "A hold closes the gate while its delay runs.",
         file: "hold.rs",
         within: "self.closes_at <= now || self.commit.is_some()",
@@ -157,7 +158,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "delay-without-a-limit",
-        breaks: &["H1"],
+        breaks: &[H1],
         bug: "A hold may be pending for ever.",
         file: "hold/rules.rs",
         within: "request.unready_delay.min(self.policy.max_unready_delay)",
@@ -167,7 +168,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "refusal-forgotten",
-        breaks: &["S2", "E1"],
+        breaks: &[S2, E1],
         bug: "What was refused is decided again at the next look.",
         file: "hold/rules.rs",
         within: "        if let Some(decided) = decided {
@@ -178,7 +179,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "holds-never-close",
-        breaks: &["H1"],
+        breaks: &[H1],
         bug: "A hold that appears closes nothing.",
         file: "hold/set.rs",
         within: "Some(Event::BeginDrain)",
@@ -188,7 +189,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "shutdown-grants",
-        breaks: &["S3"],
+        breaks: &[S3],
         bug: "A request is decided although the gateway shuts down.",
         file: "hold/rules.rs",
         within: "facts.shutting_down && matches!(request.action, Action::Begin | Action::Commit)",
@@ -198,7 +199,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "seen-is-absent",
-        breaks: &["H2", "H1"],
+        breaks: &[H2, H1],
         bug: "A hold whose file is there ends for the absence of a file.",
         file: "hold/rules.rs",
         within: "absent(id) && !there.contains(id)",
@@ -208,7 +209,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "unseen-is-absent",
-        breaks: &["H2", "C4"],
+        breaks: &[H2, C4],
         bug: "A hold whose file could not be looked for ends.",
         file: "hold/rules.rs",
         within: "absent(id) && !there.contains(id)",
@@ -218,7 +219,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "unreadable-renews",
-        breaks: &["H3"],
+        breaks: &[H3],
         bug: "Something unreadable that is seen again starts its lease again.",
         file: "hold/rules.rs",
         within: "if request.nonce.is_none() {",
@@ -228,7 +229,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "begin-for-another-process",
-        breaks: &["C6"],
+        breaks: &[C6],
         bug: "A request meant for another process is obeyed.",
         file: "hold/rules.rs",
         within: "request.incarnation.as_ref().is_some_and(|meant_for| meant_for != facts.incarnation)",
@@ -238,7 +239,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "found-hold-is-nobody-s",
-        breaks: &["H4"],
+        breaks: &[H4],
         bug: "A hold that was found without content belongs to nobody for ever.",
         file: "hold/rules.rs",
         within: "if hold.is_free() {",
@@ -248,7 +249,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "anybody-renews",
-        breaks: &["H2", "C7"],
+        breaks: &[H2, C7],
         bug: "Anybody renews a hold and takes it over. In the field: the latent defect of the shared drain, a second begin overwrote the first.",
         file: "hold/rules.rs",
         within: "if hold.owner != request.owner {
@@ -259,7 +260,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "renewal-renews-nothing",
-        breaks: &["H3"],
+        breaks: &[H3],
         bug: "A renewal does not start the lease again.",
         file: "hold/rules.rs",
         within: "hold.expires_at = now.saturating_add(lease);",
@@ -269,7 +270,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "anybody-commits",
-        breaks: &["E1", "H2"],
+        breaks: &[E1, H2],
         bug: "Anybody commits a hold.",
         file: "hold/rules.rs",
         within: "if hold.owner != request.owner {
@@ -282,7 +283,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "commit-of-another-process",
-        breaks: &["E1", "C6"],
+        breaks: &[E1, C6],
         bug: "A commit is granted that names no process.",
         file: "hold/rules.rs",
         within: "if request.incarnation.is_none() {",
@@ -292,7 +293,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "commit-of-another-drain",
-        breaks: &["E1"],
+        breaks: &[E1],
         bug: "A commit is granted for a drain that is over.",
         file: "hold/rules.rs",
         within: "request.generation != Some(facts.generation)",
@@ -304,7 +305,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "commit-before-it-closes",
-        breaks: &["E1"],
+        breaks: &[E1],
         bug: "A commit is granted to a hold that has not closed the gate yet.",
         file: "hold/rules.rs",
         within: "if !hold.closes(now) {",
@@ -314,7 +315,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lost-lease-is-no-hold",
-        breaks: &["H3"],
+        breaks: &[H3],
         bug: "Whoever lost its lease is told that it never had one.",
         file: "hold/rules.rs",
         within: "if lapsed { Denied::LeaseExpired } else { Denied::NotHeld }",
@@ -324,7 +325,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "commit-ends-without-its-token",
-        breaks: &["H4"],
+        breaks: &[H4],
         bug: "A committed hold is withdrawn without its token.",
         file: "hold/rules.rs",
         within: "request.token.as_ref() != Some(&commit.token)",
@@ -334,7 +335,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "withdrawal-file-begins-again",
-        breaks: &["S2"],
+        breaks: &[S2],
         bug: "A withdrawal that lies in a file is answered otherwise when it is seen again.",
         file: "hold/rules.rs",
         within: "if request.source == Source::File || self.holds.contains_key(place) {",
@@ -344,7 +345,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "call-is-remembered-as-a-file",
-        breaks: &["L2"],
+        breaks: &[L2],
         bug: "What a call asked for is remembered although nothing lies anywhere that could ask for it again.",
         file: "hold/set.rs",
         within: "Source::Process => self.ledger.forget(place),",
@@ -354,7 +355,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "calls-and-files-share-a-hold",
-        breaks: &["H2", "S2"],
+        breaks: &[H2, S2],
         bug: "A call's request reaches the hold that a file has.",
         file: "hold/rules.rs",
         within: "let place = request.place();
@@ -365,7 +366,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "removed-file-stays-ended",
-        breaks: &["H1"],
+        breaks: &[H1],
         bug: "A hold whose file was removed can not begin again.",
         file: "hold/set.rs",
         within: "self.ledger.forget(&place);
@@ -376,7 +377,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "commit-without-a-token",
-        breaks: &["H4", "E3"],
+        breaks: &[H4, E3],
         bug: "A commit that bears no nonce is granted: nobody could ever withdraw it.",
         file: "hold/rules.rs",
         within: "let Some(token) = &request.nonce else { return (None, Vec::new()) };",
@@ -386,7 +387,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "second-commit-starts-anew",
-        breaks: &["H4"],
+        breaks: &[H4],
         bug: "A second commit puts the deadline of the first off.",
         file: "hold/rules.rs",
         within: "hold.commit.as_ref().map_or(now, |earlier| earlier.at)",
@@ -396,7 +397,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "commit-is-due",
-        breaks: &["H4"],
+        breaks: &[H4],
         bug: "The lease of a committed hold is something to wait for.",
         file: "hold/set.rs",
         within: "hold.commit.is_none().then_some(hold.expires_at)",
@@ -406,7 +407,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "delay-is-not-due",
-        breaks: &["H1"],
+        breaks: &[H1],
         bug: "The end of a delay is nothing to wait for.",
         file: "hold/set.rs",
         within: "(!hold.closes(now)).then_some(hold.closes_at)",
@@ -416,7 +417,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "id-without-a-bound",
-        breaks: &["C4", "H2"],
+        breaks: &[C4, H2],
         bug: "A request id is as long as it likes.",
         file: "hold/id.rs",
         within: "(1..=Self::MAX_LEN).contains(&text.len())",
@@ -426,7 +427,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "id-may-be-empty",
-        breaks: &["C4", "H2"],
+        breaks: &[C4, H2],
         bug: "A request id may be empty.",
         file: "hold/id.rs",
         within: "(1..=Self::MAX_LEN).contains(&text.len())",
@@ -436,7 +437,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "id-leads-elsewhere",
-        breaks: &["C4", "H2"],
+        breaks: &[C4, H2],
         bug: "A request id may lead to another folder.",
         file: "hold/id.rs",
         within: "text.bytes().all(allowed)",
@@ -446,7 +447,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "id-is-hidden",
-        breaks: &["C4", "H2"],
+        breaks: &[C4, H2],
         bug: "A request id may have a dot in front, as a writer's temporary file.",
         file: "hold/id.rs",
         within: "!text.starts_with('.')",
@@ -456,7 +457,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "id-is-the-marker-s",
-        breaks: &["C4", "H2"],
+        breaks: &[C4, H2],
         bug: "A request id may be the marker's.",
         file: "hold/id.rs",
         within: "text != Self::MARKER",
@@ -466,7 +467,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "status-names-another-folder",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A status may name a hold that lies in another folder.",
         file: "hold/id.rs",
         within: "!text.contains('/')",
@@ -476,7 +477,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "absence-after-an-overwriting-withdraws",
-        breaks: &["C7", "H2"],
+        breaks: &[C7, H2],
         bug: "What vanishes after somebody else wrote over a hold's file withdraws the hold.",
         file: "hold/set.rs",
         within: "hold.overwritten && !id.is_marker()",
@@ -488,7 +489,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "an-overwritten-marker-outlasts-its-removal",
-        breaks: &["H2"],
+        breaks: &[H2],
         bug: "A marker that somebody touched keeps the gate closed after its removal, and nothing but its lease ends that.",
         file: "hold/set.rs",
         within: "hold.overwritten && !id.is_marker()",
@@ -498,7 +499,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "stale-is-no-overwriting",
-        breaks: &["C7"],
+        breaks: &[C7],
         bug: "A write of another epoch over a hold's file counts as its owner's.",
         file: "hold/rules.rs",
         within: "request.stale || (hold.owner != request.owner && !adopts)",
@@ -510,7 +511,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "overwriting-is-for-ever",
-        breaks: &["H2"],
+        breaks: &[H2],
         bug: "Once somebody else has written there, its owner's removal withdraws nothing any more.",
         file: "hold/rules.rs",
         within: "hold.overwritten = request.stale || (hold.owner != request.owner && !adopts);",
@@ -520,7 +521,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "unreadable-forgets",
-        breaks: &["S2", "E1"],
+        breaks: &[S2, E1],
         bug: "What can't be read for once takes the place of what was decided there.",
         file: "hold/ledger.rs",
         within: "nonce.is_none() && entry.nonce.is_some()",
@@ -530,7 +531,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "unowned-commit-is-free",
-        breaks: &["H4"],
+        breaks: &[H4],
         bug: "A committed hold without an owner goes to the first who names one.",
         file: "hold.rs",
         within: "self.owner.is_empty() && self.commit.is_none()",
@@ -542,7 +543,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "renewal-overwrites-a-commit",
-        breaks: &["E1", "E3"],
+        breaks: &[E1, E3],
         bug: "A renewal of a committed hold is granted, and takes the place of the commit's file.",
         file: "hold/rules.rs",
         within: "if hold.commit.is_some() {
@@ -553,7 +554,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "commit-without-a-record",
-        breaks: &["E1"],
+        breaks: &[E1],
         bug: "A commit is granted before it is on record.",
         file: "hold/rules.rs",
         within: "request.source == Source::File && facts.recorded.is_some_and(|recorded| !recorded.contains(token))",
@@ -563,7 +564,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "late-look-ends-a-lease",
-        breaks: &["H3"],
+        breaks: &[H3],
         bug: "A lease ends in a look before the renewal or the commit that lies there is read.",
         file: "hold/rules.rs",
         within: "prolongs && !request.stale && hold.is_some_and(|hold| hold.owner == request.owner)",
@@ -575,7 +576,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "late-look-refuses-a-commit",
-        breaks: &["H3"],
+        breaks: &[H3],
         bug: "A commit that was written in time is refused, since its lease ended before the look that read it.",
         file: "hold/rules.rs",
         within: "let prolongs = matches!(request.action, Action::Begin | Action::Commit);",
@@ -587,7 +588,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "timestamp-takes-all-but-a-moment",
-        breaks: &["H5"],
+        breaks: &[H5],
         bug: "A timestamp takes all of a lease but a second.",
         file: "hold/rules.rs",
         within: "request.age.filter(|age| *age < lease).unwrap_or_default().min(lease / 2)",
@@ -597,7 +598,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "stale-is-not-answered",
-        breaks: &["C3", "S2"],
+        breaks: &[C3, S2],
         bug: "A write of another epoch is decided like any other.",
         file: "hold/rules.rs",
         within: "if request.stale {
@@ -608,7 +609,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "shutdown-ends-what-lies-in-files",
-        breaks: &["E1"],
+        breaks: &[E1],
         bug: "A shutdown takes in the holds that are kept in files: the next process admits under whoever acts.",
         file: "hold/set.rs",
         within: "filter(|(_, source)| *source == Source::Process).cloned()",
@@ -618,7 +619,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "shutdown-lets-nobody-withdraw",
-        breaks: &["E3"],
+        breaks: &[E3],
         bug: "In a shutdown nobody can end a hold.",
         file: "hold/rules.rs",
         within: "facts.shutting_down && matches!(request.action, Action::Begin | Action::Commit)",

@@ -1,5 +1,6 @@
 //! Sown in the reconciler and in the status.
 
+use super::super::PropertyId::*;
 use super::Check::{Test, Unit};
 use super::Seed;
 
@@ -7,7 +8,7 @@ use super::Seed;
 pub const SEEDS: &[Seed] = &[
     Seed {
         id: "status-runs-while-draining",
-        breaks: &["S6"],
+        breaks: &[S6],
         bug: "The status says running for the whole drain. In the field: #115133.",
         file: "status/snapshot.rs",
         within: "DrainState::ExternalDraining | DrainState::ShutdownDraining => Self::Draining",
@@ -17,7 +18,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "status-runs-after-the-stop",
-        breaks: &["S6"],
+        breaks: &[S6],
         bug: "The status of a stopped gateway says running.",
         file: "status/snapshot.rs",
         within: "DrainState::Stopped => Self::Stopped",
@@ -27,7 +28,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "dead-gateway-is-drainable",
-        breaks: &["E2"],
+        breaks: &[E2],
         bug: "A status makes a gateway run, whether its process lives or not.",
         file: "status/readout.rs",
         within: "live && snapshot.is_some_and(|s| s.gateway_state.serves())",
@@ -37,7 +38,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "dead-gateway-has-work",
-        breaks: &["E2"],
+        breaks: &[E2],
         bug: "A dead gateway has as much in flight as it last said.",
         file: "status/readout.rs",
         within: "if live { snapshot.and_then(|s| s.active_agents) } else { Some(0) }",
@@ -47,7 +48,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "status-is-a-life",
-        breaks: &["E2"],
+        breaks: &[E2],
         bug: "A gateway lives if it has left a status.",
         file: "status/readout.rs",
         within: "gateway_running: live,",
@@ -57,7 +58,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "status-never-changes",
-        breaks: &["S6", "C6"],
+        breaks: &[S6, C6],
         bug: "A status says the same as the one before, whatever it says. In the field: #115133, a run that read running for the whole drain.",
         file: "status/snapshot.rs",
         within: "self == newer",
@@ -67,7 +68,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "restart-inherits-another-boot",
-        breaks: &["C3"],
+        breaks: &[C3],
         bug: "A restart takes over the holds of an earlier boot.",
         file: "status/takeover.rs",
         within: "then.differs_from(epoch)",
@@ -77,7 +78,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "restart-overlooks-a-reboot",
-        breaks: &["C3"],
+        breaks: &[C3],
         bug: "A restart takes over the holds of a boot that the clock shows to be over.",
         file: "status/takeover.rs",
         within: "millis(now) < clock_millis",
@@ -87,7 +88,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "restart-inherits-calls",
-        breaks: &["H3", "L2"],
+        breaks: &[H3, L2],
         bug: "A restart takes over what a call in the earlier process asked for, which nobody can withdraw. In the field: #54658, #55397, a gateway killed in mid-drain whose successor took draining for its own.",
         file: "status/takeover.rs",
         within: "hold.source == Source::File",
@@ -97,7 +98,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "restart-grants-what-was-refused",
-        breaks: &["S2", "E1", "E3"],
+        breaks: &[S2, E1, E3],
         bug: "A restart forgets what was decided of each write.",
         file: "status/takeover.rs",
         within: "drain.acknowledged.iter().for_each(|answer| holds.restore_answer(answer));",
@@ -107,7 +108,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "restart-commits-every-file",
-        breaks: &["H3", "C3"],
+        breaks: &[H3, C3],
         bug: "Whatever lies in the channel is a hold after a restart without a status.",
         file: "status/takeover.rs",
         within: "request.action == Action::Commit && !request.stale",
@@ -117,7 +118,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "restart-forgets-commits",
-        breaks: &["E1", "H4"],
+        breaks: &[E1, H4],
         bug: "A commit is lost with the status.",
         file: "status/takeover.rs",
         within: "take_over(&record.holds, &record.takeover, written, (epoch, now), &mut holds);",
@@ -127,7 +128,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "restart-ignores-the-status",
-        breaks: &["E1", "H3"],
+        breaks: &[E1, H3],
         bug: "A restart takes over nothing from the status.",
         file: "status/takeover.rs",
         within: "return status.bequest(epoch, policy, now);",
@@ -137,7 +138,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "publishes-without-the-lock",
-        breaks: &["C6", "E2"],
+        breaks: &[C6, E2],
         bug: "A gateway that has lost its lock publishes on. In the field: #108496, #108503, two writers of one status lost each other's updates.",
         file: "control/lock.rs",
         within: "self.check().map_err(|error| io::Error::new(error.kind(), format!(\"the home is no longer ours: {error}\")))?;",
@@ -147,7 +148,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lost-status-stands",
-        breaks: &["S6", "C6", "C8"],
+        breaks: &[S6, C6, C8],
         bug: "A status that was taken away or written over counts as published. In the field: the latent defect of the stale status, a missing status stayed wrong for the rest of the drain.",
         file: "status/writer.rs",
         within: "there.is_ok_and(|there| *self.written.lock() == Some(there))",
@@ -157,7 +158,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "starts-without-a-look",
-        breaks: &["C5"],
+        breaks: &[C5],
         bug: "A gateway starts without a look at its files. In the field: the latent defect of the late look, the marker was read after restored turns had run.",
         file: "reconciler.rs",
         within: "ticker.look();",
@@ -167,7 +168,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "starts-without-a-status",
-        breaks: &["C6", "E2"],
+        breaks: &[C6, E2],
         bug: "A gateway starts without having published.",
         file: "reconciler.rs",
         within: "ticker.publish().map_err(|source| StartError::Status { path: shared.home.status(), source })?;",
@@ -177,7 +178,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "late-disk-is-an-answer",
-        breaks: &["E1", "C4"],
+        breaks: &[E1, C4],
         bug: "What a disk doesn't tell in time at a start counts as lost.",
         file: "reconciler.rs",
         within: "inherited.map_err(|why| StartError::Left { path: home.status(), why: why.to_string() })?",
@@ -189,7 +190,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "restart-inherits-nothing",
-        breaks: &["E1", "H4"],
+        breaks: &[E1, H4],
         bug: "A restart takes over nothing.",
         file: "reconciler.rs",
         within: "inherit(&mut disk, &writer, &epoch, &options)",
@@ -201,7 +202,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "kick-in-a-look-is-lost",
-        breaks: &["L2", "C6"],
+        breaks: &[L2, C6],
         bug: "A kick in the middle of a look is lost.",
         file: "reconciler/ticker.rs",
         within: "alarm.sleep(pause, rest);",
@@ -211,7 +212,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "watcher-dies",
-        breaks: &["L2", "H3"],
+        breaks: &[L2, H3],
         bug: "The thread dies of a tick that panics. In the field: #71758, #72366, #87776, a watcher that had been dead for hours.",
         file: "reconciler/ticker.rs",
         within: "if ending {",
@@ -221,7 +222,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lease-waits-for-the-tick",
-        breaks: &["H3"],
+        breaks: &[H3],
         bug: "A lease that has run out goes on until the next tick.",
         file: "reconciler/ticker.rs",
         within: "self.shared.controller.until_next_change().min(rest)",
@@ -231,7 +232,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "slow-disk-holds-up-a-shutdown",
-        breaks: &["L4", "L1", "L5"],
+        breaks: &[L4, L1, L5],
         bug: "A disk that hangs holds up a shutdown's deadline. In the field: #66892, #93711, a frozen loop pinned the restart for 26 h.",
         file: "reconciler/ticker.rs",
         within: "let meanwhile = || shared.settle_shutdown();",
@@ -241,7 +242,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lost-home-is-empty",
-        breaks: &["C4", "H2"],
+        breaks: &[C4, H2],
         bug: "A home that was deleted holds the gate for one lease, and then opens it.",
         file: "control/lock.rs",
         within: "Scan::lost(self.deleted())",
@@ -251,7 +252,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "looks-without-the-lock",
-        breaks: &["C6", "H2"],
+        breaks: &[C6, H2],
         bug: "A gateway whose home another one has taken goes on, and reopens after a lease.",
         file: "control/lock.rs",
         within: "Look { replaced: true, ..Look::blind(why) }",
@@ -261,7 +262,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "slow-look-found-nothing",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "A look that takes too long found nothing.",
         file: "reconciler/ticker.rs",
         within: "Look::blind(format!(\"the home can't be looked at: {why}\"))",
@@ -271,7 +272,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "slow-publication-is-made",
-        breaks: &["S6", "C6", "C8"],
+        breaks: &[S6, C6, C8],
         bug: "A publication that takes too long counts as made.",
         file: "reconciler/ticker.rs",
         within: "outcome.unwrap_or_else(|why| Err(io::Error::other(why.to_string())))",
@@ -281,7 +282,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "does-not-look-at-its-status",
-        breaks: &["S6", "C6"],
+        breaks: &[S6, C6],
         bug: "Whether the status is there still is not looked at.",
         file: "reconciler/ticker.rs",
         within: "stays_true && !self.until_refresh().is_zero() && self.stands()",
@@ -291,7 +292,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "lost-commit-file-is-not-told",
-        breaks: &["H4"],
+        breaks: &[H4],
         bug: "That the file of a committed hold is gone is told to nobody.",
         file: "reconciler.rs",
         within: "hold.is_committed_in_file()",
@@ -301,7 +302,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "commit-file-is-said-to-be-gone",
-        breaks: &["H4"],
+        breaks: &[H4],
         bug: "The file of every committed hold is said to be gone.",
         file: "reconciler.rs",
         within: "forgotten.remove(&answer.request_id);",
@@ -311,7 +312,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "the-end-is-not-published",
-        breaks: &["S6"],
+        breaks: &[S6],
         bug: "What happened last is not published before the process ends.",
         file: "reconciler.rs",
         within: "let _ = thread.join();",
@@ -321,7 +322,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "queues-behind-what-hangs",
-        breaks: &["C4", "L4", "L5"],
+        breaks: &[C4, L4, L5],
         bug: "Work is sent after work that hangs, and waited for again.",
         file: "reconciler/bounded.rs",
         within: "overdue.try_recv() == Err(TryRecvError::Empty)",
@@ -331,7 +332,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "forgets-what-hangs",
-        breaks: &["C4", "L4"],
+        breaks: &[C4, L4],
         bug: "That a piece of work hangs is forgotten as soon as it was given up.",
         file: "reconciler/bounded.rs",
         within: "self.overdue = Some(overdue);",
@@ -341,7 +342,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "waits-for-ever",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "Work that hangs is waited for without a bound. In the field: #99884, #100095, a marker read that stalled for 30 s.",
         file: "reconciler/bounded.rs",
         within: "left.is_zero()",
@@ -351,7 +352,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "work-that-panics-takes-its-thread",
-        breaks: &["C4"],
+        breaks: &[C4],
         bug: "Work that panics takes its thread with it.",
         file: "reconciler/bounded.rs",
         within: "catch_unwind(AssertUnwindSafe(work))",
@@ -371,7 +372,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "a-panic-ends-the-observer",
-        breaks: &["L5"],
+        breaks: &[L5],
         bug: "An observer that panics takes its thread with it, and hears nothing more.",
         file: "worker.rs",
         within: "catch_unwind(AssertUnwindSafe(|| work(item))).is_err()",
@@ -381,7 +382,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "the-queue-has-no-end",
-        breaks: &["L5"],
+        breaks: &[L5],
         bug: "What an observer that hangs is not told of waits for it without a bound.",
         file: "worker.rs",
         within: "queue.waiting.len() >= self.shared.capacity",
@@ -391,7 +392,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "wakers-where-it-looks",
-        breaks: &["L5", "L4"],
+        breaks: &[L5, L4],
         bug: "The thread that follows the files wakes those who wait for the gate.",
         file: "reconciler.rs",
         within: "controller.wake_elsewhere();",
@@ -401,7 +402,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "describes-under-the-lock",
-        breaks: &["L5"],
+        breaks: &[L5],
         bug: "The application describes itself under a lock that the reconciler needs.",
         file: "reconciler.rs",
         within: "change(&mut after);",
@@ -411,7 +412,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "a-wait-keeps-no-deadline",
-        breaks: &["L1", "L4"],
+        breaks: &[L1, L4],
         bug: "Whoever polls for the stop of a gateway without a reconciler waits for ever.",
         file: "controller/stopped.rs",
         within: "            controller.keep_the_deadline();",
@@ -421,7 +422,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "told-before-it-is-published",
-        breaks: &["S6"],
+        breaks: &[S6],
         bug: "Whoever waits for the stop is told before the end is published.",
         file: "controller/stopped.rs",
         within: "core.report.filter(|_| core.publication != Publication::Due)",
@@ -431,7 +432,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "an-old-truth-stays",
-        breaks: &["C8", "S6"],
+        breaks: &[C8, S6],
         bug: "A status that can't be replaced stays, and says drained with a turn in flight.",
         file: "reconciler/ticker.rs",
         within: "is_none_or(|(published, _)| !published.is_true_beside(&snapshot))",
@@ -441,7 +442,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "takes-away-what-another-left",
-        breaks: &["C8", "E1"],
+        breaks: &[C8, E1],
         bug: "A start that can't publish takes away what an earlier process left.",
         file: "status/writer.rs",
         within: "if self.written.lock().take().is_some() {",
@@ -451,7 +452,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "silent-while-it-runs",
-        breaks: &["C8"],
+        breaks: &[C8],
         bug: "A status that says nothing new is never published again, and a reader can't tell it from a dead one's.",
         file: "reconciler/ticker.rs",
         within: "!self.until_refresh().is_zero()",
@@ -463,7 +464,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "no-status-is-too-old",
-        breaks: &["C8", "E2"],
+        breaks: &[C8, E2],
         bug: "A frozen gateway's status is believed for ever.",
         file: "status/age.rs",
         within: "(age > self.believed_for()).then_some(age)",
@@ -473,7 +474,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "another-clock-makes-old",
-        breaks: &["C3"],
+        breaks: &[C3],
         bug: "The age of a status is told by the clock of another boot.",
         file: "status/age.rs",
         within: "self.format < REFRESHED || !ours.is_known() || self.epoch != *ours",
@@ -483,7 +484,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "dropped-and-open",
-        breaks: &["H1", "E1", "L5"],
+        breaks: &[H1, E1, L5],
         bug: "A gate whose reconciler is dropped goes on admitting, beside the next gateway of its home.",
         file: "reconciler.rs",
         within: "        self.shared.controller.close_for_good();
@@ -496,7 +497,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "bound-hold-outlives-its-process",
-        breaks: &["C6"],
+        breaks: &[C6],
         bug: "A hold that named its process alone is taken over by the next one.",
         file: "status/takeover.rs",
         within: "!hold.bound || hold.commit.is_some()",
@@ -506,7 +507,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "unproven-commit-is-granted",
-        breaks: &["S2", "H3"],
+        breaks: &[S2, H3],
         bug: "A commit that is on no record is taken for granted after a restart.",
         file: "hold/set.rs",
         within: "self.ledger.note(&place, commit.nonce.as_ref(), Decided::Finally(Outcome::Refused(Denied::NotHeld)));",
@@ -518,7 +519,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "commits-are-not-recorded",
-        breaks: &["E1", "C8"],
+        breaks: &[E1, C8],
         bug: "The record of commits is not written.",
         file: "reconciler/ticker.rs",
         within: "let written = self.on_disk(move || writer.record(&record));",
@@ -530,7 +531,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "commit-is-granted-although-nothing-is-recorded",
-        breaks: &["E1"],
+        breaks: &[E1],
         bug: "A commit is granted although it could not be put on record.",
         file: "reconciler/ticker.rs",
         within: "let why = format!(\"a commit is not decided, since it can't be put on record: {error}\");
@@ -542,7 +543,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "ended-commit-stays-on-record",
-        breaks: &["L2"],
+        breaks: &[L2],
         bug: "A commit that has ended stays on record, and is taken over once the status is lost.",
         file: "reconciler/ticker.rs",
         within: "if self.recorded.as_ref() == Some(&commits) {",

@@ -1,5 +1,6 @@
 //! Sown in the table, the typestates and the controller.
 
+use super::super::PropertyId::*;
 use super::Check::{Model, Test};
 use super::Seed;
 
@@ -7,7 +8,7 @@ use super::Seed;
 pub const SEEDS: &[Seed] = &[
     Seed {
         id: "running-can-stop",
-        breaks: &["S1"],
+        breaks: &[S1],
         bug: "A running gateway stops without a shutdown.",
         file: "state.rs",
         within: "TABLE[state as usize][event as usize]",
@@ -17,7 +18,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "end-drain-shuts-down",
-        breaks: &["S1"],
+        breaks: &[S1],
         bug: "Ending a drain shuts the gateway down.",
         file: "lifecycle.rs",
         within: "match self.mover.fire(event) {",
@@ -27,7 +28,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "second-begin-refused",
-        breaks: &["S2"],
+        breaks: &[S2],
         bug: "Beginning a drain twice is an error.",
         file: "state.rs",
         within: "TABLE[state as usize][event as usize]",
@@ -37,7 +38,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "second-shutdown-puts-off",
-        breaks: &["S2", "L4"],
+        breaks: &[S2, L4],
         bug: "A second shutdown puts the deadline off.",
         file: "controller.rs",
         within: "core.shutdown_deadline.map_or(deadline, |earlier| earlier.min(deadline))",
@@ -47,7 +48,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "shutdown-reversible",
-        breaks: &["S3"],
+        breaks: &[S3],
         bug: "The end of a drain ends a shutdown too.",
         file: "state.rs",
         within: "TABLE[state as usize][event as usize]",
@@ -57,7 +58,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "drain-swallows-the-shutdown",
-        breaks: &["S3", "L1"],
+        breaks: &[S3, L1],
         bug: "A shutdown during a drain is lost.",
         file: "lifecycle.rs",
         within: "match self.mover.fire(event) {",
@@ -67,7 +68,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "shutdown-drains-again",
-        breaks: &["S3"],
+        breaks: &[S3],
         bug: "A drain begins in the middle of a shutdown.",
         file: "state.rs",
         within: "TABLE[state as usize][event as usize]",
@@ -77,7 +78,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "a-held-gateway-can-not-shut-down",
-        breaks: &["L3"],
+        breaks: &[L3],
         bug: "A shutdown can't begin while draining, so a gateway that is held never stops.",
         file: "state.rs",
         within: "TABLE[state as usize][event as usize]",
@@ -87,7 +88,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "stopped-runs-again",
-        breaks: &["S4"],
+        breaks: &[S4],
         bug: "A stopped gateway can be drained, and so reopened.",
         file: "state.rs",
         within: "TABLE[state as usize][event as usize]",
@@ -97,7 +98,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "stopped-shuts-down-again",
-        breaks: &["S4"],
+        breaks: &[S4],
         bug: "A stopped gateway shuts down once more.",
         file: "state.rs",
         within: "TABLE[state as usize][event as usize]",
@@ -107,7 +108,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "shutdown-never-forced",
-        breaks: &["L1", "L4"],
+        breaks: &[L1, L4],
         bug: "A shutdown is not forced, however long work is stuck. In the field: #66892, #93711, one wedged turn pinned the restart.",
         file: "controller.rs",
         within: "urgency == Urgency::Force",
@@ -117,7 +118,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "shutdown-interrupts-at-once",
-        breaks: &["L4"],
+        breaks: &[L4],
         bug: "A shutdown interrupts before its deadline.",
         file: "controller.rs",
         within: "urgency != Urgency::Wait",
@@ -127,7 +128,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "shutdown-takes-in-no-hold",
-        breaks: &["S3", "L1"],
+        breaks: &[S3, L1],
         bug: "A shutdown leaves the holds as they are.",
         file: "controller.rs",
         within: "                return Err(why);
@@ -139,7 +140,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "answers-of-the-past",
-        breaks: &["C6"],
+        breaks: &[C6],
         bug: "A status repeats an answer that time has overtaken. In the field: #113233, queued was acknowledged although the message had been dropped.",
         file: "controller.rs",
         within: "core.holds.acknowledged(now)",
@@ -149,7 +150,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "time-ends-no-lease",
-        breaks: &["H3", "L2"],
+        breaks: &[H3, L2],
         bug: "Time ends no lease: only a request does. In the field: #85433, #85444, a controller that died without cancelling, and three days of refusals.",
         file: "controller.rs",
         within: "tell.extend(core.holds.expire_calls(now).into_iter().map(Change::Hold));",
@@ -159,7 +160,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "state-follows-nothing",
-        breaks: &["L2", "H1"],
+        breaks: &[L2, H1],
         bug: "The state does not follow when a hold ends. In the field: #52359, a status stuck at draining.",
         file: "controller.rs",
         within: "self.holds.moves(self.lifecycle.state(), now)",
@@ -169,7 +170,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "shutdown-never-stops",
-        breaks: &["L3", "L1"],
+        breaks: &[L3, L1],
         bug: "A shutdown has no way to its end.",
         file: "state.rs",
         within: "TABLE[state as usize][event as usize]",

@@ -11,6 +11,8 @@ mod catalogue;
 #[cfg(all(test, not(any(loom, shuttle))))]
 #[path = "../runner.rs"]
 mod runner;
+#[cfg(all(test, not(any(loom, shuttle))))]
+use properties::PropertyId;
 
 #[cfg(all(test, not(any(loom, shuttle))))]
 #[test]

@@ -55,6 +55,7 @@ mod waiting;
 mod writing;
 
 use catalogue::Check;
+use gateway_drain::properties::PropertyId;
 use std::time::Duration;
 
 #[test]

@@ -10,6 +10,7 @@ mod models;
 mod runner;
 
 use catalogue::Check;
+use gateway_drain::properties::PropertyId;
 use std::process::{Command, Output};
 use std::time::Duration;
 

@@ -8,6 +8,8 @@ use crate::liveness::Fair;
 use crate::production::{Kind, PLACES, Seed};
 use crate::system::{ALWAYS, Action, Budget, Config, Gateway, Phase, Protocol, State};
 use gateway_drain::DrainState;
+#[allow(clippy::enum_glob_use, reason = "a table of them")]
+use gateway_drain::properties::PropertyId::{self, *};
 
 /// A configuration, explored to its end.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +19,7 @@ pub struct Check {
     /// What it is about.
     pub about: &'static str,
     /// The properties that can be broken in it at all: those that a seed breaks there, and those next to them.
-    pub properties: &'static [&'static str],
+    pub properties: &'static [PropertyId],
     /// What the exploration finds, exactly.
     pub counts: Counts,
 }
@@ -30,7 +32,7 @@ pub struct Seeded {
     /// Where.
     pub config: &'static str,
     /// The property, which is the only one watched in this run.
-    pub breaks: &'static str,
+    pub breaks: PropertyId,
     /// The length of the shortest counterexample.
     pub steps: usize,
 }
@@ -38,8 +40,8 @@ pub struct Seeded {
 /// What must come about.
 #[derive(Clone, Copy)]
 pub struct Live {
-    /// Its number.
-    pub property: &'static str,
+    /// Their numbers.
+    pub properties: &'static [PropertyId],
     /// In words.
     pub says: &'static str,
     /// Where.
@@ -97,13 +99,13 @@ pub static CHECKS: [Check; 10] = [
     Check {
         config: ONE,
         about: "one controller, without any bound on crashes, removals, lost statuses, renewals and time",
-        properties: &["H1", "H4", "S2", "C5", "C6", "E1", "E2"],
+        properties: &[H1, H4, S2, C5, C6, E1, E2],
         counts: Counts { states: 72_946, edges: 543_471 },
     },
     Check {
         config: Config { name: "graceful restart", budget: Budget { shutdowns: ALWAYS, ..ONE.budget }, ..ONE },
         about: "the same, and the gateway shuts down and restarts as often as it likes",
-        properties: &["H1", "H4", "S2", "S3", "S4", "S5", "C5", "C6", "E1", "E2"],
+        properties: &[H1, H4, S2, S3, S4, S5, C5, C6, E1, E2],
         counts: Counts { states: 711_422, edges: 5_472_226 },
     },
     Check {
@@ -114,7 +116,7 @@ pub static CHECKS: [Check; 10] = [
             ..ONE
         },
         about: "two controllers that drain, commit, act and withdraw beside each other",
-        properties: &["H1", "H2", "H4", "S2", "C6", "E1", "E2"],
+        properties: &[H1, H2, H4, S2, C6, E1, E2],
         counts: Counts { states: 979_831, edges: 4_646_666 },
     },
     Check {
@@ -125,7 +127,7 @@ pub static CHECKS: [Check; 10] = [
             ..ONE
         },
         about: "a controller that commits without having waited or dies, an operator who overrides, a reboot",
-        properties: &["H1", "H4", "S2", "C3", "C6", "E1", "E2"],
+        properties: &[H1, H4, S2, C3, C6, E1, E2],
         counts: Counts { states: 1_823_546, edges: 9_297_427 },
     },
     Check {
@@ -135,7 +137,7 @@ pub static CHECKS: [Check; 10] = [
             ..ONE
         },
         about: "others who write into the place of a controller's file: another owner, another epoch, half a file",
-        properties: &["H1", "H2", "H4", "S2", "C3", "C7", "E1"],
+        properties: &[H1, H2, H4, S2, C3, C7, E1],
         counts: Counts { states: 857_010, edges: 3_449_719 },
     },
     Check {
@@ -145,7 +147,7 @@ pub static CHECKS: [Check; 10] = [
             ..ONE
         },
         about: "a controller that dies, at any point",
-        properties: &["H1", "H3", "H4", "E1", "E2"],
+        properties: &[H1, H3, H4, E1, E2],
         counts: Counts { states: 57_551, edges: 245_937 },
     },
     Check {
@@ -157,7 +159,7 @@ pub static CHECKS: [Check; 10] = [
             ..ONE
         },
         about: "shutdowns with their deadline, a reconciler that is dropped, two turns and internal work in flight",
-        properties: &["H1", "S1", "S3", "S4", "S5", "S6", "G2", "G3", "E1", "L1", "L3", "L4"],
+        properties: &[H1, S1, S3, S4, S5, S6, G2, G3, E1, L1, L3, L4],
         counts: Counts { states: 131_953, edges: 742_860 },
     },
     Check {
@@ -170,7 +172,7 @@ pub static CHECKS: [Check; 10] = [
             ..ONE
         },
         about: "the marker: empty, torn, foreign, as the reference writes it and as the dashboard does",
-        properties: &["H1", "C3", "C4", "C5", "C6"],
+        properties: &[H1, C3, C4, C5, C6],
         counts: Counts { states: 855_139, edges: 5_234_649 },
     },
     Check {
@@ -180,7 +182,7 @@ pub static CHECKS: [Check; 10] = [
             ..ONE
         },
         about: "a process that has no descriptor left, again and again",
-        properties: &["H1", "H2", "H4", "S2", "C4", "C5", "C6", "E1", "E2"],
+        properties: &[H1, H2, H4, S2, C4, C5, C6, E1, E2],
         counts: Counts { states: 929_899, edges: 3_949_457 },
     },
     Check {
@@ -192,7 +194,7 @@ pub static CHECKS: [Check; 10] = [
             ..ONE
         },
         about: "a wall clock that jumps, a home that can't be read for once",
-        properties: &["H1", "H5", "C3", "C4"],
+        properties: &[H1, H5, C3, C4],
         counts: Counts { states: 1_427_492, edges: 7_891_957 },
     },
 ];
@@ -200,46 +202,46 @@ pub static CHECKS: [Check; 10] = [
 /// Every rule that was left out, and what came of it.
 pub const SEEDS: &[Seeded] = &[
     // The three rules that the design names.
-    Seeded { seed: Seed::CommitEndsWithItsFile, config: "one owner", breaks: "E1", steps: 12 },
-    Seeded { seed: Seed::CommitIsNotRestored, config: "one owner", breaks: "E1", steps: 14 },
-    Seeded { seed: Seed::NoNonce, config: "one owner", breaks: "E1", steps: 16 },
+    Seeded { seed: Seed::CommitEndsWithItsFile, config: "one owner", breaks: E1, steps: 12 },
+    Seeded { seed: Seed::CommitIsNotRestored, config: "one owner", breaks: E1, steps: 14 },
+    Seeded { seed: Seed::NoNonce, config: "one owner", breaks: E1, steps: 16 },
     // And the others.
-    Seeded { seed: Seed::NoNonce, config: "one owner", breaks: "C6", steps: 8 },
-    Seeded { seed: Seed::NoLock, config: "one owner", breaks: "E2", steps: 6 },
-    Seeded { seed: Seed::CommitOfAnyDrain, config: "override", breaks: "E1", steps: 10 },
-    Seeded { seed: Seed::CommittedLeaseRunsOut, config: "one owner", breaks: "E1", steps: 12 },
-    Seeded { seed: Seed::CommittedLeaseRunsOut, config: "one owner", breaks: "H4", steps: 9 },
-    Seeded { seed: Seed::NoToken, config: "override", breaks: "H4", steps: 11 },
-    Seeded { seed: Seed::WithdrawalEndsAll, config: "commit", breaks: "H2", steps: 9 },
-    Seeded { seed: Seed::LeaseOnTheWallClock, config: "clock", breaks: "H5", steps: 5 },
-    Seeded { seed: Seed::AnyEpoch, config: "files", breaks: "C3", steps: 3 },
-    Seeded { seed: Seed::UnreadableIsAbsent, config: "files", breaks: "C4", steps: 3 },
-    Seeded { seed: Seed::AdmitsBeforeTheLook, config: "files", breaks: "C5", steps: 2 },
-    Seeded { seed: Seed::ReopensFromShutdown, config: "shutdown", breaks: "S3", steps: 6 },
-    Seeded { seed: Seed::StatusIsLastWriterWins, config: "shutdown", breaks: "S6", steps: 5 },
-    Seeded { seed: Seed::StaysClosed, config: "one owner", breaks: "H1", steps: 5 },
-    Seeded { seed: Seed::EndpointReadsTheFile, config: "files", breaks: "C6", steps: 2 },
-    Seeded { seed: Seed::EndDrainShutsDown, config: "shutdown", breaks: "S1", steps: 5 },
-    Seeded { seed: Seed::RefusalIsForgotten, config: "override", breaks: "S2", steps: 12 },
-    Seeded { seed: Seed::StoppedRunsAgain, config: "shutdown", breaks: "S4", steps: 5 },
-    Seeded { seed: Seed::AbandonedIsNotRecorded, config: "shutdown", breaks: "S5", steps: 8 },
-    Seeded { seed: Seed::AdmitsWhileDraining, config: "shutdown", breaks: "G2", steps: 5 },
-    Seeded { seed: Seed::StaleIsAbsent, config: "strangers", breaks: "C7", steps: 5 },
-    Seeded { seed: Seed::AbsenceIsAlwaysAWithdrawal, config: "strangers", breaks: "C7", steps: 7 },
-    Seeded { seed: Seed::ShutdownForgetsFiles, config: "shutdown", breaks: "E1", steps: 15 },
-    Seeded { seed: Seed::CommitIsNotRecorded, config: "one owner", breaks: "E1", steps: 16 },
-    Seeded { seed: Seed::FileIsTheSecondTrace, config: "one owner", breaks: "E1", steps: 16 },
-    Seeded { seed: Seed::UnprovenCommitIsGranted, config: "one owner", breaks: "S2", steps: 14 },
-    Seeded { seed: Seed::ShortageIsAbsence, config: "shortage", breaks: "C4", steps: 4 },
-    Seeded { seed: Seed::ShortageIsBlindness, config: "shortage", breaks: "H1", steps: 3 },
-    Seeded { seed: Seed::DroppedGateStaysOpen, config: "shutdown", breaks: "H1", steps: 4 },
-    Seeded { seed: Seed::InternalIsNotSealed, config: "shutdown", breaks: "G3", steps: 5 },
+    Seeded { seed: Seed::NoNonce, config: "one owner", breaks: C6, steps: 8 },
+    Seeded { seed: Seed::NoLock, config: "one owner", breaks: E2, steps: 6 },
+    Seeded { seed: Seed::CommitOfAnyDrain, config: "override", breaks: E1, steps: 10 },
+    Seeded { seed: Seed::CommittedLeaseRunsOut, config: "one owner", breaks: E1, steps: 12 },
+    Seeded { seed: Seed::CommittedLeaseRunsOut, config: "one owner", breaks: H4, steps: 9 },
+    Seeded { seed: Seed::NoToken, config: "override", breaks: H4, steps: 11 },
+    Seeded { seed: Seed::WithdrawalEndsAll, config: "commit", breaks: H2, steps: 9 },
+    Seeded { seed: Seed::LeaseOnTheWallClock, config: "clock", breaks: H5, steps: 5 },
+    Seeded { seed: Seed::AnyEpoch, config: "files", breaks: C3, steps: 3 },
+    Seeded { seed: Seed::UnreadableIsAbsent, config: "files", breaks: C4, steps: 3 },
+    Seeded { seed: Seed::AdmitsBeforeTheLook, config: "files", breaks: C5, steps: 2 },
+    Seeded { seed: Seed::ReopensFromShutdown, config: "shutdown", breaks: S3, steps: 6 },
+    Seeded { seed: Seed::StatusIsLastWriterWins, config: "shutdown", breaks: S6, steps: 5 },
+    Seeded { seed: Seed::StaysClosed, config: "one owner", breaks: H1, steps: 5 },
+    Seeded { seed: Seed::EndpointReadsTheFile, config: "files", breaks: C6, steps: 2 },
+    Seeded { seed: Seed::EndDrainShutsDown, config: "shutdown", breaks: S1, steps: 5 },
+    Seeded { seed: Seed::RefusalIsForgotten, config: "override", breaks: S2, steps: 12 },
+    Seeded { seed: Seed::StoppedRunsAgain, config: "shutdown", breaks: S4, steps: 5 },
+    Seeded { seed: Seed::AbandonedIsNotRecorded, config: "shutdown", breaks: S5, steps: 8 },
+    Seeded { seed: Seed::AdmitsWhileDraining, config: "shutdown", breaks: G2, steps: 5 },
+    Seeded { seed: Seed::StaleIsAbsent, config: "strangers", breaks: C7, steps: 5 },
+    Seeded { seed: Seed::AbsenceIsAlwaysAWithdrawal, config: "strangers", breaks: C7, steps: 7 },
+    Seeded { seed: Seed::ShutdownForgetsFiles, config: "shutdown", breaks: E1, steps: 15 },
+    Seeded { seed: Seed::CommitIsNotRecorded, config: "one owner", breaks: E1, steps: 16 },
+    Seeded { seed: Seed::FileIsTheSecondTrace, config: "one owner", breaks: E1, steps: 16 },
+    Seeded { seed: Seed::UnprovenCommitIsGranted, config: "one owner", breaks: S2, steps: 14 },
+    Seeded { seed: Seed::ShortageIsAbsence, config: "shortage", breaks: C4, steps: 4 },
+    Seeded { seed: Seed::ShortageIsBlindness, config: "shortage", breaks: H1, steps: 3 },
+    Seeded { seed: Seed::DroppedGateStaysOpen, config: "shutdown", breaks: H1, steps: 4 },
+    Seeded { seed: Seed::InternalIsNotSealed, config: "shutdown", breaks: G3, steps: 5 },
 ];
 
 /// Everything that must come about.
 pub const LIVENESS: [Live; 4] = [
     Live {
-        property: "L1, L4",
+        properties: &[L1, L4],
         says: "a shutdown ends in stopped, also with a turn that never ends",
         config: "shutdown",
         from: |_, state| state.shutdown.is_some(),
@@ -248,7 +250,7 @@ pub const LIVENESS: [Live; 4] = [
         seed: Some(Seed::NeverForced),
     },
     Live {
-        property: "L2",
+        properties: &[L2],
         says: "when the last hold has ended, the gateway runs again",
         config: "one owner",
         from: |system, state| closed_for_nothing(system, state),
@@ -257,7 +259,7 @@ pub const LIVENESS: [Live; 4] = [
         seed: Some(Seed::StaysClosed),
     },
     Live {
-        property: "H3",
+        properties: &[H3],
         says: "before commit, a dead controller's hold ends with its lease",
         config: "death",
         from: |system, state| {
@@ -271,7 +273,7 @@ pub const LIVENESS: [Live; 4] = [
         seed: Some(Seed::LeaseNeverEnds),
     },
     Live {
-        property: "C6",
+        properties: &[C6],
         says: "whoever waits, and whose file stays, is answered by a gateway that goes on",
         config: "death",
         from: |_, state| waits_for_an_answer(state),

@@ -9,6 +9,7 @@
 
 use crate::explorer::Map;
 use crate::refines::{self, Abstract};
+use gateway_drain::client::{Conclusion, concluded};
 use gateway_drain::control::{Epoch, Found, read::Content};
 use gateway_drain::control::{
     request_file::{interpret, to_bytes},
@@ -235,6 +236,9 @@ type LookAt = (u16, [File; PLACES], bool, bool, Wall, bool);
 /// All that a start depends on that finds no status: the record, the files and the wall clock.
 type StartFrom = (Option<u16>, [File; PLACES], Wall);
 
+/// All that a reader's conclusion depends on: state, drained, answers and holds of the status; the place and the nonce.
+type ReadAt = (DrainState, bool, u16, u16, usize, u8);
+
 /// The values behind the numbers.
 pub struct Production {
     lease: u32,
@@ -258,6 +262,7 @@ pub struct Production {
     grants: Map<LookAt, Option<u16>>,
     records: Map<u16, u16>,
     starts: Map<StartFrom, u16>,
+    conclusions: Map<ReadAt, Conclusion>,
 }
 
 /// No holds, no answers: the first of each.
@@ -317,6 +322,7 @@ impl Production {
             grants: Map::default(),
             records: Map::default(),
             starts: Map::default(),
+            conclusions: Map::default(),
         };
         for (place, name) in NAMES.into_iter().enumerate() {
             // The nonce of a file of another epoch, which nobody should ever get to see.
@@ -360,6 +366,22 @@ impl Production {
     pub fn answer(&self, answers: u16, place: usize, nonce: u8) -> Option<Outcome> {
         let given = &self.answers(answers).given;
         given.iter().find(|(at, of, _)| (*at, *of) == (place, nonce)).map(|(_, _, outcome)| *outcome)
+    }
+
+    /// What production's client makes of a status, that has just written this in this place and sees no other.
+    pub fn concluded(&mut self, status: Status, place: usize, nonce: u8) -> Conclusion {
+        let key = (status.state, status.drained, status.answers, status.bequest, place, nonce);
+        if let Some(concluded) = self.conclusions.get(&key) {
+            return *concluded;
+        }
+        let mut drain = self.blank.drain.clone();
+        (drain.state, drain.drained) = (status.state, status.drained);
+        drain.holds = self.sets[status.bequest as usize].iter().map(|hold| HoldStatus::of(hold, NOW)).collect();
+        drain.acknowledged.clone_from(&self.answers[status.answers as usize]);
+        let written = Nonce::from(format!("{}{nonce}", NAMES[place]));
+        let concluded = concluded(drain, &id_of(place), &written);
+        self.conclusions.insert(key, concluded);
+        concluded
     }
 
     /// How many different hold sets and lists of answers came up.

@@ -8,9 +8,11 @@ use crate::explorer::{Edge, System};
 use crate::gate_table::{Act, GateTable};
 use crate::invariants;
 use crate::production::{Drain, File, Kind, MARKER, NONCES, NONE, NOW, PLACES, Production, Seed, Status, TICK, Wall};
+use gateway_drain::client::Conclusion;
 use gateway_drain::controller::Urgency;
 use gateway_drain::gate::Reading;
 use gateway_drain::hold::Outcome;
+use gateway_drain::properties::PropertyId;
 use gateway_drain::{DrainState, Event};
 
 /// How far the gateway's process has come.
@@ -245,14 +247,35 @@ pub enum Action {
     Forget,
 }
 
+/// Which properties an exploration watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// Every one.
+    All,
+    /// This one.
+    Only(PropertyId),
+    /// None: the graph alone is wanted.
+    None,
+}
+
+impl Watched {
+    fn has(self, claim: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(property) => claim.starts_with(&property.to_string()),
+            Self::None => false,
+        }
+    }
+}
+
 /// The system in one configuration, perhaps with a rule left out.
 pub struct Protocol {
     /// The bounds.
     pub config: Config,
     /// The rule left out.
     pub seed: Option<Seed>,
-    /// The one property that is watched, by the beginning of its name; all if empty.
-    pub watched: &'static str,
+    /// Which properties are watched.
+    pub watched: Watched,
     /// The production functions.
     pub production: Production,
     /// The production gate.
@@ -280,7 +303,7 @@ impl Protocol {
         Self {
             config,
             seed,
-            watched: "",
+            watched: Watched::All,
             production: Production::new(u32::from(config.lease), seed),
             gates,
             actions: config.actions(),
@@ -692,9 +715,9 @@ impl Protocol {
         if state == *before && breaks.is_none() {
             return None;
         }
-        let breaks = breaks.filter(|name| name.starts_with(self.watched));
+        let breaks = breaks.filter(|name| self.watched.has(name));
         let breaks = breaks.or_else(|| invariants::of_a_step(self, before, &state));
-        Some((state, breaks.filter(|name| name.starts_with(self.watched))))
+        Some((state, breaks.filter(|name| self.watched.has(name))))
     }
 
     /// Whether the commit of each controller that was told of it is among these holds.
@@ -704,7 +727,31 @@ impl Protocol {
     }
 
     /// A controller reads the published status: what that breaks, if anything. An error if it says nothing to it.
-    fn read(&self, state: &mut State, place: usize) -> Result<Option<&'static str>, ()> {
+    ///
+    /// What it concludes is compared with what production's client does.
+    fn read(&mut self, state: &mut State, place: usize) -> Result<Option<&'static str>, ()> {
+        let (status, before) = (self.believed(state).ok_or(())?, state.controllers[place - 1]);
+        let read = self.conclude(state, place);
+        if self.seed.is_some() || !matches!(before.phase, Phase::Waiting | Phase::Committing) {
+            return read;
+        }
+        // A shutdown ends production's wait: the model's goes on, and concludes more.
+        let ending = status.state.is_ending();
+        let agrees = match (self.production.concluded(status, place, before.nonce), state.controllers[place - 1].phase)
+        {
+            (Conclusion::Drained, Phase::SawDrained) | (Conclusion::Committed, Phase::Acting) => true,
+            // Another one's commit of the same hold: production refuses it, and so the model again concludes more.
+            (Conclusion::Committed, Phase::SawDrained) => before.phase == Phase::Waiting,
+            (Conclusion::Waits, now) => now == before.phase,
+            (Conclusion::Ended, now) => ending || (now != Phase::SawDrained && now != Phase::Acting && read.is_ok()),
+            // Before it is drained, a commit that is known already is no news to either.
+            (Conclusion::Committed, now) => now == Phase::Waiting && before.phase == Phase::Waiting,
+            (Conclusion::Drained, _) => false,
+        };
+        if agrees { read } else { Ok(Some("C6: production's client concludes otherwise than the model's")) }
+    }
+
+    fn conclude(&self, state: &mut State, place: usize) -> Result<Option<&'static str>, ()> {
         let status = self.believed(state).ok_or(())?;
         let controller = &mut state.controllers[place - 1];
         let mut outcome = self.production.answer(status.answers, place, controller.nonce);
@@ -799,6 +846,6 @@ impl System for Protocol {
     }
 
     fn broken(&self, state: &State) -> Option<&'static str> {
-        invariants::of_a_state(self, state).filter(|name| name.starts_with(self.watched))
+        invariants::of_a_state(self, state).filter(|name| self.watched.has(name))
     }
 }

@@ -5,6 +5,7 @@ use super::{Breach, breach};
 use crate::gate::Generation;
 use crate::properties::PropertyId;
 use crate::state::{DrainState, Event, Step, next};
+use crate::steps::{Moment, keeps};
 use crate::trace::line::Line;
 
 /// How many moves a present line may be ahead of the history.
@@ -25,21 +26,24 @@ impl Counts {
         self == Self::default()
     }
 
-    /// What the gate's rules allow behind a closed gate: turns only finish, and internal work only enters while
-    /// something is still in flight.
+    /// One moment of a drain that is drained once nothing is in flight.
+    fn in_a_drain(self) -> Moment {
+        let Self { turns, internal } = self;
+        let state = DrainState::ExternalDraining;
+        Moment { state, drain: 0, turns, internal, drained: self.is_zero(), abandoned: false }
+    }
+
+    /// Whether these counts can become the later ones behind a closed gate.
     pub(super) fn fall_to(self, later: Self) -> Result<(), Breach> {
-        if self.is_zero() && !later.is_zero() {
-            return breach(
-                PropertyId::G3,
-                format!("the gate was drained, and {later} are in flight in the same drain"),
-            );
+        let keeps = |property| keeps(property, &self.in_a_drain(), &later.in_a_drain());
+        if !keeps(PropertyId::G3) {
+            let what = format!("the gate was drained, and {later} are in flight in the same drain");
+            return breach(PropertyId::G3, what);
         }
-        if later.turns > self.turns {
-            let Self { turns, .. } = self;
-            return breach(
-                PropertyId::G2,
-                format!("the turns in flight rose from {turns} to {} while the gate was closed", later.turns),
-            );
+        if !keeps(PropertyId::G2) {
+            let (turns, later) = (self.turns, later.turns);
+            let what = format!("the turns in flight rose from {turns} to {later} while the gate was closed");
+            return breach(PropertyId::G2, what);
         }
         Ok(())
     }

@@ -11,6 +11,8 @@ use super::checker::{self, AGAIN};
 pub use super::checker::{block_on, thread};
 use super::table::{CHECKS, Check};
 use gateway_drain::controller::Observation;
+use gateway_drain::gate::Reading;
+use gateway_drain::steps;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -81,6 +83,13 @@ pub fn until(mut so: impl FnMut() -> bool) -> bool {
         if !looks.again() {
             return false;
         }
+    }
+}
+
+/// What was read of a gate can be read after what was read before: by the meaning that the properties have everywhere.
+pub fn assert_is_allowed(before: &Reading, after: &Reading) {
+    if let Some(property) = steps::broken(&before.moment(), &after.moment()) {
+        panic!("{}: {before:?}, then {after:?}", property.claim());
     }
 }
 

@@ -11,7 +11,8 @@ use gateway_drain::controller::Settings;
 use gateway_drain::gate::{Generation, OwnedPermit};
 use gateway_drain::hold::{Incarnation, LeasePolicy, Nonce};
 use gateway_drain::reconciler::Options;
-use gateway_drain::status::{GatewayState, Snapshot};
+use gateway_drain::status::{DrainStatus, GatewayState, Snapshot};
+use gateway_drain::steps::{self, Moment};
 use gateway_drain::{Clock, DrainState, Home, Reconciler, Request, RequestId};
 use rustix::fs::{CWD, FileType, Mode, RenameFlags};
 use serde_json::Value;
@@ -46,6 +47,8 @@ pub struct Gateway {
     puts: u64,
     /// What the status said after the last event.
     seen: Option<Snapshot>,
+    /// What the one before it said of the gate, in the same process.
+    before: Option<Moment>,
 }
 
 impl Gateway {
@@ -72,6 +75,7 @@ impl Gateway {
             looks: 0,
             puts: 0,
             seen: None,
+            before: None,
         };
         gateway.start_process();
         fs::create_dir_all(gateway.home.holds_folder()).expect("the home is writable");
@@ -130,6 +134,8 @@ impl Gateway {
     /// # Panics
     /// If what was done is not what was to be.
     pub fn take(&mut self, event: &Event, model: &Model) {
+        let starts = matches!(event, Event::Restart(_) | Event::CrashAfter(_));
+        self.before = self.seen.as_ref().filter(|_| !starts).map(|status| moment(&status.drain));
         match event {
             Event::File(change) => self.change(change, model),
             Event::KilledWriter(name, ask, dies_before) => {
@@ -198,7 +204,6 @@ impl Gateway {
                 assert!(begun.is_ok() || model.state == DrainState::Stopped, "S3, S4: {begun:?}");
             }
         }
-        let starts = matches!(event, Event::Restart(_) | Event::CrashAfter(_));
         if starts {
             let admits = self.running().gate().admit().is_ok();
             let found = self.running().snapshot().drain;
@@ -365,6 +370,10 @@ impl Gateway {
         let drain = &status.drain;
         let reading = gate.reading();
 
+        let now = moment(drain);
+        if let Some(property) = steps::broken(&self.before.unwrap_or(now), &now) {
+            panic!("{}: {:#?}, then {now:#?}", property.claim(), self.before);
+        }
         let closed = model.state != DrainState::Running;
         assert_eq!(gate.admit().is_err(), closed, "H1: closed if and only if a hold or a shutdown is there");
         assert_eq!(drain.state, model.state, "H1, S1, S3: the state");
@@ -408,6 +417,12 @@ impl Gateway {
         assert_eq!(drain.incarnation, *self.incarnations.last().expect("a process runs"), "C6: by this very process");
         assert_eq!(self.incarnations.len(), model.incarnation as usize + 1);
     }
+}
+
+/// What a status tells of the gate.
+fn moment(drain: &DrainStatus) -> Moment {
+    let DrainStatus { state, in_flight: turns, internal, drained, abandoned, .. } = *drain;
+    Moment { state, drain: number(drain.generation).into(), turns, internal, drained, abandoned }
 }
 
 fn id(name: Name) -> RequestId {

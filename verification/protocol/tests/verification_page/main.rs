@@ -15,7 +15,8 @@ mod sources;
 #[path = "../../../../xtask/src/tables.rs"]
 mod tables;
 
-use gateway_drain::properties::{PROPERTIES, PropertyId};
+use gateway_drain::properties::PROPERTIES;
+use gateway_drain::properties::PropertyId::{self, *};
 use gateway_drain_protocol::checks::{CHECKS, LIVENESS, SEEDS};
 use gateway_drain_protocol::fleet::checks as fleet;
 use incidents::{Answer, INCIDENTS, Incident};
@@ -26,14 +27,14 @@ use std::path::{Path, PathBuf};
 
 /// What isn't in a table of its own: the tests on real threads, files and processes, and what no check shows.
 struct Beside {
-    property: &'static str,
+    property: PropertyId,
     /// File and function.
     tests: &'static [(&'static str, &'static str)],
     not_shown: &'static str,
 }
 
 const fn beside(
-    property: &'static str,
+    property: PropertyId,
     tests: &'static [(&'static str, &'static str)],
     not_shown: &'static str,
 ) -> Beside {
@@ -46,12 +47,12 @@ const BY_FILES: (&str, &str) =
 
 const BESIDE: &[Beside] = &[
     beside(
-        "S1",
+        S1,
         &[GOLDEN, ("tests/it/illegal_transitions.rs", "illegal_calls_do_not_compile")],
         "that the table is the right one: that is for readers",
     ),
     beside(
-        "S2",
+        S2,
         &[
             GOLDEN,
             ("tests/it/draining.rs", "entering_twice_moves_once"),
@@ -59,26 +60,26 @@ const BESIDE: &[Beside] = &[
         ],
         "a call that is made twice after its hold has ended",
     ),
-    beside("S3", &[GOLDEN, ("tests/it/draining.rs", "exiting_during_a_shutdown_does_not_bring_back_running")], ""),
-    beside("S4", &[GOLDEN, ("tests/it/draining.rs", "exiting_after_the_stop_does_not_bring_back_running")], ""),
+    beside(S3, &[GOLDEN, ("tests/it/draining.rs", "exiting_during_a_shutdown_does_not_bring_back_running")], ""),
+    beside(S4, &[GOLDEN, ("tests/it/draining.rs", "exiting_after_the_stop_does_not_bring_back_running")], ""),
     beside(
-        "S5",
+        S5,
         &[("tests/it/draining.rs", "a_stuck_turn_is_interrupted_at_the_deadline_and_abandoned_after_the_grace")],
         "",
     ),
     beside(
-        "S6",
+        S6,
         &[("tests/it/status.rs", "a_reader_never_sees_it_torn_while_the_gateway_drains_and_reopens"), BY_FILES],
         "the time that writing a status takes: a file is of the past by as long",
     ),
     beside(
-        "G1",
+        G1,
         &[("tests/processes/live_gateway.rs", "a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one")],
         "memory orderings with more threads than four: of their steps alone it is proved",
     ),
-    beside("G2", &[BY_FILES], "as G1"),
+    beside(G2, &[BY_FILES], "as G1"),
     beside(
-        "G3",
+        G3,
         &[(
             "tests/it/admission.rs",
             "internal_work_passes_while_something_is_in_flight_and_is_sealed_out_once_drained",
@@ -86,33 +87,33 @@ const BESIDE: &[Beside] = &[
         "as G1",
     ),
     beside(
-        "G4",
+        G4,
         &[("tests/it/waiting.rs", "every_one_of_many_waiting_threads_wakes_in_every_one_of_many_drains")],
         "a waiter that sleeps through exactly 2^22 drains",
     ),
-    beside("G5", &[], "hardware: loom checks the memory model as it implements it"),
+    beside(G5, &[], "hardware: loom checks the memory model as it implements it"),
     beside(
-        "G6",
+        G6,
         &[("tests/it/admission.rs", "an_internal_count_that_is_full_refuses_and_nothing_else_changes")],
         "a full count of turns by real permits; its rule is checked on the word",
     ),
     beside(
-        "H1",
+        H1,
         &[("tests/it/holds.rs", "the_gate_is_to_be_closed_exactly_while_there_is_a_hold"), BY_FILES],
         "a file system that shows a write late, as one over a network may",
     ),
     beside(
-        "H2",
+        H2,
         &[("tests/it/reconciler.rs", "removing_one_file_never_frees_another_hold"), BY_FILES],
         "that two controllers who share one marker don't take each other's: use a hold file each",
     ),
     beside(
-        "H3",
+        H3,
         &[("tests/it/holds.rs", "a_dead_controller_s_hold_ends_with_its_lease_and_not_a_moment_before")],
         "a commit that its owner wrote before it died is granted, and ends by an override alone; a status that is lost together with its process gives one more lease",
     ),
     beside(
-        "H4",
+        H4,
         &[
             ("tests/it/holds.rs", "after_the_commit_neither_the_lease_nor_a_lost_file_nor_another_ends_the_hold"),
             BY_FILES,
@@ -120,12 +121,12 @@ const BESIDE: &[Beside] = &[
         "",
     ),
     beside(
-        "H5",
+        H5,
         &[("tests/it/holds.rs", "a_timestamp_shortens_a_lease_if_it_is_sane_and_never_ends_one_at_first_sight")],
         "a file first seen after a step of the clock loses as much of its lease as its timestamp seems old, at most half",
     ),
     beside(
-        "C1",
+        C1,
         &[
             ("tests/it/marker.rs", "a_reader_never_sees_it_torn_while_it_is_written_over_and_over"),
             ("verification/protocol/tests/disk.rs", "a_rename_before_the_content_shows_a_torn_file"),
@@ -133,7 +134,7 @@ const BESIDE: &[Beside] = &[
         "a file system whose rename is not atomic",
     ),
     beside(
-        "C2",
+        C2,
         &[
             ("verification/protocol/tests/disk.rs", "the_writers_steps_leave_a_whole_file_wherever_they_end"),
             (
@@ -144,12 +145,12 @@ const BESIDE: &[Beside] = &[
         "real power loss; it is modelled",
     ),
     beside(
-        "C3",
+        C3,
         &[("tests/it/reconciler.rs", "a_marker_of_an_earlier_boot_is_ignored_and_said_to_be")],
         "systems without /proc, where no epoch is known",
     ),
     beside(
-        "C4",
+        C4,
         &[
             ("tests/it/reconciler.rs", "whatever_stands_in_the_channel_closes_the_gate_and_is_named"),
             ("tests/it/hostile_channel.rs", "a_field_out_of_range_is_bounded_and_the_gate_stays_closed"),
@@ -157,7 +158,7 @@ const BESIDE: &[Beside] = &[
         "a file system that hangs for real; it is simulated",
     ),
     beside(
-        "C5",
+        C5,
         &[(
             "tests/it/reconciler.rs",
             "a_marker_that_was_there_before_the_start_is_honoured_before_the_first_admission",
@@ -165,12 +166,12 @@ const BESIDE: &[Beside] = &[
         "",
     ),
     beside(
-        "C6",
+        C6,
         &[("tests/processes/live_gateway.rs", "a_drain_over_http_is_answered_with_what_the_gateway_acknowledged")],
         "",
     ),
     beside(
-        "C7",
+        C7,
         &[
             (
                 "tests/it/other_writers.rs",
@@ -181,12 +182,12 @@ const BESIDE: &[Beside] = &[
         "somebody who may write in the home and writes under the owner's own name",
     ),
     beside(
-        "C8",
+        C8,
         &[("tests/it/hostile_channel.rs", "a_status_that_is_taken_away_or_replaced_is_published_again")],
         "a disk that can be written no more: what was published last stands there",
     ),
     beside(
-        "E1",
+        E1,
         &[(
             "tests/it/reconciler.rs",
             "a_committed_hold_outlives_a_restart_from_its_file_from_the_status_or_from_either_alone",
@@ -194,12 +195,12 @@ const BESIDE: &[Beside] = &[
         "the loss of both the record of commits and the status, which breaks it by design",
     ),
     beside(
-        "E2",
+        E2,
         &[("tests/it/home_lock.rs", "a_dead_gateway_is_never_said_to_live_while_its_successor_takes_the_lock")],
         "a start that locks, writes its name and dies inside the lock's own change from shared to exclusive",
     ),
     beside(
-        "E3",
+        E3,
         &[
             ("tests/it/other_writers.rs", "a_committed_hold_outlasts_every_write_of_others_and_its_own_renewal"),
             ("tests/processes/two_controllers.rs", "a_committed_hold_outlasts_a_restart_and_still_ends_with_its_token"),
@@ -207,7 +208,7 @@ const BESIDE: &[Beside] = &[
         "",
     ),
     beside(
-        "E4",
+        E4,
         &[
             (
                 "tests/external/fleet.rs",
@@ -220,18 +221,18 @@ const BESIDE: &[Beside] = &[
          the slots taken before are given back",
     ),
     beside(
-        "L1",
+        L1,
         &[("tests/it/draining.rs", "a_shutdown_of_an_idle_gateway_has_stopped_when_the_call_returns")],
         "a controller without a reconciler whose application never calls `settle`",
     ),
     beside(
-        "L2",
+        L2,
         &[("tests/processes/live_gateway.rs", "a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one")],
         "",
     ),
-    beside("L3", &[GOLDEN, ("verification/protocol/tests/liveness.rs", "stopped_can_be_reached_from_every_state")], ""),
+    beside(L3, &[GOLDEN, ("verification/protocol/tests/liveness.rs", "stopped_can_be_reached_from_every_state")], ""),
     beside(
-        "L4",
+        L4,
         &[(
             "tests/processes/live_gateway.rs",
             "a_shutdown_past_its_deadline_interrupts_the_turn_and_says_that_it_did_not_finish",
@@ -239,12 +240,12 @@ const BESIDE: &[Beside] = &[
         "",
     ),
     beside(
-        "L5",
+        L5,
         &[("src/reconciler/tests.rs", "a_disk_that_hangs_holds_up_neither_the_deadline_of_a_shutdown_nor_its_grace")],
         "an observer, a description or a trace of the application that blocks",
     ),
     beside(
-        "L6",
+        L6,
         &[(
             "tests/external/fleet.rs",
             "who_waits_for_a_slot_says_who_has_it_closes_nothing_and_ends_with_a_code_of_its_own",
@@ -254,20 +255,13 @@ const BESIDE: &[Beside] = &[
 ];
 
 /// Seeded bugs that live beside their check, where the catalogue can't reach: the disk's steps.
-const DISK_SEEDS: [(&str, (&str, &str)); 2] = [
-    ("C1", ("verification/protocol/tests/disk.rs", "a_rename_before_the_content_shows_a_torn_file")),
-    (
-        "C2",
-        ("verification/protocol/tests/disk.rs", "every_step_that_matters_to_a_reader_is_missed_when_it_is_left_out"),
-    ),
+const DISK_SEEDS: [(PropertyId, (&str, &str)); 2] = [
+    (C1, ("verification/protocol/tests/disk.rs", "a_rename_before_the_content_shows_a_torn_file")),
+    (C2, ("verification/protocol/tests/disk.rs", "every_step_that_matters_to_a_reader_is_missed_when_it_is_left_out")),
 ];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn names(list: &str) -> impl Iterator<Item = &str> {
-    list.split(", ")
 }
 
 struct Row {
@@ -282,29 +276,27 @@ struct Row {
 }
 
 fn row(property: PropertyId) -> Row {
-    let number = property.to_string();
-    let number = number.as_str();
     let models = models::CHECKS.iter().filter(|check| check.properties.contains(&property));
     let crowds = models.clone().filter(|check| check.executions.is_none());
     let explored: Vec<usize> = models.filter_map(|check| check.executions).collect();
-    let beside = BESIDE.iter().find(|beside| beside.property == number).expect("every property has its line");
-    let sown = catalogue::seeds().filter(|seed| seed.breaks.contains(&number)).map(|seed| seed.id.to_owned());
-    let left_out = SEEDS.iter().filter(|seeded| seeded.breaks == number).map(|seeded| format!("{:?}", seeded.seed));
-    let live = LIVENESS.iter().filter(|live| names(live.property).any(|name| name == number));
+    let beside = BESIDE.iter().find(|beside| beside.property == property).expect("every property has its line");
+    let sown = catalogue::seeds().filter(|seed| seed.breaks.contains(&property)).map(|seed| seed.id.to_owned());
+    let left_out = SEEDS.iter().filter(|seeded| seeded.breaks == property).map(|seeded| format!("{:?}", seeded.seed));
+    let live = LIVENESS.iter().filter(|live| live.properties.contains(&property));
     let never = live.clone().filter_map(|live| live.seed).map(|seed| format!("{seed:?}"));
-    let of_fleets = fleet::SEEDS.iter().map(|seeded| seeded.seed).filter(|_| number == "E4");
-    let of_fleets = of_fleets.chain(fleet::LIVENESS.seeds.iter().copied().filter(|_| number == "L6"));
+    let of_fleets = fleet::SEEDS.iter().map(|seeded| seeded.seed).filter(|_| property == E4);
+    let of_fleets = of_fleets.chain(fleet::LIVENESS.seeds.iter().copied().filter(|_| property == L6));
     let of_fleets = of_fleets.map(|seed| format!("{seed:?}"));
-    let fleets = fleet::CHECKS.iter().map(|check| check.config.name).filter(|_| number == "E4");
-    let configurations = CHECKS.iter().filter(|c| c.properties.contains(&number)).map(|c| c.config.name);
-    let on_disk = DISK_SEEDS.iter().filter(|(name, _)| *name == number).map(|(_, (_, test))| (*test).to_owned());
+    let fleets = fleet::CHECKS.iter().map(|check| check.config.name).filter(|_| property == E4);
+    let configurations = CHECKS.iter().filter(|c| c.properties.contains(&property)).map(|c| c.config.name);
+    let on_disk = DISK_SEEDS.iter().filter(|(breaks, _)| *breaks == property).map(|(_, (_, test))| (*test).to_owned());
     let seeds: BTreeSet<String> = sown.chain(left_out).chain(never).chain(of_fleets).chain(on_disk).collect();
     Row {
         loom: explored.len(),
         crowds: crowds.count(),
         executions: explored.iter().sum(),
         configurations: configurations.chain(fleets).collect(),
-        liveness: live.count() > 0 || number == "L6",
+        liveness: live.count() > 0 || property == L6,
         tests: beside.tests.to_vec(),
         seeds: seeds.into_iter().collect(),
         not_shown: beside.not_shown,
@@ -407,7 +399,17 @@ fn page() -> String {
          (`verification/protocol/src/fleet`), with `docs/spec/Fleet.tla` beside its first configuration, and three rules left out. \
          Bounded are the number of crashes, removals and the like, as the table below says.\n\
          - **liveness**: strongly connected components under weak fairness; each fairness is shown to be needed.\n\
-         - **seeds**: bugs put into the production source, or rules left out of the model, each of which turns its check red.\n\
+         - **seeds**: bugs planted in the production source, or rules left out of the model. Each is run against the check that it \
+         names, alone, and counts as killed if that fails, and for no other property than it breaks. Most are where cargo-mutants \
+         can't go, which changes operators, guards of matches and whole bodies: statements left out, one condition of several, \
+         constants, flags, memory orderings, races, and one for each defect of the reference.\n\
+         - **steps**: what S3, S4, S5, G2 and G3 mean for two looks at one gateway is written once (`src/steps.rs`). The model, the \
+         reference model, loom's models, the conformance suite and the checker of traces judge by it.\n\
+         - **reference model**: 200 sequences of 10 to 60 events on a real gateway and real files, compared with a model that asks the \
+         crate nothing (`verification/protocol/src/reference`), the same ones every time. `.ci/luck` tries 20,000 new ones, from a seed \
+         that it draws and prints; what fails is kept in `proptest-regressions`. Independent of both are the golden table \
+         (`tests/it/table.rs`), which is the specification's own, and the oracle of the faults (`verification/faults/src/oracle.rs`), \
+         which judges what a reader outside has seen and knows no events.\n\
          - **fleet**: `.ci/fleet-faults` rolls ten gateways over an etcd of three members while controllers are killed and members are \
          killed, stopped and cut off, and an observer that never asks etcd counts closed gateways (E4). What is cut off is cut off from \
          what others send, by a proxy; what a member sends still arrives. A sample: whatever is closed for less than two looks isn't seen.\n\
@@ -491,7 +493,7 @@ fn page() -> String {
     text.push_str(&tables_of_others());
     text.push_str("\n## The bugs sown in the source\n\n| Seed | Breaks | What is wrong | The check that goes red |\n|---|---|---|---|\n");
     for seed in catalogue::seeds() {
-        writeln!(text, "| {} | {} | {} | {} |", seed.id, seed.breaks.join(" "), seed.bug, seed.check.name()).unwrap();
+        writeln!(text, "| {} | {} | {} | {} |", seed.id, listed(seed.breaks), seed.bug, seed.check.name()).unwrap();
     }
     text.push_str(
         "\n## The defects of the reference\n\n| Reference | What happened | Seeds that re-create it |\n|---|---|---|\n",
