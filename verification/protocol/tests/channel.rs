@@ -8,11 +8,13 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed, TestRunner};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Mutex;
 
 const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proptest-regressions/channel.txt");
+/// The same sequences in every run, unless others are asked for: `SEQUENCES=20000 SEED=random` (.ci/luck).
 const SEED: u64 = 20_260_614;
-const CASES: u32 = 200;
+const SEQUENCES: u32 = 200;
 const EVENTS: std::ops::Range<usize> = 10..60;
 
 struct Reference;
@@ -75,9 +77,18 @@ impl StateMachineTest for Channel {
 
 #[test]
 fn the_gateway_follows_its_files_as_the_model_says() {
+    let wanted = |name| std::env::var(name).ok();
+    let number = |text: String| text.parse().unwrap_or_else(|why| panic!("{text} is no number: {why}"));
+    let seed = match wanted("SEED") {
+        None => SEED,
+        Some(random) if random == "random" => RandomState::new().build_hasher().finish(),
+        Some(chosen) => number(chosen),
+    };
+    let cases = wanted("SEQUENCES").map_or(SEQUENCES, |cases| number(cases).try_into().expect("it is that small"));
+    println!("{cases} sequences from SEED={seed}");
     let config = Config {
-        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES),
-        rng_seed: RngSeed::Fixed(SEED),
+        cases,
+        rng_seed: RngSeed::Fixed(seed),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
         max_shrink_iters: 400,
         ..Config::default()
