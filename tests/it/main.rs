@@ -28,6 +28,7 @@ mod inheritance; // What a gateway takes over from an earlier process of its boo
 mod layer_interruption; // Responses that a shutdown interrupts in the layer
 mod layered; // The tower layer beside what stands around it and inside it
 mod lifecycle; // The typestates by hand
+mod links; // The pages of the repository lead somewhere
 mod liveness; // L5, L4, L1
 mod marker; // The marker, as the reference's own tests describe it
 mod memory; // What outlives its gate leaves nothing behind

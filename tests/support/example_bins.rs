@@ -1,12 +1,19 @@
-//! The examples as programs: cargo builds none of them for a single test, and would leave the one of an earlier day there.
+//! What cargo builds of this package beside a test: its examples, which it builds for no test program alone and would leave
+//! there as they were on an earlier day, and its library.
 
+use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// Where the examples lie, built once for each test program.
-pub fn examples() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+struct Built {
+    examples: PathBuf,
+    library: PathBuf,
+}
+
+/// Built once for each test program; after a plain `cargo test`, cargo finds all of it built.
+fn built() -> &'static Built {
+    static BUILT: OnceLock<Built> = OnceLock::new();
     BUILT.get_or_init(|| {
         let mut build = Command::new(env!("CARGO"));
         // What cargo tells a test of its package would have other packages built anew, in here and again outside.
@@ -14,13 +21,37 @@ pub fn examples() -> &'static Path {
         for (name, _) in std::env::vars().filter(|(name, _)| of_this_test(name)) {
             build.env_remove(name);
         }
-        let built = build
-            .args(["build", "--quiet", "--all-features", "--examples"])
+        let output = build
+            .args(["build", "--quiet", "--all-features", "--examples", "--message-format=json-render-diagnostics"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
+            .stderr(Stdio::inherit())
+            .output()
             .expect("cargo runs");
-        assert!(built.success(), "the examples build");
-        let test = std::env::current_exe().expect("the path of this test");
-        test.parent().and_then(Path::parent).expect("target/<profile>/deps").join("examples")
+        assert!(output.status.success(), "the examples build");
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let artifacts = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+        let of_this_package = artifacts.filter(|artifact: &Value| {
+            artifact["reason"] == "compiler-artifact" && artifact["manifest_path"].as_str() == manifest.to_str()
+        });
+        let of_this_package: Vec<Value> = of_this_package.collect();
+        let file = |kind: &str, extension: Option<&str>| {
+            let artifact = of_this_package.iter().find(|artifact| artifact["target"]["kind"][0] == kind);
+            let files =
+                artifact.and_then(|artifact| artifact["filenames"].as_array()).expect("cargo names what it builds");
+            let mut files = files.iter().filter_map(Value::as_str).map(PathBuf::from);
+            files.find(|file| file.extension().and_then(|found| found.to_str()) == extension).expect("its file")
+        };
+        let examples = file("example", None).parent().expect("a program lies in a folder").to_owned();
+        Built { examples, library: file("lib", Some("rlib")) }
     })
+}
+
+/// Where the examples lie.
+pub fn examples() -> &'static Path {
+    &built().examples
+}
+
+/// The library, for `rustc --extern`.
+pub fn library() -> &'static Path {
+    &built().library
 }
