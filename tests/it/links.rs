@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders that the published package leaves out: there, a link into them leads to the repository.
-const NOT_PUBLISHED: [&str; 5] = [".ci", "benches", "fuzz", "verification", "xtask"];
+const NOT_PUBLISHED: [&str; 7] =
+    [".ci", "benches", "examples/conformance", "examples/loom", "fuzz", "verification", "xtask"];
 
 fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -57,6 +58,13 @@ fn anchors(text: &str) -> BTreeSet<String> {
         anchors.insert(kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect());
     }
     anchors
+}
+
+#[test]
+fn links_and_the_anchors_of_headings_are_found_outside_of_code() {
+    let text = "# What it's *for*\n[a](b.md#c) `[x](y)`\n```\n[x](y)\n# no\n```\n[d]: e/f.md\n";
+    assert_eq!(targets(&prose(text)), ["b.md#c", "e/f.md"]);
+    assert_eq!(anchors(text), BTreeSet::from(["what-its-for".to_owned()]));
 }
 
 #[test]
