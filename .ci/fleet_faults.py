@@ -151,8 +151,8 @@ class Gateway:
             self.process.wait()
             if over.is_set():
                 return
-            # As long as others may look for a slot meanwhile: so one that is given back too early shows.
-            time.sleep(random.uniform(0.1, 1.5))
+            # Now and then longer than a controller has patience to be heard: so a slot that is given back too early shows.
+            time.sleep(5 if random.random() < 0.15 else random.uniform(0.1, 0.5))
             self.process, self.number = self.spawn(), self.number + 1
 
     def closed(self) -> tuple[object, ...] | None:
@@ -243,6 +243,8 @@ def main() -> None:
     programs = Path(sys.argv[1]).resolve()
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(2**32)
     print(f"seed {seed}", flush=True)
+    # What was started is ended whoever ends this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     began, chance = time.monotonic(), random.Random(seed)
     tool = str(programs / "gateway-drain")
     with tempfile.TemporaryDirectory() as name:
@@ -278,6 +280,8 @@ def main() -> None:
                 thread.join()
         finally:
             over.set()
+            for member in members:
+                member.signal(signal.SIGCONT)
             for gateway in gateways:
                 gateway.process.kill()
                 gateway.process.wait()
