@@ -36,6 +36,7 @@ pub struct Guard {
 }
 
 pub const FLOOR: &str = "fetch_add and fetch_sub";
+pub const LOOKING: &str = "the same, which looks at the word before it adds";
 pub const LINES: &str = "fetch_add and fetch_sub, each thread a word of its own";
 pub const BORROWED: &str = "gateway-drain, permit";
 pub const OWNED: &str = "gateway-drain, owned permit";
@@ -69,6 +70,12 @@ pub fn all() -> Vec<Guard> {
         guard(FLOOR, Kind::Floor, "no state, no waiting", AtomicU64::new(0), |count| {
             count.fetch_add(1, Ordering::Relaxed);
             count.fetch_sub(1, Ordering::Relaxed);
+        }),
+        guard(LOOKING, Kind::Floor, "no state, no waiting", AtomicU64::new(0), |count| {
+            if count.load(Ordering::Relaxed) < 1 << 40 {
+                count.fetch_add(1, Ordering::Acquire);
+                count.fetch_sub(1, Ordering::Release);
+            }
         }),
         guard(LINES, Kind::Floor, "no state, no sum", words(), |words| {
             let word = &words[own_word()];

@@ -7,6 +7,7 @@
 //! | what grows with work in flight and with waiters | `growth.rs` |
 //! | the tower layer | `serving.rs` |
 //! | the reconciler at rest, the explorer | `rest.rs` |
+//! | from a wish to an act, and others' ways | `wish.rs`, `others.rs` |
 //! | what was aimed at | `targets.rs` |
 //! | the page and its plots | `page.rs`, `plots.rs` |
 
@@ -19,18 +20,35 @@
 
 mod growth;
 mod guards;
+mod others;
 mod page;
 mod plots;
 mod rest;
 mod rounds;
 mod serving;
 mod targets;
+mod wish;
 
 use rounds::{Measured, ROUNDS, contender};
 use std::error::Error;
 use std::path::Path;
+use std::process::ExitCode;
 
-fn main() -> Result<(), Box<dyn Error>> {
+/// Under the name of the command line it is the command line.
+fn main() -> ExitCode {
+    if std::env::args_os().next().is_some_and(|name| Path::new(&name).ends_with("gateway-drain")) {
+        return gateway_drain::cli::main();
+    }
+    match bench() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(at) = arguments.iter().position(|argument| argument == "rest") {
         rest::rest(arguments.get(at + 1).ok_or("rest: of how many holds?")?.parse()?);
@@ -39,6 +57,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut measured = Measured::default();
     let cores = rounds::cores();
+    eprintln!("from a wish to an act");
+    let found = wish::measure(&mut measured)?;
     let guards = guards::all();
     for threads in page::THREADS {
         eprintln!("guards on {threads} thread(s), {cores} cores");
@@ -62,5 +82,5 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let targets = targets::all(&guards);
     page::print(&measured, &targets);
-    page::write(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs"), &measured, &guards, &targets)
+    page::write(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs"), &measured, &guards, &targets, &found)
 }

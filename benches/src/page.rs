@@ -2,11 +2,12 @@
 
 use crate::growth::{self, IN_FLIGHT, WAITERS, with};
 use crate::guards::{BORROWED, FLOOR, Guard, Kind, LABELLED, LINES, OWNED, REFUSED, TRACKER, on_threads};
-use crate::plots::{Line, draw};
+use crate::plots::{Line, draw, draw_run};
 use crate::rest::{self, HOLDS};
 use crate::rounds::{Measured, ROUNDS, Spread, cores, number};
 use crate::serving;
 use crate::targets::Target;
+use crate::{others, wish};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
@@ -19,10 +20,16 @@ const LOCK: &str = include_str!("../Cargo.lock");
 const PEERS: [&str; 7] = ["tokio-util", "drain", "tokio-graceful", "hyper-util", "hyper", "crossbeam-utils", "tokio"];
 
 /// Writes the page and its plots.
-pub fn write(docs: &Path, measured: &Measured, guards: &[Guard], targets: &[Target]) -> Result<(), Box<dyn Error>> {
+pub fn write(
+    docs: &Path,
+    measured: &Measured,
+    guards: &[Guard],
+    targets: &[Target],
+    found: &others::Found,
+) -> Result<(), Box<dyn Error>> {
     let plots = docs.join("performance");
     fs::create_dir_all(&plots)?;
-    let page = Page { measured, guards, targets };
+    let page = Page { measured, guards, targets, found };
     page.plot(&plots)?;
     fs::write(docs.join("performance.md"), page.text()?)?;
     Ok(())
@@ -32,12 +39,13 @@ struct Page<'a> {
     measured: &'a Measured,
     guards: &'a [Guard],
     targets: &'a [Target],
+    found: &'a others::Found,
 }
 
 impl Page<'_> {
     fn text(&self) -> Result<String, Box<dyn Error>> {
         let mut page = String::from(
-            "# Performance: what admission costs, beside its peers\n\n\
+            "# Performance: what admission and a drain cost, beside their peers\n\n\
              <!-- Written by `cargo bench --manifest-path benches/Cargo.toml`: every number is one that its run measured. Do not edit. -->\n\n",
         );
         writeln!(
@@ -57,6 +65,7 @@ impl Page<'_> {
         self.guards_table(&mut page)?;
         self.better(&mut page)?;
         self.growth(&mut page)?;
+        self.wish(&mut page)?;
         self.rest(&mut page)?;
         Ok(page)
     }
@@ -70,6 +79,13 @@ impl Page<'_> {
             let found = target.found(self.measured);
             writeln!(page, "| {} | {found} {} | {} | {verdict} |", target.says, target.unit, target.bound())?;
         }
+        page.push_str(
+            "\nThe floor adds blindly. Whoever admits has to look at the word first, and on some processors that alone costs: \
+             on an Intel Xeon an addition whose word is looked at took 1.36 times as long as a blind one, whether an addition or a \
+             compare-and-swap followed the look, and a compare-and-swap of a guessed value 1.04 times. A locked instruction \
+             lets no later load of the same word begin before it is done; on an AMD EPYC that costs nothing that shows. So the \
+             price is the look's, which no gate can do without, and not the swap's.\n",
+        );
         page.push_str(
             "\nThe gate keeps state, generation and counts in one word, which two cores can't both have at once: \
              [decision 9](decisions/0009-one-word-or-shards.md) says why, and what it costs. An owned permit \
@@ -208,6 +224,59 @@ impl Page<'_> {
         )
     }
 
+    /// From a wish to an act.
+    fn wish(&self, page: &mut String) -> Result<(), std::fmt::Error> {
+        writeln!(
+            page,
+            "## From a wish to an act\n\n\
+             A drain in which nothing is waited for, on the disk of the checkout, in milliseconds: the median of {} rounds, each of \
+             which does every row once. Where the rounds are {}, it says so. The gateway stands at its default tick of a second.\n\n\
+             | What | ms | |\n|---|---|---|",
+            wish::ROUNDS,
+            wish::FEW,
+        )?;
+        let few = format!("{} rounds", wish::FEW);
+        let mut rows = vec![
+            (wish::FLOOR, "the floor: each with its two fsyncs"),
+            (wish::START, "the floor"),
+            (wish::LEAST, ""),
+            (wish::FILES, ""),
+            (wish::HTTP, ""),
+            (wish::TOUCH, "a worker asks all the time"),
+            (wish::REMOVE, "a worker asks all the time"),
+            (wish::RELEASE, "it has waited for a quarter of a second"),
+            (wish::UNTOLD, few.as_str()),
+        ];
+        if self.found.etcd {
+            rows.push((others::ETCD, "takes a lock, runs the command, gives it back; no work in flight is known of"));
+        }
+        if self.found.reference {
+            rows.push((others::REFERENCE, few.as_str()));
+        }
+        for (name, says) in rows {
+            writeln!(page, "| {name} | {} | {says} |", self.measured.of(name))?;
+        }
+        if !(self.found.etcd && self.found.reference) {
+            page.push_str(
+                "\nNot installed where this page was made, and so not measured: whichever of etcd and hermes-agent has no row.\n",
+            );
+        }
+        writeln!(
+            page,
+            "\nBy `xargs`, {}, in seconds: {} {}; {} {}.\n\n\
+             `kubectl drain` asks for each pod once a second until it is gone \
+             ([`interval: 1 * time.Second`](https://github.com/kubernetes/kubectl/blob/97f0e109d6c043924ae799c68d2c8c095f3de179/pkg/drain/drain.go)); \
+             the watcher of hermes-agent looks once a second.\n\n\
+             One whole `run`. Lines lead from what somebody wrote to the one whom it woke: a gateway is told by the system, a controller \
+             glances ([decision 21](decisions/0021-who-is-told.md)).\n\n![one run](performance/run.svg)\n",
+            few,
+            wish::ROW,
+            self.measured.of(wish::ROW),
+            wish::AT_ONCE,
+            self.measured.of(wish::AT_ONCE),
+        )
+    }
+
     /// One row for each number, one column for each measurement.
     fn table(&self, page: &mut String, of: &str, numbers: &[u64], names: &[&str]) -> Result<(), std::fmt::Error> {
         writeln!(page, "| {of} | {} |\n|---|{}", names.join(" | "), "---|".repeat(names.len()))?;
@@ -237,6 +306,8 @@ impl Page<'_> {
 
         let lines = self.lines(&[growth::RELEASE, growth::TRACKER_RELEASE], &WAITERS);
         draw(&plots.join("waiters.svg"), "The last release and its wake-ups", "waiting tasks", "ns", &lines)?;
+
+        draw_run(&plots.join("run.svg"), &self.found.timeline)?;
 
         let lines = self.lines(&[rest::REST], &HOLDS);
         draw(&plots.join("holds.svg"), "A gateway at rest", "hold files", "% of a core", &lines)

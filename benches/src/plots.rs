@@ -1,5 +1,6 @@
 //! The plots: cost as it grows.
 
+use crate::wish::{Moment, Who};
 use plotters::prelude::*;
 use std::error::Error;
 use std::path::Path;
@@ -57,6 +58,52 @@ pub fn draw(path: &Path, title: &str, x: &str, y: &str, lines: &[Line]) -> Resul
         let row = i32::try_from(number)? * 20 + 60;
         area.draw(&Rectangle::new([(575, row - 1), (595, row + 2)], colour.filled()))?;
         area.draw(&Text::new(name.clone(), (602, row - 6), ("sans-serif", 13)))?;
+    }
+    area.present()?;
+    Ok(())
+}
+
+/// Draws one `run`: a row for each who does something, and lines from what was written to the one whom it woke.
+pub fn draw_run(path: &Path, moments: &[Moment]) -> Result<(), Box<dyn Error>> {
+    const ROWS: [(Who, &str); 5] = [
+        (Who::ControllerWrites, "the controller writes"),
+        (Who::GatewayDecides, "the gateway decides"),
+        (Who::GatewayWrites, "the gateway writes"),
+        (Who::ControllerReads, "the controller reads"),
+        (Who::Act, "the act"),
+    ];
+    let row = |who: Who| ROWS.iter().position(|(row, _)| *row == who).map_or(0.0, |row| 4.0 - row as f64);
+    let end = moments.iter().map(|moment| moment.0).fold(1.0, f64::max);
+    let area = SVGBackend::new(path, (1000, 420)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&area)
+        .caption("One `run -- true`", ("sans-serif", 18))
+        .margin(12)
+        .x_label_area_size(44)
+        .margin_left(170)
+        .margin_right(60)
+        .build_cartesian_2d(0.0..end * 1.02, -0.5..4.9)?;
+    chart.configure_mesh().x_desc("ms").disable_y_axis().disable_y_mesh().light_line_style(WHITE).draw()?;
+    let wakes = |from: Who, to: Who| {
+        let after = move |at: f64| moments.iter().find(|moment| moment.1 == to && moment.0 >= at);
+        moments.iter().filter(move |moment| moment.1 == from).filter_map(move |moment| Some((moment, after(moment.0)?)))
+    };
+    let asks = wakes(Who::ControllerWrites, Who::GatewayDecides).filter(|(from, _)| from.2 == "asks");
+    let published = wakes(Who::GatewayWrites, Who::ControllerReads).filter(|(from, _)| from.2 == "publishes");
+    for (from, to) in asks.chain(published) {
+        let line = [(from.0, row(from.1)), (to.0, row(to.1))];
+        chart.draw_series(LineSeries::new(line, COLOURS[7].stroke_width(1)))?;
+    }
+    for (at, who, what) in moments {
+        let colour = COLOURS[(4.0 - row(*who)) as usize + 1];
+        chart.draw_series([Circle::new((*at, row(*who)), 4, colour.filled())])?;
+        if *who != Who::ControllerReads || what == "ends" {
+            chart.draw_series([Text::new(what.clone(), (*at, row(*who) + 0.32), ("sans-serif", 11))])?;
+        }
+    }
+    for (who, name) in ROWS {
+        let (_, y) = chart.backend_coord(&(0.0, row(who)));
+        area.draw(&Text::new(name, (14, y - 7), ("sans-serif", 13)))?;
     }
     area.present()?;
     Ok(())

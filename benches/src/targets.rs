@@ -1,10 +1,10 @@
 //! The targets: each stands here once, and the page says of each whether this run met it.
 
 use crate::growth::{self, with};
-use crate::guards::{BORROWED, FLOOR, Guard, Kind, LABELLED, OWNED, REFUSED, TRACKER, on_threads};
+use crate::guards::{BORROWED, FLOOR, Guard, Kind, LABELLED, LOOKING, OWNED, REFUSED, TRACKER, on_threads};
 use crate::rest;
 use crate::rounds::{Measured, Spread, number};
-use crate::serving;
+use crate::{serving, wish};
 
 /// What is compared, and with what.
 pub enum Measure {
@@ -45,6 +45,7 @@ pub fn all(guards: &[Guard]) -> Vec<Target> {
     use Bound::{AtLeast, AtMost, Below};
     let mut all = vec![
         target("a permit, to the floor", "times", ratio(BORROWED, 1, FLOOR, 1), AtMost(1.15)),
+        target("a permit, to a floor that looks at the word", "times", ratio(BORROWED, 1, LOOKING, 1), AtMost(1.15)),
         target("a permit, to TaskTracker", "times", ratio(BORROWED, 1, TRACKER, 1), AtMost(0.6)),
         target("an owned permit, to TaskTracker", "times", ratio(OWNED, 1, TRACKER, 1), AtMost(1.2)),
     ];
@@ -79,8 +80,21 @@ pub fn all(guards: &[Guard]) -> Vec<Target> {
             AtMost(1.0),
         ),
         target("throughput of hyper behind the layer, to hyper alone", "times", server, AtLeast(0.98)),
-        target("the reconciler at rest", "% of a core", rest(0), AtMost(0.1)),
-        target("the reconciler at rest, with 1,000 holds", "% of a core", rest(1_000), AtMost(1.0)),
+        target("`run -- true` over the files, idle gateway", "ms", Measure::Value(wish::FILES.into()), AtMost(30.0)),
+        target(
+            "the same, above the floor and the start of a process",
+            "ms",
+            Measure::Difference(wish::FILES.into(), wish::LEAST.into()),
+            AtMost(15.0),
+        ),
+        target("`run -- true` over HTTP, idle gateway", "ms", Measure::Value(wish::HTTP.into()), AtMost(30.0)),
+        target(wish::TOUCH, "ms", Measure::Value(wish::TOUCH.into()), AtMost(5.0)),
+        target(wish::REMOVE, "ms", Measure::Value(wish::REMOVE.into()), AtMost(5.0)),
+        target(wish::RELEASE, "ms", Measure::Value(wish::RELEASE.into()), AtMost(10.0)),
+        target(wish::ROW, "s", Measure::Value(wish::ROW.into()), AtMost(5.0)),
+        target(wish::AT_ONCE, "s", Measure::Value(wish::AT_ONCE.into()), AtMost(3.0)),
+        target("the reconciler at rest", "% of a core", rest(0), AtMost(0.03)),
+        target("the reconciler at rest, with 1,000 holds", "% of a core", rest(1_000), AtMost(2.0)),
         target("the explorer of the model", "edges a second", Measure::Value(rest::EXPLORER.into()), AtLeast(1e6)),
     ]);
     all

@@ -55,7 +55,7 @@ pub(super) fn withdraw(drain: &Drain, request: &Request, ours: Option<&Chain>, l
                 }
             });
         }
-        drain.gateway.pause(&pauses, &before, FIRST_PAUSE);
+        drain.gateway.pause(&request.id, &pauses, &before, FIRST_PAUSE);
     }
 }
 

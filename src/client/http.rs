@@ -9,7 +9,7 @@ use super::answer::{Answer, NotSound, read};
 use super::chain::Chain;
 use super::transport::{Lying, Sent, Withdrawal};
 use super::watch::{Look, SeenHold, Sight};
-use super::{Drain, Failure, Status};
+use super::{Drain, Failure, Interrupt, Status};
 use crate::hold::fields::body;
 use crate::hold::{Action, Denied, Incarnation, Outcome, Request, RequestId};
 use crate::sync::{Arc, Mutex};
@@ -45,7 +45,24 @@ struct Shared {
     knows_holds: AtomicBool,
     /// It has asked to be left alone until then.
     not_before: Mutex<Option<Instant>>,
+    ahead: Mutex<Ahead>,
+    /// What was asked ahead has been answered.
+    answered: AtomicBool,
 }
+
+/// Whether the endpoint is being asked to answer once it is drained.
+#[derive(Default)]
+struct Ahead {
+    outstanding: bool,
+    at: Option<Instant>,
+}
+
+/// For so long the endpoint is asked to hold back its answer. A thread waits for that, also if nobody does any more.
+const AHEAD: Duration = Duration::from_secs(2);
+/// Who pauses for less has only just begun to wait.
+const SHORT: Duration = Duration::from_millis(25);
+/// However soon the endpoint answers, it is asked no more often.
+const SELDOM: Duration = Duration::from_millis(250);
 
 impl Http {
     pub(super) fn new(url: &str, secret: Option<String>) -> Result<Self, Failure> {
@@ -80,6 +97,34 @@ impl Http {
             Err(Failure::Ignored(why)) => Look::Stale(why),
             Err(failure) => Look::Over(failure),
         }
+    }
+
+    /// Pauses for so long, until it is interrupted, or until the endpoint says that it is drained or the hold has ended: that
+    /// is asked for by a thread of its own (`Prefer: wait`).
+    pub(super) fn pause(&self, id: &RequestId, interrupt: &Interrupt, time: Duration) {
+        if time >= SHORT && self.limit > AHEAD && self.shared.knows_holds.load(Ordering::Relaxed) {
+            self.ask_ahead(id, interrupt);
+        }
+        if !self.shared.answered.swap(false, Ordering::AcqRel) {
+            interrupt.pause(time);
+        }
+    }
+
+    fn ask_ahead(&self, id: &RequestId, interrupt: &Interrupt) {
+        let mut ahead = self.shared.ahead.lock();
+        if ahead.outstanding || ahead.at.is_some_and(|at| at.elapsed() < SELDOM) {
+            return;
+        }
+        let (http, path, interrupt) = (self.clone(), format!("/api/gateway/drain/{id}"), interrupt.clone());
+        let ask = move || {
+            // Whatever comes: the next look sees for itself.
+            let _ = http.ask(&path, None, Some(AHEAD));
+            http.shared.ahead.lock().outstanding = false;
+            http.shared.answered.store(true, Ordering::Release);
+            interrupt.nudge();
+        };
+        let asked = std::thread::Builder::new().name("gateway-drain-ahead".into()).spawn(ask);
+        *ahead = Ahead { outstanding: asked.is_ok(), at: Some(Instant::now()) };
     }
 
     /// Sees to it that the endpoint knows holds, before anything is asked of it that another would take for something else.
@@ -254,6 +299,11 @@ impl Http {
 
     /// One call. Who asks too soon after it was told to wait gets no answer.
     pub(super) fn call(&self, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+        self.ask(path, body, None)
+    }
+
+    /// As [`call`](Self::call); the endpoint is asked to hold a `GET`'s answer back until it is drained, for so long.
+    fn ask(&self, path: &str, body: Option<&Value>, wait: Option<Duration>) -> Result<Answer, Failure> {
         let told = *self.shared.not_before.lock();
         if told.is_some_and(|not_before| Instant::now() < not_before) {
             return Err(Failure::Unreachable(format!("{}: it asked to be left alone for a while", self.url)));
@@ -264,6 +314,8 @@ impl Http {
         let asked = match body {
             None => {
                 let get = self.agent.get(&url).config().timeout_global(limit).build();
+                let prefer = wait.map(|wait| format!("wait={}", wait.as_secs()));
+                let get = prefer.iter().fold(get, |get, prefer| get.header("prefer", prefer));
                 bearer.iter().fold(get, |get, bearer| get.header("authorization", bearer)).call()
             }
             Some(body) => {

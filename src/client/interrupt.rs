@@ -31,6 +31,11 @@ impl Interrupt {
         drop(self.own.changed.notify());
     }
 
+    /// Ends a pause without raising it.
+    pub(super) fn nudge(&self) {
+        drop(self.own.changed.notify());
+    }
+
     /// Whether it has been raised.
     #[must_use]
     pub fn is_raised(&self) -> bool {
@@ -43,7 +48,7 @@ impl Interrupt {
         Self { own: Arc::default(), parent: Some(Arc::clone(&self.own)) }
     }
 
-    /// Pauses until the time is over or it is raised; tells which.
+    /// Pauses until the time is over or it is raised; tells which. A nudge may end it early.
     pub(crate) fn pause(&self, time: Duration) -> bool {
         let listener = self.own.changed.listen();
         if !self.is_raised() {

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::control::Home;
 use crate::control::opened::OpenHome;
 use crate::control::read::{self, Unreadable};
-use crate::hold::Notes;
+use crate::hold::{Notes, RequestId};
 use serde_json::Value;
 use std::io;
 use std::time::Duration;
@@ -280,7 +280,7 @@ impl MarkerDrain {
             if clock.now().saturating_sub(began) >= limit {
                 return Ok(None);
             }
-            self.gateway.pause(&self.interrupt, &before, PAUSE);
+            self.gateway.pause(&RequestId::marker(), &self.interrupt, &before, PAUSE);
         }
     }
 }

@@ -277,7 +277,7 @@ impl Session {
             pause = if last.as_ref() == Some(&told) { (pause * 5 / 4).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
             last = Some(told);
             let next = limit.map_or(pause, |limit| pause.min(limit.saturating_sub(waited)).max(FIRST_PAUSE));
-            self.drain.gateway.pause(interrupt, &before, next);
+            self.drain.gateway.pause(&self.drain.request.id, interrupt, &before, next);
         }
     }
 

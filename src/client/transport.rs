@@ -201,12 +201,11 @@ impl Gateway {
         }
     }
 
-    /// Pauses before the next look: for so long, until it is interrupted, or until the gateway has published since `before`.
-    /// That only hastens the look.
-    pub(super) fn pause(&self, interrupt: &Interrupt, before: &Glance, time: Duration) {
-        if *before == Glance::Unseen {
-            interrupt.pause(time);
-            return;
+    /// Pauses before the next look at a hold: for so long, until it is interrupted, or until the gateway has published since
+    /// `before`, or over HTTP says that it is drained. That only hastens the look.
+    pub(super) fn pause(&self, id: &RequestId, interrupt: &Interrupt, before: &Glance, time: Duration) {
+        if let Way::Http(http) = &self.way {
+            return http.pause(id, interrupt, time);
         }
         let began = Instant::now();
         loop {

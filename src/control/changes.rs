@@ -30,11 +30,8 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(2);
 pub(crate) enum Topic {
     /// To the gateway: of requests, and of what others do to its own files.
     Requests,
-    /// To its controllers: of the status, and of the lock that goes with its process.
-    #[cfg_attr(
-        not(any(feature = "axum", feature = "client")),
-        allow(dead_code, reason = "there is no controller then")
-    )]
+    /// To an endpoint beside it: of the status, and of the lock that goes with its process.
+    #[cfg_attr(not(feature = "axum"), allow(dead_code, reason = "no endpoint without it"))]
     Status,
 }
 

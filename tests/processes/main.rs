@@ -27,6 +27,7 @@ mod restart_story; // A gateway that is restarted, told with real processes
 mod run_command; // `gateway-drain run -- COMMAND`
 mod signals; // L5
 mod systemd; // The systemd unit of the guide, with the example gateway and a real notify socket
+mod told; // Changes are told: with an hour between two ticks a gateway follows its files, and who waits for it is woken
 mod trace_real; // Traces of real gateways conform
 mod two_controllers; // Two controllers on one gateway
 mod unpublished; // A gateway that lives and whose status is not there, or is another program's
