@@ -94,7 +94,7 @@ fn serve<S, B>(service: S) -> SocketAddr
 where
     S: Service<Request<hyper::body::Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
-    B: hyper::body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    B: hyper::body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
 {
     let (tell, address) = mpsc::channel();
     thread::spawn(move || {
