@@ -21,14 +21,20 @@ mod holds;
 mod liveness;
 #[cfg(all(loom, feature = "loom"))]
 pub mod loom;
-#[cfg(not(all(loom, feature = "loom")))]
+#[cfg_attr(all(loom, feature = "loom"), allow(dead_code, reason = "some of it is for races on real threads"))]
+mod pairs;
+#[cfg_attr(all(loom, feature = "loom"), allow(dead_code, reason = "races on real threads"))]
 mod race;
-#[cfg_attr(all(loom, feature = "loom"), expect(dead_code, reason = "some of it is for races on real threads"))]
+#[cfg_attr(all(loom, feature = "loom"), allow(dead_code, reason = "some of it is for races on real threads"))]
 mod session;
 mod state;
+#[cfg_attr(all(loom, feature = "loom"), allow(dead_code, reason = "some of it is for races on real threads"))]
+mod stress;
+#[cfg_attr(all(loom, feature = "loom"), allow(dead_code, reason = "a model checker finds what hangs itself"))]
+mod watch;
 
 pub use adapter::{Ability, Gateway, Holder, Snapshot, Waited, Waiter};
-use adapter::{can, lease, shutdown_limit};
+use adapter::{can, lease, limit, shutdown_limit};
 #[cfg(not(all(loom, feature = "loom")))]
 pub use gate::*;
 pub use holds::*;
@@ -36,6 +42,8 @@ pub use liveness::*;
 #[cfg(all(loom, feature = "loom"))]
 pub use loom::*;
 pub use state::*;
+pub use watch::CALL_LIMIT;
+use watch::{gave_up, watched};
 
 use crate::properties::PropertyId;
 use core::fmt;
@@ -44,7 +52,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The version of the suite. It rises when a property is added or asks more than before, so that a verdict can say by
 /// which suite it was reached.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What came of judging a gateway by one property.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +97,12 @@ impl Report {
         self.those(|verdict| matches!(verdict, Verdict::Skipped { .. }))
     }
 
+    /// Whether every property was judged and none was broken. A property that was skipped wasn't kept.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.kept().len() == self.verdicts.len()
+    }
+
     fn those(&self, are: impl Fn(&Verdict) -> bool) -> Vec<PropertyId> {
         self.verdicts.iter().filter(|(_, verdict)| are(verdict)).map(|(id, _)| *id).collect()
     }
@@ -96,7 +110,17 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "gateway-drain conformance suite, version {VERSION}")?;
+        let (all, skipped) = (self.verdicts.len(), self.skipped().len());
+        let broken = if self.broken().is_empty() {
+            "none was found broken".into()
+        } else {
+            format!("broken: {}", listed(&self.broken()))
+        };
+        writeln!(
+            f,
+            "gateway-drain conformance suite, version {VERSION}: {} of {all} judged, {skipped} skipped; {broken}",
+            all - skipped
+        )?;
         for (id, verdict) in &self.verdicts {
             match verdict {
                 Verdict::Kept => writeln!(f, "kept     {}", id.property())?,
@@ -113,10 +137,24 @@ impl fmt::Display for Report {
     }
 }
 
-/// Judges a gateway by every property of the suite.
+fn listed(ids: &[PropertyId]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Judges a gateway by every property of the suite, in half a minute. After a call that hangs it judges by no further one.
 #[must_use]
 pub fn report<G: Gateway>() -> Report {
-    Report { verdicts: checks::<G>().into_iter().map(|check| (check.id, (check.run)())).collect() }
+    let mut hung = None;
+    let judge = |check: Check| {
+        if let Some(by) = hung {
+            let reason = format!("a call hung while {by} was judged, and its threads are still there");
+            return (check.id, Verdict::Skipped { reason });
+        }
+        let verdict = (check.run)();
+        hung = gave_up().then_some(check.id);
+        (check.id, verdict)
+    };
+    Report { verdicts: checks::<G>().into_iter().map(judge).collect() }
 }
 
 /// One property of the suite, for one gateway.
@@ -237,7 +275,8 @@ macro_rules! conformance {
 /// What each test of [`conformance!`](crate::conformance!) makes of its verdict.
 ///
 /// # Panics
-/// With the evidence, if the property is broken.
+/// With the evidence, if the property is broken; at the line of the macro's call.
+#[track_caller]
 pub fn assert_not_broken(id: PropertyId, verdict: &Verdict) {
     match verdict {
         Verdict::Kept => {}
@@ -253,12 +292,16 @@ pub fn assert_not_broken(id: PropertyId, verdict: &Verdict) {
 /// do. Under loom nothing can be run like this.
 ///
 /// An error of `search` is what is wrong, in one sentence, and then how it was found.
-fn judge<G: Gateway>(id: PropertyId, needs: &[Ability], search: impl FnOnce() -> Result<(), String>) -> Verdict {
+fn judge<G: Gateway>(
+    id: PropertyId,
+    needs: &[Ability],
+    search: impl FnOnce() -> Result<(), String> + Send + 'static,
+) -> Verdict {
     if cfg!(all(loom, feature = "loom")) {
         let reason = "it is judged by sequences of calls, in a build without --cfg loom";
         return Verdict::Skipped { reason: reason.into() };
     }
-    judge_always::<G>(id, needs, search)
+    judge_always::<G>(id, needs, || watched(search))
 }
 
 /// The same under loom, too.

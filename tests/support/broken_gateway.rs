@@ -185,6 +185,8 @@ impl<const FLAW: u8> Gateway for Faulty<FLAW> {
     type Permit = ();
     type Guard = ();
 
+    const EFFORT: u32 = 5;
+
     const ABILITIES: &'static [Ability] = &[
         Ability::Drain,
         Ability::ShutDown,

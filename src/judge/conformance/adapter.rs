@@ -20,6 +20,10 @@ pub trait Gateway: Sized + Send + Sync + 'static {
     /// What the gateway can do. A property that needs more is skipped, and the reason is printed.
     const ABILITIES: &'static [Ability] = &[Ability::Drain, Ability::ShutDown, Ability::Count];
 
+    /// How hard to look, in hundredths: 100 takes half a minute for all properties. `PROPTEST_CASES`, divided by 256,
+    /// multiplies it.
+    const EFFORT: u32 = 100;
+
     /// A gateway that runs, with nothing in flight and nothing left of any other.
     fn fresh() -> (Self, Self::Guard);
 
@@ -30,6 +34,17 @@ pub trait Gateway: Sized + Send + Sync + 'static {
 
     /// Asks to admit one piece of work.
     fn admit(&self) -> Option<Self::Permit>;
+
+    /// Asks to admit one piece of internal work, which no turn in flight started ([`Ability::Internal`]). It may pass while
+    /// the gate drains, and no longer once it is drained.
+    fn admit_internal(&self) -> Option<Self::Permit> {
+        None
+    }
+
+    /// How much internal work is in flight ([`Ability::Internal`]). [`Snapshot::in_flight`] is then without it.
+    fn internal(&self) -> u64 {
+        0
+    }
 
     /// The work has finished.
     fn finish(&self, permit: Self::Permit) {
@@ -97,6 +112,10 @@ pub enum Ability {
     WallClock,
     /// A shutdown ends after this time whatever is in flight; `pass` lets it pass.
     ShutdownLimit(Duration),
+    /// It has room for so much work at once, at least one, and refuses more although it is open.
+    Limit(u64),
+    /// It has an entrance of its own for internal work: `admit_internal`, `internal`.
+    Internal,
 }
 
 /// Who asks.
@@ -169,6 +188,12 @@ pub(super) fn lease<G: Gateway>() -> Duration {
 pub(super) fn shutdown_limit<G: Gateway>() -> Duration {
     let limit = |ability: &Ability| if let Ability::ShutdownLimit(limit) = ability { Some(*limit) } else { None };
     G::ABILITIES.iter().find_map(limit).unwrap_or_default()
+}
+
+/// The number of [`Ability::Limit`].
+pub(super) fn limit<G: Gateway>() -> u64 {
+    let limit = |ability: &Ability| if let Ability::Limit(limit) = ability { Some(*limit) } else { None };
+    G::ABILITIES.iter().find_map(limit).unwrap_or(u64::MAX)
 }
 
 /// Whether the gateway has the ability; the time that comes with it may be any.

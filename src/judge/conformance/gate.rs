@@ -1,8 +1,11 @@
 //! G1 to G6: admission, the counts, and waiting.
 
 use super::adapter::close;
+use super::pairs::{Ending, endings, finish_beside_wait, last_release};
 use super::race::{AtEnd, PATIENCE, churn, closing, comes_true, rounds};
 use super::session::{Found, Session, Step, all_holders, one_holder, script, search};
+use super::stress::hammer;
+use super::watch::Watched;
 use super::{Ability, Gateway, Holder, Verdict, Waited, can, judge};
 use crate::properties::PropertyId;
 use crate::state::DrainState;
@@ -17,7 +20,7 @@ use std::time::{Duration, Instant};
 /// granted after: that one shows in G2 and G3.
 pub fn g1_no_admission_after_a_closing_call_has_returned<G: Gateway>() -> Verdict {
     judge::<G>(PropertyId::G1, &[], || {
-        search::<G>(one_holder::<G>(), |session, steps| {
+        search::<Watched<G>>(one_holder::<G>(), |session, steps| {
             let mut closed_by = None;
             session.walk(steps, |_, seen| {
                 match (seen.step, closed_by) {
@@ -31,13 +34,14 @@ pub fn g1_no_admission_after_a_closing_call_has_returned<G: Gateway>() -> Verdic
                 Ok(())
             })
         })?;
-        rounds(|_| {
-            let closing = closing::<G>();
+        rounds::<G>(|_| {
+            let closing = closing::<Watched<G>>();
             if closing.late == 0 {
                 return Ok(());
             }
             Err(format!("{} admission(s) were granted after the closing call had returned.", closing.late))
-        })
+        })?;
+        hammer::<Watched<G>>(PropertyId::G1)
     })
 }
 
@@ -47,7 +51,7 @@ pub fn g1_no_admission_after_a_closing_call_has_returned<G: Gateway>() -> Verdic
 /// It does not show work that the gateway doesn't count, nor a rise so short that no look falls into it.
 pub fn g2_active_work_never_rises_while_draining<G: Gateway>() -> Verdict {
     judge::<G>(PropertyId::G2, &[Ability::Count], || {
-        search::<G>(one_holder::<G>(), |session, steps| {
+        search::<Watched<G>>(one_holder::<G>(), |session, steps| {
             session.walk(steps, |_, seen| {
                 if !seen.keeps(PropertyId::G2) {
                     let (before, after) = (seen.before.in_flight, seen.after.in_flight);
@@ -59,8 +63,8 @@ pub fn g2_active_work_never_rises_while_draining<G: Gateway>() -> Verdict {
                 Ok(())
             })
         })?;
-        rounds(|_| {
-            let closing = closing::<G>();
+        rounds::<G>(|_| {
+            let closing = closing::<Watched<G>>();
             let Some((first, second)) = closing.contradiction(|first, second| second.in_flight > first.in_flight)
             else {
                 return Ok(());
@@ -71,7 +75,8 @@ pub fn g2_active_work_never_rises_while_draining<G: Gateway>() -> Verdict {
                 second.in_flight,
                 closing.told()
             ))
-        })
+        })?;
+        hammer::<Watched<G>>(PropertyId::G2)
     })
 }
 
@@ -81,23 +86,27 @@ pub fn g2_active_work_never_rises_while_draining<G: Gateway>() -> Verdict {
 /// It does not show that drained was told rightly (G5).
 pub fn g3_drained_stays_true_until_the_drain_ends<G: Gateway>() -> Verdict {
     judge::<G>(PropertyId::G3, &[], || {
-        search::<G>(all_holders::<G>(), |session, steps| {
+        search::<Watched<G>>(all_holders::<G>(), |session, steps| {
             session.walk(steps, |_, seen| {
+                if seen.before.drained && seen.step == Step::AdmitInternal && seen.admitted {
+                    return Err("internal work was admitted after the gateway had told drained.".into());
+                }
                 if !seen.keeps(PropertyId::G3) {
                     return Err(format!("{} made a drained gateway tell that it is not.", seen.step));
                 }
                 Ok(())
             })
         })?;
-        rounds(|_| {
-            let closing = closing::<G>();
+        rounds::<G>(|_| {
+            let closing = closing::<Watched<G>>();
             let undone = closing
                 .contradiction(|first, second| first.drained && !second.drained && second.state != DrainState::Stopped);
             if undone.is_none() {
                 return Ok(());
             }
             Err(format!("the gateway told drained, and then that it is not, in one drain.\n{}", closing.told()))
-        })
+        })?;
+        hammer::<Watched<G>>(PropertyId::G3)
     })
 }
 
@@ -111,10 +120,12 @@ pub fn g4_no_wake_up_is_lost_and_a_waiter_completes_only_for_its_own_generation<
         if can::<G>(Ability::Drain) {
             let (a, b) = (Step::Begin(Holder::A), Step::End(Holder::A));
             for then in [&[b][..], &[b, a, Step::Finish], &[b, Step::Finish, a], &[b, Step::Finish, a, b, a]] {
-                outlived_waiter::<G>(then)?;
+                outlived_waiter::<Watched<G>>(then)?;
             }
         }
-        rounds(last_release::<G>)
+        rounds::<G>(last_release::<Watched<G>>)?;
+        finish_beside_wait::<Watched<G>>()?;
+        hammer::<Watched<G>>(PropertyId::G4)
     })
 }
 
@@ -132,39 +143,6 @@ fn outlived_waiter<G: Gateway>(then: &[Step]) -> Found {
     })
 }
 
-/// A waiter on one thread and the last release on another.
-fn last_release<G: Gateway>(round: u64) -> Found {
-    let (gateway, _guard) = G::fresh();
-    let Some(permit) = gateway.admit() else { return Err("a fresh gateway refused work.".into()) };
-    close(&gateway);
-    let waiter = gateway.waiter();
-    let begun = AtomicBool::new(false);
-    let outcome = thread::scope(|scope| {
-        let waiting = scope.spawn(|| {
-            begun.store(true, Ordering::Relaxed);
-            waiter(PATIENCE)
-        });
-        comes_true(|| begun.load(Ordering::Relaxed));
-        // Now as the waiter begins to wait, now later.
-        for _ in 0..round % 20 {
-            thread::yield_now();
-        }
-        gateway.finish(permit);
-        waiting.join()
-    });
-    match outcome {
-        Ok(Waited::Drained) => Ok(()),
-        Ok(Waited::TimedOut) => {
-            let told = gateway.snapshot();
-            Err(format!(
-                "the last work finished, and a waiter slept on for {PATIENCE:?}; the gateway tells \"{told}\"."
-            ))
-        }
-        Ok(Waited::Over) => Err("the last work finished, and its waiter was told that the drain is over.".into()),
-        Err(_) => Err("the waiter panicked.".into()),
-    }
-}
-
 /// Judges by sequences of calls: drained is never told while work is unfinished. And by data that work writes as the last
 /// thing before it finishes, on another thread: whoever sees drained sees it, and who is admitted after the end of the
 /// drain sees what was written in between.
@@ -173,7 +151,7 @@ fn last_release<G: Gateway>(round: u64) -> Found {
 pub fn g5_who_saw_drained_sees_what_finished_work_wrote_and_who_enters_next_what_was_written_meanwhile<G: Gateway>()
 -> Verdict {
     judge::<G>(PropertyId::G5, &[], || {
-        search::<G>(one_holder::<G>(), |session, steps| {
+        search::<Watched<G>>(one_holder::<G>(), |session, steps| {
             session.walk(steps, |session, seen| {
                 let left = session.outstanding();
                 if seen.after.drained && left > 0 {
@@ -182,7 +160,8 @@ pub fn g5_who_saw_drained_sees_what_finished_work_wrote_and_who_enters_next_what
                 Ok(())
             })
         })?;
-        rounds(handed_over::<G>)
+        rounds::<G>(handed_over::<Watched<G>>)?;
+        hammer::<Watched<G>>(PropertyId::G5)
     })
 }
 
@@ -242,8 +221,15 @@ fn handed_over<G: Gateway>(round: u64) -> Found {
 /// It does not show a count that fails beyond 70,000, nor work that nobody counts.
 pub fn g6_admitted_is_finished_plus_abandoned_plus_in_flight_without_under_or_overflow<G: Gateway>() -> Verdict {
     judge::<G>(PropertyId::G6, &[Ability::Count], || {
-        search::<G>(one_holder::<G>(), |session, steps| {
-            session.walk(steps, |session, _| adds_up(session, session.outstanding()))?;
+        search::<Watched<G>>(one_holder::<G>(), |session, steps| {
+            session.walk(steps, |session, _| {
+                adds_up(session, session.turns())?;
+                let (told, expected) = (session.gateway.internal(), session.internal());
+                if told == expected || !can::<G>(Ability::Internal) || session.gateway.snapshot().abandoned > 0 {
+                    return Ok(());
+                }
+                Err(format!("{expected} piece(s) of internal work are unfinished, and the gateway tells {told}."))
+            })?;
             if can::<G>(Ability::ShutDown) && can::<G>(Ability::Force) {
                 session.take_all(&[Step::ShutDown, Step::ForceStop]);
                 let left = session.outstanding();
@@ -254,11 +240,15 @@ pub fn g6_admitted_is_finished_plus_abandoned_plus_in_flight_without_under_or_ov
             }
             Ok(())
         })?;
-        many::<G>()?;
-        rounds(|_| match churn::<G>().in_flight {
+        many::<Watched<G>>()?;
+        rounds::<G>(|_| match churn::<Watched<G>>().in_flight {
             0 => Ok(()),
             left => Err(format!("all work of several threads has finished, and {left} are told to be in flight.")),
-        })
+        })?;
+        if can::<G>(Ability::ShutDown) && can::<G>(Ability::Force) {
+            endings::<Watched<G>>(Ending::ForceBesideWork)?;
+        }
+        hammer::<Watched<G>>(PropertyId::G6)
     })
 }
 

@@ -1,6 +1,9 @@
 //! H1 to H5: who keeps the gate closed. Closed is what the gate does, not what the status says: that it refuses.
 
+use super::pairs::two_controllers;
 use super::session::{Session, Step, all_holders, all_holders_without_shutdown, script, search};
+use super::stress::hammer;
+use super::watch::Watched;
 use super::{Ability, Gateway, Holder, Verdict, can, judge, lease};
 use crate::properties::PropertyId;
 use std::time::Duration;
@@ -29,19 +32,27 @@ impl Held {
 /// It does not show holds that come or go by other means (files, leases).
 pub fn h1_closed_if_and_only_if_a_live_hold_or_a_shutdown_exists<G: Gateway>() -> Verdict {
     judge::<G>(PropertyId::H1, &[Ability::Drain, Ability::Holders], || {
-        search::<G>(all_holders::<G>(), |session, steps| {
+        search::<Watched<G>>(all_holders::<G>(), |session, steps| {
             let mut held = Held::default();
             session.walk(steps, |session, seen| {
                 held.follow(seen.step);
                 let closed = held.shut_down || !held.holders.is_empty();
-                match (closed, session.admits()) {
-                    (true, true) if held.shut_down => Err("a shutdown has begun, and the gate admits.".into()),
-                    (true, true) => Err(format!("{} hold(s) keep the gate closed, and it admits.", held.holders.len())),
-                    (false, false) => Err("nobody holds the gate closed, and it refuses.".into()),
-                    _ => Ok(()),
+                if !closed {
+                    return if session.refuses() {
+                        Err(format!("nobody holds the gate closed, and it refuses{}.", session.if_full()))
+                    } else {
+                        Ok(())
+                    };
+                }
+                match session.admits() {
+                    true if held.shut_down => Err("a shutdown has begun, and the gate admits.".into()),
+                    true => Err(format!("{} hold(s) keep the gate closed, and it admits.", held.holders.len())),
+                    false => Ok(()),
                 }
             })
-        })
+        })?;
+        two_controllers::<Watched<G>>(PropertyId::H1)?;
+        hammer::<Watched<G>>(PropertyId::H1)
     })
 }
 
@@ -51,7 +62,7 @@ pub fn h1_closed_if_and_only_if_a_live_hold_or_a_shutdown_exists<G: Gateway>() -
 /// It does not show more than two holders, nor one who withdraws in another's name.
 pub fn h2_withdrawing_one_hold_never_frees_another<G: Gateway>() -> Verdict {
     judge::<G>(PropertyId::H2, &[Ability::Drain, Ability::Holders], || {
-        search::<G>(all_holders_without_shutdown::<G>(), |session, steps| {
+        search::<Watched<G>>(all_holders_without_shutdown::<G>(), |session, steps| {
             let mut held = Held::default();
             session.walk(steps, |session, seen| {
                 held.follow(seen.step);
@@ -63,7 +74,9 @@ pub fn h2_withdrawing_one_hold_never_frees_another<G: Gateway>() -> Verdict {
                 }
                 Ok(())
             })
-        })
+        })?;
+        two_controllers::<Watched<G>>(PropertyId::H2)?;
+        hammer::<Watched<G>>(PropertyId::H2)
     })
 }
 
@@ -85,17 +98,17 @@ fn step_wall_clock<G: Gateway>(session: &mut Session<G>, seconds: i64) {
 /// It does not show renewal, nor what time is measured by: the suite moves a clock that the adapter hands it.
 pub fn h3_before_commit_a_dead_controllers_hold_ends_with_its_lease<G: Gateway>() -> Verdict {
     let lease = lease::<G>();
-    judge::<G>(PropertyId::H3, &[Ability::Drain, Ability::Lease(lease)], || {
+    judge::<G>(PropertyId::H3, &[Ability::Drain, Ability::Lease(lease)], move || {
         let ways: [&[Step]; 2] = [&[Step::Begin(Holder::A)], &[Step::Admit, Step::Begin(Holder::A)]];
         for way in ways {
-            script::<G>(|session| {
+            script::<Watched<G>>(|session| {
                 session.take_all(way);
                 pass(session, lease / 2);
                 if session.admits() {
                     return Err("a hold ended at half its lease.".into());
                 }
                 pass(session, lease);
-                if session.admits() {
+                if !session.refuses() {
                     return Ok(());
                 }
                 Err("a hold outlived its lease, with nobody to renew it.".into())
@@ -112,8 +125,8 @@ pub fn h3_before_commit_a_dead_controllers_hold_ends_with_its_lease<G: Gateway>(
 /// flight.
 pub fn h4_after_commit_nobody_elses_act_reopens<G: Gateway>() -> Verdict {
     let lease = lease::<G>();
-    judge::<G>(PropertyId::H4, &[Ability::Drain, Ability::Commit], || {
-        script::<G>(|session| {
+    judge::<G>(PropertyId::H4, &[Ability::Drain, Ability::Commit], move || {
+        script::<Watched<G>>(|session| {
             session.take(Step::Begin(Holder::A));
             let granted = session.gateway.commit(Holder::A);
             session.note(format!("commit(a) ({})", if granted { "granted" } else { "refused" }));
@@ -146,8 +159,8 @@ pub fn h4_after_commit_nobody_elses_act_reopens<G: Gateway>() -> Verdict {
 pub fn h5_a_clock_step_changes_no_lease<G: Gateway>() -> Verdict {
     const YEAR: i64 = 365 * 24 * 60 * 60;
     let lease = lease::<G>();
-    judge::<G>(PropertyId::H5, &[Ability::Drain, Ability::Lease(lease), Ability::WallClock], || {
-        script::<G>(|session| {
+    judge::<G>(PropertyId::H5, &[Ability::Drain, Ability::Lease(lease), Ability::WallClock], move || {
+        script::<Watched<G>>(|session| {
             session.take(Step::Begin(Holder::A));
             for step in [YEAR, -2 * YEAR] {
                 step_wall_clock(session, step);
@@ -156,7 +169,7 @@ pub fn h5_a_clock_step_changes_no_lease<G: Gateway>() -> Verdict {
                 }
             }
             pass(session, lease);
-            if session.admits() || !ends_in_time::<G>(lease) {
+            if session.admits() || !ends_in_time::<Watched<G>>(lease) {
                 return Ok(());
             }
             Err("the wall clock was set back, and a hold outlived its lease.".into())

@@ -2,7 +2,10 @@
 //!
 //! A test can't wait for ever: "in the end" is here "when the call has returned that should make it so".
 
+use super::pairs::{Ending, endings, two_controllers};
 use super::session::{Session, Step, all_holders_without_shutdown, one_holder, script, search};
+use super::stress::hammer;
+use super::watch::Watched;
 use super::{Ability, Gateway, Holder, Verdict, can, judge, shutdown_limit};
 use crate::properties::PropertyId;
 use crate::state::DrainState;
@@ -23,10 +26,11 @@ fn ends<G: Gateway>(session: &mut Session<G>) -> Result<(), String> {
 /// It does not show a shutdown whose work never finishes: that is L4.
 pub fn l1_a_shutdown_ends_in_stopped<G: Gateway>() -> Verdict {
     judge::<G>(PropertyId::L1, &[Ability::ShutDown], || {
-        search::<G>(one_holder::<G>(), |session, steps| {
+        search::<Watched<G>>(one_holder::<G>(), |session, steps| {
             session.take_all(steps);
             ends(session)
-        })
+        })?;
+        endings::<Watched<G>>(Ending::ShutDownThenStop)
     })
 }
 
@@ -36,17 +40,20 @@ pub fn l1_a_shutdown_ends_in_stopped<G: Gateway>() -> Verdict {
 /// It does not show that those are told who wait outside for it to run again.
 pub fn l2_when_the_last_hold_ends_the_gateway_runs_again_unless_it_is_shutting_down<G: Gateway>() -> Verdict {
     judge::<G>(PropertyId::L2, &[Ability::Drain], || {
-        search::<G>(all_holders_without_shutdown::<G>(), |session, steps| {
+        search::<Watched<G>>(all_holders_without_shutdown::<G>(), |session, steps| {
             session.take_all(steps);
             let mut state = session.take(Step::End(Holder::A)).after.state;
             if can::<G>(Ability::Holders) {
                 state = session.take(Step::End(Holder::B)).after.state;
             }
-            if state == DrainState::Running && session.admits() {
+            if state == DrainState::Running && !session.refuses() {
                 return Ok(());
             }
-            Err(format!("every hold was withdrawn, and the gateway does not run again: it is {state}."))
-        })
+            let full = session.if_full();
+            Err(format!("every hold was withdrawn, and the gateway does not run again{full}: it is {state}."))
+        })?;
+        two_controllers::<Watched<G>>(PropertyId::L2)?;
+        hammer::<Watched<G>>(PropertyId::L2)
     })
 }
 
@@ -64,7 +71,7 @@ pub fn l3_from_every_state_stopped_can_be_reached<G: Gateway>() -> Verdict {
         ];
         for way in ways {
             if can::<G>(Ability::Drain) || !way.contains(&Step::Begin(Holder::A)) {
-                script::<G>(|session| {
+                script::<Watched<G>>(|session| {
                     session.take_all(way);
                     ends(session)
                 })?;
@@ -79,8 +86,8 @@ pub fn l3_from_every_state_stopped_can_be_reached<G: Gateway>() -> Verdict {
 /// It does not show that the process ends then, nor a limit measured by a clock that stands still with the application.
 pub fn l4_a_stuck_turn_cant_hold_a_shutdown_past_its_deadline<G: Gateway>() -> Verdict {
     let limit = shutdown_limit::<G>();
-    judge::<G>(PropertyId::L4, &[Ability::ShutDown, Ability::ShutdownLimit(limit)], || {
-        script::<G>(|session| {
+    judge::<G>(PropertyId::L4, &[Ability::ShutDown, Ability::ShutdownLimit(limit)], move || {
+        script::<Watched<G>>(|session| {
             session.take_all(&[Step::Admit, Step::ShutDown]);
             session.gateway.pass(limit);
             let after = session.gateway.snapshot();

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often a race is run.
-const ROUNDS: u64 = 100;
+const ROUNDS: f64 = 100.0;
 /// No further round begins after this time, once there have been a few: a gateway may be slow, and a machine busy.
 const BUDGET: Duration = Duration::from_millis(500);
 const FEW: u64 = 10;
@@ -25,14 +25,21 @@ const WORKERS: usize = 2;
 const TRIES: u64 = 8;
 const LOOKS: usize = 2_000;
 
+/// How much harder than usual to look: who has more sequences tried wants races run longer too.
+pub(super) fn effort<G: Gateway>() -> f64 {
+    f64::from(Config::default().cases.max(1)) / 256.0 * f64::from(G::EFFORT) / 100.0
+}
+
 /// Runs a race again and again, until it finds something.
-pub(super) fn rounds(mut round: impl FnMut(u64) -> Found) -> Found {
-    // Who has sequences searched harder wants races run longer too.
-    let harder = (Config::default().cases / 256).max(1);
+pub(super) fn rounds<G: Gateway>(mut round: impl FnMut(u64) -> Found) -> Found {
+    let harder = effort::<G>();
     let begun = Instant::now();
-    for number in 1..=ROUNDS * u64::from(harder) {
+    for number in 1.. {
         round(number).map_err(|found| format!("{found}\nOn real threads, in round {number}."))?;
-        if number >= FEW && begun.elapsed() > BUDGET * harder {
+        // Whole numbers of this size are exact.
+        #[allow(clippy::cast_precision_loss)]
+        let enough = number as f64 >= ROUNDS * harder;
+        if enough || number >= FEW && begun.elapsed() > BUDGET.mul_f64(harder) {
             break;
         }
     }

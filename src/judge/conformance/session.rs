@@ -2,7 +2,7 @@
 //!
 //! A [`Session`] makes the calls and keeps a log of them, which becomes the evidence.
 
-use super::{Ability, Gateway, Holder, Snapshot, Waiter, can, caught};
+use super::{Ability, Gateway, Holder, Snapshot, Waiter, can, caught, limit};
 use crate::properties::PropertyId;
 use crate::state::DrainState;
 use crate::steps::{Moment, keeps};
@@ -20,6 +20,8 @@ const LENGTH: usize = 12;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Admit,
+    /// Internal work, if the gateway has an entrance for it.
+    AdmitInternal,
     /// The work that was admitted first finishes, if any is in flight.
     Finish,
     Begin(Holder),
@@ -33,6 +35,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Admit => f.write_str("admit"),
+            Self::AdmitInternal => f.write_str("admit_internal"),
             Self::Finish => f.write_str("finish"),
             Self::Begin(holder) => write!(f, "begin({})", holder.as_str()),
             Self::End(holder) => write!(f, "end({})", holder.as_str()),
@@ -52,6 +55,9 @@ pub(super) fn one_holder<G: Gateway>() -> Vec<Step> {
     if can::<G>(Ability::ShutDown) {
         steps.extend([Step::ShutDown, Step::Stop]);
     }
+    if can::<G>(Ability::Internal) {
+        steps.push(Step::AdmitInternal);
+    }
     steps
 }
 
@@ -69,12 +75,19 @@ pub(super) fn all_holders_without_shutdown<G: Gateway>() -> Vec<Step> {
     all_holders::<G>().into_iter().filter(|step| !matches!(step, Step::ShutDown | Step::Stop)).collect()
 }
 
+/// By which entrance work came in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Work {
+    Turn,
+    Internal,
+}
+
 /// What one call did.
 pub(super) struct Seen {
     pub step: Step,
     pub before: Snapshot,
     pub after: Snapshot,
-    /// Whether `Admit` admitted.
+    /// Whether `Admit` or `AdmitInternal` admitted.
     pub admitted: bool,
 }
 
@@ -99,7 +112,7 @@ impl Seen {
 /// A fresh gateway and what has been done with it.
 pub(super) struct Session<G: Gateway> {
     // In the order in which they have to go.
-    permits: VecDeque<G::Permit>,
+    permits: VecDeque<(G::Permit, Work)>,
     pub gateway: G,
     _guard: G::Guard,
     log: Vec<String>,
@@ -112,9 +125,19 @@ impl<G: Gateway> Session<G> {
         Self { permits: VecDeque::new(), gateway, _guard: guard, log }
     }
 
-    /// What was admitted and has not finished.
+    /// What was admitted and has not finished, with internal work.
     pub fn outstanding(&self) -> u64 {
         self.permits.len() as u64
+    }
+
+    /// The same of turns alone.
+    pub fn turns(&self) -> u64 {
+        self.permits.iter().filter(|(_, work)| *work == Work::Turn).count() as u64
+    }
+
+    /// The same of internal work alone.
+    pub fn internal(&self) -> u64 {
+        self.outstanding() - self.turns()
     }
 
     /// Makes one call.
@@ -123,8 +146,8 @@ impl<G: Gateway> Session<G> {
         let admitted = call(&self.gateway, &mut self.permits, step);
         let after = self.gateway.snapshot();
         let answer = match (step, admitted) {
-            (Step::Admit, true) => " (admitted)",
-            (Step::Admit, false) => " (refused)",
+            (Step::Admit | Step::AdmitInternal, true) => " (admitted)",
+            (Step::Admit | Step::AdmitInternal, false) => " (refused)",
             _ => "",
         };
         self.note(format!("{step}{answer}: {after}"));
@@ -144,6 +167,19 @@ impl<G: Gateway> Session<G> {
             look(self, &seen)?;
         }
         Ok(())
+    }
+
+    /// Whether the gate refuses although there is room: asks it, and finishes at once.
+    pub fn refuses(&mut self) -> bool {
+        self.outstanding() < limit::<G>() && !self.admits()
+    }
+
+    /// What may be the matter with a refusal.
+    pub fn if_full(&self) -> String {
+        match self.outstanding() {
+            0 => String::new(),
+            left => format!(" ({left} in flight; if the gateway had room for no more, say so by Ability::Limit)"),
+        }
     }
 
     /// Whether the gate admits: asks it, and finishes at once.
@@ -190,16 +226,19 @@ impl<G: Gateway> Session<G> {
 }
 
 /// Makes one call, and says whether it was an admission that was granted.
-fn call<G: Gateway>(gateway: &G, permits: &mut VecDeque<G::Permit>, step: Step) -> bool {
+fn call<G: Gateway>(gateway: &G, permits: &mut VecDeque<(G::Permit, Work)>, step: Step) -> bool {
     match step {
-        Step::Admit => {
-            let permit = gateway.admit();
+        Step::Admit | Step::AdmitInternal => {
+            let (permit, work) = match step {
+                Step::Admit => (gateway.admit(), Work::Turn),
+                _ => (gateway.admit_internal(), Work::Internal),
+            };
             let admitted = permit.is_some();
-            permits.extend(permit);
+            permits.extend(permit.map(|permit| (permit, work)));
             return admitted;
         }
         Step::Finish => {
-            if let Some(permit) = permits.pop_front() {
+            if let Some((permit, _)) = permits.pop_front() {
                 gateway.finish(permit);
             }
         }

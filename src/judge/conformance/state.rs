@@ -1,6 +1,9 @@
 //! S1 to S6: the state machine.
 
+use super::pairs::{Ending, endings, two_controllers};
 use super::session::{Found, Session, Step, all_holders, one_holder, script, search};
+use super::stress::hammer;
+use super::watch::Watched;
 use super::{Ability, Gateway, Verdict, can, judge};
 use crate::properties::PropertyId;
 use crate::state::{DrainState, Event, Step as Rule, next};
@@ -12,7 +15,7 @@ use crate::state::{DrainState, Event, Step as Rule, next};
 /// state that lasts for less than a call.
 pub fn s1_only_the_tables_transitions_exist<G: Gateway>() -> Verdict {
     judge::<G>(PropertyId::S1, &[], || {
-        search::<G>(one_holder::<G>(), |session, steps| {
+        search::<Watched<G>>(one_holder::<G>(), |session, steps| {
             session.walk(steps, |_, seen| {
                 let (from, to) = (seen.before.state, seen.after.state);
                 let target = event(seen.step).map(|event| next(from, event));
@@ -36,7 +39,7 @@ fn event(step: Step) -> Option<Event> {
         Step::End(_) => Some(Event::EndDrain),
         Step::ShutDown => Some(Event::BeginShutdown),
         Step::Stop | Step::ForceStop => Some(Event::Stop),
-        Step::Admit | Step::Finish => None,
+        Step::Admit | Step::AdmitInternal | Step::Finish => None,
     }
 }
 
@@ -49,8 +52,11 @@ pub fn s2_every_event_is_idempotent<G: Gateway>() -> Verdict {
     judge::<G>(PropertyId::S2, &[], || {
         let calls = one_holder::<G>();
         let events: Vec<Step> = calls.iter().copied().filter(|call| event(*call).is_some()).collect();
-        search::<G>(calls, |_, steps| {
-            events.iter().filter(|event| steps.contains(event)).try_for_each(|event| told_twice::<G>(steps, *event))
+        search::<Watched<G>>(calls, |_, steps| {
+            events
+                .iter()
+                .filter(|event| steps.contains(event))
+                .try_for_each(|event| told_twice::<Watched<G>>(steps, *event))
         })
     })
 }
@@ -76,14 +82,15 @@ fn told_twice<G: Gateway>(steps: &[Step], event: Step) -> Found {
 /// It does not show that a shutdown was begun at all (L1, L3), nor that the gate refuses meanwhile (G1).
 pub fn s3_a_shutdown_wins_nothing_leads_from_it_to_running_or_to_an_external_drain<G: Gateway>() -> Verdict {
     judge::<G>(PropertyId::S3, &[Ability::ShutDown], || {
-        search::<G>(all_holders::<G>(), |session, steps| {
+        search::<Watched<G>>(all_holders::<G>(), |session, steps| {
             session.walk(steps, |_, seen| {
                 if !seen.keeps(PropertyId::S3) {
                     return Err(format!("{} took a gateway that shuts down back to {}.", seen.step, seen.after.state));
                 }
                 Ok(())
             })
-        })
+        })?;
+        endings::<Watched<G>>(Ending::ShutDown)
     })
 }
 
@@ -92,17 +99,18 @@ pub fn s3_a_shutdown_wins_nothing_leads_from_it_to_running_or_to_an_external_dra
 /// It does not show what the process does that the gateway is part of.
 pub fn s4_stopped_is_final<G: Gateway>() -> Verdict {
     judge::<G>(PropertyId::S4, &[Ability::ShutDown], || {
-        search::<G>(all_holders::<G>(), |session, steps| {
+        search::<Watched<G>>(all_holders::<G>(), |session, steps| {
             session.walk(steps, |session, seen| {
                 if !seen.keeps(PropertyId::S4) {
                     return Err(format!("{} took a stopped gateway to {}.", seen.step, seen.after.state));
                 }
-                if seen.before.state == DrainState::Stopped && session.admits() {
+                if seen.before.state == DrainState::Stopped && (seen.admitted || session.admits()) {
                     return Err("a stopped gateway admitted work.".into());
                 }
                 Ok(())
             })
-        })
+        })?;
+        endings::<Watched<G>>(Ending::Stop)
     })
 }
 
@@ -112,11 +120,11 @@ pub fn s4_stopped_is_final<G: Gateway>() -> Verdict {
 /// It does not show that the work abandoned is told of it, or ends.
 pub fn s5_stopped_with_work_left_only_if_forced_and_then_the_number_abandoned_is_recorded<G: Gateway>() -> Verdict {
     judge::<G>(PropertyId::S5, &[Ability::ShutDown], || {
-        search::<G>(one_holder::<G>(), |session, steps| {
+        search::<Watched<G>>(one_holder::<G>(), |session, steps| {
             session.walk(steps, |session, seen| {
                 let left = session.outstanding();
                 // Work that a stopped gateway admits is another matter: that of S4.
-                if seen.after.state == DrainState::Stopped && seen.step != Step::Admit && left > 0 {
+                if seen.after.state == DrainState::Stopped && !seen.admitted && left > 0 {
                     return Err(format!("{} stopped the gateway, unforced, with {left} in flight.", seen.step));
                 }
                 Ok(())
@@ -135,7 +143,8 @@ pub fn s5_stopped_with_work_left_only_if_forced_and_then_the_number_abandoned_is
                 return Err(format!("a forced stop abandoned {left}, and the gateway tells that it abandoned {told}."));
             }
             Ok(())
-        })
+        })?;
+        endings::<Watched<G>>(Ending::StopBesideWork)
     })
 }
 
@@ -145,13 +154,19 @@ pub fn s5_stopped_with_work_left_only_if_forced_and_then_the_number_abandoned_is
 /// that refuses for another reason (it is full) for one that is closed.
 pub fn s6_the_status_shows_running_only_if_the_gate_admits<G: Gateway>() -> Verdict {
     judge::<G>(PropertyId::S6, &[], || {
-        search::<G>(all_holders::<G>(), |session, steps| {
+        search::<Watched<G>>(all_holders::<G>(), |session, steps| {
             session.walk(steps, |session, seen| {
-                if seen.after.state == DrainState::Running && !session.admits() {
-                    return Err(format!("after {} the status shows running, and the gate refuses.", seen.step));
+                if seen.after.state == DrainState::Running && session.refuses() {
+                    let step = seen.step;
+                    return Err(format!(
+                        "after {step} the status shows running, and the gate refuses{}.",
+                        session.if_full()
+                    ));
                 }
                 Ok(())
             })
-        })
+        })?;
+        two_controllers::<Watched<G>>(PropertyId::S6)?;
+        hammer::<Watched<G>>(PropertyId::S6)
     })
 }

@@ -22,6 +22,8 @@ impl Gateway for Bare {
     type Permit = OwnedPermit;
     type Guard = ();
 
+    const EFFORT: u32 = 20;
+
     const ABILITIES: &'static [Ability] =
         &[Ability::Drain, Ability::ShutDown, Ability::Count, Ability::Force, Ability::Wait];
 

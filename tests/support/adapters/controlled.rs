@@ -36,6 +36,8 @@ impl Gateway for Controlled {
     type Permit = OwnedPermit;
     type Guard = ();
 
+    const EFFORT: u32 = 20;
+
     const ABILITIES: &'static [Ability] = &[
         Ability::Drain,
         Ability::ShutDown,

@@ -78,6 +78,8 @@ impl Gateway for Reconciled {
     type Permit = OwnedPermit;
     type Guard = TempDir;
 
+    const EFFORT: u32 = 20;
+
     const ABILITIES: &'static [Ability] = &[
         Ability::Drain,
         Ability::ShutDown,
