@@ -49,6 +49,7 @@ use crate::properties::PropertyId;
 use core::fmt;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 /// The version of the suite. It rises when a property is added or asks more than before, so that a verdict can say by
 /// which suite it was reached.
@@ -165,6 +166,22 @@ struct Check {
     run: fn() -> Verdict,
 }
 
+/// What a gateway has to be able to do for a property to be judged. Times and numbers of abilities don't matter here.
+const fn needs(id: PropertyId) -> &'static [Ability] {
+    match id {
+        PropertyId::S3 | PropertyId::S4 | PropertyId::S5 | PropertyId::L1 | PropertyId::L3 => &[Ability::ShutDown],
+        PropertyId::G2 | PropertyId::G6 => &[Ability::Count],
+        PropertyId::G4 => &[Ability::Wait],
+        PropertyId::H1 | PropertyId::H2 => &[Ability::Drain, Ability::Holders],
+        PropertyId::H3 => &[Ability::Drain, Ability::Lease(Duration::ZERO)],
+        PropertyId::H4 => &[Ability::Drain, Ability::Commit],
+        PropertyId::H5 => &[Ability::Drain, Ability::Lease(Duration::ZERO), Ability::WallClock],
+        PropertyId::L2 => &[Ability::Drain],
+        PropertyId::L4 => &[Ability::ShutDown, Ability::ShutdownLimit(Duration::ZERO)],
+        _ => &[],
+    }
+}
+
 fn checks<G: Gateway>() -> Vec<Check> {
     crate::conformance!(@each list G)
 }
@@ -172,7 +189,8 @@ fn checks<G: Gateway>() -> Vec<Check> {
 /// One `#[test]` for each property of the suite, for a type that implements
 /// [`conformance::Gateway`](crate::conformance::Gateway).
 ///
-/// A property that is skipped says so on the standard error, past the capture of the test harness.
+/// A property that is skipped says so on the standard error, past the capture of the test harness, and one further test says
+/// there how many were judged. `conformance!(Adapter, all)` has less than all of them fail.
 ///
 /// ```
 /// use gateway_drain::conformance::{Gateway, Holder, Snapshot};
@@ -258,6 +276,11 @@ macro_rules! conformance {
         }
     };
     (@tests $gateway:ty; $($id:ident $name:ident,)*) => {
+        #[test]
+        fn how_many_of_all_properties_are_judged() {
+            $crate::conformance::tell_how_many_are_judged::<$gateway>();
+        }
+
         $(#[test]
         fn $name() {
             $crate::conformance::assert_not_broken(
@@ -270,6 +293,14 @@ macro_rules! conformance {
         vec![$(Check { id: PropertyId::$id, name: stringify!($name), run: $name::<$gateway> },)*]
     };
     ($gateway:ty) => { $crate::conformance! { @each tests $gateway } };
+    ($gateway:ty, all) => {
+        $crate::conformance! { @each tests $gateway }
+
+        #[test]
+        fn all_properties_are_judged() {
+            $crate::conformance::assert_all_are_judged::<$gateway>();
+        }
+    };
 }
 
 /// What each test of [`conformance!`](crate::conformance!) makes of its verdict.
@@ -288,31 +319,60 @@ pub fn assert_not_broken(id: PropertyId, verdict: &Verdict) {
     }
 }
 
+/// Which properties are not judged, and why: nothing is run for this.
+fn skipped<G: Gateway>() -> Vec<(PropertyId, String)> {
+    checks::<G>().into_iter().filter_map(|check| Some((check.id, unjudged::<G>(check.id)?))).collect()
+}
+
+/// What the last test of [`conformance!`](crate::conformance!) does: says how many properties are judged, past the capture.
+pub fn tell_how_many_are_judged<G: Gateway>() {
+    let (all, skipped) = (checks::<G>().len(), skipped::<G>());
+    let ids: Vec<PropertyId> = skipped.iter().map(|(id, _)| *id).collect();
+    let which = if ids.is_empty() { String::new() } else { format!(": {}", listed(&ids)) };
+    let judged = all - ids.len();
+    // Written straight to the stream: what `eprintln!` prints is kept from sight while a test passes.
+    let _ =
+        writeln!(std::io::stderr(), "conformance {VERSION}: {judged} of {all} judged, {} skipped{which}", ids.len());
+}
+
+/// What `conformance!(Adapter, all)` asks for besides.
+///
+/// # Panics
+/// If a property is skipped; at the line of the macro's call.
+#[track_caller]
+pub fn assert_all_are_judged<G: Gateway>() {
+    let skipped = skipped::<G>();
+    let told: Vec<String> = skipped.iter().map(|(id, why)| format!("{}: {why}", id.property())).collect();
+    assert!(skipped.is_empty(), "{} properties are not judged:\n{}", skipped.len(), told.join("\n"));
+}
+
+/// Why a property isn't judged, if so.
+fn unjudged<G: Gateway>(id: PropertyId) -> Option<String> {
+    if let Some(reason) = G::skip(id) {
+        return Some(reason.into());
+    }
+    let lacking = needs(id).iter().find(|need| !can::<G>(**need))?;
+    let name = format!("{lacking:?}");
+    let name = name.split('(').next().unwrap_or_default();
+    Some(format!("the gateway is not said to have the ability {name}"))
+}
+
 /// Runs one property on calls and threads of the suite's own making, unless it is skipped or needs what the gateway can't
 /// do. Under loom nothing can be run like this.
 ///
 /// An error of `search` is what is wrong, in one sentence, and then how it was found.
-fn judge<G: Gateway>(
-    id: PropertyId,
-    needs: &[Ability],
-    search: impl FnOnce() -> Result<(), String> + Send + 'static,
-) -> Verdict {
+fn judge<G: Gateway>(id: PropertyId, search: impl FnOnce() -> Result<(), String> + Send + 'static) -> Verdict {
     if cfg!(all(loom, feature = "loom")) {
         let reason = "it is judged by sequences of calls, in a build without --cfg loom";
         return Verdict::Skipped { reason: reason.into() };
     }
-    judge_always::<G>(id, needs, || watched(search))
+    judge_always::<G>(id, || watched(search))
 }
 
 /// The same under loom, too.
-fn judge_always<G: Gateway>(id: PropertyId, needs: &[Ability], search: impl FnOnce() -> Result<(), String>) -> Verdict {
-    if let Some(reason) = G::skip(id) {
-        return Verdict::Skipped { reason: reason.into() };
-    }
-    if let Some(lacking) = needs.iter().find(|need| !can::<G>(**need)) {
-        let name = format!("{lacking:?}");
-        let name = name.split('(').next().unwrap_or_default();
-        return Verdict::Skipped { reason: format!("the gateway is not said to have the ability {name}") };
+fn judge_always<G: Gateway>(id: PropertyId, search: impl FnOnce() -> Result<(), String>) -> Verdict {
+    if let Some(reason) = unjudged::<G>(id) {
+        return Verdict::Skipped { reason };
     }
     match caught(search) {
         Ok(()) => Verdict::Kept,

@@ -17,6 +17,8 @@ pub mod hostile_http;
 pub mod hostile_users;
 #[cfg(feature = "axum")]
 pub mod http_server;
+#[cfg(feature = "conformance")]
+pub mod judged;
 #[cfg(feature = "axum")]
 pub mod live_process;
 #[cfg(feature = "axum")]

@@ -46,6 +46,7 @@ const STEPS: &[Step] = &[
     step("tlc", "the TLA+ specification, and that it is the model", || script("tlc")),
     step("tsan", "real threads under ThreadSanitizer", || script("tsan")),
     step("planted", "bugs planted in the source, each of which turns its check red", || script("planted")),
+    step("judges", "the conformance suite against gateways of many makes, broken and correct", || script("judges")),
     step("fuzz", "every fuzz target, for a short time", steps::fuzz),
     step("faults", "kills, starvation, hostile input and load on real processes", steps::faults),
 ];

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// It does not show entries that pass by the adapter, nor an admission that was asked for before the call returned and
 /// granted after: that one shows in G2 and G3.
 pub fn g1_no_admission_after_a_closing_call_has_returned<G: Gateway>() -> Verdict {
-    judge::<G>(PropertyId::G1, &[], || {
+    judge::<G>(PropertyId::G1, || {
         search::<Watched<G>>(one_holder::<G>(), |session, steps| {
             let mut closed_by = None;
             session.walk(steps, |_, seen| {
@@ -50,7 +50,7 @@ pub fn g1_no_admission_after_a_closing_call_has_returned<G: Gateway>() -> Verdic
 ///
 /// It does not show work that the gateway doesn't count, nor a rise so short that no look falls into it.
 pub fn g2_active_work_never_rises_while_draining<G: Gateway>() -> Verdict {
-    judge::<G>(PropertyId::G2, &[Ability::Count], || {
+    judge::<G>(PropertyId::G2, || {
         search::<Watched<G>>(one_holder::<G>(), |session, steps| {
             session.walk(steps, |_, seen| {
                 if !seen.keeps(PropertyId::G2) {
@@ -85,7 +85,7 @@ pub fn g2_active_work_never_rises_while_draining<G: Gateway>() -> Verdict {
 ///
 /// It does not show that drained was told rightly (G5).
 pub fn g3_drained_stays_true_until_the_drain_ends<G: Gateway>() -> Verdict {
-    judge::<G>(PropertyId::G3, &[], || {
+    judge::<G>(PropertyId::G3, || {
         search::<Watched<G>>(all_holders::<G>(), |session, steps| {
             session.walk(steps, |_, seen| {
                 if seen.before.drained && seen.step == Step::AdmitInternal && seen.admitted {
@@ -116,7 +116,7 @@ pub fn g3_drained_stays_true_until_the_drain_ends<G: Gateway>() -> Verdict {
 /// It does not show a waiter that outlives thousands of drains, nor a wake-up that is lost less often than the rounds
 /// find.
 pub fn g4_no_wake_up_is_lost_and_a_waiter_completes_only_for_its_own_generation<G: Gateway>() -> Verdict {
-    judge::<G>(PropertyId::G4, &[Ability::Wait], || {
+    judge::<G>(PropertyId::G4, || {
         if can::<G>(Ability::Drain) {
             let (a, b) = (Step::Begin(Holder::A), Step::End(Holder::A));
             for then in [&[b][..], &[b, a, Step::Finish], &[b, Step::Finish, a], &[b, Step::Finish, a, b, a]] {
@@ -150,7 +150,7 @@ fn outlived_waiter<G: Gateway>(then: &[Step]) -> Found {
 /// It does not show a memory order that is too weak for another machine than this one; a model checker does.
 pub fn g5_who_saw_drained_sees_what_finished_work_wrote_and_who_enters_next_what_was_written_meanwhile<G: Gateway>()
 -> Verdict {
-    judge::<G>(PropertyId::G5, &[], || {
+    judge::<G>(PropertyId::G5, || {
         search::<Watched<G>>(one_holder::<G>(), |session, steps| {
             session.walk(steps, |session, seen| {
                 let left = session.outstanding();
@@ -220,7 +220,7 @@ fn handed_over<G: Gateway>(round: u64) -> Found {
 ///
 /// It does not show a count that fails beyond 70,000, nor work that nobody counts.
 pub fn g6_admitted_is_finished_plus_abandoned_plus_in_flight_without_under_or_overflow<G: Gateway>() -> Verdict {
-    judge::<G>(PropertyId::G6, &[Ability::Count], || {
+    judge::<G>(PropertyId::G6, || {
         search::<Watched<G>>(one_holder::<G>(), |session, steps| {
             session.walk(steps, |session, _| {
                 adds_up(session, session.turns())?;

@@ -31,7 +31,7 @@ impl Held {
 ///
 /// It does not show holds that come or go by other means (files, leases).
 pub fn h1_closed_if_and_only_if_a_live_hold_or_a_shutdown_exists<G: Gateway>() -> Verdict {
-    judge::<G>(PropertyId::H1, &[Ability::Drain, Ability::Holders], || {
+    judge::<G>(PropertyId::H1, || {
         search::<Watched<G>>(all_holders::<G>(), |session, steps| {
             let mut held = Held::default();
             session.walk(steps, |session, seen| {
@@ -61,7 +61,7 @@ pub fn h1_closed_if_and_only_if_a_live_hold_or_a_shutdown_exists<G: Gateway>() -
 ///
 /// It does not show more than two holders, nor one who withdraws in another's name.
 pub fn h2_withdrawing_one_hold_never_frees_another<G: Gateway>() -> Verdict {
-    judge::<G>(PropertyId::H2, &[Ability::Drain, Ability::Holders], || {
+    judge::<G>(PropertyId::H2, || {
         search::<Watched<G>>(all_holders_without_shutdown::<G>(), |session, steps| {
             let mut held = Held::default();
             session.walk(steps, |session, seen| {
@@ -98,7 +98,7 @@ fn step_wall_clock<G: Gateway>(session: &mut Session<G>, seconds: i64) {
 /// It does not show renewal, nor what time is measured by: the suite moves a clock that the adapter hands it.
 pub fn h3_before_commit_a_dead_controllers_hold_ends_with_its_lease<G: Gateway>() -> Verdict {
     let lease = lease::<G>();
-    judge::<G>(PropertyId::H3, &[Ability::Drain, Ability::Lease(lease)], move || {
+    judge::<G>(PropertyId::H3, move || {
         let ways: [&[Step]; 2] = [&[Step::Begin(Holder::A)], &[Step::Admit, Step::Begin(Holder::A)]];
         for way in ways {
             script::<Watched<G>>(|session| {
@@ -125,7 +125,7 @@ pub fn h3_before_commit_a_dead_controllers_hold_ends_with_its_lease<G: Gateway>(
 /// flight.
 pub fn h4_after_commit_nobody_elses_act_reopens<G: Gateway>() -> Verdict {
     let lease = lease::<G>();
-    judge::<G>(PropertyId::H4, &[Ability::Drain, Ability::Commit], move || {
+    judge::<G>(PropertyId::H4, move || {
         script::<Watched<G>>(|session| {
             session.take(Step::Begin(Holder::A));
             let granted = session.gateway.commit(Holder::A);
@@ -159,7 +159,7 @@ pub fn h4_after_commit_nobody_elses_act_reopens<G: Gateway>() -> Verdict {
 pub fn h5_a_clock_step_changes_no_lease<G: Gateway>() -> Verdict {
     const YEAR: i64 = 365 * 24 * 60 * 60;
     let lease = lease::<G>();
-    judge::<G>(PropertyId::H5, &[Ability::Drain, Ability::Lease(lease), Ability::WallClock], move || {
+    judge::<G>(PropertyId::H5, move || {
         script::<Watched<G>>(|session| {
             session.take(Step::Begin(Holder::A));
             for step in [YEAR, -2 * YEAR] {

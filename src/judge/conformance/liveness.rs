@@ -25,7 +25,7 @@ fn ends<G: Gateway>(session: &mut Session<G>) -> Result<(), String> {
 ///
 /// It does not show a shutdown whose work never finishes: that is L4.
 pub fn l1_a_shutdown_ends_in_stopped<G: Gateway>() -> Verdict {
-    judge::<G>(PropertyId::L1, &[Ability::ShutDown], || {
+    judge::<G>(PropertyId::L1, || {
         search::<Watched<G>>(one_holder::<G>(), |session, steps| {
             session.take_all(steps);
             ends(session)
@@ -39,7 +39,7 @@ pub fn l1_a_shutdown_ends_in_stopped<G: Gateway>() -> Verdict {
 ///
 /// It does not show that those are told who wait outside for it to run again.
 pub fn l2_when_the_last_hold_ends_the_gateway_runs_again_unless_it_is_shutting_down<G: Gateway>() -> Verdict {
-    judge::<G>(PropertyId::L2, &[Ability::Drain], || {
+    judge::<G>(PropertyId::L2, || {
         search::<Watched<G>>(all_holders_without_shutdown::<G>(), |session, steps| {
             session.take_all(steps);
             let mut state = session.take(Step::End(Holder::A)).after.state;
@@ -61,7 +61,7 @@ pub fn l2_when_the_last_hold_ends_the_gateway_runs_again_unless_it_is_shutting_d
 ///
 /// It does not show other ways to the same state, which L1 samples.
 pub fn l3_from_every_state_stopped_can_be_reached<G: Gateway>() -> Verdict {
-    judge::<G>(PropertyId::L3, &[Ability::ShutDown], || {
+    judge::<G>(PropertyId::L3, || {
         let ways: [&[Step]; 5] = [
             &[],
             &[Step::ShutDown],
@@ -86,7 +86,7 @@ pub fn l3_from_every_state_stopped_can_be_reached<G: Gateway>() -> Verdict {
 /// It does not show that the process ends then, nor a limit measured by a clock that stands still with the application.
 pub fn l4_a_stuck_turn_cant_hold_a_shutdown_past_its_deadline<G: Gateway>() -> Verdict {
     let limit = shutdown_limit::<G>();
-    judge::<G>(PropertyId::L4, &[Ability::ShutDown, Ability::ShutdownLimit(limit)], move || {
+    judge::<G>(PropertyId::L4, move || {
         script::<Watched<G>>(|session| {
             session.take_all(&[Step::Admit, Step::ShutDown]);
             session.gateway.pass(limit);

@@ -33,24 +33,24 @@ pub const PREEMPTIONS: usize = 3;
 
 /// Judges by an admission that is asked for after the closing call has returned, while other work comes and goes.
 pub fn g1_no_admission_after_a_closing_call_has_returned<G: Gateway>() -> Verdict {
-    explored::<G>(PropertyId::G1, &[], admission::<G>, &[ADMITTED, REFUSED])
+    explored::<G>(PropertyId::G1, admission::<G>, &[ADMITTED, REFUSED])
 }
 
 /// Judges by three looks at the number in flight, from the return of the closing call to the end of all work.
 pub fn g2_active_work_never_rises_while_draining<G: Gateway>() -> Verdict {
-    explored::<G>(PropertyId::G2, &[Ability::Count], count::<G>, &[ADMITTED, REFUSED])
+    explored::<G>(PropertyId::G2, count::<G>, &[ADMITTED, REFUSED])
 }
 
 /// Judges by three looks at "drained", the last of them when all work has finished.
 pub fn g3_drained_stays_true_until_the_drain_ends<G: Gateway>() -> Verdict {
-    explored::<G>(PropertyId::G3, &[], drained::<G>, &[ADMITTED, REFUSED])
+    explored::<G>(PropertyId::G3, drained::<G>, &[ADMITTED, REFUSED])
 }
 
 /// Judges by a waiter on one thread and the last release on another. A waiter that sleeps on is a deadlock.
 ///
 /// It does not show waiters of another generation.
 pub fn g4_no_wake_up_is_lost_and_a_waiter_completes_only_for_its_own_generation<G: Gateway>() -> Verdict {
-    explored::<G>(PropertyId::G4, &[Ability::Wait], last_release::<G>, &[])
+    explored::<G>(PropertyId::G4, last_release::<G>, &[])
 }
 
 /// Judges by data that work writes before it finishes and that is written before the drain ends, with no order but the
@@ -58,16 +58,16 @@ pub fn g4_no_wake_up_is_lost_and_a_waiter_completes_only_for_its_own_generation<
 pub fn g5_who_saw_drained_sees_what_finished_work_wrote_and_who_enters_next_what_was_written_meanwhile<G: Gateway>()
 -> Verdict {
     let witnesses: &[_] = if can::<G>(Ability::Drain) { &[DRAINED_IN_TIME, ENTERED] } else { &[DRAINED_IN_TIME] };
-    explored::<G>(PropertyId::G5, &[], handed_over::<G>, witnesses)
+    explored::<G>(PropertyId::G5, handed_over::<G>, witnesses)
 }
 
 /// Judges by two pieces of work at once: when both have finished, nothing is told to be in flight.
 pub fn g6_admitted_is_finished_plus_abandoned_plus_in_flight_without_under_or_overflow<G: Gateway>() -> Verdict {
-    explored::<G>(PropertyId::G6, &[Ability::Count], churn::<G>, &[ADMITTED])
+    explored::<G>(PropertyId::G6, churn::<G>, &[ADMITTED])
 }
 
-fn explored<G: Gateway>(id: PropertyId, needs: &[Ability], race: Race, witnesses: &[&'static str]) -> Verdict {
-    judge_always::<G>(id, needs, || {
+fn explored<G: Gateway>(id: PropertyId, race: Race, witnesses: &[&'static str]) -> Verdict {
+    judge_always::<G>(id, || {
         // Before the race: a thread that blocks without loom's knowledge blocks all of them.
         let seen = explore(anything::<G>, &Shown::default())?;
         if seen <= explore(anything::<Unseen>, &Shown::default())? {

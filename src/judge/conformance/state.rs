@@ -14,7 +14,7 @@ use crate::state::{DrainState, Event, Step as Rule, next};
 /// It does not show that a move which the table has is made, only that no other is (see G1, L1, L2 and L3), and it sees no
 /// state that lasts for less than a call.
 pub fn s1_only_the_tables_transitions_exist<G: Gateway>() -> Verdict {
-    judge::<G>(PropertyId::S1, &[], || {
+    judge::<G>(PropertyId::S1, || {
         search::<Watched<G>>(one_holder::<G>(), |session, steps| {
             session.walk(steps, |_, seen| {
                 let (from, to) = (seen.before.state, seen.after.state);
@@ -49,7 +49,7 @@ fn event(step: Step) -> Option<Event> {
 /// It does not show what a repetition does that the snapshot doesn't tell (a second notification, a longer lease), nor a
 /// repetition that other calls come between.
 pub fn s2_every_event_is_idempotent<G: Gateway>() -> Verdict {
-    judge::<G>(PropertyId::S2, &[], || {
+    judge::<G>(PropertyId::S2, || {
         let calls = one_holder::<G>();
         let events: Vec<Step> = calls.iter().copied().filter(|call| event(*call).is_some()).collect();
         search::<Watched<G>>(calls, |_, steps| {
@@ -81,7 +81,7 @@ fn told_twice<G: Gateway>(steps: &[Step], event: Step) -> Found {
 ///
 /// It does not show that a shutdown was begun at all (L1, L3), nor that the gate refuses meanwhile (G1).
 pub fn s3_a_shutdown_wins_nothing_leads_from_it_to_running_or_to_an_external_drain<G: Gateway>() -> Verdict {
-    judge::<G>(PropertyId::S3, &[Ability::ShutDown], || {
+    judge::<G>(PropertyId::S3, || {
         search::<Watched<G>>(all_holders::<G>(), |session, steps| {
             session.walk(steps, |_, seen| {
                 if !seen.keeps(PropertyId::S3) {
@@ -98,7 +98,7 @@ pub fn s3_a_shutdown_wins_nothing_leads_from_it_to_running_or_to_an_external_dra
 ///
 /// It does not show what the process does that the gateway is part of.
 pub fn s4_stopped_is_final<G: Gateway>() -> Verdict {
-    judge::<G>(PropertyId::S4, &[Ability::ShutDown], || {
+    judge::<G>(PropertyId::S4, || {
         search::<Watched<G>>(all_holders::<G>(), |session, steps| {
             session.walk(steps, |session, seen| {
                 if !seen.keeps(PropertyId::S4) {
@@ -119,7 +119,7 @@ pub fn s4_stopped_is_final<G: Gateway>() -> Verdict {
 ///
 /// It does not show that the work abandoned is told of it, or ends.
 pub fn s5_stopped_with_work_left_only_if_forced_and_then_the_number_abandoned_is_recorded<G: Gateway>() -> Verdict {
-    judge::<G>(PropertyId::S5, &[Ability::ShutDown], || {
+    judge::<G>(PropertyId::S5, || {
         search::<Watched<G>>(one_holder::<G>(), |session, steps| {
             session.walk(steps, |session, seen| {
                 let left = session.outstanding();
@@ -153,7 +153,7 @@ pub fn s5_stopped_with_work_left_only_if_forced_and_then_the_number_abandoned_is
 /// It does not show a status that is wrong for a moment only, between two calls that run at once, and it takes a gateway
 /// that refuses for another reason (it is full) for one that is closed.
 pub fn s6_the_status_shows_running_only_if_the_gate_admits<G: Gateway>() -> Verdict {
-    judge::<G>(PropertyId::S6, &[], || {
+    judge::<G>(PropertyId::S6, || {
         search::<Watched<G>>(all_holders::<G>(), |session, steps| {
             session.walk(steps, |session, seen| {
                 if seen.after.state == DrainState::Running && session.refuses() {
