@@ -24,7 +24,7 @@ pub struct CheckTrace {
 /// `probe`.
 #[derive(Debug, Args)]
 pub struct Probe {
-    /// Where a POST starts a turn: it shows the gate itself. A refused turn is answered with 503.
+    /// Where a POST starts a turn: it shows the gate itself. One is tried before anything else.
     #[arg(long, value_name = "URL")]
     pub turn_url: Option<String>,
 
@@ -32,13 +32,34 @@ pub struct Probe {
     #[arg(long, value_name = "JSON", default_value = "{}", requires = "turn_url")]
     pub turn_body: String,
 
+    /// A header of that POST, such as an API key. Any number of them.
+    #[arg(long, value_name = "NAME: VALUE", value_parser = header, requires = "turn_url")]
+    pub turn_header: Vec<(String, String)>,
+
+    /// A status code that says that a turn is refused. Any number of them.
+    #[arg(long, value_name = "CODE", default_value = "503", requires = "turn_url")]
+    pub refused_status: Vec<u16>,
+
     /// A shell command that kills the gateway, starts it again and returns. (A shutdown would end a commit by right.)
     #[arg(long, value_name = "COMMAND")]
     pub restart_cmd: Option<String>,
 
+    /// A shell command that has the gateway shut down, as a deploy does. It is run last, and the gateway is gone then.
+    #[arg(long, value_name = "COMMAND")]
+    pub stop_cmd: Option<String>,
+
+    /// Exit with 12 unless everything that can be seen from outside was seen kept.
+    #[arg(long)]
+    pub complete: bool,
+
     /// How often the gateway looks at its files.
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "1s")]
     pub tick: Duration,
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("a header is written as NAME: VALUE")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 impl CheckTrace {
@@ -65,7 +86,10 @@ impl Probe {
             url: url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
             secret,
             turn: self.turn_url.clone().map(|url| (url, self.turn_body.clone())),
+            turn_headers: self.turn_header.clone(),
+            refused: self.refused_status.clone(),
             restart: self.restart_cmd.clone(),
+            stop: self.stop_cmd.clone(),
             tick: self.tick,
             patience: *patience,
         };
@@ -73,7 +97,11 @@ impl Probe {
         signals.look_at();
         let report = probe::run(&options, &signals.interrupt).map_err(|why| Failure::Usage(why.to_string()))?;
         let interrupted = signals.interrupt.is_raised() && report.left_behind.is_none();
-        let code = if interrupted { ExitCode::Interrupted.code() } else { report.exit_code() };
+        let code = match report.exit_code() {
+            _ if interrupted => ExitCode::Interrupted.code(),
+            0 if self.complete && !report.is_complete() => 12,
+            code => code,
+        };
         print(out, code, &report, report.to_json())?;
         Ok(code)
     }

@@ -36,10 +36,16 @@ pub struct Options {
     /// The bearer token of the endpoint.
     pub secret: Option<String>,
     /// Where a turn can be started by a POST, and with what body: how the gate itself is seen. A turn should last a
-    /// few seconds, and a refused one be answered with 503.
+    /// few seconds.
     pub turn: Option<(String, String)>,
+    /// Further headers of that POST, such as an API key.
+    pub turn_headers: Vec<(String, String)>,
+    /// The status codes that say that a turn is refused.
+    pub refused: Vec<u16>,
     /// A shell command that kills the gateway, starts it again and returns. (A shutdown would end a commit by right.)
     pub restart: Option<String>,
+    /// A shell command that has the gateway shut down, as a deploy does, and returns. It is run last.
+    pub stop: Option<String>,
     /// How often the gateway looks at its files.
     pub tick: Duration,
     /// How long anything may take before it counts as never.
@@ -53,7 +59,10 @@ impl Default for Options {
             url: None,
             secret: None,
             turn: None,
+            turn_headers: Vec::new(),
+            refused: vec![503],
             restart: None,
+            stop: None,
             tick: Duration::from_secs(1),
             patience: Duration::from_secs(10),
         }
@@ -67,6 +76,8 @@ pub enum Sight {
     Kept,
     /// It was broken.
     Broken,
+    /// It was kept by the gateway's own word alone: the gate itself was not seen.
+    Told,
     /// It can't be seen in this gateway, or with what the probe was given.
     Unseen,
 }
@@ -112,7 +123,8 @@ impl std::error::Error for CanNotProbe {}
 /// committed stays until it is overridden, and a marker of a gateway that knows no leases until it is removed.
 ///
 /// # Errors
-/// [`CanNotProbe`]: it can't be reached, or isn't running, or somebody holds it already. Nothing has been touched.
+/// [`CanNotProbe`]: it can't be reached, or isn't running, or somebody holds it already, or the turn that is tried first is
+/// neither admitted nor refused. Nothing has been touched.
 pub fn run(options: &Options, interrupt: &Interrupt) -> Result<Report, CanNotProbe> {
     let mut outside = Outside::of(options, interrupt)?;
     let mut report = Report::default();
@@ -128,13 +140,19 @@ impl Report {
     #[must_use]
     pub fn sight(&self, property: PropertyId) -> Sight {
         let seen = |sight| self.rows.iter().any(|row| row.property == property && row.sight == sight);
-        [Sight::Broken, Sight::Kept].into_iter().find(|sight| seen(*sight)).unwrap_or(Sight::Unseen)
+        [Sight::Broken, Sight::Kept, Sight::Told].into_iter().find(|sight| seen(*sight)).unwrap_or(Sight::Unseen)
     }
 
     /// The properties that were broken.
     #[must_use]
     pub fn broken(&self) -> Vec<PropertyId> {
         PropertyId::all().filter(|property| self.sight(*property) == Sight::Broken).collect()
+    }
+
+    /// Whether everything that can be seen from outside was seen kept.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.cut_short.is_none() && TRIALS.iter().all(|trial| self.sight(trial.property) == Sight::Kept)
     }
 
     /// 0 nothing was seen broken, 11 something was, 12 the probe could not be ended as it should: the codes of the command line.
@@ -159,6 +177,7 @@ impl Report {
             })
         };
         json!({
+            "complete": self.is_complete(),
             "broken": self.broken().iter().map(ToString::to_string).collect::<Vec<_>>(),
             "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
             "cut_short": self.cut_short,
@@ -174,6 +193,7 @@ impl Sight {
         match self {
             Self::Kept => "kept",
             Self::Broken => "broken",
+            Self::Told => "told",
             Self::Unseen => "unseen",
         }
     }
@@ -193,7 +213,17 @@ impl fmt::Display for Report {
         let names = |sight| of(sight).map(|property| property.to_string()).collect::<Vec<_>>().join(", ");
         match self.rows.iter().find(|row| row.sight == Sight::Broken) {
             Some(row) => writeln!(f, "The gateway breaks {}: {}.", row.property, row.evidence)?,
-            None => writeln!(f, "Nothing was seen broken; {} properties were seen kept.", of(Sight::Kept).count())?,
+            None => {
+                let count = |sight| TRIALS.iter().filter(|trial| self.sight(trial.property) == sight).count();
+                let (all, told) = (TRIALS.len(), count(Sight::Told));
+                let kept = count(Sight::Kept);
+                let by_word = if told > 0 { format!(", {told} told by the gateway alone") } else { String::new() };
+                let unseen = count(Sight::Unseen);
+                writeln!(
+                    f,
+                    "Nothing was seen broken: {kept} of {all} properties seen kept{by_word}, {unseen} unseen."
+                )?;
+            }
         }
         for Row { property, sight, evidence } in &self.rows {
             writeln!(f, "{:<3} {sight:<6}  {}\n            {evidence}", property.to_string(), property.sentence())?;

@@ -11,7 +11,7 @@ use crate::control::Epoch;
 use crate::hold::Incarnation;
 use crate::properties::PropertyId;
 use crate::trace::MAX_LINE;
-use crate::trace::line::{FORMAT, Line, LineEvent};
+use crate::trace::line::{FORMAT, Line, LineEvent, Order};
 use core::fmt;
 use process::{Breach, Committed, Process};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ const MAX_NOTES: usize = 20;
 pub enum Verdict {
     /// A correct gateway could have written it.
     Conforms,
-    /// No correct gateway could have written this line.
+    /// No correct gateway could have written this line there.
     Violates(Violation),
     /// It is no trace, or not a whole one.
     Unreadable {
@@ -102,6 +102,7 @@ pub struct Checker {
     lines: u64,
     started: u64,
     notes: Vec<String>,
+    first_source: String,
 }
 
 #[derive(Debug)]
@@ -150,6 +151,10 @@ impl Checker {
         let process = Process::start(line).map_err(|found| Fault::Breach(found, at_the_start()))?;
         self.succeed(line, &process.epoch)?;
         self.started += 1;
+        if line.order == Some(Order::Loose) {
+            let what = "the order of its lines is loose, and only what each says by itself is judged";
+            self.notes.push(format!("process {}: {what}", line.incarnation));
+        }
         self.forget_the_oldest();
         self.processes.insert(line.incarnation.clone(), Known { process, last_line: self.lines });
         Ok(())
@@ -157,7 +162,10 @@ impl Checker {
 
     /// What the process before left, the one that starts has to have: a commit outlives a restart (E1).
     fn succeed(&mut self, line: &Line, epoch: &Epoch) -> Result<(), Fault> {
-        let Some(after) = &line.after else { return Ok(()) };
+        let Some(after) = &line.after else {
+            self.note_unjudged(line, epoch);
+            return Ok(());
+        };
         let Some(before) = self.processes.get(after) else {
             if self.notes.len() < MAX_NOTES {
                 self.notes.push(format!("process {} ran after {after}, of which there is no trace", line.incarnation));
@@ -176,6 +184,20 @@ impl Checker {
                 let what =
                     format!("{id} of {owner:?} was committed, and the process that starts after doesn't hold it");
                 Err(Fault::Breach(Breach { property: PropertyId::E1, what }, before.process.possible()))
+            }
+        }
+    }
+
+    /// A process that doesn't say what ran before it may have lost a commit, or may be of another home.
+    fn note_unjudged(&mut self, line: &Line, epoch: &Epoch) {
+        for (name, known) in &self.processes {
+            let bequest = known.process.bequest();
+            if self.notes.len() < MAX_NOTES && !bequest.is_empty() && !known.process.epoch.differs_from(epoch) {
+                self.notes.push(format!(
+                    "process {} doesn't say what ran before it: if it was {name}, with the commit of {}, whether that \
+                     was lost is not judged",
+                    line.incarnation, bequest[0].0
+                ));
             }
         }
     }
@@ -235,7 +257,7 @@ impl Source {
 
     /// Reads the next line, unless the last one has not been taken yet.
     fn look(&mut self, notes: &mut Vec<String>) -> Result<Option<&Line>, String> {
-        if self.head.is_none() && !self.ended {
+        while self.head.is_none() && !self.ended {
             self.bytes.clear();
             let mut bounded = self.reader.by_ref().take(MAX_LINE);
             let read = bounded.read_until(b'\n', &mut self.bytes).map_err(|error| error.to_string())?;
@@ -244,18 +266,26 @@ impl Source {
                 return Ok(None);
             }
             self.line += 1;
-            if self.bytes.last() == Some(&b'\n') {
-                self.bytes.pop();
-            } else if read as u64 == MAX_LINE {
+            let whole = self.bytes.pop_if(|last| *last == b'\n').is_some();
+            if !whole && read as u64 == MAX_LINE {
                 return Err(format!("it is longer than {MAX_LINE} bytes"));
-            } else {
-                // A crash, or a writer that is not done: nothing can be said of what isn't there yet.
-                self.ended = true;
-                notes.push(format!("the last line of {} is not whole, and was left out", self.name));
-                return Ok(None);
             }
-            let line: Line =
-                serde_json::from_slice(&self.bytes).map_err(|error| format!("it is no line of a trace: {error}"))?;
+            self.ended = !whole;
+            if self.line == 1 && self.bytes.starts_with(b"\xef\xbb\xbf") {
+                self.bytes.drain(..3);
+            }
+            if self.bytes.trim_ascii().is_empty() {
+                continue;
+            }
+            let line: Line = match serde_json::from_slice(&self.bytes) {
+                Ok(line) => line,
+                Err(error) if !whole && error.is_eof() => {
+                    // A crash, or a writer that is not done: nothing can be said of what isn't there yet.
+                    notes.push(format!("the last line of {} is not whole, and was left out", self.name));
+                    return Ok(None);
+                }
+                Err(error) => return Err(format!("it is no line of a trace: {error}")),
+            };
             if let Some(field) = line.misfit() {
                 let needs = line.event.needs().contains(&field);
                 let which = if needs { "lacks" } else { "can't have" };
@@ -294,6 +324,7 @@ pub fn check_reader(name: &str, reader: impl Read + 'static) -> Report {
 
 fn check_sources(mut sources: Vec<Source>) -> Report {
     let mut checker = Checker::new();
+    checker.first_source = sources.first().map(|source| source.name.clone()).unwrap_or_default();
     loop {
         let mut progress = false;
         let only = sources.iter().filter(|source| !source.ended).count() <= 1;
@@ -353,6 +384,14 @@ fn step(checker: &mut Checker, source: &mut Source) -> Result<(), Verdict> {
 
 impl Checker {
     fn report(self, verdict: Verdict) -> Report {
+        // What nobody wrote, nobody wrote rightly.
+        let nothing = verdict == Verdict::Conforms && self.lines == 0;
+        let verdict = if nothing {
+            let at = Place { file: self.first_source, line: 0 };
+            Verdict::Unreadable { at, why: "there is no line of a trace in it".into() }
+        } else {
+            verdict
+        };
         Report { verdict, lines: self.lines, processes: self.started, notes: self.notes }
     }
 }
@@ -418,13 +457,18 @@ impl fmt::Display for Report {
             }
             Verdict::Unreadable { at, why } => writeln!(f, "The trace can't be judged, because of {at}: {why}.")?,
             Verdict::Violates(Violation { at, property, what, possible, line }) => {
-                writeln!(f, "No correct gateway writes {at}, which breaks {property}: {what}.")?;
+                writeln!(f, "The trace violates {property} at {at}: {what}.")?;
                 writeln!(f, "{property}: {}.", property.sentence())?;
                 writeln!(f, "The line: {line}")?;
                 writeln!(f, "Possible there:")?;
                 for possible in possible {
                     writeln!(f, "- {possible}")?;
                 }
+                writeln!(
+                    f,
+                    "No correct gateway writes this line there, if its lines are in the order that docs/trace.md tells. If \
+                     they aren't, its start line has to say \"order\": \"loose\"."
+                )?;
             }
         }
         for note in &self.notes {

@@ -60,7 +60,6 @@ pub enum Work {
 
 /// A hold as a `start` line lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct StartHold {
     /// Its name.
     pub request: RequestId,
@@ -76,9 +75,19 @@ pub struct StartHold {
     pub committed: bool,
 }
 
-/// One line. Which fields it has depends on its event: see [`LineEvent::needs`] and [`LineEvent::may_have`].
+/// In what order the lines of a process are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// In that of `docs/trace.md`: by one lock over the gate's looks and the log, as this crate's writer does.
+    Strict,
+    /// In any: several threads log, each when it comes to it. Only what each line says by itself can be judged.
+    Loose,
+}
+
+/// One line. Which fields it has depends on its event: see [`LineEvent::needs`] and [`LineEvent::may_have`]. Fields of other
+/// names are taken, and not judged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "each field is told in `FIELDS`")]
 pub struct Line {
     pub event: LineEvent,
@@ -119,11 +128,13 @@ pub struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holds: Option<Vec<StartHold>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<Value>,
 }
 
 /// Every field: its name, what values it has (a piece of JSON Schema), and what it means.
-pub fn fields() -> [(&'static str, Value, &'static str); 22] {
+pub fn fields() -> [(&'static str, Value, &'static str); 23] {
     let text = || json!({"type": "string"});
     let name = || json!({"type": "string", "minLength": 1});
     let count = || json!({"type": "integer", "minimum": 0});
@@ -143,7 +154,6 @@ pub fn fields() -> [(&'static str, Value, &'static str); 22] {
             "request": name(), "owner": text(), "source": source(), "pending": flag(), "committed": flag(),
         },
         "required": ["request", "owner", "source"],
-        "additionalProperties": false,
     });
     [
         ("event", json!({"enum": LineEvent::ALL}), "What the line tells of."),
@@ -167,6 +177,11 @@ pub fn fields() -> [(&'static str, Value, &'static str); 22] {
         ("epoch", text(), "Which boot; empty where that can't be known."),
         ("after", name(), "The process that ran in this home before."),
         ("holds", json!({"type": "array", "items": hold}), "The holds there are as the trace begins."),
+        (
+            "order",
+            json!({"enum": [Order::Strict, Order::Loose]}),
+            "Whether the lines are in the order told below; strict if it isn't said.",
+        ),
         ("note", json!(true), "Anything; it is not judged."),
     ]
 }
@@ -216,7 +231,7 @@ impl LineEvent {
     #[must_use]
     pub const fn may_have(self) -> &'static [&'static str] {
         match self {
-            Self::Start => &["after", "drained", "abandoned"],
+            Self::Start => &["after", "drained", "abandoned", "order"],
             Self::HoldBegun => &["unready_delay_ms"],
             Self::HoldCommitted => &["source", "in_flight", "internal"],
             Self::HoldRenewed | Self::HoldEnded => &["source"],
@@ -274,6 +289,7 @@ impl Line {
             epoch: None,
             after: None,
             holds: None,
+            order: None,
             note: None,
         }
     }
@@ -298,6 +314,7 @@ impl Line {
             ("epoch", self.epoch.is_some()),
             ("after", self.after.is_some()),
             ("holds", self.holds.is_some()),
+            ("order", self.order.is_some()),
         ];
         let (needs, may_have) = (self.event.needs(), self.event.may_have());
         let misfit = |(name, has): &(&'static str, bool)| match has {
@@ -320,16 +337,15 @@ pub fn schema() -> Value {
     };
     let properties: serde_json::Map<String, Value> = fields().map(described).into_iter().collect();
     let of_event = |event: LineEvent| {
-        let allowed: serde_json::Map<String, Value> = ALWAYS
-            .iter()
-            .chain(event.needs())
-            .chain(event.may_have())
-            .chain(&["note"])
-            .map(|name| ((*name).to_owned(), json!(true)))
-            .collect();
+        let allowed = |name: &str| {
+            name == "note" || [&ALWAYS, event.needs(), event.may_have()].iter().any(|names| names.contains(&name))
+        };
+        // Fields that nobody knows are taken; known ones only where they belong.
+        let known: serde_json::Map<String, Value> =
+            fields().iter().map(|(name, ..)| ((*name).to_owned(), json!(allowed(name)))).collect();
         json!({
             "if": {"properties": {"event": {"const": event}}},
-            "then": {"properties": allowed, "required": event.needs(), "additionalProperties": false},
+            "then": {"properties": known, "required": event.needs()},
         })
     };
     json!({

@@ -7,7 +7,7 @@ use crate::support::process::GatewayProcess;
 use crate::support::reference_gateway::{Fault, TinyGateway};
 use crate::support::supervisor::Supervisor;
 use gateway_drain::client::Interrupt;
-use gateway_drain::probe::{Options, Report, Sight, TRIALS, run};
+use gateway_drain::probe::{Need, Options, Report, Sight, TRIALS, run};
 use gateway_drain::properties::PropertyId;
 use gateway_drain::reconciler;
 use gateway_drain::{Home, Reconciler};
@@ -67,7 +67,8 @@ fn keeps_everything_that_can_be_seen(start: fn(&Path, &str) -> GatewayProcess, h
     assert_eq!(output.status.code(), Some(0), "{text}\n{}\n{status}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_str(&text).unwrap();
     let rows = report["rows"].as_array().unwrap();
-    for kept in TRIALS.map(|trial| trial.property.to_string()) {
+    let can = TRIALS.iter().filter(|trial| !trial.needs.contains(&Need::StopCommand));
+    for kept in can.map(|trial| trial.property.to_string()) {
         let of = |row: &&Value| row["property"] == kept;
         assert!(rows.iter().filter(of).count() > 0, "{kept} was tried");
         assert!(rows.iter().filter(of).all(|row| row["sight"] == "kept"), "{kept}: {report:#}");
@@ -112,18 +113,20 @@ fn a_process_that_has_the_id_of_the_one_before_is_told_by_its_start_time() {
     let report = probed(&Options { restart, patience: Duration::from_secs(30), ..options(gateway.home()) });
     supervisor.end();
     assert_eq!(report.broken(), [], "{report}");
-    assert_eq!(report.sight(PropertyId::C5), Sight::Kept, "{report}");
+    assert_eq!(report.sight(PropertyId::C5), Sight::Told, "no turn has shown the gate: {report}");
 }
 
 #[test]
 fn each_broken_gateway_is_caught_by_the_properties_that_it_breaks_and_by_no_other() {
-    let cases: [(Fault, &[PropertyId]); 5] = [
+    let cases: [(Fault, &[PropertyId]); 6] = [
         (Fault::FailsOpenOnWhatItCanNotRead, &[PropertyId::C4]),
         (Fault::ShowsRunningForTheWholeDrain, &[PropertyId::S6]),
         // A turn that is admitted once the gate was drained undoes that too.
         (Fault::AdmitsWhileItDrains, &[PropertyId::G1, PropertyId::G3]),
         (Fault::NeverReopens, &[PropertyId::L2]),
         (Fault::HonoursAnotherEpoch, &[PropertyId::C3]),
+        // Its own turn still streams, and the status says that nothing is in flight.
+        (Fault::CountsNoTurns, &[PropertyId::G3]),
     ];
     for (fault, broken) in cases {
         let gateway = TinyGateway::start(Some(fault));
@@ -137,6 +140,46 @@ fn each_broken_gateway_is_caught_by_the_properties_that_it_breaks_and_by_no_othe
         assert!(report.to_string().starts_with(&first), "{report}");
         nothing_is_left(gateway.home());
     }
+}
+
+#[test]
+fn a_turn_that_is_neither_admitted_nor_refused_ends_the_probe_before_anything_is_tried_and_shows_the_answer() {
+    let gateway = TinyGateway::start(Some(Fault::WantsAKey));
+    let turns = gateway.turns();
+    let output = probe_command(gateway.home(), &["--turn-url", &turns]).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("401") && error.contains("who are you?") && error.contains("--turn-header"), "{error}");
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("kept"));
+    nothing_is_left(gateway.home());
+
+    let turn = Some((turns, String::new()));
+    let turn_headers = vec![("X-Api-Key".to_owned(), "opensesame".to_owned())];
+    let report = probed(&Options { turn, turn_headers, ..options(gateway.home()) });
+    assert_eq!((report.broken(), report.sight(PropertyId::G1)), (vec![], Sight::Kept), "{report}");
+}
+
+#[test]
+fn what_the_status_alone_says_of_the_gate_is_told_and_not_kept_and_no_folder_stays_behind() {
+    let gateway = TinyGateway::start(None);
+    let report = probed(&options(gateway.home()));
+    for told in [PropertyId::H1, PropertyId::S6, PropertyId::L2, PropertyId::S2, PropertyId::C4] {
+        assert_eq!(report.sight(told), Sight::Told, "{report}");
+    }
+    assert!(!report.is_complete() && report.to_string().contains("told by the gateway alone"), "{report}");
+    assert!(!Home::at(gateway.home()).holds_folder().exists(), "the gateway knows no holds");
+}
+
+#[test]
+fn a_gateway_that_is_shut_down_at_the_end_is_seen_to_stop_and_not_to_reopen() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = GatewayProcess::start_at(folder.path(), "127.0.0.1:0");
+    let turn = Some((format!("http://{}/turns", gateway.address), TURN.to_owned()));
+    let stop = Some(format!("kill -TERM {}", gateway.pid()));
+    let patience = Duration::from_secs(30);
+    let report = probed(&Options { turn, stop, patience, ..options(folder.path()) });
+    assert_eq!(report.broken(), [], "{report}");
+    assert_eq!((report.sight(PropertyId::S3), report.sight(PropertyId::L1)), (Sight::Kept, Sight::Kept), "{report}");
 }
 
 #[test]

@@ -28,7 +28,8 @@ fn by_its_url_alone_a_gateway_shows_what_needs_no_files_and_the_rest_is_unseen()
     assert_eq!((&report.cut_short, &report.left_behind), (&None, &None), "{report}");
     assert_eq!(report.broken(), [], "{report}");
     for trial in TRIALS {
-        let sight = if trial.needs.contains(&Need::Home) { Sight::Unseen } else { Sight::Kept };
+        let lacks = [Need::Home, Need::StopCommand].iter().any(|need| trial.needs.contains(need));
+        let sight = if lacks { Sight::Unseen } else { Sight::Kept };
         assert_eq!(report.sight(trial.property), sight, "{}\n{report}", trial.property);
     }
     assert!(!Home::at(folder.path()).marker().exists(), "the marker that the endpoint wrote is gone");

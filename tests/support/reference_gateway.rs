@@ -21,6 +21,10 @@ pub enum Fault {
     AdmitsWhileItDrains,
     NeverReopens,
     HonoursAnotherEpoch,
+    /// Its status never counts what is in flight.
+    CountsNoTurns,
+    /// No fault: whoever doesn't bring a key is answered with 401, and admitted or refused is nobody.
+    WantsAKey,
 }
 
 struct Shared {
@@ -113,6 +117,7 @@ impl Shared {
         };
         let running = !closed || self.fault == Some(Fault::ShowsRunningForTheWholeDrain);
         let state = if running { "running" } else { "draining" };
+        let agents = if self.fault == Some(Fault::CountsNoTurns) { 0 } else { agents };
         let (pid, start_time) = (std::process::id(), self.start_time.load(Ordering::Relaxed));
         let status = json!({"gateway_state": state, "active_agents": agents, "pid": pid, "start_time": start_time});
         let temporary = self.home.join(".status");
@@ -126,6 +131,12 @@ impl Shared {
         let mut byte = [0];
         while !request.ends_with(b"\r\n\r\n") && connection.read(&mut byte).is_ok_and(|read| read == 1) {
             request.push(byte[0]);
+        }
+        let head = String::from_utf8_lossy(&request).to_lowercase();
+        if self.fault == Some(Fault::WantsAKey) && !head.contains("x-api-key: opensesame") {
+            let _ = connection
+                .write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 12\r\nconnection: close\r\n\r\nwho are you?");
+            return;
         }
         let admitted = {
             let mut gate = self.gate.lock().unwrap();

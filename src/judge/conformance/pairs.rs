@@ -63,7 +63,7 @@ fn beside<G: Gateway>(mut first: impl FnMut(&Meeting, u64) -> Found, second: imp
         scope.spawn(|| meeting.follow(second));
         let budget = Budget::of(BUDGET.mul_f64(effort::<G>()));
         let mut number = 0;
-        while number % 16 != 0 || budget.is_left() {
+        while budget.is_left() {
             number += 1;
             first(&meeting, number).map_err(|found| format!("{found}\nOn two threads, in pair {number}."))?;
         }

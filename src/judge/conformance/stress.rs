@@ -352,9 +352,7 @@ impl<G: Gateway> Stress<'_, G> {
     fn control(&self, holder: Holder, mut dice: Dice) {
         let phase = &self.phases[holder as usize];
         let budget = Budget::of(BUDGET.mul_f64(effort::<G>()));
-        let mut drains = 0_u64;
-        while !self.is_over() && (drains % 16 != 0 || budget.is_left()) {
-            drains += 1;
+        while !self.is_over() && budget.is_left() {
             phase.next();
             self.gateway.begin(holder);
             phase.next();

@@ -9,10 +9,14 @@ use super::outside::{Outside, Seen, Stop, Turned};
 use super::{Row, Sight, TRIALS};
 use crate::control::Epoch;
 use crate::hold::Nonce;
-use crate::properties::PropertyId::{self, C1, C3, C4, C5, C6, G1, G2, G3, G4, G6, H1, L2, S2, S6};
+use crate::properties::PropertyId::{
+    self, C1, C3, C4, C5, C6, E1, G1, G2, G3, G4, G6, H1, H2, H3, H4, L1, L2, S2, S3, S6,
+};
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::thread::JoinHandle;
+use std::time::Instant;
 
 const NO_NEW_PROCESS: &str = "after --restart-cmd no other process published a status";
 
@@ -28,6 +32,9 @@ pub(super) fn all(gateway: &mut Outside<'_>, rows: &mut Vec<Row>) -> Result<(), 
         None => {}
     }
     rows.tell(G6, !gateway.negative, "active_agents was never negative", "active_agents was negative");
+    if gateway.options.turn.is_none() {
+        only_told(rows.0);
+    }
     let drains = done?;
     for trial in TRIALS {
         if rows.0.iter().all(|row| row.property != trial.property) {
@@ -39,6 +46,14 @@ pub(super) fn all(gateway: &mut Outside<'_>, rows: &mut Vec<Row>) -> Result<(), 
     Ok(())
 }
 
+/// What the status alone says of the gate, where no turn has shown the gate itself, is the gateway's own word.
+fn only_told(rows: &mut [Row]) {
+    let of_the_gate = [H1, H2, H3, H4, S2, S3, S6, L2, C3, C4, C5, E1];
+    for row in rows.iter_mut().filter(|row| row.sight == Sight::Kept && of_the_gate.contains(&row.property)) {
+        row.sight = Sight::Told;
+    }
+}
+
 /// Tells whether the gateway drains and reopens at all.
 fn each(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<bool, Stop> {
     if !begin_and_cancel(gateway, rows)? {
@@ -48,6 +63,7 @@ fn each(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<bool, Stop> {
     begun_twice(gateway, rows)?;
     begun_and_cancelled_in_a_row(gateway, rows)?;
     if gateway.home().is_none() {
+        a_stop(gateway, rows)?;
         return Ok(true);
     }
     whatever_stands_there(gateway, rows)?;
@@ -58,6 +74,7 @@ fn each(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<bool, Stop> {
         holds::a_commit(gateway, rows)?;
     }
     a_restart(gateway, rows)?;
+    a_stop(gateway, rows)?;
     Ok(true)
 }
 
@@ -99,7 +116,9 @@ fn begin_and_cancel(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<bo
             let said = format!("{} s after the request the status says {}", patience.as_secs(), last.state());
             match gateway.turn() {
                 Some((Turned::Refused, _)) => rows.broken(S6, format!("{said}, and a turn is refused")),
-                Some((Turned::Admitted, _)) => rows.broken(H1, format!("{said}, and a turn is admitted")),
+                Some((Turned::Admitted(code), _)) => {
+                    rows.broken(H1, format!("{said}, and a turn is answered with {code}, which is no refusal"));
+                }
                 None => rows.broken(H1, format!("{said}; taken at its word, its gate is open (no --turn-url to look)")),
             }
             gateway.cancel()?;
@@ -137,19 +156,20 @@ fn acknowledged(gateway: &mut Outside<'_>, rows: &mut Rows<'_>, nonce: &Nonce) -
 
 fn turned_away(gateway: &Outside<'_>, rows: &mut Rows<'_>) {
     match gateway.turn() {
-        Some((turned, _)) => rows.tell(
-            G1,
-            turned == Turned::Refused,
-            "a turn was refused once the status said draining",
-            "a turn was admitted although the status said draining",
-        ),
-        None => rows.unseen(G1, "no --turn-url, or its answer is neither 503 nor a success"),
+        Some((Turned::Refused, _)) => rows.kept(G1, "a turn was refused once the status said draining"),
+        Some((Turned::Admitted(code), _)) => {
+            let what =
+                format!("a turn was answered with {code}, which is no refusal, although the status said draining");
+            rows.broken(G1, what);
+        }
+        None if gateway.options.turn.is_none() => rows.unseen(G1, "no --turn-url"),
+        None => rows.unseen(G1, "the answer of a turn was neither a success nor a refusal"),
     }
 }
 
 /// Drains around a turn.
 fn a_turn_in_flight(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
-    let Some((Turned::Admitted, Some(turn))) = gateway.turn() else {
+    let Some((Turned::Admitted(_), Some(turn))) = gateway.turn() else {
         for property in [G2, G3] {
             rows.unseen(property, "no --turn-url, or the turn was not admitted");
         }
@@ -161,12 +181,15 @@ fn a_turn_in_flight(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<()
     gateway.begin()?;
     let draining = gateway.until(Seen::is_draining)?;
     let first = draining.as_ref().map_or(0, |(seen, _)| seen.agents());
-    if !counted || first == 0 {
+    let drains = draining.is_ok();
+    if drains && first == 0 && streams_on(gateway, &turn)? {
+        rows.broken(G3, "the status said draining with 0 in flight while the answer of a turn still streamed");
+    } else if !counted || first == 0 {
         for property in [G2, G3] {
             rows.unseen(property, "the turn was over before the gate had closed: let it last longer than two ticks");
         }
     } else {
-        drained_around(gateway, rows, first)?;
+        drained_around(gateway, rows, first, &turn)?;
     }
     gateway.cancel()?;
     let _ = gateway.until(Seen::is_running)?;
@@ -177,8 +200,22 @@ fn a_turn_in_flight(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<()
     Ok(())
 }
 
+/// Whether a turn of the probe's own is in flight, and for longer than its end may be late here.
+fn streams_on(gateway: &Outside<'_>, turn: &JoinHandle<bool>) -> Result<bool, Stop> {
+    let begun = Instant::now();
+    while !turn.is_finished() && begun.elapsed() < gateway.while_watched() {
+        gateway.pause(gateway.options.tick / 8)?;
+    }
+    Ok(!turn.is_finished())
+}
+
 /// Watches the count fall to zero, and stay there.
-fn drained_around(gateway: &mut Outside<'_>, rows: &mut Rows<'_>, first: i64) -> Result<(), Stop> {
+fn drained_around(
+    gateway: &mut Outside<'_>,
+    rows: &mut Rows<'_>,
+    first: i64,
+    turn: &JoinHandle<bool>,
+) -> Result<(), Stop> {
     let (mut least, mut rose, mut early) = (first, None, false);
     let ended = gateway.watch(gateway.options.patience * 3, |seen| {
         let agents = seen.agents();
@@ -195,6 +232,8 @@ fn drained_around(gateway: &mut Outside<'_>, rows: &mut Rows<'_>, first: i64) ->
     }
     if early {
         rows.broken(G3, "the status said drained with a turn in flight");
+    } else if ended.is_ok() && streams_on(gateway, turn)? {
+        rows.broken(G3, "the status said draining with 0 in flight while the answer of a turn still streamed");
     } else if ended.is_err() {
         rows.unseen(G3, "the turn did not end while it was waited for");
     } else {
@@ -354,7 +393,9 @@ fn a_restart(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop>
                     rows.kept(C5, "restarted under a live request: it said draining first, and refused a turn");
                 }
                 (true, None, None) => rows.kept(C5, "restarted under a live request: it said draining first"),
-                (_, _, Some(Turned::Admitted)) => rows.broken(C5, "restarted under a live request, it admitted a turn"),
+                (_, _, Some(Turned::Admitted(code))) => {
+                    rows.broken(C5, format!("restarted under a live request, it answered a turn with {code}"));
+                }
                 _ => rows.broken(C5, format!("restarted under a live request, it said {} first", first.state())),
             }
         }
@@ -365,6 +406,69 @@ fn a_restart(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop>
             return Err(Stop::Lost(NO_NEW_PROCESS.into()));
         }
         rows.broken(L2, format!("restarted, and its request cancelled, the status says {}", last.state()));
+    }
+    Ok(())
+}
+
+/// Has the gateway shut down, last of all: under a request that is cancelled while it shuts down, which reopens nothing.
+fn a_stop(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
+    let Some(command) = gateway.options.stop.clone() else { return Ok(()) };
+    // While its turn lasts a gateway can't end, and can be looked at.
+    let turn = gateway.turn().and_then(|(_, turn)| turn);
+    let turn = turn
+        .map(|turn| std::thread::spawn(move || io::copy(&mut turn.into_body().into_reader(), &mut io::sink()).is_ok()));
+    gateway.begin()?;
+    let _ = gateway.until(Seen::is_draining)?;
+    let process = |seen: &Seen| format!("{:?}", seen.process());
+    let this = process(&gateway.look().map_err(Stop::Lost)?);
+    let (mut shutting, mut stopped, mut back) = (false, false, false);
+    let mut show = |seen: &Seen| {
+        if process(seen) != this {
+            return;
+        }
+        shutting |= seen.is_shutting_down();
+        stopped |= seen.state() == "stopped";
+        back |= shutting && seen.is_running();
+    };
+    gateway.run(&command, &mut show)?;
+    // Before it shuts down a cancel reopens it by right.
+    let heard = Instant::now();
+    while heard.elapsed() < gateway.options.patience {
+        let Ok(seen) = gateway.look() else { break };
+        show(&seen);
+        if seen.is_shutting_down() || process(&seen) != this {
+            break;
+        }
+        gateway.pause(gateway.options.tick / 8)?;
+    }
+    gateway.leave();
+    let begun = Instant::now();
+    while begun.elapsed() < gateway.options.patience * 3 {
+        let Ok(seen) = gateway.look() else { break };
+        show(&seen);
+        if seen.state() == "stopped" || process(&seen) != this {
+            break;
+        }
+        gateway.pause(gateway.options.tick / 8)?;
+    }
+    if let Some(turn) = turn
+        && turn.is_finished()
+    {
+        let _ = turn.join();
+    }
+    match (back, shutting) {
+        (true, _) => rows.broken(S3, "after --stop-cmd, and with its request cancelled, the status says running"),
+        (false, true) => {
+            rows.kept(S3, "after --stop-cmd, and with its request cancelled, the status never said running")
+        }
+        (false, false) => rows.unseen(S3, "after --stop-cmd the status never said that it shuts down"),
+    }
+    match (stopped, shutting) {
+        (true, _) => rows.kept(L1, "after --stop-cmd the status came to say stopped"),
+        (false, true) => {
+            rows.broken(L1, "after --stop-cmd the status said that it shuts down, and never that it stopped")
+        }
+        (false, false) => rows.unseen(L1, "after --stop-cmd the status never said that it shuts down"),
     }
     Ok(())
 }

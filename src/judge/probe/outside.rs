@@ -68,8 +68,12 @@ impl Seen {
         self.state() == "draining"
     }
 
+    pub(super) fn is_shutting_down(&self) -> bool {
+        self.state() == "stopped" || self.drain().is_some_and(|drain| drain["state"] == "shutdown_draining")
+    }
+
     /// Which process says so.
-    fn process(&self) -> (Option<u64>, Option<u64>, Option<&str>) {
+    pub(super) fn process(&self) -> (Option<u64>, Option<u64>, Option<&str>) {
         // In a container every gateway may have the same id.
         let number = |name: &str| self.fields[name].as_u64();
         (number("pid"), number("start_time"), self.drain().and_then(|drain| drain["incarnation"].as_str()))
@@ -98,7 +102,8 @@ impl Seen {
 /// What a gateway said to a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turned {
-    Admitted,
+    /// With which status code.
+    Admitted(u16),
     Refused,
 }
 
@@ -121,6 +126,8 @@ pub(super) struct Outside<'a> {
     /// What a look found that was no whole status.
     pub(super) torn: Option<String>,
     pub(super) negative: bool,
+    /// Whether there was a folder of hold files before the probe came.
+    had_holds_folder: bool,
 }
 
 impl<'a> Outside<'a> {
@@ -136,7 +143,9 @@ impl<'a> Outside<'a> {
             .build()
             .new_agent();
         let channel = options.home.clone().map(|home| Channel::new(Home::at(home)));
+        let had_holds_folder = channel.as_ref().is_some_and(|channel| channel.home().holds_folder().exists());
         let mut outside = Self {
+            had_holds_folder,
             options,
             interrupt: interrupt.clone(),
             agent,
@@ -147,6 +156,9 @@ impl<'a> Outside<'a> {
             negative: false,
         };
         outside.expect_idle()?;
+        outside.expect_a_turn()?;
+        // A long turn must not be taken for one of a later trial.
+        let _ = outside.until(|seen| seen.agents() == 0);
         Ok(outside)
     }
 
@@ -275,6 +287,13 @@ impl<'a> Outside<'a> {
         Ok(())
     }
 
+    /// Takes the request away from a gateway that shuts down, and has nobody to answer any more.
+    pub(super) fn leave(&mut self) {
+        if self.cancel().is_err() && self.channel.is_none() {
+            self.begun.clear();
+        }
+    }
+
     /// Writes a request.
     pub(super) fn write(&mut self, request: &Request) -> Result<(), Stop> {
         let Some(channel) = &self.channel else { return Ok(()) };
@@ -351,40 +370,73 @@ impl<'a> Outside<'a> {
 
     /// Starts a turn, and leaves it running; none if the probe wasn't told how or the answer says neither.
     pub(super) fn turn(&self) -> Option<(Turned, Option<ureq::http::Response<ureq::Body>>)> {
-        let (url, body) = self.options.turn.as_ref()?;
-        let post = self.agent.post(url).header("content-type", "application/json");
-        let response = post.send(body).ok()?;
-        match response.status().as_u16() {
-            503 => Some((Turned::Refused, None)),
-            200..300 => Some((Turned::Admitted, Some(response))),
+        match self.answer()?.ok()? {
+            response if self.options.refused.contains(&response.status().as_u16()) => Some((Turned::Refused, None)),
+            response if response.status().is_success() => {
+                Some((Turned::Admitted(response.status().as_u16()), Some(response)))
+            }
             _ => None,
         }
+    }
+
+    fn answer(&self) -> Option<Result<ureq::http::Response<ureq::Body>, ureq::Error>> {
+        let (url, body) = self.options.turn.as_ref()?;
+        let mut post = self.agent.post(url);
+        let typed = |(name, _): &(String, String)| name.eq_ignore_ascii_case("content-type");
+        if !self.options.turn_headers.iter().any(typed) {
+            post = post.header("content-type", "application/json");
+        }
+        for (name, value) in &self.options.turn_headers {
+            post = post.header(name, value);
+        }
+        Some(post.send(body))
+    }
+
+    /// Tries one turn before anything else: without one that is admitted the gate can't be told from what isn't there.
+    fn expect_a_turn(&self) -> Result<(), CanNotProbe> {
+        let Some(answer) = self.answer() else { return Ok(()) };
+        let mut response = answer.map_err(|error| CanNotProbe(format!("a turn gets no answer: {error}")))?;
+        let code = response.status();
+        let refused = self.options.refused.contains(&code.as_u16());
+        if code.is_success() && !refused {
+            // To its end, unless it is long: it need not be in flight when the first drain begins.
+            let mut body = response.into_body();
+            std::thread::spawn(move || io::copy(&mut body.as_reader(), &mut io::sink()).is_ok());
+            return Ok(());
+        }
+        let body = response.body_mut().with_config().limit(4096).read_to_string().unwrap_or_default();
+        let body: String = body.trim().chars().take(200).collect();
+        let what =
+            if refused { "the refusal of a gateway that nobody drains" } else { "neither a success nor a refusal" };
+        Err(CanNotProbe(format!(
+            "a turn was answered with {code}, {what}: {body:?}. Give what it takes by --turn-body and --turn-header, and the \
+             codes of a refusal by --refused-status; nothing was tried"
+        )))
     }
 
     /// Has the gateway restarted, and waits for what the new process says first: the status of a dead one shows nothing.
     pub(super) fn restart(&mut self, command: &str) -> Result<Restarted, Stop> {
         let before = self.look().map_err(Stop::Lost)?;
-        let shut_down = self.run(command)?;
+        let mut shut_down = false;
+        self.run(command, |seen| shut_down |= seen.is_shutting_down())?;
         let first = self.until(|seen| seen.process() != before.process() && seen.state() != "starting")?;
         Ok(Restarted { shut_down, first: first.ok().map(|(seen, _)| seen) })
     }
 
-    /// Runs the command. Tells whether the gateway was seen to shut down.
-    fn run(&mut self, command: &str) -> Result<bool, Stop> {
+    /// Runs the command, and shows every status meanwhile.
+    pub(super) fn run(&mut self, command: &str, mut show: impl FnMut(&Seen)) -> Result<(), Stop> {
         let mut shell = Command::new("sh");
         shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = shell.spawn().map_err(|error| Stop::Lost(format!("{command}: {error}")))?;
         let began = Instant::now();
-        let mut shut_down = false;
         loop {
             let ended = child.try_wait().map_err(|error| Stop::Lost(format!("{command}: {error}")))?;
             // While it is away, a look that fails is as it should be.
-            let shutting = |seen: Seen| {
-                seen.state() == "stopped" || seen.drain().is_some_and(|drain| drain["state"] == "shutdown_draining")
-            };
-            shut_down |= self.look().is_ok_and(shutting);
+            if let Ok(seen) = self.look() {
+                show(&seen);
+            }
             match ended {
-                Some(ended) if ended.success() => return Ok(shut_down),
+                Some(ended) if ended.success() => return Ok(()),
                 Some(ended) => return Err(Stop::Lost(format!("{command}: {ended}"))),
                 None if began.elapsed() < self.options.patience * 6 => self.pause(LOOK_EVERY)?,
                 None => return Err(Stop::Lost(format!("{command} did not return"))),
@@ -394,6 +446,15 @@ impl<'a> Outside<'a> {
 
     /// Ends all that the probe has begun, and waits until the gateway runs again. No interrupt ends this.
     pub(super) fn take_back(&mut self) -> Result<(), String> {
+        let taken_back = self.take_all_back();
+        if let (false, Some(home)) = (self.had_holds_folder, self.home()) {
+            // If it is empty: nobody else has come to use it.
+            let _ = std::fs::remove_dir(home.holds_folder());
+        }
+        taken_back
+    }
+
+    fn take_all_back(&mut self) -> Result<(), String> {
         if self.begun.is_empty() {
             return Ok(());
         }
@@ -481,7 +542,7 @@ mod tests {
         let why = panicked.unwrap_err();
         assert_eq!(why.downcast_ref(), Some(&"in the middle of it"));
         assert!(!home.marker().exists(), "the marker is gone");
-        assert_eq!(std::fs::read_dir(home.holds_folder()).unwrap().count(), 0, "the hold file is gone");
+        assert!(!home.holds_folder().exists(), "the hold file is gone, and the folder that it was in");
         assert_eq!(gateway.controller().state(), DrainState::Running, "and the gateway runs");
     }
 }

@@ -3,7 +3,9 @@
 //! `checks` says by it what is unseen and why, and `docs/probe.md` shows it.
 
 use super::Options;
-use crate::properties::PropertyId::{self, C1, C3, C4, C5, C6, E1, G1, G2, G3, G4, G6, H1, H2, H3, H4, L2, S2, S6};
+use crate::properties::PropertyId::{
+    self, C1, C3, C4, C5, C6, E1, G1, G2, G3, G4, G6, H1, H2, H3, H4, L1, L2, S2, S3, S6,
+};
 use core::fmt;
 
 /// What it takes to see something.
@@ -15,6 +17,8 @@ pub enum Need {
     TurnUrl,
     /// A way to have the gateway die and start again.
     RestartCommand,
+    /// A way to have the gateway shut down.
+    StopCommand,
     /// A gateway that tells of itself what this crate's does.
     DrainObject,
 }
@@ -25,6 +29,7 @@ impl fmt::Display for Need {
             Self::Home => "`--home`",
             Self::TurnUrl => "`--turn-url`",
             Self::RestartCommand => "`--restart-cmd`",
+            Self::StopCommand => "`--stop-cmd`",
             Self::DrainObject => "a `drain` object in the status",
         })
     }
@@ -45,18 +50,23 @@ const fn trial(property: PropertyId, needs: &'static [Need], tried: &'static str
     Trial { property, needs, tried }
 }
 
-use Need::{DrainObject, Home, RestartCommand, TurnUrl};
+use Need::{DrainObject, Home, RestartCommand, StopCommand, TurnUrl};
 
 /// All that the probe tries, in the order of the properties.
-pub const TRIALS: [Trial; 18] = [
+pub const TRIALS: [Trial; 20] = [
     trial(S2, &[], "begun twice, cancelled once: the status says draining throughout, then running"),
+    trial(
+        S3,
+        &[StopCommand],
+        "shut down under a drain whose request is then cancelled: the status never says running again",
+    ),
     trial(S6, &[], "a drain is begun: the status does not go on saying running while turns are refused"),
     trial(G1, &[TurnUrl], "a turn is asked for once the status says draining: it is refused"),
     trial(G2, &[TurnUrl], "a drain is begun around a turn: `active_agents` never rises"),
     trial(
         G3,
         &[TurnUrl],
-        "the same: not drained while the turn lasts; then it stays drained, and refuses another turn",
+        "the same: not drained, nor 0 in flight, while the turn's answer still streams; then it stays drained, and refuses another turn",
     ),
     trial(G4, &[DrainObject], "twenty drains in a row: `generation` has risen"),
     trial(G6, &[], "in every status that was read `active_agents` is not negative"),
@@ -90,6 +100,7 @@ pub const TRIALS: [Trial; 18] = [
         &[Home, RestartCommand, DrainObject],
         "killed and started again under a committed hold whose file is gone: it stays drained",
     ),
+    trial(L1, &[StopCommand], "the same: in the end the status says stopped"),
     trial(L2, &[], "cancelled, also after twenty drains in a row: the status says running, and goes on saying so"),
 ];
 
@@ -100,12 +111,14 @@ impl Trial {
             Home => options.home.is_some(),
             TurnUrl => options.turn.is_some(),
             RestartCommand => options.restart.is_some(),
+            StopCommand => options.stop.is_some(),
             DrainObject => false,
         };
         match self.needs.iter().find(|need| !given(need)) {
             Some(Home) => "no --home",
             Some(TurnUrl) => "no --turn-url",
             Some(RestartCommand) => "no --restart-cmd",
+            Some(StopCommand) => "no --stop-cmd",
             Some(DrainObject) => "the gateway knows the marker and no other hold, without a lease",
             None => "it was not tried",
         }

@@ -21,9 +21,10 @@ use crate::hold::{Hold, HoldSet, Incarnation, LeasePolicy, Request, RequestId};
 use crate::properties::PropertyId;
 use crate::state::{Denial, DrainState, Event, Step, next};
 use crate::status::GatewayState;
-use crate::trace::line::{Line, LineEvent, Work};
+use crate::trace::line::{Line, LineEvent, Order, Work};
 use holds::restored;
 use place::{Counts, Place, following, reach};
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// Before the unready delay of any hold is over, and after those of all are.
@@ -59,8 +60,16 @@ pub(super) struct Process {
     hold_ended: bool,
     /// Turns whose admission is logged and whose finish isn't.
     logged: u64,
-    /// Turns that were in flight before the first line.
-    unlogged: u64,
+    /// The same of internal work.
+    logged_internal: u64,
+    /// What was in flight before the first line and has not finished.
+    unlogged: Counts,
+    /// The gateway was stopped by force with work left.
+    abandoned: bool,
+    /// What is taken off each number of a drain, so that none wraps.
+    base: Generation,
+    /// The lines are in any order.
+    loose: bool,
     /// The closing that the first line behind the gate showed: which, how many turns were logged as in flight then, and
     /// how many admissions have been logged since.
     late: (Option<Generation>, u64, u64),
@@ -68,6 +77,10 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn start(line: &Line) -> Result<Self, Breach> {
+        // Drains are counted on from any number, and the number wraps. One that is near its end is counted from itself.
+        let near = line.generation.0 > Generation::MAX / 2;
+        let base = Generation(if near { line.generation.0 } else { 0 });
+        let line = &*from_base(line, base);
         let counts = Counts::of(line).unwrap_or_default();
         let place = Place::of(line, counts);
         let mut holds = HoldSet::new(LeasePolicy::default());
@@ -86,7 +99,7 @@ impl Process {
         if line.state != DrainState::Running && !counts.is_zero() && holds.iter().any(|hold| hold.commit.is_some()) {
             return breach(PropertyId::E1, format!("{counts} are in flight under a committed hold"));
         }
-        check_marks(line, counts)?;
+        check_marks(line, counts, false)?;
         Ok(Self {
             incarnation: line.incarnation.clone(),
             epoch: line.epoch.clone().unwrap_or_default(),
@@ -98,7 +111,11 @@ impl Process {
             blank: Request::begin(RequestId::marker(), ""),
             hold_ended: false,
             logged: 0,
-            unlogged: counts.turns,
+            logged_internal: 0,
+            unlogged: counts,
+            abandoned: line.abandoned == Some(true),
+            base,
+            loose: line.order == Some(Order::Loose),
             late: (None, 0, 0),
         })
     }
@@ -117,9 +134,14 @@ impl Process {
 
     pub(super) fn take(&mut self, line: &Line) -> Result<(), Breach> {
         self.sequence = line.sequence;
+        let line = &*from_base(line, self.base);
         let counts = Counts::of(line);
         if let Some(counts) = counts {
-            check_marks(line, counts)?;
+            self.abandoned |= line.event == LineEvent::Stop && line.abandoned == Some(true) && !counts.is_zero();
+            check_marks(line, counts, self.abandoned)?;
+        }
+        if self.loose {
+            return Self::take_loose(line, counts);
         }
         match (line.event, counts) {
             (LineEvent::Start, _) => breach(PropertyId::C6, "a process starts twice: its incarnation is not its own"),
@@ -139,6 +161,43 @@ impl Process {
             // `Line::misfit` has turned this away.
             (_, None) => Ok(()),
         }
+    }
+
+    /// What a line says by itself, wherever it stands.
+    fn take_loose(line: &Line, counts: Option<Counts>) -> Result<(), Breach> {
+        let in_flight = counts.filter(|counts| !counts.is_zero());
+        match (line.event, in_flight) {
+            (LineEvent::Status, _) if line.published == Some(GatewayState::Running) && !line.state.admits() => {
+                let what = format!("the status shows running, and the gateway is in {}", line.state);
+                breach(PropertyId::S6, what)
+            }
+            (LineEvent::HoldCommitted, Some(counts)) => {
+                breach(PropertyId::E1, format!("a hold was committed with {counts} in flight"))
+            }
+            (LineEvent::HoldCommitted, None) if line.state.admits() => {
+                breach(PropertyId::E1, "a hold was committed while the gate is open")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Turns that are logged as admitted and not as finished are in flight: what is told from behind a closed gate can't
+    /// count fewer, since nobody has come in since. And once it is drained no internal work is left either.
+    fn check_logged(&self, line: &Line, counts: Counts, property: PropertyId) -> Result<(), Breach> {
+        let present = &self.present;
+        if present.state.admits() || line.state.admits() || present.generation != line.generation {
+            return Ok(());
+        }
+        let lost = self.logged.saturating_sub(counts.turns);
+        let lost_internal = if counts.is_zero() { self.logged_internal } else { 0 };
+        if lost + lost_internal == 0 {
+            return Ok(());
+        }
+        let in_flight = Counts { turns: self.logged, internal: self.logged_internal };
+        breach(
+            property,
+            format!("{in_flight} are logged as admitted and not as finished, and the line counts {counts}"),
+        )
     }
 
     fn take_move(&mut self, line: &Line, event: Event, counts: Counts) -> Result<(), Breach> {
@@ -174,6 +233,25 @@ impl Process {
         self.check_cause(event, from.state)?;
         let place = Place::of(line, counts);
         self.check_order(&place)?;
+        let told = match event {
+            Event::Stop if self.abandoned => PropertyId::G6,
+            Event::Stop => PropertyId::S5,
+            _ if counts.is_zero() => PropertyId::G3,
+            _ => PropertyId::G6,
+        };
+        // A gate that closes: what was logged while it was open, and isn't finished, is still there.
+        if !opens || self.present.is_at(from.state, from.generation) && self.logged > counts.turns {
+            if opens {
+                let told = if counts.is_zero() { PropertyId::G3 } else { PropertyId::G2 };
+                let Counts { turns, .. } = counts;
+                let what = format!(
+                    "{} turn(s) are logged as admitted and not as finished, and the gate closed on {turns}",
+                    self.logged
+                );
+                return breach(told, what);
+            }
+            self.check_logged(line, counts, told)?;
+        }
         self.history.move_to(&place).map_err(|found| self.under_commit(found))?;
         let ahead = Place::rank(self.present.state, self.present.generation) >= Place::rank(to, generation);
         if opens {
@@ -277,27 +355,44 @@ impl Process {
         }
     }
 
-    /// Logged turns against counted ones.
+    /// Logged work against counted work, of each kind by itself.
     fn count(&mut self, line: &Line, counts: Counts) -> Result<(), Breach> {
         let turn = line.work == Some(Work::Turn);
-        if turn && line.event == LineEvent::Admit {
-            self.logged += 1;
-            if !line.state.admits() {
-                self.late.2 += 1;
-                self.check_late()?;
+        if line.event == LineEvent::Admit {
+            if turn {
+                self.logged += 1;
+                if !line.state.admits() {
+                    self.late.2 += 1;
+                    self.check_late()?;
+                }
+            } else {
+                self.logged_internal += 1;
             }
         }
-        if self.logged > counts.turns {
-            let what = format!("{} turn(s) are logged as in flight, and {} counted", self.logged, counts.turns);
+        let kinds = [
+            ("turn(s)", self.logged, counts.turns),
+            ("piece(s) of internal work", self.logged_internal, counts.internal),
+        ];
+        if let Some((kind, logged, counted)) = kinds.into_iter().find(|(_, logged, counted)| logged > counted) {
+            let what = format!("{logged} {kind} are logged as in flight, and {counted} counted");
             return breach(PropertyId::G6, what);
         }
-        if turn && line.event == LineEvent::Finish {
-            if self.logged > 0 {
-                self.logged -= 1;
-            } else if self.unlogged > 0 {
-                self.unlogged -= 1;
+        if line.event == LineEvent::Finish {
+            let (kind, counted) = if turn { ("a turn", counts.turns) } else { ("internal work", counts.internal) };
+            let (logged, unlogged) = if turn {
+                (&mut self.logged, &mut self.unlogged.turns)
             } else {
-                return breach(PropertyId::G6, "a turn finished that was never admitted");
+                (&mut self.logged_internal, &mut self.unlogged.internal)
+            };
+            if counted == 0 {
+                return breach(PropertyId::G6, format!("{kind} is about to finish, and none is counted"));
+            }
+            if *logged > 0 {
+                *logged -= 1;
+            } else if *unlogged > 0 {
+                *unlogged -= 1;
+            } else {
+                return breach(PropertyId::G6, format!("{kind} finished that was never admitted"));
             }
         }
         Ok(())
@@ -329,6 +424,8 @@ impl Process {
         if line.published == Some(GatewayState::Running) && !line.state.admits() {
             return breach(PropertyId::S6, format!("the status shows running, and the gateway is in {}", line.state));
         }
+        let told = if counts.is_zero() { PropertyId::G3 } else { PropertyId::G6 };
+        self.check_logged(line, counts, told).map_err(|found| self.under_commit(found))?;
         let place = Place::of(line, counts);
         let Some(published) = &mut self.published else {
             self.published = Some(place);
@@ -382,9 +479,18 @@ impl Process {
     }
 }
 
-/// What a counted line says of itself.
-fn check_marks(line: &Line, counts: Counts) -> Result<(), Breach> {
-    let abandoned = line.abandoned.unwrap_or(false);
+/// The same line, with the number of its drain counted from `base`.
+fn from_base(line: &Line, base: Generation) -> Cow<'_, Line> {
+    if base.0 == 0 {
+        return Cow::Borrowed(line);
+    }
+    let generation = Generation(line.generation.0.wrapping_sub(base.0) & Generation::MAX);
+    Cow::Owned(Line { generation, ..line.clone() })
+}
+
+/// What a counted line says of itself. Whether work was abandoned need not be said again after the stop.
+fn check_marks(line: &Line, counts: Counts, known: bool) -> Result<(), Breach> {
+    let abandoned = line.abandoned.unwrap_or(known && line.state == DrainState::Stopped);
     if abandoned && line.state != DrainState::Stopped {
         return breach(
             PropertyId::S5,

@@ -24,7 +24,7 @@ impl Process {
         let source = line.source.unwrap_or_else(|| self.kept(id));
         match line.event {
             LineEvent::HoldEnded => self.end_hold(id, source, owner, by, line.ending.unwrap_or(Ending::Withdrawn)),
-            LineEvent::HoldCommitted => self.commit_hold(id, source, owner, counts),
+            LineEvent::HoldCommitted => self.commit_hold(line, id, source, owner, counts),
             event => {
                 let mut request = self.asking(Action::Begin, id, source, owner);
                 // Any delay is as good as another: when it ends is not in the trace.
@@ -54,6 +54,7 @@ impl Process {
 
     fn commit_hold(
         &mut self,
+        line: &Line,
         id: &RequestId,
         source: Source,
         owner: &str,
@@ -80,6 +81,7 @@ impl Process {
             Outcome::Refused(why) => return breach(of(why), format!("{id} was committed by {owner:?}: {why}")),
             _ => return breach(PropertyId::E1, format!("{id} was committed, and can't have been")),
         }
+        self.check_logged(line, Counts::default(), PropertyId::E1)?;
         self.history.counts = Counts::default();
         if self.present.shares_drain(&self.history) {
             self.present.counts = Counts::default();
