@@ -13,30 +13,29 @@ use std::collections::BTreeMap;
 type Line = serde_json::Map<String, Value>;
 
 /// Why a mutant of a good trace is legal, and how many are for that reason.
-const LEGAL: [(&str, usize); 23] = [
-    ("a count that could as well have been: not every turn is logged", 171),
-    ("a look at the same counts", 1),
-    ("a look may be ahead of the history", 12),
-    ("a look may be taken before or after what it looks at is told", 16),
-    ("a look that nobody took", 17),
-    ("a name that is used nowhere else", 1),
-    ("a renewal instead of a commit, or the other way round", 6),
-    ("a renewal, a commit or an absorption that nothing after it rests on", 6),
-    ("a shutdown that interrupts nobody", 1),
-    ("a status may be behind or ahead", 2),
-    ("a status may be published before or after", 4),
-    ("an event that changes nothing there, or a look that shows the same", 44),
-    ("an uncommitted hold may end in several ways", 34),
+const LEGAL: [(&str, usize); 22] = [
+    ("a count that could as well have been: not every turn is logged", 262),
+    ("a look may be ahead of the history", 19),
+    ("a look may be taken before or after what it looks at is told", 30),
+    ("a look that nobody took", 38),
+    ("a name that is used nowhere else", 2),
+    ("a renewal instead of a commit, or the other way round", 7),
+    ("a renewal, a commit or an absorption that nothing after it rests on", 8),
+    ("a shutdown that interrupts nobody", 2),
+    ("a status may be behind or ahead", 12),
+    ("a status may be published before or after", 21),
+    ("an event that changes nothing there, or a look that shows the same", 57),
+    ("an uncommitted hold may end in several ways", 37),
     ("holds that are begun, renewed or ended in either order", 4),
-    ("it decides only whether a commit is inherited", 34),
+    ("it decides only whether a commit is inherited", 42),
     ("nothing was left to abandon", 1),
     ("one delay is as good as another", 6),
-    ("only the word running is judged", 11),
-    ("the last line of a process: it was killed before it", 23),
-    ("the rest tells the same: moves that change nothing, or that a look is ahead of", 10),
+    ("only the word running is judged", 65),
+    ("the last line of a process: it was killed before it", 28),
+    ("the rest tells the same: moves that change nothing, or that a look is ahead of", 12),
     ("the same event twice", 2),
-    ("two processes don't wait for each other", 7),
-    ("two turns that could as well have come in this order", 3),
+    ("two processes don't wait for each other", 9),
+    ("two turns that could as well have come in this order", 5),
 ];
 
 /// What was done to a line.
@@ -149,7 +148,7 @@ fn every_mutant_of_a_good_trace_is_caught_or_legal_for_a_counted_reason() {
         }
     }
     let legal: Vec<(&str, usize)> = legal.into_iter().collect();
-    assert_eq!((mutants, caught), (3078, 2662), "{legal:#?}");
+    assert_eq!((mutants, caught), (4573, 3904), "{legal:#?}");
     assert_eq!(legal, LEGAL);
 }
 

@@ -739,3 +739,149 @@ impl Small for ReadsAndWrites {
         books.stop();
     }
 }
+
+/// Who is first closes the gate and who is last opens it, each after it has let go of the list of holders.
+#[derive(Default)]
+pub struct FirstClosesLastOpens {
+    books: Mutex<Books>,
+    open: Mutex<Option<bool>>,
+    count: AtomicU64,
+}
+
+impl FirstClosesLastOpens {
+    fn is_open(&self) -> bool {
+        self.open.lock().unwrap().unwrap_or(true)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Books)) {
+        let (before, after) = {
+            let mut books = self.books.lock().unwrap();
+            let before = books.state().admits();
+            change(&mut books);
+            (before, books.state().admits())
+        };
+        if before != after {
+            *self.open.lock().unwrap() = Some(after);
+        }
+    }
+}
+
+impl Small for FirstClosesLastOpens {
+    fn admit(&self) -> bool {
+        let open = self.open.lock().unwrap();
+        let admits = open.unwrap_or(true);
+        self.count.fetch_add(u64::from(admits), SeqCst);
+        admits
+    }
+    fn finish(&self) {
+        self.count.fetch_sub(1, SeqCst);
+    }
+    fn look(&self) -> Snapshot {
+        let mut told = Books { in_flight: self.count.load(SeqCst), ..*self.books.lock().unwrap() }.look();
+        told.drained &= !self.is_open();
+        told
+    }
+    fn begin(&self, holder: Holder) {
+        self.change(|books| books.begin(holder));
+    }
+    fn end(&self, holder: Holder) {
+        self.change(|books| books.end(holder));
+    }
+    fn shut_down(&self) {
+        self.change(Books::shut_down);
+    }
+    fn stop(&self) {
+        let mut books = self.books.lock().unwrap();
+        books.in_flight = self.count.load(SeqCst);
+        books.stop();
+        books.in_flight = 0;
+    }
+}
+
+/// Each thread counts its own work, and the end of work that moved to another thread is lost.
+#[derive(Default)]
+pub struct CountOfEachThread(Mutex<(Books, std::collections::HashMap<std::thread::ThreadId, u64>)>);
+
+impl CountOfEachThread {
+    fn with<T>(&self, act: impl FnOnce(&mut Books, &mut u64) -> T) -> T {
+        let (books, counts) = &mut *self.0.lock().unwrap();
+        books.in_flight = counts.values().sum();
+        act(books, counts.entry(std::thread::current().id()).or_default())
+    }
+}
+
+impl Small for CountOfEachThread {
+    const ABILITIES: &'static [Ability] = DRAINS;
+
+    fn admit(&self) -> bool {
+        self.with(|books, mine| {
+            let admits = books.admit();
+            *mine += u64::from(admits);
+            admits
+        })
+    }
+    fn finish(&self) {
+        self.with(|_, mine| *mine = mine.saturating_sub(1));
+    }
+    fn look(&self) -> Snapshot {
+        self.with(|books, _| books.look())
+    }
+    fn begin(&self, holder: Holder) {
+        self.with(|books, _| books.begin(holder));
+    }
+    fn end(&self, holder: Holder) {
+        self.with(|books, _| books.end(holder));
+    }
+    fn shut_down(&self) {
+        self.with(|books, _| books.shut_down());
+    }
+    fn stop(&self) {
+        self.with(|books, _| books.stop());
+    }
+}
+
+thread_local! {
+    /// What a thread may still admit without asking, and of which gateway.
+    static TICKETS: Cell<(usize, u32)> = const { Cell::new((0, 0)) };
+}
+
+/// A thread asks for eight admissions at once, and uses them when it comes to it.
+#[derive(Default)]
+pub struct TicketsInBatches(Mutex<Books>);
+
+impl Small for TicketsInBatches {
+    const ABILITIES: &'static [Ability] = DRAINS;
+
+    fn admit(&self) -> bool {
+        let this = std::ptr::from_ref(self).addr();
+        let mut books = self.0.lock().unwrap();
+        let left = TICKETS.get().1;
+        if TICKETS.get().0 != this || left == 0 {
+            if !books.state().admits() {
+                return false;
+            }
+            TICKETS.set((this, 8));
+        }
+        TICKETS.set((this, TICKETS.get().1 - 1));
+        books.in_flight += 1;
+        true
+    }
+    fn finish(&self) {
+        self.0.lock().unwrap().finish();
+    }
+    fn look(&self) -> Snapshot {
+        self.0.lock().unwrap().look()
+    }
+    fn begin(&self, holder: Holder) {
+        self.0.lock().unwrap().begin(holder);
+    }
+    fn end(&self, holder: Holder) {
+        self.0.lock().unwrap().end(holder);
+    }
+    fn shut_down(&self) {
+        self.0.lock().unwrap().shut_down();
+    }
+    fn stop(&self) {
+        self.0.lock().unwrap().stop();
+    }
+}

@@ -588,3 +588,72 @@ impl Small for TwoEntrances {
         }
     }
 }
+
+/// Writers take turns, and readers read again if one has written meanwhile: a sequence lock.
+#[derive(Default)]
+pub struct Sequence {
+    version: AtomicU64,
+    writing: Mutex<()>,
+    flags: AtomicU64,
+    count: AtomicU64,
+}
+
+impl Sequence {
+    fn write<T>(&self, write: impl FnOnce() -> T) -> T {
+        let _alone = self.writing.lock().unwrap();
+        self.version.fetch_add(1, SeqCst);
+        let written = write();
+        self.version.fetch_add(1, SeqCst);
+        written
+    }
+
+    fn books(flags: u64, in_flight: u64) -> Books {
+        let has = |bit: u64| flags & (1 << bit) != 0;
+        Books { holds: [has(0), has(1)], shut: has(2), stopped: has(3), in_flight, ..Books::default() }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Books)) {
+        self.write(|| {
+            let mut books = Self::books(self.flags.load(SeqCst), self.count.load(SeqCst));
+            change(&mut books);
+            let bits = [books.holds[0], books.holds[1], books.shut, books.stopped];
+            let flags = bits.iter().enumerate().fold(0, |flags, (bit, set)| flags | u64::from(*set) << bit);
+            self.flags.store(flags, SeqCst);
+        });
+    }
+}
+
+impl Small for Sequence {
+    fn admit(&self) -> bool {
+        self.write(|| {
+            let admits = self.flags.load(SeqCst) == 0;
+            self.count.fetch_add(u64::from(admits), SeqCst);
+            admits
+        })
+    }
+    fn finish(&self) {
+        self.write(|| self.count.fetch_sub(1, SeqCst));
+    }
+    fn look(&self) -> Snapshot {
+        loop {
+            let before = self.version.load(SeqCst);
+            let told = Self::books(self.flags.load(SeqCst), self.count.load(SeqCst)).look();
+            if before % 2 == 0 && self.version.load(SeqCst) == before {
+                return told;
+            }
+            std::thread::yield_now();
+        }
+    }
+    fn begin(&self, holder: Holder) {
+        self.change(|books| books.begin(holder));
+    }
+    fn end(&self, holder: Holder) {
+        self.change(|books| books.end(holder));
+    }
+    fn shut_down(&self) {
+        self.change(Books::shut_down);
+    }
+    fn stop(&self) {
+        self.change(Books::stop);
+    }
+}
