@@ -211,19 +211,15 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let of = |sight| PropertyId::all().filter(move |property| self.sight(*property) == sight);
         let names = |sight| of(sight).map(|property| property.to_string()).collect::<Vec<_>>().join(", ");
-        match self.rows.iter().find(|row| row.sight == Sight::Broken) {
-            Some(row) => writeln!(f, "The gateway breaks {}: {}.", row.property, row.evidence)?,
-            None => {
-                let count = |sight| TRIALS.iter().filter(|trial| self.sight(trial.property) == sight).count();
-                let (all, told) = (TRIALS.len(), count(Sight::Told));
-                let kept = count(Sight::Kept);
-                let by_word = if told > 0 { format!(", {told} told by the gateway alone") } else { String::new() };
-                let unseen = count(Sight::Unseen);
-                writeln!(
-                    f,
-                    "Nothing was seen broken: {kept} of {all} properties seen kept{by_word}, {unseen} unseen."
-                )?;
-            }
+        if let Some(row) = self.rows.iter().find(|row| row.sight == Sight::Broken) {
+            writeln!(f, "The gateway breaks {}: {}.", row.property, row.evidence)?;
+        } else {
+            let count = |sight| TRIALS.iter().filter(|trial| self.sight(trial.property) == sight).count();
+            let (all, told) = (TRIALS.len(), count(Sight::Told));
+            let kept = count(Sight::Kept);
+            let by_word = if told > 0 { format!(", {told} told by the gateway alone") } else { String::new() };
+            let unseen = count(Sight::Unseen);
+            writeln!(f, "Nothing was seen broken: {kept} of {all} properties seen kept{by_word}, {unseen} unseen.")?;
         }
         for Row { property, sight, evidence } in &self.rows {
             writeln!(f, "{:<3} {sight:<6}  {}\n            {evidence}", property.to_string(), property.sentence())?;

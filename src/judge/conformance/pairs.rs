@@ -90,7 +90,7 @@ pub(super) fn two_controllers<G: Gateway>(id: PropertyId) -> Found {
         return Ok(());
     }
     let (gateway, _guard) = G::fresh();
-    let begins = |holder: Holder, number: u64| chance(number * 2 + holder as u64) % 2 == 0;
+    let begins = |holder: Holder, number: u64| chance(number * 2 + holder as u64).is_multiple_of(2);
     let act = |holder: Holder, number: u64| {
         delay(number * 5 + holder as u64);
         if begins(holder, number) { gateway.begin(holder) } else { gateway.end(holder) }
@@ -147,14 +147,14 @@ pub(super) fn finish_beside_wait<G: Gateway>() -> Found {
             gateway.begin(Holder::A);
             let waiter = gateway.waiter();
             let begun = Instant::now();
-            let mut waited = Waited::TimedOut;
-            meeting.both(|| waited = waiter(PATIENCE));
+            let mut told = Waited::TimedOut;
+            meeting.both(|| told = waiter(PATIENCE));
             let took = begun.elapsed();
             gateway.end(Holder::A);
-            if waited == Waited::Drained && took < PATIENCE / 2 {
+            if told == Waited::Drained && took < PATIENCE / 2 {
                 return Ok(());
             }
-            Err(format!("the last work finished as a waiter began to wait, and {took:?} later it was told {waited:?}."))
+            Err(format!("the last work finished as a waiter began to wait, and {took:?} later it was told {told:?}."))
         },
         |number| {
             for _ in 0..chance(number * 5 + 1) % 2_000 {
@@ -292,9 +292,9 @@ fn controllers<G: Gateway>(gateway: &G, number: u64) {
     }
     // The withdrawal of the hold that is there comes first more often than not.
     for call in 0..3 {
-        let chance = if call == 0 && number % 3 != 0 { 0 } else { chance(number * 3 + call) };
+        let chance = if call == 0 && !number.is_multiple_of(3) { 0 } else { chance(number * 3 + call) };
         let holder = names[usize::try_from(chance / 2).unwrap_or_default() % names.len()];
-        if chance % 2 == 0 { gateway.end(holder) } else { gateway.begin(holder) }
+        if chance.is_multiple_of(2) { gateway.end(holder) } else { gateway.begin(holder) }
     }
 }
 
@@ -344,7 +344,7 @@ fn judge_ending<G: Gateway>(ending: Ending, gateway: &G) -> Found {
 }
 
 /// How long a thread that was woken may be kept from running before a wait isn't judged.
-const STALL: Duration = Duration::from_millis(1_000);
+const STALL: Duration = Duration::from_secs(1);
 
 /// Waiters on threads of their own, and the last release on this one: each is told in time. Time is measured here: what a
 /// waiter says of itself shows only that it looked in the end.
@@ -361,8 +361,8 @@ pub(super) fn last_release<G: Gateway>(round: u64) -> Found {
                 let begun = &begun;
                 scope.spawn(move || {
                     begun.fetch_add(1, Ordering::Relaxed);
-                    let waited = waiter(PATIENCE);
-                    (waited, Instant::now())
+                    let end = waiter(PATIENCE);
+                    (end, Instant::now())
                 })
             })
             .collect();

@@ -205,7 +205,7 @@ impl<G: Gateway> Stress<'_, G> {
         let tried = &self.tried[number];
         let judged_here = matches!(self.id, G1 | H1 | H2 | L2);
         let mut calls = 0_u64;
-        while calls % 16 != 0 || !self.is_over() {
+        while !calls.is_multiple_of(16) || !self.is_over() {
             calls += 1;
             let before = if judged_here { self.phases() } else { [0; 2] };
             let permit = self.gateway.admit();
@@ -214,7 +214,7 @@ impl<G: Gateway> Stress<'_, G> {
                 self.judge_admission(before, permit.is_some());
             }
             let Some(permit) = permit else {
-                if calls % 8 == 0 {
+                if calls.is_multiple_of(8) {
                     thread::yield_now();
                 }
                 continue;
@@ -222,7 +222,7 @@ impl<G: Gateway> Stress<'_, G> {
             if self.phases[0].0.load(Ordering::Relaxed) % 4 == CLOSED {
                 self.stay_to_be_seen();
             }
-            if matches!(self.id, G5 | G6) && calls % 4 == 0 {
+            if matches!(self.id, G5 | G6) && calls.is_multiple_of(4) {
                 self.look_from_within();
             }
             self.gateway.finish(permit);
@@ -357,9 +357,9 @@ impl<G: Gateway> Stress<'_, G> {
             self.gateway.begin(holder);
             phase.next();
             if self.id == G4 {
-                self.wait()
+                self.wait();
             } else {
-                self.stay_closed(&mut dice)
+                self.stay_closed(&mut dice);
             }
             phase.next();
             self.gateway.end(holder);
@@ -406,7 +406,7 @@ impl<G: Gateway> Stress<'_, G> {
         while !self.is_over() && counts().iter().zip(before).any(|(now, before)| *now < before.saturating_add(turns)) {
             looks += 1;
             meanwhile();
-            if looks % 16 == 0 {
+            if looks.is_multiple_of(16) {
                 thread::yield_now();
                 if begun.elapsed() > TURN {
                     return;

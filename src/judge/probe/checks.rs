@@ -459,14 +459,14 @@ fn a_stop(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
     match (back, shutting) {
         (true, _) => rows.broken(S3, "after --stop-cmd, and with its request cancelled, the status says running"),
         (false, true) => {
-            rows.kept(S3, "after --stop-cmd, and with its request cancelled, the status never said running")
+            rows.kept(S3, "after --stop-cmd, and with its request cancelled, the status never said running");
         }
         (false, false) => rows.unseen(S3, "after --stop-cmd the status never said that it shuts down"),
     }
     match (stopped, shutting) {
         (true, _) => rows.kept(L1, "after --stop-cmd the status came to say stopped"),
         (false, true) => {
-            rows.broken(L1, "after --stop-cmd the status said that it shuts down, and never that it stopped")
+            rows.broken(L1, "after --stop-cmd the status said that it shuts down, and never that it stopped");
         }
         (false, false) => rows.unseen(L1, "after --stop-cmd the status never said that it shuts down"),
     }

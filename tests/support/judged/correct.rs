@@ -638,7 +638,7 @@ impl Small for Sequence {
         loop {
             let before = self.version.load(SeqCst);
             let told = Self::books(self.flags.load(SeqCst), self.count.load(SeqCst)).look();
-            if before % 2 == 0 && self.version.load(SeqCst) == before {
+            if before.is_multiple_of(2) && self.version.load(SeqCst) == before {
                 return told;
             }
             std::thread::yield_now();
