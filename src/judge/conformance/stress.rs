@@ -105,6 +105,8 @@ struct Stress<'g, G: Gateway> {
     tried: [Phase; WORKERS],
     /// How often the first controller has looked.
     looks: Phase,
+    /// How much work came in after the first controller's closing. A gate that doesn't close never drains: that is G1's.
+    late: Phase,
     /// The phase of the first controller in which "drained" was told.
     sealed: AtomicU64,
     over: AtomicBool,
@@ -126,6 +128,7 @@ pub(super) fn hammer<G: Gateway>(id: PropertyId) -> Found {
         phases: [Phase::default(), Phase::default()],
         tried: Default::default(),
         looks: Phase::default(),
+        late: Phase::default(),
         sealed: AtomicU64::new(0),
         over: AtomicBool::new(false),
         found: Mutex::new(None),
@@ -231,6 +234,7 @@ impl<G: Gateway> Stress<'_, G> {
 
     /// Work that was overtaken by a closing doesn't finish before the controller has looked twice.
     fn stay_to_be_seen(&self) {
+        self.late.next();
         let (phase, looks, begun) = (self.phases[0].now(), self.looks.now(), Instant::now());
         while self.phases[0].now() == phase && self.looks.now() < looks + 2 && begun.elapsed() < STAY {
             thread::yield_now();
@@ -416,10 +420,12 @@ impl<G: Gateway> Stress<'_, G> {
     }
 
     fn wait(&self) {
+        let late = self.late.now();
         let begun = Instant::now();
         let waited = self.gateway.waiter()(PATIENCE);
         let took = begun.elapsed();
-        if waited != Waited::Drained || took > PATIENCE / 2 {
+        let closes = self.late.now() <= late + WORKERS as u64;
+        if closes && (waited != Waited::Drained || took > PATIENCE / 2) {
             self.tell(G4, || {
                 format!(
                     "all work finished within a moment, and {took:.1?} after the closing a waiter was told {waited:?}."
@@ -447,7 +453,7 @@ impl<G: Gateway> Stress<'_, G> {
         if self.id != G5 && dice.below(4) != 0 {
             return;
         }
-        let begun = Instant::now();
+        let (begun, late) = (Instant::now(), self.late.now());
         loop {
             let told = self.look(&mut last);
             if told.drained || self.is_over() {
@@ -455,6 +461,9 @@ impl<G: Gateway> Stress<'_, G> {
                 return;
             }
             thread::yield_now();
+            if self.late.now() > late + WORKERS as u64 {
+                return;
+            }
             if begun.elapsed() > PATIENCE {
                 self.tell(G5, || {
                     format!("all work finished within a moment, and {PATIENCE:?} after begin(a) the gateway tells \"{told}\".")
