@@ -115,7 +115,14 @@ impl Files {
     /// What of `owner` stands under this name; none if nothing does that holds or could.
     pub(super) fn find(&self, id: &RequestId, owner: &str) -> Result<Option<Lying>, Failure> {
         let status = self.ready(id, owner)?;
-        self.lying(id, owner, status.as_ref())
+        match self.lying(id, owner, status.as_ref()) {
+            // Somebody else's write lies over a hold that stands: what the gateway says of it is what it was asked for last.
+            Err(failure @ (Failure::Denied(_) | Failure::Ignored(_))) => {
+                let held = status.as_ref().and_then(|status| uncommitted(status, id, owner));
+                held.map_or(Err(failure), |held| Ok(Some(Lying::under_another_write(held))))
+            }
+            found => found,
+        }
     }
 
     fn lying(&self, id: &RequestId, owner: &str, status: Option<&DrainStatus>) -> Result<Option<Lying>, Failure> {
@@ -177,10 +184,10 @@ impl Files {
         if let Some(status) = status {
             let mut ours = status.acknowledged.iter().filter(|answer| answer.request_id == request.id);
             let answer = ours.rfind(|answer| last.is_none() || answer.nonce.as_ref() == last);
-            // A refusal leaves a hold standing, if there is one.
+            // A refusal leaves a hold standing, if there is one, and so does what was written in another epoch.
             let held = hold_in(status, &request.id).is_some_and(|hold| hold.source == Source::File);
             match answer.map(|answer| (answer.outcome, Failure::of(answer.outcome))) {
-                Some((Outcome::Refused(_), _)) if held => {}
+                Some((Outcome::Refused(_) | Outcome::Ignored(_), _)) if held => {}
                 Some((_, Some(ended))) => return Err(ended),
                 Some((Outcome::Committed, _)) => return Err(Denied::Committed.into()),
                 _ => {}
@@ -188,7 +195,9 @@ impl Files {
         }
         let found = match self.lying(&request.id, &request.owner, status) {
             // Somebody else's write lies over a hold that stands: its owner's takes its place again.
-            Err(Failure::Denied(_) | Failure::Ignored(_)) if stands(status, request) => return self.write(request),
+            Err(Failure::Denied(_) | Failure::Ignored(_)) if stands(status, request) => {
+                return self.write(request);
+            }
             found => found?,
         };
         match found {
@@ -459,8 +468,12 @@ fn covered<'a>(status: &'a DrainStatus, request: &Request, there: &Found) -> Opt
 
 /// Whether the gateway says that the owner's uncommitted hold stands, whatever lies in the place of its file.
 fn stands(status: Option<&DrainStatus>, request: &Request) -> bool {
-    let hold = status.and_then(|status| hold_in(status, &request.id));
-    hold.is_some_and(|hold| hold.source == Source::File && hold.owner == request.owner && !hold.committed)
+    status.is_some_and(|status| uncommitted(status, &request.id, &request.owner).is_some())
+}
+
+/// The owner's uncommitted hold in a file, by the gateway's word.
+fn uncommitted<'a>(status: &'a DrainStatus, id: &RequestId, owner: &str) -> Option<&'a HoldStatus> {
+    hold_in(status, id).filter(|hold| hold.source == Source::File && hold.owner == owner && !hold.committed)
 }
 
 /// The hold of this name, if it is committed.

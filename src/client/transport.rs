@@ -10,6 +10,7 @@ use super::{Failure, Interrupt, Status};
 use crate::control::Home;
 use crate::control::read::Stamp;
 use crate::hold::{Incarnation, Nonce, Request, RequestId};
+use crate::status::HoldStatus;
 use crate::wire::Verb;
 use core::fmt;
 use std::time::{Duration, Instant};
@@ -72,6 +73,23 @@ pub(super) struct Lying {
     pub(super) request: Request,
     /// The gateway has granted its commit, or has yet to answer one.
     pub(super) committed: bool,
+}
+
+impl Lying {
+    /// An uncommitted hold whose file somebody else wrote over.
+    pub(super) fn under_another_write(held: &HoldStatus) -> Self {
+        let begun = Request::begin(held.request_id.clone(), held.owner.clone());
+        let deadline = held.deadline_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let request = Request {
+            deadline,
+            lease: held.lease_again(),
+            nonce: held.nonce.clone(),
+            notes: held.notes.clone(),
+            suppress_notification: held.suppress_notification,
+            ..begun
+        };
+        Self { request, committed: false }
+    }
 }
 
 /// What a withdrawal or an override came to.

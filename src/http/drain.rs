@@ -70,8 +70,8 @@ pub(super) async fn act(
     };
     match (planned, request) {
         (Plan::Write, Some(mut request)) => {
-            if let (Verb::Renew, None, Found::Valid(lying)) = (asked.verb, request.lease, &seen.found) {
-                request.lease = lying.lease;
+            if let (Verb::Renew, None) = (asked.verb, request.lease) {
+                request.lease = lease_again(&request, &seen);
             }
             own_epoch(published, seen.status.as_deref())?;
             write(published, writing, asked, &seen, request, wait, patience).await
@@ -132,12 +132,12 @@ fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
             }
             Some(held) if verb == Verb::Renew => match &seen.found {
                 Found::Absent => Err(Denied::NotHeld.into()),
-                Found::Stale { .. } => Err(Problem::new(Fault::OtherEpoch, "what lies there is of another epoch")),
                 // Somebody has ended it, and the gateway has yet to look.
                 Found::Valid(lying) if ends(lying, held) && answered.is_none_or(|(write, _)| *write != lying.nonce) => {
                     Err(Denied::NotHeld.into())
                 }
-                Found::Valid(_) | Found::Unreadable { .. } => Ok(Plan::Write),
+                // Whatever somebody else wrote over a hold that stands: its owner's write takes its place again.
+                Found::Valid(_) | Found::Stale { .. } | Found::Unreadable { .. } => Ok(Plan::Write),
             },
             Some(_) if verb == Verb::Override && id.is_marker() => Ok(Plan::Remove),
             Some(_) => Ok(Plan::Write),
@@ -148,6 +148,14 @@ fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
             None if verb == Verb::Cancel => Err(Denied::NotHeld.into()),
             None => Err(status.and_then(|status| other_epoch(id, status)).unwrap_or_else(|| Denied::NotHeld.into())),
         },
+    }
+}
+
+/// The lease of a renewal that names none: as before. Another's write over the hold has no say in it.
+fn lease_again(request: &Request, seen: &Seen) -> Option<Duration> {
+    match (&seen.found, seen.status.as_deref().and_then(|status| hold(status, &request.id))) {
+        (Found::Valid(lying), _) if lying.owner == request.owner => lying.lease,
+        (_, held) => held.and_then(HoldStatus::lease_again),
     }
 }
 

@@ -301,6 +301,14 @@ impl HoldStatus {
             deadline_seconds: hold.deadline.map(|deadline| deadline.as_secs_f64()),
         }
     }
+
+    /// The lease of a renewal that names none, where the request that named it was written over: a minute, or what is left if
+    /// that is more.
+    #[cfg(any(feature = "axum", feature = "client"))]
+    pub(crate) fn lease_again(&self) -> Option<Duration> {
+        let left = Duration::try_from_secs_f64(self.lease_left_seconds?).ok()?;
+        Some(left.max(Duration::from_secs(60)))
+    }
 }
 
 /// One piece of labelled work in a status.

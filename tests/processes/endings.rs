@@ -125,7 +125,8 @@ fn id() -> RequestId {
 /// What somebody else may leave over a hold's file.
 fn overwritings() -> Vec<(&'static str, Vec<u8>)> {
     let request = |action: &str, more: &str| {
-        format!(r#"{{"action":"{action}","principal":"bob","nonce":"0123456789abcdef-bob"{more}}}"#).into_bytes()
+        format!(r#"{{"action":"{action}","principal":"bob","nonce":"0123456789abcdef-bob","lease_seconds":2{more}}}"#)
+            .into_bytes()
     };
     vec![
         ("bob's begin", request("drain", "")),
@@ -478,6 +479,32 @@ over_both! {
             }
         }
         assert_eq!(tried, verbs.len() * 2 * 5 * 2);
+    }
+
+    fn a_hold_that_somebody_wrote_over_is_still_taken_up_renewed_and_committed_by_its_owner(way: Way) {
+        let scene = Scene::start(way);
+        let mut tried = 0;
+        for verb in [&["renew"][..], &["wait"], &["commit"], &["begin", "--attach"]] {
+            for (what, write) in overwritings() {
+                let id = format!("upgrade-{tried}");
+                scene.drain(&["begin", &id, "--lease", "500s", "--ticket", "CHG-42"]).expect(ExitCode::Drained);
+                scene.overwrite(&id, &write, false);
+                let ended = scene.drain(&[verb, &[id.as_str()]].concat());
+                assert_eq!(ended.code, Some(0), "{way:?}: {verb:?} over {what}: {}", ended.stderr);
+                let status = scene.gateway().until("the owner's write", |status| status.drain.ignored.is_empty());
+                let [hold] = status.drain.holds.as_slice() else { panic!("{way:?}: {verb:?}, {what}: {status:?}") };
+                assert_eq!(hold.owner, scene.owner(), "{way:?}: {verb:?}, {what}");
+                assert!(verb[0] == "begin" || hold.notes.ticket == "CHG-42", "{way:?}: {verb:?}, {what}");
+                assert_eq!(hold.committed, verb == ["commit"], "{way:?}: {verb:?}, {what}");
+                if verb == ["renew"] {
+                    assert!(hold.lease_left_seconds.is_some_and(|left| left > 300.0), "{way:?}: {what}: another's lease");
+                }
+                scene.drain(&["cancel", &id]).expect(ExitCode::Drained);
+                assert!(scene.gateway().admits(), "{way:?}: {verb:?}, {what}");
+                tried += 1;
+            }
+        }
+        assert_eq!(tried, 4 * 5);
     }
 
     fn a_marker_that_somebody_wrote_over_ends_with_its_removal_by_whatever_hand(way: Way) {
