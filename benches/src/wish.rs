@@ -131,7 +131,8 @@ pub fn measure(measured: &mut Measured) -> Result<others::Found, Box<dyn Error>>
         since(began)
     };
     // Once each for nothing: what is read from the disk for the first time is not what is measured.
-    (run(&place), over_http());
+    run(&place);
+    over_http();
     let mut values: [Vec<f64>; 8] = Default::default();
     for _ in 0..ROUNDS {
         let (least, start) = (floor(), timed(scene.tool(&["--version"])));

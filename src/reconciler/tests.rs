@@ -137,27 +137,42 @@ fn a_tick_that_panics_is_counted_published_and_taken_up_again() {
 fn a_kick_in_the_middle_of_a_look_makes_another_one() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::at(folder.path());
-    let gateway = start(&home, Options { tick: NEVER, events: false, ..Options::default() });
+    let incarnation = Incarnation::fresh();
+    let lock = home.lock(&incarnation).unwrap();
+    let mut disk = Bounded::new("test").unwrap();
+    let (jobs, work) = channel::<bounded::Job>();
+    let real = std::mem::replace(&mut disk.jobs, jobs);
     let ((inside, looking), (kick, kicked)) = (channel(), channel::<()>());
-    let late = Channel::new(home.clone());
-    // On the thread that looks, after it has read the files: what is written now is in the next look, if there is one.
-    gateway.controller().listen(
-        |_| (),
-        move |change| {
-            if matches!(change, Change::Hold(hold) if hold.id.is_marker()) {
-                late.write(&Request::begin(RequestId::new("late").unwrap(), "bob")).unwrap();
+    let armed = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let trap = Arc::clone(&armed);
+    std::thread::spawn(move || {
+        let mut read = false;
+        for job in work {
+            // The first job of a look reads the files. In the second one what is written is for the next look, if there is one.
+            if read {
+                read = false;
                 inside.send(()).unwrap();
                 let _ = kicked.recv_timeout(Duration::from_secs(10));
+            } else {
+                read = trap.swap(false, Ordering::SeqCst);
             }
-        },
-    );
+            if real.send(job).is_err() {
+                return;
+            }
+        }
+    });
+    let options = Options { tick: NEVER, events: false, refresh: NEVER, ..Options::default() };
+    let gateway = Reconciler::start_on(disk, home.clone(), lock, incarnation, options).unwrap();
     std::fs::write(home.marker(), "").unwrap();
+    armed.store(true, Ordering::SeqCst);
     gateway.kick();
     looking.recv_timeout(Duration::from_secs(10)).expect("the first look");
+    Channel::new(home.clone()).write(&Request::begin(RequestId::new("late").unwrap(), "bob")).unwrap();
     gateway.kick();
     kick.send(()).unwrap();
-    let holds = || Snapshot::read(&home).unwrap().drain.holds.len();
-    comes_true("the hold that came in the middle", || holds() == 2);
+    comes_true("L2: the hold that came in the middle is seen", || {
+        Snapshot::read(&home).unwrap().drain.holds.len() == 2
+    });
 }
 
 /// A gateway that looks only when it is told of a change, and how often it has had the disk do something.

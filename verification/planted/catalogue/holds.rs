@@ -521,7 +521,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "unreadable-forgets",
-        breaks: &[S2, E1],
+        breaks: &[S2, C6, E1],
         bug: "What can't be read for once takes the place of what was decided there.",
         file: "hold/ledger.rs",
         within: "nonce.is_none() && entry.nonce.is_some()",

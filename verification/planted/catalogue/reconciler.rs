@@ -262,7 +262,7 @@ pub const SEEDS: &[Seed] = &[
     },
     Seed {
         id: "slow-look-found-nothing",
-        breaks: &[C4],
+        breaks: &[C4, H3],
         bug: "A look that takes too long found nothing.",
         file: "reconciler/ticker.rs",
         within: "Look::blind(format!(\"the home can't be looked at: {why}\"))",
