@@ -22,6 +22,8 @@ pub use labels::ActiveWork;
 pub use permit::{LabelledPermit, OwnedPermit, Permit};
 pub use reading::{Generation, Reading};
 pub use refusal::Refusal;
+#[cfg(any(feature = "axum", feature = "tower"))]
+pub(crate) use refusal::{problem, retry_after};
 pub(crate) use wait::poll_event;
 pub use wait::{Interrupted, Until, Wait, WaitAdmitted, WaitClosing, WaitDrained, WaitError, WaitOpened};
 pub(crate) use word::Unmoved;

@@ -9,90 +9,41 @@
 //!
 //! | Part | File |
 //! |---|---|
-//! | what is asked of a request: bypass, label | [`DrainLayer`], here |
+//! | the layer | [`DrainLayer`], here; what it was told, `policy.rs` |
+//! | what a request says before its body | `head.rs` |
 //! | the service | `service.rs` |
 //! | the future of a response | `future.rs` |
 //! | the body that carries the permit | `body.rs` |
 //! | the permit, and who else may keep it | `admitted.rs` |
-//! | the end of a response that is interrupted | `interruption.rs` |
+//! | the end of a response that has none | `interruption.rs` |
 //! | the rest of a refused request's body | `upload.rs` |
 
 mod admitted;
 mod body;
 mod future;
+mod head;
 mod interruption;
+mod policy;
 mod service;
 mod upload;
 
 pub use admitted::{Admitted, Slot};
 pub use body::DrainBody;
 pub use future::ResponseFuture;
+pub use head::Head;
 pub use interruption::BodyError;
 pub use service::DrainService;
 
-use crate::state::DrainState;
 use crate::{Controller, Gate};
 use core::fmt;
-use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
+use http::StatusCode;
+use policy::Policy;
 use std::borrow::Cow;
 use std::sync::Arc;
 use tower_layer::Layer;
 
-/// What a request says before its body.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Head<'a> {
-    /// The method.
-    pub method: &'a Method,
-    /// Where it goes.
-    pub uri: &'a Uri,
-    /// HTTP/1 or HTTP/2.
-    pub version: Version,
-    /// The headers.
-    pub headers: &'a HeaderMap,
-}
-
-impl<'a> Head<'a> {
-    fn of<B>(request: &'a Request<B>) -> Self {
-        Self { method: request.method(), uri: request.uri(), version: request.version(), headers: request.headers() }
-    }
-
-    /// Whether it asks to leave HTTP behind on this connection, or on this stream of it.
-    fn asks_to_upgrade(&self) -> bool {
-        self.method == Method::CONNECT || self.headers.contains_key(http::header::UPGRADE)
-    }
-
-    /// The kind of gRPC that it speaks, if it does: `application/grpc+proto`, `application/grpc-web`.
-    fn grpc(&self) -> Option<&'a http::HeaderValue> {
-        let kind = self.headers.get(http::header::CONTENT_TYPE);
-        kind.filter(|kind| kind.as_bytes().starts_with(b"application/grpc"))
-    }
-}
-
 /// The names that [`DrainLayer::label`] gives: what sort of work it is, and which one.
 pub type Label = (Cow<'static, str>, Cow<'static, str>);
-
-type Bypass = dyn Fn(&Head<'_>) -> bool + Send + Sync;
-type Labelling = dyn Fn(&Head<'_>) -> Option<Label> + Send + Sync;
-
-#[derive(Clone)]
-struct Policy {
-    gate: Gate,
-    controller: Option<Controller>,
-    bypass: Option<Arc<Bypass>>,
-    label: Option<Arc<Labelling>>,
-    status: StatusCode,
-    shared: bool,
-    ends_interrupted: bool,
-}
-
-impl Policy {
-    /// Whether the next request on a connection had better go elsewhere.
-    fn is_leaving(&self) -> bool {
-        self.gate.reading().state != DrainState::Running
-            || self.controller.as_ref().is_some_and(Controller::is_about_to_close)
-    }
-}
 
 /// The layer. Put it around the routes that are work, and not around the control and health routes.
 ///
@@ -125,8 +76,16 @@ impl DrainLayer {
     #[must_use]
     pub fn new(gate: Gate) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        let (bypass, label) = (None, None);
-        let policy = Policy { gate, controller: None, bypass, label, status, shared: false, ends_interrupted: false };
+        let policy = Policy {
+            gate,
+            controller: None,
+            bypass: None,
+            label: None,
+            status,
+            shared: false,
+            ends_interrupted: false,
+            ends_event_streams: false,
+        };
         Self { policy }
     }
 
@@ -167,6 +126,22 @@ impl DrainLayer {
         self
     }
 
+    /// Ends streams of events when a drain or a shutdown begins, so that they don't hold it up.
+    ///
+    /// For what a `GET` has opened with `Accept: text/event-stream`: a browser's `EventSource`, the standing stream of an
+    /// MCP session. Such a stream has no end of its own, and its client comes back by itself when it ends. So it ends as
+    /// soon as it has nothing more to send, and as a whole. One that is asked for while the gate is closed is answered with
+    /// 200 and a stream that says after how long to come back (`retry`) and ends: after a 503 a browser gives up for good.
+    /// Where that comes from a load balancer, another server has taken over by then.
+    ///
+    /// The response to a `POST` is a turn, and is waited for, a stream or not. A WebSocket is told by its handler, which
+    /// hears of a drain by [`Admitted::draining`].
+    #[must_use]
+    pub fn end_event_streams(mut self) -> Self {
+        self.policy.ends_event_streams = true;
+        self
+    }
+
     /// Ends the responses that are left when a shutdown's deadline has passed, whatever server the layer is under (L4).
     ///
     /// A handler that has not answered by then is dropped, and its request is answered with 503 and the error
@@ -177,7 +152,7 @@ impl DrainLayer {
     /// and the body of a client that has stopped reading; the first ends with the task that serves it, the second by a bound on
     /// the server's last wait.
     ///
-    /// It costs a request that waits an entry in a list. [`http::serve`](crate::http::serve) does without.
+    /// It costs an allocation, and a request that waits an entry in a list. [`http::serve`](crate::http::serve) does without.
     ///
     /// ```
     /// use axum::{Router, routing::post};

@@ -3,13 +3,8 @@
 //! It names neither the owner of a hold nor a reason, and comes before any side effect: what is refused hasn't begun.
 
 use crate::Refusal;
+pub(crate) use crate::gate::retry_after;
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
-use std::hash::{BuildHasher, RandomState};
-
-/// After how long to come back, in seconds: spread out, so that those refused together don't come back together.
-pub(crate) fn retry_after() -> u64 {
-    3 + RandomState::new().hash_one(()) % 5
-}
 
 /// The headers and the body (`application/problem+json`) of a refusal.
 pub(crate) fn problem(refusal: Refusal, status: StatusCode, version: Version) -> (HeaderMap, String) {
@@ -23,13 +18,7 @@ pub(crate) fn problem(refusal: Refusal, status: StatusCode, version: Version) ->
     (headers, body(status, &refusal.to_string(), refusal.word()).to_string())
 }
 
-/// What went wrong, for people and for programs: the body of every answer that says no (RFC 9457, and `error`).
+/// What went wrong, as the body of an answer.
 pub(crate) fn body(status: StatusCode, detail: &str, error: &str) -> serde_json::Value {
-    serde_json::json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": detail,
-        "error": error,
-    })
+    crate::gate::problem(status.as_u16(), status.canonical_reason(), detail, error)
 }

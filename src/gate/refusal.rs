@@ -2,6 +2,8 @@
 
 use crate::state::DrainState;
 use core::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
 
 /// Why a gate refused.
 ///
@@ -58,6 +60,27 @@ impl Refusal {
         matches!(self, Self::ShuttingDown | Self::Stopped)
     }
 
+    /// After how long a client is to come back: 3 to 7 seconds, another time for each, so that those refused together don't come
+    /// back together. For the header `Retry-After`, by its `as_secs`.
+    #[must_use]
+    pub fn retry_after(self) -> Duration {
+        Duration::from_secs(retry_after())
+    }
+
+    /// The body of a refusal over HTTP, of the type `application/problem+json` (RFC 9457), for servers that neither the tower
+    /// layer nor axum's `http::refused` fits. It goes with the status 503, `Retry-After` and, in HTTP/1, `Connection: close`,
+    /// and names neither the owner of a hold nor a reason.
+    ///
+    /// ```
+    /// use gateway_drain::Refusal;
+    ///
+    /// assert!(Refusal::Draining.problem().contains(r#""error":"draining""#));
+    /// ```
+    #[must_use]
+    pub fn problem(self) -> String {
+        problem(503, Some("Service Unavailable"), &self.to_string(), self.word()).to_string()
+    }
+
     /// What a gate in this state answers to everybody; `None` if it admits.
     pub(super) const fn of(state: DrainState) -> Option<Self> {
         match state {
@@ -67,6 +90,22 @@ impl Refusal {
             DrainState::Stopped => Some(Self::Stopped),
         }
     }
+}
+
+/// After how long to come back, in seconds: spread out.
+pub(crate) fn retry_after() -> u64 {
+    3 + RandomState::new().hash_one(()) % 5
+}
+
+/// What went wrong, for people and for programs: the body of every answer that says no (RFC 9457, and `error`).
+pub(crate) fn problem(status: u16, title: Option<&str>, detail: &str, error: &str) -> serde_json::Value {
+    serde_json::json!({
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "error": error,
+    })
 }
 
 impl fmt::Display for Refusal {

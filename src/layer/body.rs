@@ -1,7 +1,7 @@
 //! The body that carries the permit: to its last frame, its error or its drop, whichever comes first.
 
 use super::admitted::Kept;
-use super::interruption::{BodyError, Interruption};
+use super::interruption::{BodyError, Interruption, Leaving};
 use super::upload::Upload;
 use bytes::{Buf, Bytes};
 use core::fmt;
@@ -21,15 +21,44 @@ pin_project! {
 pin_project! {
     #[project = KindProjection]
     enum Kind<B> {
-        Inner { #[pin] body: B, kept: Option<Kept>, interruption: Option<Interruption> },
+        Inner { #[pin] body: B, kept: Option<Kept>, ends: Option<Box<Ends>> },
         Ended,
         Text { text: Bytes, upload: Option<Upload> },
     }
 }
 
+/// What may end a response before its end. Behind a pointer, so that those who want none of it pay nothing.
+pub(super) struct Ends {
+    pub(super) interruption: Option<Interruption>,
+    pub(super) leaving: Option<Leaving>,
+}
+
+/// What a body gives when it is polled.
+type Frames<D, E> = Option<Result<Frame<D>, E>>;
+
+impl Ends {
+    /// What ends a body that has given this, if anything does.
+    fn of_body<D, E, F>(
+        &mut self,
+        polled: &Poll<Frames<D, E>>,
+        cx: &mut Context<'_>,
+    ) -> Option<Frames<Bytes, BodyError<F>>> {
+        if polled.is_pending() && self.leaving.as_mut().is_some_and(|leaving| leaving.poll_end(cx).is_ready()) {
+            return Some(None);
+        }
+        let interruption = self.interruption.as_mut()?;
+        let ends = match polled {
+            Poll::Ready(Some(Ok(_))) => interruption.is_overdue(),
+            Poll::Ready(_) => false,
+            Poll::Pending => interruption.poll_end(cx).is_ready(),
+        };
+        ends.then(|| Some(interruption.trailers().map(Frame::trailers).ok_or(BodyError::Interrupted)))
+    }
+}
+
 impl<B> DrainBody<B> {
-    pub(super) fn carrying(body: B, kept: Option<Kept>, interruption: Option<Interruption>) -> Self {
-        Self { kind: Kind::Inner { body, kept, interruption } }
+    pub(super) fn carrying(body: B, kept: Option<Kept>, ends: Option<Box<Ends>>) -> Self {
+        Self { kind: Kind::Inner { body, kept, ends } }
     }
 
     /// A text that is sent when the rest of an upload has been taken in.
@@ -61,20 +90,11 @@ impl<B: Body> Body for DrainBody<B> {
                 let text = core::mem::take(text);
                 Poll::Ready((!text.is_empty()).then(|| Ok(Frame::data(text))))
             }
-            KindProjection::Inner { body, kept, interruption } => {
+            KindProjection::Inner { body, kept, ends } => {
                 let polled = body.poll_frame(cx);
-                if let Some(interruption) = interruption {
-                    let ends = match &polled {
-                        Poll::Ready(Some(Ok(_))) => interruption.is_overdue(),
-                        Poll::Ready(_) => false,
-                        Poll::Pending => interruption.poll_end(cx).is_ready(),
-                    };
-                    if ends {
-                        let trailers = interruption.trailers();
-                        kind.set(Kind::Ended);
-                        let end = trailers.map(Frame::trailers).ok_or(BodyError::Interrupted);
-                        return Poll::Ready(Some(end));
-                    }
+                if let Some(end) = ends.as_mut().and_then(|ends| ends.of_body(&polled, cx)) {
+                    kind.set(Kind::Ended);
+                    return Poll::Ready(end);
                 }
                 let frame = ready!(polled);
                 if !matches!(frame, Some(Ok(_))) {

@@ -2,8 +2,8 @@
 
 use super::Policy;
 use super::admitted::Kept;
-use super::body::DrainBody;
-use super::interruption::Interruption;
+use super::body::{DrainBody, Ends};
+use super::head::EVENT_STREAM;
 use super::upload::Upload;
 use bytes::Bytes;
 use core::future::Future;
@@ -40,8 +40,8 @@ pub(super) struct Asked {
     pub(super) connects: bool,
     /// Where its connection is to be closed by a header.
     pub(super) closes: Option<Arc<Policy>>,
-    /// Where the layer itself ends what is interrupted.
-    pub(super) interruption: Option<Interruption>,
+    /// What may end it before its end. A body that is no stream of events doesn't leave.
+    pub(super) ends: Option<Box<Ends>>,
 }
 
 impl<F> ResponseFuture<F> {
@@ -77,7 +77,7 @@ where
             StateProjection::Inner { future, asked } => {
                 let polled = future.poll(cx);
                 if polled.is_pending()
-                    && let Some(interruption) = &mut asked.interruption
+                    && let Some(interruption) = asked.ends.as_mut().and_then(|ends| ends.interruption.as_mut())
                     && interruption.poll_end(cx).is_ready()
                 {
                     let (status, headers, text) = interruption.answer();
@@ -111,8 +111,12 @@ impl Asked {
             // Whoever keeps the connection would send the next request to a gate that is closed by then.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let interruption = self.interruption.take();
-        response.map(|body| DrainBody::carrying(body, kept, interruption))
+        let mut ends = self.ends.take();
+        if let Some(ends) = &mut ends {
+            let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+            ends.leaving.take_if(|_| !kind.is_some_and(|kind| kind.starts_with(EVENT_STREAM.as_bytes())));
+        }
+        response.map(|body| DrainBody::carrying(body, kept, ends))
     }
 }
 

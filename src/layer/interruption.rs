@@ -1,8 +1,9 @@
-//! The end of a response whose work is asked to give up, for servers that would wait for it for ever.
+//! The end of a response that would never come to one: of one whose work is asked to give up, and of a stream of events whose
+//! client will come back.
 
 use super::Head;
 use crate::Gate;
-use crate::gate::Interrupted;
+use crate::gate::{Interrupted, WaitClosing};
 use crate::state::DrainState;
 use core::fmt;
 use core::future::Future;
@@ -57,6 +58,23 @@ impl Interruption {
     /// With what a body ends in the middle, if its protocol has a word for that.
     pub(super) fn trailers(&self) -> Option<HeaderMap> {
         self.grpc.is_some().then(trailers)
+    }
+}
+
+/// What ends a stream of events: that a drain begins.
+pub(super) struct Leaving {
+    gate: Gate,
+    told: Option<WaitClosing>,
+}
+
+impl Leaving {
+    pub(super) fn of(gate: &Gate) -> Self {
+        Self { gate: gate.clone(), told: None }
+    }
+
+    /// The stream has nothing ready: ready once it is to end.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(self.told.get_or_insert_with(|| self.gate.closing())).poll(cx).map(drop)
     }
 }
 

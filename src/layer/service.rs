@@ -1,16 +1,17 @@
 //! The service: asks the gate as a request comes in, and hands it on or refuses it.
 
 use super::admitted::{Held, Kept, Slot};
-use super::body::DrainBody;
+use super::body::{DrainBody, Ends};
 use super::future::{Asked, ResponseFuture};
-use super::interruption::Interruption;
+use super::head::{EVENT_STREAM, Head};
+use super::interruption::{Interruption, Leaving};
+use super::policy::Policy;
 use super::upload::Upload;
-use super::{Head, Policy};
 use crate::Refusal;
 use bytes::Bytes;
 use core::fmt;
 use core::task::{Context, Poll};
-use http::header::{CONTENT_TYPE, EXPECT};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use std::sync::Arc;
@@ -65,13 +66,20 @@ where
         let (upgrades, connects) = (head.asks_to_upgrade(), head.method == Method::CONNECT);
         let may_close = self.policy.controller.is_some() && head.version <= Version::HTTP_11;
         let closes = may_close.then(|| Arc::clone(&self.policy));
-        let interruption = self.policy.ends_interrupted.then(|| Interruption::of(&self.policy.gate, &head));
+        let streams = self.policy.ends_event_streams && head.asks_for_events();
+        let ends = (streams || self.policy.ends_interrupted).then(|| {
+            Box::new(Ends {
+                interruption: self.policy.ends_interrupted.then(|| Interruption::of(&self.policy.gate, &head)),
+                leaving: streams.then(|| Leaving::of(&self.policy.gate)),
+            })
+        });
         let permit = match self.admit(&head) {
             Ok(permit) => permit,
             Err(refusal) => {
                 #[cfg(feature = "tracing")]
                 crate::events::refused(refusal, head.method.as_str());
-                let (status, headers, text) = refuse(refusal, &head, self.policy.status);
+                let (status, headers, text) =
+                    if streams { later(head.version) } else { refuse(refusal, &head, self.policy.status) };
                 // Who waits for leave to send the body (100) is told that there is none.
                 let waits = head.headers.contains_key(EXPECT) || upgrades;
                 let upload = if waits { None } else { Upload::of(request.into_body()) };
@@ -85,7 +93,7 @@ where
         } else {
             Kept::Alone(permit)
         };
-        ResponseFuture::admitted(self.inner.call(request), Asked { kept: Some(kept), connects, closes, interruption })
+        ResponseFuture::admitted(self.inner.call(request), Asked { kept: Some(kept), connects, closes, ends })
     }
 }
 
@@ -104,6 +112,17 @@ fn refuse(refusal: Refusal, head: &Head<'_>, status: StatusCode) -> (StatusCode,
     }
     headers.insert("grpc-retry-pushback-ms", (crate::refusal::retry_after() * 1000).into());
     (StatusCode::OK, headers, Bytes::new())
+}
+
+/// A stream of events that ends at once: the only answer after which a browser comes back by itself.
+fn later(version: Version) -> (StatusCode, HeaderMap, Bytes) {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if version <= Version::HTTP_11 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    (StatusCode::OK, headers, format!("retry: {}\n\n", crate::refusal::retry_after() * 1000).into())
 }
 
 impl<S: fmt::Debug> fmt::Debug for DrainService<S> {

@@ -1,5 +1,5 @@
-//! A layer that ends what is interrupted: any server under it comes to its end within the shutdown's deadline (L4), and no
-//! client takes a part for the whole.
+//! A layer that ends what has no end of its own. What is interrupted: any server under it comes to its end within the shutdown's deadline (L4), and no
+//! client takes a part for the whole. And streams of events, which hold up no drain.
 
 #![cfg(feature = "tower")]
 
@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::Request;
-use axum::routing::get;
+use axum::routing::{any, get};
 use futures_util::{StreamExt, stream};
 use gateway_drain::controller::{Settings, ShutdownReport};
 use gateway_drain::layer::{Admitted, DrainLayer};
@@ -23,7 +23,9 @@ use std::time::{Duration, Instant};
 use tower_service::Service;
 
 const LIMIT: Duration = Duration::from_secs(30);
-const GRACE: Duration = Duration::from_millis(300);
+/// Long, for who ends when it is interrupted; and short, for who doesn't.
+const GRACE: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(300);
 
 fn lines(said: Arc<AtomicUsize>) -> Body {
     Body::from_stream(stream::repeat(said).then(async |said| {
@@ -67,9 +69,9 @@ struct Served {
 }
 
 impl Served {
-    fn start() -> Self {
+    fn start(grace: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings { interrupt_grace: GRACE, ..Settings::default() };
+        let settings = Settings { interrupt_grace: grace, ..Settings::default() };
         let options = Options { tick: Duration::from_millis(20), settings, ..Options::default() };
         let gateway = Reconciler::start(Home::at(folder.path()), options).unwrap();
         let (dropped, said) = (Arc::default(), Arc::default());
@@ -161,7 +163,7 @@ fn is_whole(answer: &[u8]) -> bool {
 
 #[test]
 fn a_handler_that_never_answers_is_dropped_and_answered_for() {
-    let served = Served::start();
+    let served = Served::start(GRACE);
     let client = served.get("/never", "");
     served.in_flight(1);
     assert!(!served.dropped.load(Ordering::SeqCst));
@@ -176,7 +178,7 @@ fn a_handler_that_never_answers_is_dropped_and_answered_for() {
 #[test]
 fn a_body_that_never_ends_is_cut_off_and_its_client_can_tell() {
     for (path, waits) in [("/silent", true), ("/lines", true), ("/flood", false)] {
-        let served = Served::start();
+        let served = Served::start(if waits { GRACE } else { SHORT });
         let client = served.get(path, "");
         served.in_flight(1);
         let report = served.end();
@@ -190,7 +192,7 @@ fn a_body_that_never_ends_is_cut_off_and_its_client_can_tell() {
 
 #[test]
 fn what_work_says_at_once_when_it_is_interrupted_arrives_and_its_answer_is_whole() {
-    let served = Served::start();
+    let served = Served::start(GRACE);
     let client = served.get("/polite", "");
     served.in_flight(1);
     let report = served.end();
@@ -231,7 +233,7 @@ async fn a_grpc_call_ends_with_a_status_of_grpc() {
 
 #[test]
 fn a_drain_interrupts_nothing() {
-    let served = Served::start();
+    let served = Served::start(GRACE);
     let client = served.get("/lines", "");
     served.in_flight(1);
     let controller: &Controller = served.gateway.controller();
@@ -241,4 +243,45 @@ fn a_drain_interrupts_nothing() {
     assert_eq!(served.gateway.gate().reading().in_flight, 1);
     assert!(!client.is_finished());
     let _ = served.end();
+}
+
+/// A stream of events under the layer, to `method`, as a client that accepts `accepts` opens it.
+async fn open(app: &Router, method: &str, accepts: &str) -> axum::response::Response {
+    let request =
+        Request::builder().method(method).uri("/events").header("accept", accepts).body(Body::empty()).unwrap();
+    app.clone().call(request).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_of_events_ends_as_a_whole_when_a_drain_begins_and_its_client_is_told_to_come_back() {
+    let controller = Controller::new();
+    let events = async || {
+        let first = stream::iter([Bytes::from_static(b"data: first\n\n")]);
+        let body = Body::from_stream(first.chain(stream::pending()).map(Ok::<_, Infallible>));
+        ([("content-type", "text/event-stream; charset=utf-8")], body)
+    };
+    let app = Router::new().route("/events", any(events)).layer(DrainLayer::of(&controller).end_event_streams());
+    let standing = open(&app, "GET", "text/html, text/event-stream").await;
+    let turn = open(&app, "POST", "application/json, text/event-stream").await;
+    let page = open(&app, "GET", "text/html").await;
+    assert_eq!(controller.gate().reading().in_flight, 3);
+    let read = tokio::spawn(standing.into_body().collect());
+    let begin = gateway_drain::Request::begin(gateway_drain::RequestId::new("upgrade").unwrap(), "ops");
+    controller.request(&begin).unwrap();
+    let whole = read.await.unwrap().expect("it ended as a whole").to_bytes();
+    assert_eq!(whole, "data: first\n\n");
+    assert_eq!(controller.gate().reading().in_flight, 2, "a turn, and what asked for a page, are waited for");
+    drop((turn, page));
+    assert!(controller.gate().reading().drained);
+
+    let later = open(&app, "GET", "text/event-stream").await;
+    assert_eq!(
+        (later.status().as_u16(), &later.headers()["content-type"]),
+        (200, &"text/event-stream".parse().unwrap())
+    );
+    let text = later.into_body().collect().await.unwrap().to_bytes();
+    let millis: u64 = str::from_utf8(&text).unwrap().strip_prefix("retry: ").unwrap().trim().parse().unwrap();
+    assert!((3000..8000).contains(&millis));
+    assert_eq!(open(&app, "POST", "text/event-stream").await.status(), 503);
+    assert_eq!(open(&app, "GET", "text/html").await.status(), 503);
 }

@@ -38,6 +38,8 @@ const STEPS: &[Step] = &[
     ),
     step("deployment", "systemd, Kubernetes' schema, HAProxy under load", || script("deployment")),
     step("reference", "hermes-agent on the same home", || script("reference")),
+    step("recipes", "other servers and a broker, each with a gate", || script("recipes")),
+    step("strangers", "a local and a remote stranger, who send anything for a minute", steps::strangers),
     step("metrics", "alerts and dashboard, by promtool", || script("metrics")),
     step("schema", "what the OpenAPI description permits is answered as it says", || script("schema")),
     step("instructions", "the instructions of the hot paths, counted", || script("instructions")),

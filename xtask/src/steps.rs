@@ -109,6 +109,11 @@ pub fn foreign_ground() -> Done {
     run(&mut line("cargo test --package gateway-drain --all-features --test external -- foreign_ground::"))
 }
 
+pub fn strangers() -> Done {
+    let tests = "cargo test --package gateway-drain --all-features --test processes -- --nocapture strangers::";
+    run(line(tests).env("STRANGERS_SECONDS", "60"))
+}
+
 pub fn fuzz() -> Done {
     run(command(".ci/fuzz").arg(FUZZ_SECONDS.to_string()))
 }
