@@ -1,80 +1,15 @@
 //! What isn't the endpoint's own word is silence: a proxy in between answers by itself for a second, at every point of a
 //! drain, and the outcomes are the same as without it; and a gateway that knows no holds is told apart before anything is asked.
 
+use crate::support::lying_proxy::{CODES, hand_on, lie, response, serve};
 use crate::support::process::{Ended, GatewayProcess, STATE_VARIABLE, Tool, drain, home, tool};
 use gateway_drain::client::{ExitCode, Gateway};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Read;
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-
-/// One request as it came, and its body.
-struct Asked {
-    head: String,
-    body: Vec<u8>,
-}
-
-/// A server on loopback that answers each request with what `answer` says, in bytes.
-fn serve(answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address").to_string();
-    let answer = Arc::new(answer);
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let answer = Arc::clone(&answer);
-            std::thread::spawn(move || {
-                let Some(asked) = read_request(&stream) else { return };
-                let _ = (&stream).write_all(&answer(&asked));
-            });
-        }
-    });
-    address
-}
-
-fn read_request(stream: &TcpStream) -> Option<Asked> {
-    let mut reader = BufReader::new(stream);
-    let (mut head, mut length) = (String::new(), 0);
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if line.trim().is_empty() {
-            break;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-        head.push_str(&line);
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some(Asked { head, body })
-}
-
-fn response(code: u16, more: &str, body: &str) -> Vec<u8> {
-    let length = body.len();
-    format!("HTTP/1.1 {code} X\r\nContent-Length: {length}\r\nConnection: close\r\n{more}\r\n{body}").into_bytes()
-}
-
-/// Hands a request on, and gives the answer.
-fn hand_on(behind: &str, asked: &Asked) -> Vec<u8> {
-    let Ok(mut stream) = TcpStream::connect(behind) else { return response(502, "", "<html>no backend</html>") };
-    let mut sent = String::new();
-    for line in asked.head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection:")) {
-        sent.push_str(line.trim_end());
-        sent.push_str("\r\n");
-    }
-    sent.push_str("Connection: close\r\n\r\n");
-    let mut answer = Vec::new();
-    let done = stream.write_all(sent.as_bytes()).and_then(|()| stream.write_all(&asked.body));
-    if done.is_err() || stream.read_to_end(&mut answer).is_err() {
-        return response(502, "", "");
-    }
-    answer
-}
 
 /// When a proxy begins to answer by itself, what with, and whether the request has gone through before.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +33,7 @@ fn proxy(behind: String, what: Disturbance) -> (String, Arc<AtomicUsize>) {
             if what.only_the_answer {
                 hand_on(&behind, asked);
             }
-            return response(what.code, "Content-Type: text/html\r\n", "<html>not here, try later</html>");
+            return lie(what.code);
         }
         drop(since);
         hand_on(&behind, asked)
@@ -121,8 +56,6 @@ fn guarded(home: &Path) -> (GatewayProcess, String) {
 fn tokens_left(state: &Path) -> usize {
     std::fs::read_dir(state.join("state")).map_or(0, Iterator::count)
 }
-
-const CODES: [u16; 14] = [400, 401, 403, 404, 405, 408, 409, 410, 412, 413, 429, 500, 502, 504];
 
 /// What `run` comes to behind a proxy that disturbs it so.
 fn assert_rides_out(gateway: &GatewayProcess, secret: &str, what: Disturbance) -> usize {

@@ -26,6 +26,7 @@ mod readme; // The README's program, run as it stands there
 mod restart_story; // A gateway that is restarted, told with real processes
 mod run_command; // `gateway-drain run -- COMMAND`
 mod signals; // L5
+mod strangers; // A remote stranger and a local one, who send anything for a while
 mod systemd; // The systemd unit of the guide, with the example gateway and a real notify socket
 mod told; // Changes are told: with an hour between two ticks a gateway follows its files, and who waits for it is woken
 mod trace_real; // Traces of real gateways conform

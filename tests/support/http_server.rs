@@ -142,6 +142,7 @@ impl Server {
             id.and_then(|_| paths.get("/api/gateway/drain/{request_id}"))
         });
         let Some(described) = described else { return };
+        let is_head = method == "HEAD";
         let method = described.get(method.to_lowercase()).or_else(|| described.as_object()?.values().next());
         let responses = &method.expect("a described path has a method")["responses"];
         let code = &responses[answer.code.to_string()];
@@ -153,6 +154,61 @@ impl Server {
         );
         let kind = answer.header("content-type").split(';').next().unwrap_or_default().to_owned();
         assert!(code["content"].get(&kind).is_some(), "{path} answered {} as {kind}", answer.code);
+        let body = if kind.ends_with("json") && !is_head { answer.json() } else { Value::String(answer.body.clone()) };
+        let schema = &code["content"][&kind]["schema"];
+        let fits = self.fits(schema, &body);
+        assert!(is_head || fits, "{path} answered {}: {}\nwhich is no {schema}", answer.code, answer.body);
+    }
+
+    /// Follows a reference to its schema.
+    fn resolved<'a>(&'a self, schema: &'a Value) -> &'a Value {
+        match schema["$ref"].as_str() {
+            Some(to) => self.description.pointer(to.trim_start_matches('#')).expect("a reference leads somewhere"),
+            None => schema,
+        }
+    }
+
+    /// Every field that an object of this schema may have.
+    fn fields<'a>(&'a self, schema: &'a Value) -> Vec<(&'a String, &'a Value)> {
+        let schema = self.resolved(schema);
+        let parts = schema["allOf"].as_array().into_iter().flatten().flat_map(|part| self.fields(part));
+        schema["properties"].as_object().into_iter().flatten().chain(parts).collect()
+    }
+
+    /// Whether a body is what a schema says, and says nothing besides: as much of JSON Schema as the description uses.
+    fn fits(&self, schema: &Value, value: &Value) -> bool {
+        let schema = self.resolved(schema);
+        if let Some(any) = schema["anyOf"].as_array().or(schema["oneOf"].as_array()) {
+            return any.iter().any(|one| self.fits(one, value));
+        }
+        let is = |kind: &Value| match kind.as_str() {
+            Some("null") => value.is_null(),
+            Some("string") => value.is_string(),
+            Some("boolean") => value.is_boolean(),
+            Some("integer") => value.is_u64() || value.is_i64(),
+            Some("number") => value.is_number(),
+            Some("array") => value.is_array(),
+            Some("object") => value.is_object(),
+            _ => false,
+        };
+        let types = match &schema["type"] {
+            Value::Array(types) => types.iter().any(is),
+            Value::Null => true,
+            one => is(one),
+        };
+        let word = schema["enum"].as_array().is_none_or(|words| value.is_null() || words.contains(value));
+        let items = value.as_array().is_none_or(|all| all.iter().all(|item| self.fits(&schema["items"], item)));
+        let fields = self.fields(schema);
+        let object = value.as_object().is_none_or(|object| {
+            let required = schema["required"].as_array().into_iter().flatten();
+            let described = |name: &String| fields.iter().find(|(field, _)| *field == name).map(|(_, schema)| *schema);
+            required.filter_map(Value::as_str).all(|name| object.contains_key(name))
+                && (fields.is_empty()
+                    || object
+                        .iter()
+                        .all(|(name, value)| described(name).is_some_and(|schema| self.fits(schema, value))))
+        });
+        types && word && items && object
     }
 }
 

@@ -24,6 +24,7 @@ pub mod live_process;
 #[cfg(feature = "axum")]
 pub mod load;
 pub mod local_gateway;
+pub mod lying_proxy;
 pub mod own_process;
 #[cfg(feature = "cli")]
 pub mod process;

@@ -1,0 +1,114 @@
+//! A proxy between a controller and its gateway that answers by itself: nothing that it says is the gateway's word.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What proxies answer by themselves, and what could be taken for the gateway's own word.
+pub const CODES: [u16; 18] = [400, 401, 403, 404, 405, 408, 409, 410, 411, 412, 413, 429, 431, 500, 501, 502, 503, 504];
+
+/// One request as it came, and its body.
+pub struct Asked {
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+/// A server on loopback that answers each request with what `answer` says, in bytes.
+pub fn serve(answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let answer = Arc::new(answer);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let answer = Arc::clone(&answer);
+            std::thread::spawn(move || {
+                let Some(asked) = read_request(&stream) else { return };
+                let _ = (&stream).write_all(&answer(&asked));
+            });
+        }
+    });
+    address
+}
+
+fn read_request(stream: &TcpStream) -> Option<Asked> {
+    let mut reader = BufReader::new(stream);
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(Asked { head, body })
+}
+
+pub fn response(code: u16, more: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 {code} X\r\nContent-Length: {length}\r\nConnection: close\r\n{more}\r\n{body}").into_bytes()
+}
+
+/// Hands a request on, and gives the answer.
+pub fn hand_on(behind: &str, asked: &Asked) -> Vec<u8> {
+    let Ok(mut stream) = TcpStream::connect(behind) else { return response(502, "", "<html>no backend</html>") };
+    let mut sent = String::new();
+    for line in asked.head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection:")) {
+        sent.push_str(line.trim_end());
+        sent.push_str("\r\n");
+    }
+    sent.push_str("Connection: close\r\n\r\n");
+    let mut answer = Vec::new();
+    let done = stream.write_all(sent.as_bytes()).and_then(|()| stream.write_all(&asked.body));
+    if done.is_err() || stream.read_to_end(&mut answer).is_err() {
+        return response(502, "", "");
+    }
+    answer
+}
+
+/// The answer of a proxy that speaks for itself.
+pub fn lie(code: u16) -> Vec<u8> {
+    response(code, "Content-Type: text/html\r\n", "<html>not here, try later</html>")
+}
+
+/// Of so many points in a row, a restless proxy disturbs one.
+pub const EVERY: usize = 3;
+
+/// A proxy that answers by itself for a second before each request whose number among those that it has handed on is
+/// `first`, or that and a multiple of [`EVERY`]: with each `first` below that there is a disturbance at every point. Every
+/// second time the request is done all the same, and its answer is lost.
+pub fn restless(behind: String, first: usize) -> String {
+    struct State {
+        handed_on: usize,
+        /// Before which request the last disturbance was, until when, and whether a request is still to lose its answer.
+        disturbed: Option<(usize, Instant, bool)>,
+    }
+    let state = Mutex::new(State { handed_on: 0, disturbed: None });
+    serve(move |asked| {
+        let (lies, loses) = {
+            let mut state = state.lock().expect("nobody panicked");
+            let number = state.handed_on;
+            if number % EVERY == first && state.disturbed.is_none_or(|(before, ..)| before != number) {
+                let loses = (number / EVERY) % 2 == 1;
+                state.disturbed = Some((number, Instant::now() + Duration::from_secs(1), loses));
+            }
+            match &mut state.disturbed {
+                Some((_, until, loses)) if Instant::now() < *until => (true, std::mem::take(loses)),
+                _ => {
+                    state.handed_on += 1;
+                    (false, false)
+                }
+            }
+        };
+        let answer = if loses || !lies { hand_on(&behind, asked) } else { Vec::new() };
+        if lies { lie(CODES[fastrand::usize(..CODES.len())]) } else { answer }
+    })
+}
