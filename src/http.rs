@@ -9,27 +9,27 @@
 //! | the table of routes, and their description | `routes.rs` |
 //! | who asks, and may do what | `asking.rs`, [`auth`], and the trail of it in [`audit`] |
 //! | how long somebody wants to wait | `prefer.rs` |
-//! | what a body asks for | `asked.rs` |
-//! | what the gateway has published, and the files | `published.rs` |
+//! | what a body asks for | `body.rs` |
+//! | what the gateway has published, and the files | `status_source.rs` |
 //! | what may be written, and the wait for the answer | `drain.rs` |
-//! | from a request to its answer | `serving.rs` |
-//! | the answers, good and bad | `respond.rs`, `problem.rs` |
+//! | from a request to its answer | `handlers.rs` |
+//! | the answers, good and bad | `responses.rs`, `problem.rs` |
 //! | the page | `page.rs` |
 //! | an application's server, from its start to its gateway's stop | `serve.rs` |
 
-mod asked;
 mod asking;
 pub mod audit;
 pub mod auth;
+mod body;
 mod drain;
+mod handlers;
 mod page;
 mod prefer;
 mod problem;
-mod published;
-mod respond;
+mod responses;
 mod routes;
 mod serve;
-mod serving;
+mod status_source;
 
 pub use serve::serve;
 
@@ -42,9 +42,9 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use core::fmt;
-use published::Published;
+use handlers::Serving;
 use routes::{Part, ROUTES, Route};
-use serving::Serving;
+use status_source::Published;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -188,7 +188,7 @@ impl Endpoint {
             let there = |route: &&Route| route.operation.part() == part && serving.offers(route.operation);
             let offered: Vec<&'static Route> = ROUTES.iter().filter(there).collect();
             for at_one_path in offered.chunk_by(|one, other| one.path == other.path) {
-                router = router.route(at_one_path[0].path, serving::method_router(at_one_path));
+                router = router.route(at_one_path[0].path, handlers::method_router(at_one_path));
             }
             router.with_state(Arc::clone(&serving)).layer(DefaultBodyLimit::max(limit))
         };

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "axum", derive(utoipa::ToSchema))]
 #[repr(u8)]
 pub enum DrainState {
     /// Takes new work.

@@ -8,10 +8,12 @@ use crate::hold::{Incarnation, Nonce, Notes, RequestId};
 use crate::state::DrainState;
 use crate::status::WorkStatus;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// How a hold stands, in the words on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "axum", derive(utoipa::ToSchema))]
 pub(crate) enum Standing {
     Held,
     Pending,
@@ -22,13 +24,16 @@ pub(crate) enum Standing {
 
 /// To whoever asked about a hold of its own. A client can do without what has a default.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "axum", derive(utoipa::ToSchema))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field on the wire")]
 pub(crate) struct HoldAnswer {
     #[serde(default)]
     pub(crate) ok: bool,
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
-    pub(crate) action: Option<&'static str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) action: Option<Cow<'static, str>>,
+    #[cfg_attr(feature = "axum", schema(value_type = String))]
     pub(crate) request_id: RequestId,
+    #[cfg_attr(feature = "axum", schema(value_type = Option<String>))]
     pub(crate) nonce: Option<Nonce>,
     #[serde(default)]
     pub(crate) acknowledged: bool,
@@ -51,7 +56,7 @@ pub(crate) struct HoldAnswer {
 
 /// To whoever asked for all holds.
 #[cfg(feature = "axum")]
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct HoldsAnswer {
     /// Without a gateway of their own.
     pub(crate) holds: Vec<HoldAnswer>,
@@ -60,9 +65,12 @@ pub(crate) struct HoldsAnswer {
 
 /// The gateway at the moment of an answer.
 #[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "axum", derive(utoipa::ToSchema))]
 pub(crate) struct GatewayAnswer {
     pub(crate) state: DrainState,
+    #[cfg_attr(feature = "axum", schema(value_type = String))]
     pub(crate) incarnation: Incarnation,
+    #[cfg_attr(feature = "axum", schema(value_type = u64))]
     pub(crate) generation: Generation,
     pub(crate) in_flight: u64,
     pub(crate) internal: u64,

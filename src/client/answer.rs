@@ -52,7 +52,7 @@ impl Answer {
                 let variable = super::Gateway::SECRET_VARIABLE;
                 Failure::Denied(format!("the endpoint takes no token from us (401): {variable} is not set or is wrong"))
             }
-            ("forbidden", _) => Failure::Denied(detail()),
+            ("forbidden" | "exists", _) => Failure::Denied(detail()),
             ("bad_request" | "unsupported_type" | "too_large" | "headers_too_large" | "method_not_allowed", _) => {
                 Failure::Usage(detail())
             }

@@ -118,7 +118,7 @@ impl Http {
         let (http, path, interrupt) = (self.clone(), format!("/api/gateway/drain/{id}"), interrupt.clone());
         let ask = move || {
             // Whatever comes: the next look sees for itself.
-            let _ = http.ask(&path, None, Some(AHEAD));
+            let _ = http.ask(&path, None, Some(("prefer", format!("wait={}", AHEAD.as_secs()))));
             http.shared.ahead.lock().outstanding = false;
             http.shared.answered.store(true, Ordering::Release);
             interrupt.nudge();
@@ -183,7 +183,9 @@ impl Http {
     /// Sends one action about one hold.
     pub(super) fn send(&self, verb: Verb, request: &Request) -> Result<Sent, Failure> {
         self.ready()?;
-        let answer = self.call("/api/gateway/drain", Some(&body(verb, request)))?;
+        // Between a look and a write another may begin it: which of two begins it, the endpoint decides.
+        let only_new = (verb == Verb::Drain).then(|| ("if-none-match", "*".to_owned()));
+        let answer = self.ask("/api/gateway/drain", Some(&body(verb, request)), only_new)?;
         let standing: HoldAnswer = match answer.sound() {
             Ok(body) => own(read(body)?, &request.id)?,
             Err(NotSound::NotHeld) => return Err(Failure::Withdrawn("there is no such hold, or no more".into())),
@@ -302,8 +304,8 @@ impl Http {
         self.ask(path, body, None)
     }
 
-    /// As [`call`](Self::call); the endpoint is asked to hold a `GET`'s answer back until it is drained, for so long.
-    fn ask(&self, path: &str, body: Option<&Value>, wait: Option<Duration>) -> Result<Answer, Failure> {
+    /// As [`call`](Self::call), with one more header.
+    fn ask(&self, path: &str, body: Option<&Value>, more: Option<(&str, String)>) -> Result<Answer, Failure> {
         let told = *self.shared.not_before.lock();
         if told.is_some_and(|not_before| Instant::now() < not_before) {
             return Err(Failure::Unreachable(format!("{}: it asked to be left alone for a while", self.url)));
@@ -314,13 +316,13 @@ impl Http {
         let asked = match body {
             None => {
                 let get = self.agent.get(&url).config().timeout_global(limit).build();
-                let prefer = wait.map(|wait| format!("wait={}", wait.as_secs()));
-                let get = prefer.iter().fold(get, |get, prefer| get.header("prefer", prefer));
+                let get = more.iter().fold(get, |get, (name, value)| get.header(*name, value));
                 bearer.iter().fold(get, |get, bearer| get.header("authorization", bearer)).call()
             }
             Some(body) => {
                 let post = self.agent.post(&url).config().timeout_global(limit).build();
                 let post = post.header("content-type", "application/json");
+                let post = more.iter().fold(post, |post, (name, value)| post.header(*name, value));
                 bearer.iter().fold(post, |post, bearer| post.header("authorization", bearer)).send(body.to_string())
             }
         };

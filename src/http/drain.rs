@@ -5,10 +5,10 @@
 //! write is for the gateway to refuse, which it does (H2, H4): a refused write leaves the hold standing. And such a file
 //! is left lying, since to remove it would withdraw the hold whose file it replaced.
 
-use super::asked::Asked;
+use super::body::Asked;
 use super::problem::{Fault, Problem};
-use super::published::{Published, answer, hold, ignored};
-use super::respond::{MarkerAnswer, RemovedAnswer, json};
+use super::responses::{MarkerAnswer, RemovedAnswer, json};
+use super::status_source::{Published, answer, hold, ignored};
 use crate::control::Found;
 use crate::hold::{Action, Denied, Ending, Nonce, Outcome, Request, RequestId};
 use crate::status::{HoldStatus, Snapshot};
@@ -120,6 +120,10 @@ fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
         return Err(Denied::Committed.into());
     }
     match verb {
+        Verb::Drain if asked.only_new && stands(asked, held, seen, &ended) => {
+            let why = "there is such a hold already: it can be renewed, or begun without `If-None-Match`";
+            Err(Problem::new(Fault::Exists, why))
+        }
         Verb::Drain if status.is_none() && asked.said().incarnation.is_some() => Err(no_gateway(Some(false))),
         Verb::Drain => Ok(Plan::Write),
         Verb::Cancel if id.is_marker() => Ok(Plan::Remove),
@@ -157,6 +161,16 @@ fn lease_again(request: &Request, seen: &Seen) -> Option<Duration> {
         (Found::Valid(lying), _) if lying.owner == request.owner => lying.lease,
         (_, held) => held.and_then(HoldStatus::lease_again),
     }
+}
+
+/// Whether there is a hold of this name already, by another write than this one: one that is asked for again is no other.
+fn stands(asked: &Asked, held: Option<&HoldStatus>, seen: &Seen, ended: &impl Fn(&Option<Nonce>) -> bool) -> bool {
+    let other = |nonce: &Option<Nonce>| nonce.is_none() || *nonce != asked.said().nonce;
+    let lies = match &seen.found {
+        Found::Valid(lying) if lying.action == Action::Begin && !ended(&lying.nonce) => other(&lying.nonce),
+        _ => false,
+    };
+    lies || held.is_some_and(|held| other(&held.nonce))
 }
 
 /// Whether a request that lies there is one that ends this hold.

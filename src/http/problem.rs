@@ -25,6 +25,8 @@ pub(super) enum Fault {
     HeadersTooLarge,
     Unavailable,
     OtherEpoch,
+    /// `If-None-Match: *`, and there is such a hold.
+    Exists,
     Denied(Denied),
 }
 
@@ -41,7 +43,7 @@ impl Fault {
                 Denied::Committed | Denied::NotDrained | Denied::NotClosedYet | Denied::ShuttingDown | Denied::Unknown,
             ) => StatusCode::CONFLICT,
             Self::Denied(Denied::LeaseExpired) => StatusCode::GONE,
-            Self::OtherEpoch | Self::Denied(Denied::OtherIncarnation | Denied::OtherGeneration) => {
+            Self::Exists | Self::OtherEpoch | Self::Denied(Denied::OtherIncarnation | Denied::OtherGeneration) => {
                 StatusCode::PRECONDITION_FAILED
             }
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -66,6 +68,7 @@ impl Fault {
             Self::HeadersTooLarge => "headers_too_large",
             Self::Unavailable => "unavailable",
             Self::OtherEpoch => "other_epoch",
+            Self::Exists => "exists",
             Self::Denied(Denied::NotYours) => "not_yours",
             Self::Denied(Denied::NotHeld) => "not_held",
             Self::Denied(Denied::LeaseExpired) => "lease_expired",
@@ -80,7 +83,8 @@ impl Fault {
     }
 
     #[cfg(test)]
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 21] = [
+        Self::Exists,
         Self::BadRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -174,6 +178,31 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+/// The body of every error but one, for the description.
+#[derive(utoipa::ToSchema)]
+#[schema(as = Problem)]
+#[expect(dead_code, reason = "it describes what `refusal::body` writes")]
+pub(super) struct ProblemBody {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    /// For people.
+    detail: String,
+    /// For programs.
+    error: &'static str,
+    /// In a 503: whether the channel was written to.
+    written: Option<bool>,
+}
+
+/// The body of a 401: the reference's.
+#[derive(utoipa::ToSchema)]
+#[schema(as = Unauthenticated)]
+#[expect(dead_code, reason = "it describes a constant text")]
+pub(super) struct UnauthenticatedBody {
+    error: &'static str,
+    detail: &'static str,
 }
 
 #[cfg(test)]

@@ -1,9 +1,14 @@
 //! The routes: one table, from which the router and the description at `/api/openapi.json` are both made.
 
 use super::auth::Scope;
+use super::problem::{ProblemBody, UnauthenticatedBody};
+use super::responses::{MarkerAnswer, RemovedAnswer, RestartAnswer, StatusAnswer};
 use crate::hold::RequestId;
 use crate::hold::fields::{FIELDS, Field, Kind, Verb};
+use crate::wire::{HoldAnswer, HoldsAnswer};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 /// What a route does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +177,24 @@ impl Route {
         codes.into_iter()
     }
 
+    /// What a body with this code looks like.
+    fn schema(&self, code: u16) -> Value {
+        match (code, self.operation) {
+            (401, _) => named::<UnauthenticatedBody>(),
+            (503, Operation::Ready) => json!({"type": "string"}),
+            (200 | 202, Operation::Drain) => {
+                json!({"anyOf": [named::<HoldAnswer>(), named::<MarkerAnswer>(), named::<RemovedAnswer>()]})
+            }
+            (200 | 202, Operation::Hold) => named::<HoldAnswer>(),
+            (200 | 202, Operation::Holds) => named::<HoldsAnswer>(),
+            (200 | 202, Operation::Status) => named::<StatusAnswer>(),
+            (200 | 202, Operation::Restart) => named::<RestartAnswer>(),
+            (200 | 202, Operation::Description) => json!({"type": "object"}),
+            (200 | 202, _) => json!({"type": "string"}),
+            _ => named::<ProblemBody>(),
+        }
+    }
+
     fn describe(&self) -> Value {
         let response = |code: u16| {
             let kind = match code {
@@ -181,7 +204,8 @@ impl Route {
                 _ => "application/problem+json",
             };
             let meaning = axum::http::StatusCode::from_u16(code).ok().and_then(|code| code.canonical_reason());
-            (code.to_string(), json!({"description": meaning.unwrap_or_default(), "content": {kind: {}}}))
+            let content = json!({kind: {"schema": self.schema(code)}});
+            (code.to_string(), json!({"description": meaning.unwrap_or_default(), "content": content}))
         };
         let mut described = json!({
             "operationId": format!("{:?}", self.operation).to_lowercase(),
@@ -260,6 +284,29 @@ fn property(field: &Field, actions: &Value) -> Value {
     schema
 }
 
+/// Refers to the description of a type among [`schemas`].
+fn named<T: ToSchema>() -> Value {
+    json!({"$ref": format!("#/components/schemas/{}", T::name())})
+}
+
+/// The bodies of the answers, from the types that are answered with.
+fn schemas() -> Map<String, Value> {
+    fn add<T: ToSchema>(all: &mut Vec<(String, RefOr<Schema>)>) {
+        all.push((T::name().into_owned(), T::schema()));
+        T::schemas(all);
+    }
+    let mut all = Vec::new();
+    add::<HoldAnswer>(&mut all);
+    add::<HoldsAnswer>(&mut all);
+    add::<MarkerAnswer>(&mut all);
+    add::<RemovedAnswer>(&mut all);
+    add::<RestartAnswer>(&mut all);
+    add::<StatusAnswer>(&mut all);
+    add::<ProblemBody>(&mut all);
+    add::<UnauthenticatedBody>(&mut all);
+    all.into_iter().map(|(name, schema)| (name, json!(schema))).collect()
+}
+
 /// The description, of the routes that are there, below the path at which the application has nested them.
 pub(super) fn description(nested_at: &str, there: impl Fn(Operation) -> bool) -> Value {
     let mut paths = Map::new();
@@ -272,6 +319,6 @@ pub(super) fn description(nested_at: &str, there: impl Fn(Operation) -> bool) ->
         "servers": [{"url": nested_at}],
         "info": {"title": "gateway-drain", "version": env!("CARGO_PKG_VERSION")},
         "paths": paths,
-        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "components": {"schemas": schemas(), "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
     })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// What the reference's public status says (`GET /api/status`), derived from a snapshot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "axum", derive(utoipa::ToSchema))]
 pub struct Readout {
     /// Whether the process lives: known from the lock it holds, never from a timestamp.
     pub gateway_running: bool,

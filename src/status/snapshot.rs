@@ -16,6 +16,7 @@ pub const FORMAT: u32 = 2;
 /// The reference's word for where a gateway stands (`gateway_state`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "axum", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub enum GatewayState {
     /// Not yet taking work. This crate never publishes it: it publishes nothing before it knows.
@@ -313,6 +314,7 @@ impl HoldStatus {
 
 /// One piece of labelled work in a status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "axum", derive(utoipa::ToSchema))]
 pub struct WorkStatus {
     /// The sort of work.
     #[serde(default)]

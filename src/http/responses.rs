@@ -1,6 +1,6 @@
 //! The bodies of the answers. The reference's have its fields in its order, so that they agree byte for byte.
 
-use super::asked::Asked;
+use super::body::Asked;
 use crate::gate::Generation;
 use crate::hold::{Incarnation, Notes, Outcome, Request};
 use crate::state::DrainState;
@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A body of JSON.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
@@ -33,7 +34,7 @@ pub(super) fn text(status: StatusCode, body: impl Into<Body>) -> Response {
 }
 
 /// To whoever began the marker's hold: the reference's body.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct MarkerAnswer {
     ok: bool,
     action: &'static str,
@@ -50,7 +51,7 @@ impl MarkerAnswer {
 }
 
 /// To whoever removed the marker: the reference's body.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct RemovedAnswer {
     pub(super) ok: bool,
     pub(super) action: &'static str,
@@ -89,7 +90,7 @@ impl HoldAnswer {
     pub(super) fn unacknowledged(asked: &Asked, request: &Request, status: Option<&Snapshot>) -> Self {
         Self {
             ok: true,
-            action: Some(asked.verb.word()),
+            action: Some(asked.verb.word().into()),
             request_id: asked.id().clone(),
             nonce: request.nonce.clone(),
             acknowledged: false,
@@ -109,7 +110,7 @@ impl HoldAnswer {
     /// What the gateway has made of a write.
     pub(super) fn acknowledged(asked: &Asked, request: &Request, outcome: Outcome, status: &Snapshot) -> Self {
         let unheld = || Self { lease_left_seconds: None, ..Self::unacknowledged(asked, request, Some(status)) };
-        let held = super::published::hold(status, asked.id()).map(|held| Self::of(held, status));
+        let held = super::status_source::hold(status, asked.id()).map(|held| Self::of(held, status));
         let outcome = match outcome {
             Outcome::Held => Standing::Held,
             Outcome::Pending => Standing::Pending,
@@ -117,7 +118,7 @@ impl HoldAnswer {
             Outcome::Ended(_) | Outcome::Refused(_) | Outcome::Ignored(_) | Outcome::Unknown => ended_by(asked),
         };
         Self {
-            action: Some(asked.verb.word()),
+            action: Some(asked.verb.word().into()),
             nonce: request.nonce.clone(),
             acknowledged: true,
             outcome: Some(outcome),
@@ -129,7 +130,7 @@ impl HoldAnswer {
     pub(super) fn withdrawn(asked: &Asked, status: Option<&Snapshot>) -> Self {
         Self {
             ok: true,
-            action: Some(asked.verb.word()),
+            action: Some(asked.verb.word().into()),
             request_id: asked.id().clone(),
             nonce: None,
             acknowledged: status.is_some(),
@@ -176,17 +177,19 @@ impl GatewayAnswer {
 }
 
 /// To everybody: the reference's fields, and what of a drain is nobody's secret.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct StatusAnswer {
     #[serde(flatten)]
     readout: Readout,
     drain: Option<PublicDrain>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PublicDrain {
     state: DrainState,
+    #[schema(value_type = String)]
     incarnation: Incarnation,
+    #[schema(value_type = u64)]
     generation: Generation,
     in_flight: u64,
     internal: u64,
@@ -214,7 +217,7 @@ impl StatusAnswer {
 }
 
 /// To whoever asked for a restart.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct RestartAnswer {
     pub(super) ok: bool,
     pub(super) action: &'static str,

@@ -11,6 +11,8 @@ pub(super) struct Asked {
     pub(super) verb: Verb,
     /// What it says; nobody's so far.
     said: Request,
+    /// It is to begin a hold, and to take over none (`If-None-Match: *`).
+    pub(super) only_new: bool,
 }
 
 impl Asked {
@@ -24,7 +26,7 @@ impl Asked {
             let what = "a commit needs the `incarnation` and the `generation` that were seen drained";
             return Err(Problem::bad_request(what));
         }
-        Ok(Self { verb, said })
+        Ok(Self { verb, said, only_new: false })
     }
 
     /// Which hold; the marker's if the body names none.

@@ -2,14 +2,14 @@
 //!
 //! It relies on every other part of the endpoint; only the [router](super::Endpoint::routes) relies on it.
 
-use super::asked::Asked;
 use super::asking::Asking;
 use super::audit::Entry;
 use super::auth::attempts::Attempts;
 use super::auth::{Principal, Scope, Token, Verdict};
+use super::body::Asked;
 use super::drain::PATIENCE;
 use super::problem::{CHALLENGE, Fault, Problem};
-use super::respond::{RestartAnswer, StatusAnswer, json, text};
+use super::responses::{RestartAnswer, StatusAnswer, json, text};
 use super::routes::{Operation, Route};
 use super::{Endpoint, Restart, drain, page, prefer, routes};
 use crate::hold::{Denied, RequestId};
@@ -196,7 +196,9 @@ impl Serving {
         let published = &self.endpoint.published;
         let mut response = match route.operation {
             Operation::Drain => {
-                let asked = Asked::parse(&self.body(request).await?)?;
+                let only_new = request.headers().get(header::IF_NONE_MATCH).is_some_and(|any| any.as_bytes() == b"*");
+                let mut asked = Asked::parse(&self.body(request).await?)?;
+                asked.only_new = only_new;
                 done.action = asked.verb.word();
                 done.request_id = Some(asked.id().to_string());
                 allow(principal, if asked.verb == Verb::Override { Scope::Override } else { scope })?;
