@@ -21,10 +21,8 @@ pub(super) fn in_words(status: &Status) -> String {
     match (field("holds"), field("hold_count").as_u64()) {
         (Value::Array(holds), _) => lines.extend(holds.iter().map(|hold| {
             let standing = match (hold["committed"] == true, hold["lease_left_seconds"].as_f64()) {
-                (true, _) => {
-                    let late = if hold["overdue"] == true { ", overdue" } else { "" };
-                    format!("committed{late} (a commit has no heartbeat: nobody knows whether its owner lives)")
-                }
+                (true, _) if hold["overdue"] == true => "committed, overdue".to_owned(),
+                (true, _) => "committed".to_owned(),
                 (false, Some(left)) => format!("{left:.0} s of its lease left"),
                 (false, None) => "its lease is not known".to_owned(),
             };

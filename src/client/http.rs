@@ -118,7 +118,7 @@ impl Http {
         let (http, path, interrupt) = (self.clone(), format!("/api/gateway/drain/{id}"), interrupt.clone());
         let ask = move || {
             // Whatever comes: the next look sees for itself.
-            let _ = http.ask(&path, None, Some(("prefer", format!("wait={}", AHEAD.as_secs()))));
+            let _ = http.ask(&path, None, Some(("prefer", &format!("wait={}", AHEAD.as_secs()))));
             http.shared.ahead.lock().outstanding = false;
             http.shared.answered.store(true, Ordering::Release);
             interrupt.nudge();
@@ -184,7 +184,7 @@ impl Http {
     pub(super) fn send(&self, verb: Verb, request: &Request) -> Result<Sent, Failure> {
         self.ready()?;
         // Between a look and a write another may begin it: which of two begins it, the endpoint decides.
-        let only_new = (verb == Verb::Drain).then(|| ("if-none-match", "*".to_owned()));
+        let only_new = (verb == Verb::Drain).then_some(("if-none-match", "*"));
         let answer = self.ask("/api/gateway/drain", Some(&body(verb, request)), only_new)?;
         let standing: HoldAnswer = match answer.sound() {
             Ok(body) => own(read(body)?, &request.id)?,
@@ -305,7 +305,7 @@ impl Http {
     }
 
     /// As [`call`](Self::call), with one more header.
-    fn ask(&self, path: &str, body: Option<&Value>, more: Option<(&str, String)>) -> Result<Answer, Failure> {
+    fn ask(&self, path: &str, body: Option<&Value>, more: Option<(&str, &str)>) -> Result<Answer, Failure> {
         let told = *self.shared.not_before.lock();
         if told.is_some_and(|not_before| Instant::now() < not_before) {
             return Err(Failure::Unreachable(format!("{}: it asked to be left alone for a while", self.url)));
@@ -316,13 +316,13 @@ impl Http {
         let asked = match body {
             None => {
                 let get = self.agent.get(&url).config().timeout_global(limit).build();
-                let get = more.iter().fold(get, |get, (name, value)| get.header(*name, value));
+                let get = more.iter().fold(get, |get, (name, value)| get.header(*name, *value));
                 bearer.iter().fold(get, |get, bearer| get.header("authorization", bearer)).call()
             }
             Some(body) => {
                 let post = self.agent.post(&url).config().timeout_global(limit).build();
                 let post = post.header("content-type", "application/json");
-                let post = more.iter().fold(post, |post, (name, value)| post.header(*name, value));
+                let post = more.iter().fold(post, |post, (name, value)| post.header(*name, *value));
                 bearer.iter().fold(post, |post, bearer| post.header("authorization", bearer)).send(body.to_string())
             }
         };

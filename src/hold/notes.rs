@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
+#[cfg_attr(feature = "axum", derive(utoipa::ToSchema))]
 pub struct Notes {
     /// Why; where something in the channel couldn't be read, what was found.
     pub reason: String,

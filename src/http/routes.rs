@@ -181,7 +181,6 @@ impl Route {
     fn schema(&self, code: u16) -> Value {
         match (code, self.operation) {
             (401, _) => named::<UnauthenticatedBody>(),
-            (503, Operation::Ready) => json!({"type": "string"}),
             (200 | 202, Operation::Drain) => {
                 json!({"anyOf": [named::<HoldAnswer>(), named::<MarkerAnswer>(), named::<RemovedAnswer>()]})
             }
@@ -190,7 +189,7 @@ impl Route {
             (200 | 202, Operation::Status) => named::<StatusAnswer>(),
             (200 | 202, Operation::Restart) => named::<RestartAnswer>(),
             (200 | 202, Operation::Description) => json!({"type": "object"}),
-            (200 | 202, _) => json!({"type": "string"}),
+            (200 | 202, _) | (503, Operation::Ready) => json!({"type": "string"}),
             _ => named::<ProblemBody>(),
         }
     }

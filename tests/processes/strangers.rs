@@ -129,6 +129,7 @@ fn whatever_strangers_send_for_a_while_they_stop_no_controller_and_read_no_owner
     let channel = Channel::new(Home::at(home.path()));
     let private = Request::begin(RequestId::new("private").unwrap(), OWNER).reason(REASON);
     channel.write(&private).unwrap();
+    gateway.until("the private hold", |status| !status.drain.holds.is_empty());
 
     let (over, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let secrets: Vec<String> = [OWNER, REASON, LABEL, &secret].map(str::to_owned).to_vec();

@@ -2,8 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 /// What proxies answer by themselves, and what could be taken for the gateway's own word.
 pub const CODES: [u16; 18] = [400, 401, 403, 404, 405, 408, 409, 410, 411, 412, 413, 429, 431, 500, 501, 502, 503, 504];
@@ -77,38 +76,4 @@ pub fn hand_on(behind: &str, asked: &Asked) -> Vec<u8> {
 /// The answer of a proxy that speaks for itself.
 pub fn lie(code: u16) -> Vec<u8> {
     response(code, "Content-Type: text/html\r\n", "<html>not here, try later</html>")
-}
-
-/// Of so many points in a row, a restless proxy disturbs one.
-pub const EVERY: usize = 3;
-
-/// A proxy that answers by itself for a second before each request whose number among those that it has handed on is
-/// `first`, or that and a multiple of [`EVERY`]: with each `first` below that there is a disturbance at every point. Every
-/// second time the request is done all the same, and its answer is lost.
-pub fn restless(behind: String, first: usize) -> String {
-    struct State {
-        handed_on: usize,
-        /// Before which request the last disturbance was, until when, and whether a request is still to lose its answer.
-        disturbed: Option<(usize, Instant, bool)>,
-    }
-    let state = Mutex::new(State { handed_on: 0, disturbed: None });
-    serve(move |asked| {
-        let (lies, loses) = {
-            let mut state = state.lock().expect("nobody panicked");
-            let number = state.handed_on;
-            if number % EVERY == first && state.disturbed.is_none_or(|(before, ..)| before != number) {
-                let loses = (number / EVERY) % 2 == 1;
-                state.disturbed = Some((number, Instant::now() + Duration::from_secs(1), loses));
-            }
-            match &mut state.disturbed {
-                Some((_, until, loses)) if Instant::now() < *until => (true, std::mem::take(loses)),
-                _ => {
-                    state.handed_on += 1;
-                    (false, false)
-                }
-            }
-        };
-        let answer = if loses || !lies { hand_on(&behind, asked) } else { Vec::new() };
-        if lies { lie(CODES[fastrand::usize(..CODES.len())]) } else { answer }
-    })
 }
