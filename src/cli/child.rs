@@ -3,10 +3,11 @@
 use super::signals::Signals;
 use crate::client::Interrupt;
 use nix::sys::signal::{SigSet, Signal as Blocked};
+use nix::unistd::getpgrp;
 use rustix::fs::{Access, access};
 use rustix::process::{
-    Pid, Signal, WaitOptions, getpgrp, getpid, kill_process, kill_process_group, set_child_subreaper,
-    test_kill_process_group, waitpgid,
+    Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper, test_kill_process_group,
+    waitpgid,
 };
 use rustix::termios::{isatty, tcgetpgrp, tcsetpgrp};
 use std::ffi::OsString;
@@ -129,7 +130,8 @@ struct Terminal {
 impl Terminal {
     /// The controlling terminal, if this process is in its foreground and reads from it.
     fn ours() -> Option<Self> {
-        let ours = getpgrp();
+        // 0 is a group outside of this process' PID namespace: no terminal is handed over that can't be taken back.
+        let ours = Pid::from_raw(getpgrp().as_raw())?;
         let device = File::options().read(true).write(true).open("/dev/tty").ok()?;
         let in_front = isatty(io::stdin()) && tcgetpgrp(&device) == Ok(ours);
         if !in_front {
