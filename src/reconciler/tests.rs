@@ -146,15 +146,15 @@ fn a_kick_in_the_middle_of_a_look_makes_another_one() {
     let armed = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let trap = Arc::clone(&armed);
     std::thread::spawn(move || {
-        let mut read = false;
+        let mut files_read = false;
         for job in work {
             // The first job of a look reads the files. In the second one what is written is for the next look, if there is one.
-            if read {
-                read = false;
+            if files_read {
+                files_read = false;
                 inside.send(()).unwrap();
                 let _ = kicked.recv_timeout(Duration::from_secs(10));
             } else {
-                read = trap.swap(false, Ordering::SeqCst);
+                files_read = trap.swap(false, Ordering::SeqCst);
             }
             if real.send(job).is_err() {
                 return;
