@@ -224,7 +224,7 @@ const STATUS_FIELDS: &[(&str, &str)] = &[
     ("drain.acknowledged[].nonce", "which write of it; `null` for something that couldn't be read"),
     ("drain.acknowledged[].outcome", "what became of it; with `why` where there is more to say"),
     ("drain.ignored[].request_id", "what lies in the channel and isn't honoured"),
-    ("drain.ignored[].kind", "why not, as a word: `other_epoch`, `overwritten`, `file_gone`"),
+    ("drain.ignored[].kind", "why not, as a word: `other_epoch`; `overwritten`, while another's write lies over a hold; `file_gone`, of a committed hold"),
     ("drain.ignored[].detail", "why not, for people"),
     (
         "drain.reconciler",
@@ -286,7 +286,7 @@ fn request_schema() -> Value {
     let property = |field: &Field| {
         let mut schema = match field.kind() {
             Kind::Action => json!({"enum": words}),
-            Kind::RequestId => json!({"type": "string", "pattern": RequestId::PATTERN}),
+            Kind::RequestId => json!({"type": "string", "pattern": RequestId::PATTERN, "not": {"const": "marker"}}),
             Kind::Name(most) | Kind::Note(most) => json!({"type": "string", "maxLength": most}),
             Kind::Nonce(least, most) => json!({"type": "string", "minLength": least, "maxLength": most}),
             Kind::Seconds(least, most) => json!({"type": "number", "minimum": least, "maximum": most}),
