@@ -25,7 +25,6 @@ mod http_serve; // `http::serve` returns within its deadline, whatever its clien
 mod http_vectors; // The test vectors of the endpoint
 mod illegal_transitions; // What the table doesn't have doesn't compile
 mod inheritance; // What a gateway takes over from an earlier process of its boot, and what it doesn't
-mod judged_gateways; // Gateways of many makes under the suite: broken ones are caught, correct ones are not accused
 mod layer_interruption; // Responses that a shutdown interrupts in the layer
 mod layered; // The tower layer beside what stands around it and inside it
 mod lifecycle; // The typestates by hand

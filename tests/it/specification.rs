@@ -224,7 +224,10 @@ const STATUS_FIELDS: &[(&str, &str)] = &[
     ("drain.acknowledged[].nonce", "which write of it; `null` for something that couldn't be read"),
     ("drain.acknowledged[].outcome", "what became of it; with `why` where there is more to say"),
     ("drain.ignored[].request_id", "what lies in the channel and isn't honoured"),
-    ("drain.ignored[].kind", "why not, as a word: `other_epoch`; `overwritten`, while another's write lies over a hold; `file_gone`, of a committed hold"),
+    (
+        "drain.ignored[].kind",
+        "why not, as a word: `other_epoch`; `overwritten`, while another's write lies over a hold; `file_gone`, of a committed hold",
+    ),
     ("drain.ignored[].detail", "why not, for people"),
     (
         "drain.reconciler",

@@ -740,64 +740,6 @@ impl Small for ReadsAndWrites {
     }
 }
 
-/// Who is first closes the gate and who is last opens it, each after it has let go of the list of holders.
-#[derive(Default)]
-pub struct FirstClosesLastOpens {
-    books: Mutex<Books>,
-    open: Mutex<Option<bool>>,
-    count: AtomicU64,
-}
-
-impl FirstClosesLastOpens {
-    fn is_open(&self) -> bool {
-        self.open.lock().unwrap().unwrap_or(true)
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Books)) {
-        let (before, after) = {
-            let mut books = self.books.lock().unwrap();
-            let before = books.state().admits();
-            change(&mut books);
-            (before, books.state().admits())
-        };
-        if before != after {
-            *self.open.lock().unwrap() = Some(after);
-        }
-    }
-}
-
-impl Small for FirstClosesLastOpens {
-    fn admit(&self) -> bool {
-        let open = self.open.lock().unwrap();
-        let admits = open.unwrap_or(true);
-        self.count.fetch_add(u64::from(admits), SeqCst);
-        admits
-    }
-    fn finish(&self) {
-        self.count.fetch_sub(1, SeqCst);
-    }
-    fn look(&self) -> Snapshot {
-        let mut told = Books { in_flight: self.count.load(SeqCst), ..*self.books.lock().unwrap() }.look();
-        told.drained &= !self.is_open();
-        told
-    }
-    fn begin(&self, holder: Holder) {
-        self.change(|books| books.begin(holder));
-    }
-    fn end(&self, holder: Holder) {
-        self.change(|books| books.end(holder));
-    }
-    fn shut_down(&self) {
-        self.change(Books::shut_down);
-    }
-    fn stop(&self) {
-        let mut books = self.books.lock().unwrap();
-        books.in_flight = self.count.load(SeqCst);
-        books.stop();
-        books.in_flight = 0;
-    }
-}
-
 /// Each thread counts its own work, and the end of work that moved to another thread is lost.
 #[derive(Default)]
 pub struct CountOfEachThread(Mutex<(Books, std::collections::HashMap<std::thread::ThreadId, u64>)>);

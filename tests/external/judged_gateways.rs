@@ -90,14 +90,11 @@ broken! {
     a_refusal_that_counts_down: Apart<RefusalCountsDown>, G6, "";
     an_end_that_forgets_a_shutdown: Wrong<{ Mistake::EndForgetsShutdown as u8 }>, S3, "shut_down ran beside";
     a_begin_that_overwrites_a_shutdown: Wrong<{ Mistake::BeginOverwritesShutdown as u8 }>, S3, "shut_down ran beside";
-    an_end_that_writes_the_holders_back: Wrong<{ Mistake::EndWritesHoldersBack as u8 }>, H2, "holds it closed";
-    a_begin_that_writes_the_holders_back: Wrong<{ Mistake::BeginWritesHoldersBack as u8 }>, H1, "";
     drained_by_edges: Wrong<{ Mistake::DrainedOnEdges as u8 }>, G5, "";
     a_drain_by_edges_that_never_ends_for_a_waiter: Wrong<{ Mistake::DrainedOnEdges as u8 }>, G4, "";
     nobody_is_woken: Wrong<{ Mistake::NeverWakes as u8 }>, G4, "slept on";
     one_is_woken_of_many: Wrong<{ Mistake::WakesOne as u8 }>, G4, "slept on";
     woken_before_the_count: Wrong<{ Mistake::WakesBeforeTheCount as u8 }>, G4, "";
-    asleep_after_a_look: Wrong<{ Mistake::SleepsAfterLooking as u8 }>, G4, "";
     a_permit_of_the_head_only: Wrong<{ Mistake::CountsTheHeadOnly as u8 }>, G5, "drained with 1 unfinished";
     a_stale_status: Wrong<{ Mistake::StaleStatus as u8 }>, G6, "";
     abandoned_work_that_underflows: Wrong<{ Mistake::AbandonedUnderflows as u8 }>, G6, "";
@@ -105,7 +102,6 @@ broken! {
     a_leak_in_a_drain: Wrong<{ Mistake::LeaksInADrain as u8 }>, G6, "";
     a_drain_that_resets_the_count: Wrong<{ Mistake::DrainResetsTheCount as u8 }>, G6, "";
     one_less_when_closed: Wrong<{ Mistake::OneLessWhenClosed as u8 }>, G5, "drained with 1 unfinished";
-    a_second_begin_that_undoes_drained: Wrong<{ Mistake::BeginAgainUndoesDrained as u8 }>, G3, "in one drain";
     a_closing_that_is_seen_late: Wrong<{ Mistake::ClosesLate as u8 }>, G1, "";
     a_stop_that_leaves_one: Wrong<{ Mistake::StopLeavesOne as u8 }>, S5, "";
     a_forced_stop_that_reads_first: Wrong<{ Mistake::ForceReadsFirst as u8 }>, G6, "force_stop ran beside";
@@ -117,7 +113,6 @@ broken! {
     a_count_read_before_the_state: CountBeforeState, G3, "";
     a_drain_told_before_all_shards_are_closed: TellsBeforeAllShardsClose, G2, "";
     a_count_read_and_written: ReadsAndWrites, G6, "";
-    the_first_closes_and_the_last_opens: FirstClosesLastOpens, H1, "";
     a_count_of_each_thread: CountOfEachThread, G5, "";
     tickets_in_batches: TicketsInBatches, G1, "admitted after begin(a)";
 }
