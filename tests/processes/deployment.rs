@@ -1,6 +1,7 @@
 //! `examples/deploy.sh` against the example gateway under load: no turn cut off, none refused outside the drain, and each
 //! ending with its own exit code, over the files, over the gateway's endpoint and over a dashboard's.
 
+use crate::support::eventually::comes_true;
 use crate::support::load::{End, Load, Tried};
 use crate::support::process::{DashboardProcess, GatewayProcess, Tool, drain, home, search_path};
 use gateway_drain::client::{ExitCode, Gateway};
@@ -217,8 +218,14 @@ fn a_deployment_under_load_cuts_off_no_turn_and_refuses_none_outside_the_drain()
     let load = Load::start(&scene.gateway().address, 4, |_| 20);
     load.until(40);
     let began = Instant::now();
-    let copy = format!("cp {0}/gateway_state.json {0}/during.json", scene.home().display());
-    scene.deploy_with(&["--timeout", "30s"], &["sh", "-c", &copy], None).ended().expect(ExitCode::Drained);
+    // The action goes on until turns have met the drain.
+    let copy = "cp gateway_state.json copy.json && mv copy.json during.json && until [ -e met ]; do sleep 0.01; done";
+    let copy = format!("cd {} && {copy}", scene.home().display());
+    let deployment = scene.deploy_with(&["--timeout", "30s"], &["sh", "-c", &copy], None);
+    comes_true("the action runs", || scene.home().join("during.json").exists());
+    load.until(load.asked() + 40);
+    std::fs::write(scene.home().join("met"), "").expect("the home is writable");
+    deployment.ended().expect(ExitCode::Drained);
     let ended = Instant::now();
     load.until(load.asked() + 40);
     let tried = load.stop();

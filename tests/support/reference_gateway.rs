@@ -150,7 +150,9 @@ impl Shared {
             return;
         }
         let _ = connection.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nworking");
-        let end = std::time::Instant::now() + Duration::from_millis(500);
+        // One that isn't counted has to last until the probe has looked for it in vain.
+        let lasts = if self.fault == Some(Fault::CountsNoTurns) { 3000 } else { 500 };
+        let end = std::time::Instant::now() + Duration::from_millis(lasts);
         while std::time::Instant::now() < end {
             std::thread::park_timeout(Duration::from_millis(20));
         }

@@ -16,7 +16,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const NO_NEW_PROCESS: &str = "after --restart-cmd no other process published a status";
 
@@ -177,7 +177,9 @@ fn a_turn_in_flight(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<()
     };
     // Read to its end, as a client would: the gateway may stream it.
     let turn = std::thread::spawn(move || io::copy(&mut turn.into_body().into_reader(), &mut io::sink()).is_ok());
-    let counted = gateway.until(|seen| seen.agents() > 0)?.is_ok();
+    // Not for all its patience: a gateway that counts nothing would have ended the turn by then.
+    let soon = gateway.while_watched().max(Duration::from_secs(1));
+    let counted = gateway.watch(soon, |seen| seen.agents() > 0)?.is_ok();
     gateway.begin()?;
     let draining = gateway.until(Seen::is_draining)?;
     let first = draining.as_ref().map_or(0, |(seen, _)| seen.agents());
