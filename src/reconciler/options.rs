@@ -11,7 +11,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How a [`Reconciler`] behaves.
+/// How a [`Reconciler`](super::Reconciler) behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How often the files are looked at, at least 1 millisecond. Default: 1 second.

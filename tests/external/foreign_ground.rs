@@ -5,7 +5,6 @@
 
 use crate::support::eventually::{comes_true, until};
 use crate::support::own_process::{arguments, this_program};
-use crate::support::process::{GatewayProcess, Tool, tool};
 use gateway_drain::control::LockError;
 use gateway_drain::hold::Incarnation;
 use gateway_drain::reconciler::{Options, StartError};
@@ -240,22 +239,6 @@ fn a_process_that_can_not_be_seen_from_here_lives_as_long_as_it_holds_the_lock()
     holder.process.wait().unwrap();
     comes_true("it has ended, and its namespace with it", || home.live().unwrap().is_none());
     drop(home.lock(&Incarnation::fresh()).expect("nobody lives there"));
-}
-
-#[test]
-fn a_run_whose_process_group_lies_outside_of_its_pid_namespace_runs_its_command() {
-    let _ = plays("none");
-    let home = place();
-    let gateway = GatewayProcess::start(home.path());
-    let plain = tool(home.path());
-    let mut run = Command::new("unshare");
-    run.args(["--pid", "--fork", "--kill-child"]).arg(plain.get_program()).args(plain.get_args());
-    run.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    run.args(["run", "--", "sh", "-c", "echo acting >&2"]);
-    run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let ended = Tool::spawn(run).ended().expect_code(0);
-    assert!(ended.stderr.contains("acting"), "{}", ended.stderr);
-    assert!(gateway.admits(), "its own act over, the hold was not given up");
 }
 
 /// A gateway of another user's, and its home.
