@@ -24,7 +24,6 @@ const STEPS: &[Step] = &[
     step("rustdoc", "the documentation, without a warning", steps::rustdoc),
     step("crates", "how many crates a user compiles without a feature", steps::crates),
     step("msrv", "the oldest compiler that is promised", steps::msrv),
-    step("package", "what is published passes its own tests", package::run_tests),
     step("rest", "the examples' and the tools' own tests", steps::rest),
     step("shuttle", "the models of races under drawn schedules, with crowds", steps::shuttle),
     step("loom", "the crate itself on loom's primitives, as its users explore their own code", steps::loom),
@@ -38,8 +37,6 @@ const STEPS: &[Step] = &[
     ),
     step("deployment", "systemd, Kubernetes' schema, HAProxy under load", || script("deployment")),
     step("reference", "hermes-agent on the same home", || script("reference")),
-    step("recipes", "other servers and a broker, each with a gate", || script("recipes")),
-    step("strangers", "a local and a remote stranger, who send anything for a minute", steps::strangers),
     step("metrics", "alerts and dashboard, by promtool", || script("metrics")),
     step("schema", "what the OpenAPI description permits is answered as it says", || script("schema")),
     step("instructions", "the instructions of the hot paths, counted", || script("instructions")),
@@ -48,23 +45,42 @@ const STEPS: &[Step] = &[
     step("tlc", "the TLA+ specification, and that it is the model", || script("tlc")),
     step("tsan", "real threads under ThreadSanitizer", || script("tsan")),
     step("planted", "bugs planted in the source, each of which turns its check red", || script("planted")),
-    step("judges", "the conformance suite against gateways of many makes, broken and correct", || script("judges")),
     step("fuzz", "every fuzz target, for a short time", steps::fuzz),
     step("faults", "kills, starvation, hostile input and load on real processes", steps::faults),
 ];
 
+/// What takes too long, or depends too much on the luck of a schedule, to stand before each change.
+const NIGHTLY: &[Step] = &[
+    step("package", "what is published passes its own tests", package::run_tests),
+    step("recipes", "other servers and a broker, each with a gate", || script("recipes")),
+    step("strangers", "a local and a remote stranger, who send anything for a minute", steps::strangers),
+    step("judges", "the conformance suite against gateways of many makes, broken and correct", || script("judges")),
+];
+
+fn all() -> impl Iterator<Item = &'static Step> {
+    STEPS.iter().chain(NIGHTLY)
+}
+
 pub fn list() {
-    for Step { name, what, .. } in STEPS {
+    for Step { name, what, .. } in all() {
         println!("{name:<16} {what}");
     }
 }
 
-/// The steps of these names, or all.
+/// The steps of these names, or all but the nightly ones.
 pub fn climb(names: &[&str]) -> Done {
-    if let Some(unknown) = names.iter().find(|name| !STEPS.iter().any(|step| step.name == **name)) {
+    if let Some(unknown) = names.iter().find(|name| !all().any(|step| step.name == **name)) {
         return Err(format!("there is no step {unknown}; `cargo xtask ci --list` names them"));
     }
-    climb_each(STEPS.iter().filter(|step| names.is_empty() || names.contains(&step.name)))
+    if names.is_empty() {
+        climb_each(STEPS.iter())
+    } else {
+        climb_each(all().filter(|step| names.contains(&step.name)))
+    }
+}
+
+pub fn climb_at_night() -> Done {
+    climb_each(NIGHTLY.iter())
 }
 
 pub fn climb_from(name: &str) -> Done {

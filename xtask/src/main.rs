@@ -21,6 +21,7 @@ cargo xtask ci                  every check that `cargo test` leaves out, one af
 cargo xtask ci STEP...          these alone
 cargo xtask ci --from STEP      this one and those behind it
 cargo xtask ci --list           their names
+cargo xtask nightly             what takes too long to stand before each change
 cargo xtask mutants [FILE...]   changes every function of the core in every way, and wants each change noticed (half an hour)
 ";
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
             ladder::list();
             Ok(())
         }
+        ["nightly"] => ladder::climb_at_night(),
         ["ci", "--from", step] => ladder::climb_from(step),
         ["ci", steps @ ..] => ladder::climb(steps),
         ["mutants", files @ ..] => mutants::run_on(files),
