@@ -143,18 +143,16 @@ fn a_kick_in_the_middle_of_a_look_makes_another_one() {
     let (jobs, work) = channel::<bounded::Job>();
     let real = std::mem::replace(&mut disk.jobs, jobs);
     let ((inside, looking), (kick, kicked)) = (channel(), channel::<()>());
-    let armed = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let trap = Arc::clone(&armed);
+    let gate = Arc::new(std::sync::OnceLock::<crate::Gate>::new());
+    let seen = Arc::clone(&gate);
     std::thread::spawn(move || {
-        let mut files_read = false;
+        let mut sprung = false;
         for job in work {
-            // The first job of a look reads the files. In the second one what is written is for the next look, if there is one.
-            if files_read {
-                files_read = false;
+            // The marker has been read and decided, and the look goes on: what is written now is for the next one.
+            if !sprung && seen.get().is_some_and(|gate| gate.admit().is_err()) {
+                sprung = true;
                 inside.send(()).unwrap();
                 let _ = kicked.recv_timeout(Duration::from_secs(10));
-            } else {
-                files_read = trap.swap(false, Ordering::SeqCst);
             }
             if real.send(job).is_err() {
                 return;
@@ -163,8 +161,8 @@ fn a_kick_in_the_middle_of_a_look_makes_another_one() {
     });
     let options = Options { tick: NEVER, events: false, refresh: NEVER, ..Options::default() };
     let gateway = Reconciler::start_on(disk, home.clone(), lock, incarnation, options).unwrap();
+    gate.set(gateway.gate().clone()).unwrap();
     std::fs::write(home.marker(), "").unwrap();
-    armed.store(true, Ordering::SeqCst);
     gateway.kick();
     looking.recv_timeout(Duration::from_secs(10)).expect("the first look");
     Channel::new(home.clone()).write(&Request::begin(RequestId::new("late").unwrap(), "bob")).unwrap();
