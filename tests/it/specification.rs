@@ -289,7 +289,7 @@ fn request_schema() -> Value {
     let property = |field: &Field| {
         let mut schema = match field.kind() {
             Kind::Action => json!({"enum": words}),
-            Kind::RequestId => json!({"type": "string", "pattern": RequestId::PATTERN, "not": {"const": "marker"}}),
+            Kind::RequestId => json!({"type": "string", "pattern": RequestId::PATTERN}),
             Kind::Name(most) | Kind::Note(most) => json!({"type": "string", "maxLength": most}),
             Kind::Nonce(least, most) => json!({"type": "string", "minLength": least, "maxLength": most}),
             Kind::Seconds(least, most) => json!({"type": "number", "minimum": least, "maximum": most}),
