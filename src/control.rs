@@ -9,12 +9,15 @@
 //! | reading them: bounded, through no link | [`read`] |
 //! | one look at all of them | [`mod@scan`] |
 //! | writing them: whole or not at all | [`mod@write`] |
+//! | of several that begin one hold at the same time, one does | `begin` |
 //! | which boot a file belongs to | [`epoch`] |
 //! | what the system tells of changes in it | `changes` |
 //!
 //! [`Channel`] is the controller's side: any process that may write to the home can hold the gate. The gateway's side is
 //! the [`Reconciler`](crate::Reconciler).
 
+#[cfg(any(feature = "client", feature = "axum"))]
+mod begin;
 pub(crate) mod changes;
 mod earlier;
 pub mod epoch;
@@ -137,12 +140,18 @@ impl Channel {
         }
     }
 
-    /// As [`write`](Self::write), but only where nothing stands in the request's place.
-    #[cfg(feature = "client")]
-    pub(crate) fn begin(&self, request: &Request) -> io::Result<()> {
+    /// As [`write`](Self::write), but only in the place of what was `seen` there: of several that have seen the same, one
+    /// begins its hold. Gives the moment that the file bears.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] if something else stands there by now.
+    #[cfg(any(feature = "client", feature = "axum"))]
+    pub(crate) fn begin(&self, request: &Request, seen: &Found) -> io::Result<String> {
         fields::check(request).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
-        let bytes = request_file::to_bytes_dated(request, &self.epoch, &request_file::now());
-        OpenHome::open(self.home.path())?.begin_request(&request.id, &bytes)
+        let requested_at = request_file::now();
+        let bytes = request_file::to_bytes_dated(request, &self.epoch, &requested_at);
+        begin::write(&OpenHome::open(self.home.path())?, &request.id, &bytes, &self.epoch, seen)?;
+        Ok(requested_at)
     }
 
     /// Writes a request beside the holds under a name that nobody reads, so that its space is taken before it is wanted: a

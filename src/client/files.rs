@@ -126,8 +126,19 @@ impl Files {
     }
 
     fn lying(&self, id: &RequestId, owner: &str, status: Option<&DrainStatus>) -> Result<Option<Lying>, Failure> {
+        self.judged(&self.channel.find(id), id, owner, status)
+    }
+
+    /// What of `owner` lies `there`.
+    fn judged(
+        &self,
+        there: &Found,
+        id: &RequestId,
+        owner: &str,
+        status: Option<&DrainStatus>,
+    ) -> Result<Option<Lying>, Failure> {
         let committed = status.is_some_and(|status| committed(status, id).is_some());
-        match self.channel.find(id) {
+        match there {
             Found::Absent if committed => {
                 // The gateway keeps it closed although its file is gone.
                 let request = Request::begin(id.clone(), owner);
@@ -137,9 +148,9 @@ impl Files {
             Found::Valid(request) if request.owner != owner => Err(not_yours(&request.owner, owner)),
             Found::Valid(request) => {
                 let asks = request.action == Action::Commit && !is_over(status, id, request.nonce.as_ref());
-                Ok(Some(Lying { request: *request, committed: committed || asks }))
+                Ok(Some(Lying { request: request.as_ref().clone(), committed: committed || asks }))
             }
-            Found::Stale { epoch, .. } => Err(Failure::Ignored(of_another_boot(&epoch))),
+            Found::Stale { epoch, .. } => Err(Failure::Ignored(of_another_boot(epoch))),
             Found::Unreadable { why, .. } => {
                 let path = self.home().request_path(id);
                 Err(Failure::Denied(format!("what stands at {} is no request: {why}", path.display())))
@@ -151,12 +162,13 @@ impl Files {
     pub(super) fn begin(&self, request: &Request) -> Result<Sent, Failure> {
         let status = self.ready(&request.id, &request.owner)?;
         let status = status.as_ref();
+        // One look, by which is decided and which the write is bound to: another may begin the hold in between.
+        let there = self.channel.find(&request.id);
         // What an earlier boot left holds nothing, and is nobody's any more.
-        let found = match self.lying(&request.id, &request.owner, status) {
+        let found = match self.judged(&there, &request.id, &request.owner, status) {
             Err(Failure::Ignored(_)) => None,
             found => found?,
         };
-        let is_absent = matches!(self.channel.find(&request.id), Found::Absent);
         if let Some(found) = found {
             if found.committed {
                 return Err(Denied::Committed.into());
@@ -167,13 +179,9 @@ impl Files {
                 return Err(held_already(&request.id));
             }
         }
-        if !is_absent {
-            return self.write(request);
-        }
-        // Two may have looked at once; only one of them begins.
-        match self.channel.begin(request) {
+        match self.channel.begin(request, &there) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(held_already(&request.id)),
-            begun => begun.map_err(|error| self.unwritten(&request.id, &error)).and_then(|()| sent(request)),
+            begun => begun.map_err(|error| self.unwritten(&request.id, &error)).and_then(|_| sent(request)),
         }
     }
 
@@ -486,4 +494,49 @@ fn is_over(status: Option<&DrainStatus>, id: &RequestId, nonce: Option<&Nonce>) 
     let mut answers = status.into_iter().flat_map(|status| &status.acknowledged);
     let ours = answers.find(|answer| answer.request_id == *id && answer.nonce.as_ref() == nonce);
     ours.is_some_and(|answer| matches!(answer.outcome, Outcome::Ended(_) | Outcome::Refused(_) | Outcome::Ignored(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+
+    /// How many begin one hold at the same time, and how often.
+    const WRITERS: usize = 4;
+    const ROUNDS: usize = 25;
+
+    /// What lies in a hold's place before it is begun, and holds nothing.
+    fn leave(home: &Home, id: &RequestId, what: &str) {
+        if what == "what an earlier boot left" {
+            let earlier = Channel::of_epoch(home.clone(), Epoch::from("an-earlier-boot:1".to_owned()));
+            earlier.write(&Request::begin(id.clone(), "ops")).unwrap();
+        }
+    }
+
+    #[test]
+    fn of_several_that_begin_one_hold_in_one_moment_one_begins_it_and_the_others_are_told_that_it_is_there() {
+        for what in ["nothing", "what an earlier boot left"] {
+            let place = tempfile::tempdir().unwrap();
+            let files = Files::new(Home::at(place.path()));
+            for round in 0..ROUNDS {
+                let id = RequestId::new(format!("upgrade-{round}")).unwrap();
+                leave(files.home(), &id, what);
+                let together = Barrier::new(WRITERS);
+                let begun: Vec<_> = std::thread::scope(|scope| {
+                    let begin = || {
+                        let request = Request { nonce: Some(Nonce::fresh()), ..Request::begin(id.clone(), "ops") };
+                        together.wait();
+                        files.begin(&request).map(|sent| sent.nonce)
+                    };
+                    let writers: Vec<_> = (0..WRITERS).map(|_| scope.spawn(begin)).collect();
+                    writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+                });
+                let first: Vec<_> = begun.iter().filter_map(|begun| begun.as_ref().ok()).collect();
+                let refused = begun.iter().filter(|begun| matches!(begun, Err(Failure::Denied(_)))).count();
+                assert_eq!((first.len(), refused), (1, WRITERS - 1), "over {what}, round {round}: {begun:?}");
+                let lies = files.channel.find(&id);
+                assert_eq!(lies.nonce(), Some(first[0]), "over {what}, round {round}: another's write lies there");
+            }
+        }
+    }
 }

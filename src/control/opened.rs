@@ -62,7 +62,7 @@ impl OpenHome {
         Ok(folder)
     }
 
-    fn folder_of(&self, id: &RequestId) -> Result<OwnedFd, Unreadable> {
+    pub(super) fn folder_of(&self, id: &RequestId) -> Result<OwnedFd, Unreadable> {
         if id.is_marker() { Ok(self.folder.as_fd().try_clone_to_owned()?) } else { self.holds() }
     }
 
@@ -73,15 +73,6 @@ impl OpenHome {
         owner.permits_writing()?;
         let folder = if id.is_marker() { self.folder_of(id)? } else { self.make_holds()? };
         write::replace(&folder, &Home::file_name(id), bytes, Some(owner), |_| Ok(())).map(drop)
-    }
-
-    /// Writes the request that begins a hold, unless something stands under its name.
-    #[cfg(feature = "client")]
-    pub(crate) fn begin_request(&self, id: &RequestId, bytes: &[u8]) -> io::Result<()> {
-        let owner = self.owner()?;
-        owner.permits_writing()?;
-        let folder = if id.is_marker() { self.folder_of(id)? } else { self.make_holds()? };
-        write::put_new(&folder, &Home::file_name(id), bytes, Some(owner))
     }
 
     /// Writes a request under a name beside the holds that nobody reads.

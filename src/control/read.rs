@@ -185,6 +185,11 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
+    #[cfg(any(feature = "client", feature = "axum"))]
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Reads it.
     pub(crate) fn content(self, limit: u64) -> Result<Content, Unreadable> {
         let Self { file, stamp } = self;

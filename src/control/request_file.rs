@@ -38,6 +38,19 @@ pub enum Found {
     },
 }
 
+#[cfg(any(feature = "client", feature = "axum"))]
+impl Found {
+    /// Which write it is, if there is one that can be told from others.
+    pub(crate) fn nonce(&self) -> Option<&Nonce> {
+        match self {
+            Self::Absent => None,
+            Self::Valid(request) => request.nonce.as_ref(),
+            Self::Stale { nonce, .. } => Some(nonce),
+            Self::Unreadable { nonce, .. } => nonce.as_ref(),
+        }
+    }
+}
+
 /// What a file's content means to a gateway of this `epoch`.
 ///
 /// ```

@@ -54,7 +54,7 @@ pub fn replace(
 }
 
 /// The steps of a write, in their order; `rename` says what becomes of a file that has the name already.
-fn put(
+pub(super) fn put(
     folder: &OwnedFd,
     name: &str,
     bytes: &[u8],
@@ -80,29 +80,6 @@ fn put(
     before(Step::SyncFolder)?;
     sync(folder)?;
     Ok(written)
-}
-
-/// As [`replace`], but only where nothing stands under that name: whoever comes second is told, in one step.
-///
-/// # Errors
-/// [`io::ErrorKind::AlreadyExists`] if something does. A file system that can't tell replaces it.
-#[cfg(feature = "client")]
-pub(crate) fn put_new(folder: &OwnedFd, name: &str, bytes: &[u8], owner: Option<Owner>) -> io::Result<()> {
-    let rename = |folder: &OwnedFd, from: &str, to: &str| match rename_new(folder, from, to) {
-        Err(Errno::INVAL | Errno::NOSYS) => renameat(folder, from, folder, to),
-        renamed => renamed,
-    };
-    put(folder, name, bytes, owner, |_| Ok(()), rename).map(drop)
-}
-
-#[cfg(all(feature = "client", target_os = "linux"))]
-fn rename_new(folder: &OwnedFd, from: &str, to: &str) -> rustix::io::Result<()> {
-    rustix::fs::renameat_with(folder, from, folder, to, rustix::fs::RenameFlags::NOREPLACE)
-}
-
-#[cfg(all(feature = "client", not(target_os = "linux")))]
-fn rename_new(_: &OwnedFd, _: &str, _: &str) -> rustix::io::Result<()> {
-    Err(Errno::NOSYS)
 }
 
 /// A new file under a temporary name, for its owner alone.

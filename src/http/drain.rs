@@ -120,10 +120,7 @@ fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
         return Err(Denied::Committed.into());
     }
     match verb {
-        Verb::Drain if asked.only_new && stands(asked, held, seen, &ended) => {
-            let why = "there is such a hold already: it can be renewed, or begun without `If-None-Match`";
-            Err(Problem::new(Fault::Exists, why))
-        }
+        Verb::Drain if asked.only_new && stands(asked, held, seen, &ended) => Err(exists()),
         Verb::Drain if status.is_none() && asked.said().incarnation.is_some() => Err(no_gateway(Some(false))),
         Verb::Drain => Ok(Plan::Write),
         Verb::Cancel if id.is_marker() => Ok(Plan::Remove),
@@ -163,6 +160,10 @@ fn lease_again(request: &Request, seen: &Seen) -> Option<Duration> {
     }
 }
 
+fn exists() -> Problem {
+    Problem::new(Fault::Exists, "there is such a hold already: it can be renewed, or begun without `If-None-Match`")
+}
+
 /// Whether there is a hold of this name already, by another write than this one: one that is asked for again is no other.
 fn stands(asked: &Asked, held: Option<&HoldStatus>, seen: &Seen, ended: &impl Fn(&Option<Nonce>) -> bool) -> bool {
     let other = |nonce: &Option<Nonce>| nonce.is_none() || *nonce != asked.said().nonce;
@@ -193,7 +194,15 @@ async fn write(
 ) -> Result<Response, Problem> {
     let id = asked.id();
     let deadline = Instant::now() + patience;
-    let requested_at = published.write(request.clone()).await.map_err(unusable(Some(false)))?;
+    let written = if asked.verb == Verb::Drain && asked.only_new {
+        published.begin(request.clone(), seen.found.clone()).await
+    } else {
+        published.write(request.clone()).await
+    };
+    let requested_at = match written {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(exists()),
+        written => written.map_err(unusable(Some(false)))?,
+    };
     drop(writing);
 
     let acknowledged = |status: Option<&Arc<Snapshot>>| {

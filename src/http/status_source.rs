@@ -152,6 +152,13 @@ impl Published {
         written
     }
 
+    /// As [`write`](Self::write), but only in the place of what was `seen` there.
+    pub(super) async fn begin(&self, request: Request, seen: Found) -> io::Result<String> {
+        let written = self.on_disk(move |channel| channel.begin(&request, &seen)).await;
+        self.kick();
+        written
+    }
+
     /// Removes a hold's file; tells whether there was one.
     pub(super) async fn remove(&self, id: &RequestId) -> io::Result<bool> {
         let id = id.clone();

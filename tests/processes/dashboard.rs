@@ -8,6 +8,7 @@ use gateway_drain::{Channel, Home, Request, RequestId, Snapshot};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Instant;
 
 /// What differs from one run to the next: moments, durations, and names that are random.
 const VOLATILE: [&str; 6] =
@@ -37,9 +38,11 @@ enum Step {
     /// A file that another boot left.
     Restored,
     Until(&'static str, fn(&Snapshot) -> bool),
+    /// The endpoint's word follows the file, in which a status is seen before it is known to be on the disk.
+    Answered(&'static str, u16),
 }
 
-use Step::{Ask, Bob, Leave, Restored, Touch, Turn, Until};
+use Step::{Answered, Ask, Bob, Leave, Restored, Touch, Turn, Until};
 
 const DRAIN: &str = "/api/gateway/drain";
 const HOLD: &str = "/api/gateway/drain/upgrade";
@@ -54,10 +57,6 @@ const fn post(body: &'static str) -> Step {
 
 const fn get(path: &'static str) -> Step {
     Ask("GET", path, NONE, "")
-}
-
-fn nobody(status: &Snapshot) -> bool {
-    status.drain.holds.is_empty()
 }
 
 const STEPS: &[Step] = &[
@@ -82,7 +81,7 @@ const STEPS: &[Step] = &[
     post(r#"{"action":"override"}"#),
     post(r#"{"action":"override"}"#),
     Touch,
-    Until("the marker", |status| !nobody(status)),
+    Answered("/api/gateway/drain/marker", 200),
     get("/api/gateway/drain/marker"),
     post(r#"{"action":"cancel"}"#),
     // A hold of its own, from begin to cancel.
@@ -115,7 +114,7 @@ const STEPS: &[Step] = &[
     post(r#"{"action":"override","request_id":"upgrade"}"#),
     // Somebody else's.
     Bob,
-    Until("bob's hold", |status| !nobody(status)),
+    Answered(HOLD, 200),
     get(HOLD),
     post(r#"{"action":"drain","request_id":"upgrade"}"#),
     post(r#"{"action":"renew","request_id":"upgrade"}"#),
@@ -129,7 +128,7 @@ const STEPS: &[Step] = &[
     post(r#"{"action":"commit","request_id":"upgrade","incarnation":"@incarnation","generation":@generation}"#),
     post(r#"{"action":"cancel","request_id":"upgrade"}"#),
     post(r#"{"action":"drain","request_id":"upgrade","lease_seconds":1}"#),
-    Until("that the lease ran out", nobody),
+    Answered(HOLD, 410),
     get(HOLD),
     post(r#"{"action":"renew","request_id":"upgrade"}"#),
     post(r#"{"action":"cancel","request_id":"upgrade"}"#),
@@ -149,7 +148,7 @@ const STEPS: &[Step] = &[
     Ask("DELETE", DRAIN, NONE, ""),
     Ask("POST", "/api/status", NONE, ""),
     Restored,
-    Until("what another boot left", |status| !status.drain.ignored.is_empty()),
+    Answered(HOLD, 412),
     post(r#"{"action":"cancel","request_id":"upgrade"}"#),
     get("/api/status"),
     // The end.
@@ -242,9 +241,23 @@ impl Side {
                     channel.write(&Request::begin(id(), "bob")).expect("a file");
                 }
                 Until(what, wanted) => drop(self.gateway.until(what, wanted)),
+                Answered(path, code) => self.until_answered(&agent, path, *code),
             }
         }
         told
+    }
+
+    /// Waits until a `GET` is answered with this code.
+    fn until_answered(&self, agent: &ureq::Agent, path: &str, code: u16) {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let answered = agent.get(format!("{}{path}", self.url)).call().expect("an answer").status().as_u16();
+            if answered == code {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{path} is answered with {answered}, and never with {code}");
+            std::thread::yield_now();
+        }
     }
 }
 

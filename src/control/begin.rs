@@ -1,0 +1,141 @@
+//! Writing the file that begins a hold: of several that begin one at the same time, one does.
+//!
+//! A writer looks first whether the hold is there, and is then bound to what it saw ([`write`]): nothing, or a write that
+//! holds nothing any more.
+
+use super::epoch::Epoch;
+use super::opened::OpenHome;
+use super::owner::Owner;
+use super::read::{self, Opened};
+use super::request_file::Found;
+use super::{Home, scan, write as whole};
+use crate::hold::RequestId;
+use rustix::fs::{FlockOperation, flock, renameat};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// How long another writer is waited for: 1 s.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Writes a request in the place of what was `seen` there.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] if something else is there by now; otherwise what the file system says.
+pub(super) fn write(home: &OpenHome, id: &RequestId, bytes: &[u8], epoch: &Epoch, seen: &Found) -> io::Result<()> {
+    let owner = home.owner()?;
+    owner.permits_writing()?;
+    let folder = if id.is_marker() { home.folder_of(id)? } else { home.make_holds()? };
+    let name = Home::file_name(id);
+    if matches!(seen, Found::Absent) {
+        return put_new(&folder, &name, bytes, owner);
+    }
+    let _turn = Turn::take(&folder, &name);
+    if scan::find(&folder, &name, id, epoch).nonce() != seen.nonce() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    whole::replace(&folder, &name, bytes, Some(owner), |_| Ok(())).map(drop)
+}
+
+/// Writes a file where nothing has its name: the second of two writers is refused, in one step. A file system that can't
+/// tell replaces the file.
+fn put_new(folder: &OwnedFd, name: &str, bytes: &[u8], owner: Owner) -> io::Result<()> {
+    let rename = |folder: &OwnedFd, from: &str, to: &str| match rename_new(folder, from, to) {
+        Err(Errno::INVAL | Errno::NOSYS) => renameat(folder, from, folder, to),
+        renamed => renamed,
+    };
+    whole::put(folder, name, bytes, Some(owner), |_| Ok(()), rename).map(drop)
+}
+
+#[cfg(target_os = "linux")]
+fn rename_new(folder: &OwnedFd, from: &str, to: &str) -> rustix::io::Result<()> {
+    rustix::fs::renameat_with(folder, from, folder, to, rustix::fs::RenameFlags::NOREPLACE)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn rename_new(_: &OwnedFd, _: &str, _: &str) -> rustix::io::Result<()> {
+    Err(Errno::NOSYS)
+}
+
+/// The turn to replace one file: several writers have it one after the other, and each sees what the one before has written.
+///
+/// It is an advisory lock on the file that is to be replaced, which goes with that file. Another program that keeps the file
+/// locked delays a turn by [`LONGEST_WAIT`] at most; after that, and where the file system has no locks, the writers race as
+/// if there were no turns.
+struct Turn(#[expect(dead_code, reason = "the lock lasts as long as the file is open")] Option<Opened>);
+
+impl Turn {
+    fn take(folder: &OwnedFd, name: &str) -> Self {
+        let Ok(opened) = read::open(folder, name.as_bytes()) else { return Self(None) };
+        let began = Instant::now();
+        while flock(opened.file(), FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK)
+            && began.elapsed() < LONGEST_WAIT
+        {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        Self(Some(opened))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Channel;
+    use crate::hold::{Nonce, Request};
+
+    /// What can lie in a hold's place that holds nothing, as the one who begins it has seen it.
+    fn seen(channel: &Channel, id: &RequestId, what: &str) -> Found {
+        let path = channel.home().request_path(id);
+        match what {
+            "nothing" => {}
+            "a write of an earlier boot" => {
+                let earlier = Channel::of_epoch(channel.home().clone(), Epoch::from("an-earlier-boot:1".to_owned()));
+                earlier.write(&Request::begin(id.clone(), "ops")).unwrap();
+            }
+            "a write without a nonce" => std::fs::write(path, r#"{"action": "drain", "principal": "ops"}"#).unwrap(),
+            _ => channel.write(&Request { nonce: Some(Nonce::fresh()), ..Request::begin(id.clone(), "ops") }).unwrap(),
+        }
+        channel.find(id)
+    }
+
+    #[test]
+    fn of_several_that_have_seen_the_same_one_begins_the_hold_and_the_others_write_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        let channel = Channel::new(Home::at(place.path()));
+        std::fs::create_dir(channel.home().holds_folder()).unwrap();
+        let whats = ["nothing", "a write of an earlier boot", "a write without a nonce", "a write that has ended"];
+        for (round, what) in whats.into_iter().enumerate() {
+            let id = RequestId::new(format!("upgrade-{round}")).unwrap();
+            let seen = seen(&channel, &id, what);
+            let writer = || {
+                let request = Request { nonce: Some(Nonce::fresh()), ..Request::begin(id.clone(), "ops") };
+                channel.begin(&request, &seen).map(|_| request.nonce)
+            };
+            let begun: Vec<_> = std::thread::scope(|scope| {
+                let writers: Vec<_> = (0..4).map(|_| scope.spawn(writer)).collect();
+                writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+            });
+            let first: Vec<_> = begun.iter().filter_map(|begun| begun.as_ref().ok()).collect();
+            assert_eq!(first.len(), 1, "over {what}: {begun:?}");
+            assert_eq!(channel.find(&id).nonce(), first[0].as_ref(), "over {what}: another's write lies there");
+            for refused in begun.iter().filter_map(|begun| begun.as_ref().err()) {
+                assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists, "over {what}: {refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_another_program_keeps_locked_delays_a_begin_and_does_not_prevent_it() {
+        let place = tempfile::tempdir().unwrap();
+        let channel = Channel::new(Home::at(place.path()));
+        std::fs::create_dir(channel.home().holds_folder()).unwrap();
+        let id = RequestId::new("upgrade").unwrap();
+        let seen = seen(&channel, &id, "a write that has ended");
+        let locked = std::fs::File::open(channel.home().request_path(&id)).unwrap();
+        flock(&locked, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let request = Request { nonce: Some(Nonce::fresh()), ..Request::begin(id.clone(), "ops") };
+        channel.begin(&request, &seen).unwrap();
+        assert_eq!(channel.find(&id).nonce(), request.nonce.as_ref());
+    }
+}
