@@ -149,7 +149,7 @@ fn reach(code: ExitCode, scene: &mut Scene) -> Option<Tool> {
             deployment
         }
         ExitCode::Unreachable => {
-            let deployment = scene.waiting(&["--patience", "500ms"]);
+            let deployment = scene.waiting(&["--patience", "3s"]);
             scene.gateway.take().expect("it runs").kill();
             deployment
         }

@@ -262,7 +262,7 @@ over_both! {
 
     fn a_gateway_that_is_killed_ends_the_wait_with_7(way: Way) {
         let mut scene = Scene::busy(way);
-        let waiting = scene.waiting(&["--patience", "500ms"]);
+        let waiting = scene.waiting(&["--patience", "3s"]);
         scene.gateway.take().unwrap().kill();
         waiting.ended().expect(ExitCode::Unreachable);
         scene.drain(&["status"]).expect(ExitCode::Unreachable);

@@ -89,7 +89,7 @@ fn an_override_over_http_wants_a_token_with_that_scope() {
 #[test]
 fn a_gateway_that_is_killed_ends_the_wait_with_7() {
     let mut remote = Remote::start();
-    let waiting = remote.waiting(&["--patience", "500ms"]);
+    let waiting = remote.waiting(&["--patience", "3s"]);
     remote.gateway.take().unwrap().kill();
     remote.ended(waiting).expect(ExitCode::Unreachable);
     remote.drain(&["status"]).expect(ExitCode::Unreachable);

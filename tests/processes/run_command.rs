@@ -159,7 +159,7 @@ fn a_gateway_that_is_killed_in_mid_wait_never_has_the_command_run() {
     let home = home();
     let gateway = GatewayProcess::start(home.path());
     let _ = gateway.turn(600_000);
-    let tool = run(home.path(), &["--patience", "300ms"], &noting(home.path(), 0));
+    let tool = run(home.path(), &["--patience", "3s"], &noting(home.path(), 0));
     tool.said("external_draining, 1 in flight");
     gateway.kill();
     tool.ended().expect_code(207);
@@ -174,7 +174,7 @@ fn a_command_that_ends_the_gateway_is_no_failure() {
     let gateway = GatewayProcess::start(home.path());
     let pid = gateway.until("its process id", |_| true).pid;
     let command = ["--".into(), "kill".into(), "-KILL".into(), pid.to_string()];
-    run(home.path(), &["--patience", "300ms"], &command).ended().expect_code(0);
+    run(home.path(), &["--patience", "3s"], &command).ended().expect_code(0);
     drop(gateway);
     assert_reopened(&GatewayProcess::start(home.path()));
 }
