@@ -38,7 +38,7 @@ impl Alarm {
     }
 
     /// Sleeps for so long, or until it rings: but not for less than `rest`, so that however often it rings its sleeper has
-    /// most of its time for nothing. What has rung since the last sleep counts.
+    /// most of its time for nothing. What has rung since the last sleep counts. If nothing rings, the thread wakes once.
     pub(super) fn sleep(&self, pause: Duration, rest: Duration) {
         let now = Instant::now();
         let (rested, until) = (now + rest.min(pause), now.checked_add(pause));
@@ -47,7 +47,8 @@ impl Alarm {
             if now >= rested && self.rung.swap(false, Ordering::AcqRel) {
                 return;
             }
-            let left = if now < rested { Some(rested) } else { until };
+            // What rings after this ends the parking, or keeps it from beginning.
+            let left = if now < rested && self.rung.load(Ordering::Relaxed) { Some(rested) } else { until };
             match left.map(|until| until.saturating_duration_since(now)) {
                 Some(Duration::ZERO) => return,
                 Some(left) => thread::park_timeout(left),
@@ -60,5 +61,46 @@ impl Alarm {
 impl Wake for Alarm {
     fn wake(self: Arc<Self>) {
         self.ring();
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// How often this thread has gone to sleep.
+    fn sleeps() -> u32 {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+        line.trim().parse().unwrap()
+    }
+
+    #[test]
+    fn a_sleep_in_which_nothing_rings_goes_to_sleep_once() {
+        let alarm = Alarm::default();
+        let once = || {
+            let before = sleeps();
+            alarm.sleep(Duration::from_millis(4), Duration::from_millis(2));
+            sleeps() - before == 1
+        };
+        // A thread also sleeps where the system has to fetch what it needs, so one time in many is enough.
+        assert!((0..50).any(|_| once()), "a gateway at rest wakes more often than it has to");
+    }
+
+    #[test]
+    fn what_rings_ends_the_sleep_once_its_sleeper_is_rested_and_no_sooner() {
+        let (long, rest) = (Duration::from_secs(3600), Duration::from_millis(20));
+        let alarm = Arc::new(Alarm::default());
+        let began = Instant::now();
+        alarm.ring();
+        alarm.sleep(long, rest);
+        assert!(began.elapsed() >= rest, "it has rung before");
+        let _ = alarm.sleeper.set(thread::current());
+        let (ringer, began) = (Arc::clone(&alarm), Instant::now());
+        let ringing = thread::spawn(move || ringer.ring());
+        alarm.sleep(long, rest);
+        assert!(began.elapsed() >= rest, "it rings meanwhile");
+        ringing.join().unwrap();
+        alarm.sleep(rest, Duration::ZERO);
     }
 }

@@ -6,7 +6,7 @@ use crate::control::changes::Changes;
 use crate::control::lock::Look;
 use crate::control::scan::Scan;
 use crate::control::write;
-use crate::hold::{Hold, HoldSet, Nonce, Source};
+use crate::hold::{Commit, Hold, HoldSet, Nonce, Source};
 use crate::state::DrainState;
 use crate::status::{CommitRecord, Ignored, IgnoredKind, Snapshot, StatusWriter};
 use std::collections::BTreeSet;
@@ -38,6 +38,9 @@ pub(super) struct Ticker {
     revision: u64,
     /// The last look lacked descriptors or memory.
     short: bool,
+    /// The last look found the status as it was published: not removed, not replaced, not written over. A look that fails
+    /// found nothing.
+    stands: bool,
 }
 
 impl Ticker {
@@ -47,8 +50,18 @@ impl Ticker {
         writer: Arc<StatusWriter>,
         changes: Option<Arc<Changes>>,
     ) -> Self {
-        let (published, recorded) = (None, None);
-        Self { shared, disk, writer, changes, published, recorded, has_recorded: false, revision: 0, short: false }
+        Self {
+            shared,
+            disk,
+            writer,
+            changes,
+            published: None,
+            recorded: None,
+            has_recorded: false,
+            revision: 0,
+            short: false,
+            stands: false,
+        }
     }
 
     /// Looks and publishes until the end. A panic anywhere in it is caught, counted, and followed by another look.
@@ -125,10 +138,12 @@ impl Ticker {
         let looked = self.on_disk(move || {
             // First: what changes in the middle of the look makes another one.
             let told = changes.is_some_and(|changes| changes.follow(writer.lock().home()).is_ok());
-            (writer.lock().look(&known, &epoch), told)
+            let look = writer.lock().look(&known, &epoch);
+            (look, told, writer.stands())
         });
-        let (Look { scan, unready: unseen, replaced }, told) =
-            looked.unwrap_or_else(|why| (Look::blind(format!("the home can't be looked at: {why}")), false));
+        let blind = |why| (Look::blind(format!("the home can't be looked at: {why}")), false, false);
+        let (Look { scan, unready: unseen, replaced }, told, stands) = looked.unwrap_or_else(blind);
+        self.stands = stands;
         if replaced {
             // Whatever is asked for in the home is asked of the other one.
             let _ = self.shared.controller.begin_shutdown(REPLACED_GRACE);
@@ -201,7 +216,8 @@ impl Ticker {
     /// that can't be replaced is taken away, since it would bring an ended commit back if the status were lost.
     fn settle_record(&mut self) -> io::Result<()> {
         let commits = self.shared.controller.among_holds(HoldSet::commits);
-        if self.recorded.as_ref() == Some(&commits) {
+        let says = |recorded: &Vec<Hold>| recorded.iter().map(undated).eq(commits.iter().map(undated));
+        if self.recorded.as_ref().is_some_and(says) {
             return Ok(());
         }
         let ours = self.has_recorded;
@@ -226,7 +242,7 @@ impl Ticker {
         let now = self.shared.options.settings.clock.now();
         let mut snapshot = self.shared.snapshot();
         let stays_true = self.published.as_mut().is_some_and(|(published, _)| published.still_says(&snapshot));
-        if stays_true && !self.until_refresh().is_zero() && self.stands() {
+        if stays_true && !self.until_refresh().is_zero() && self.stands {
             return Ok(());
         }
         self.revision += 1;
@@ -280,4 +296,10 @@ impl Ticker {
         let writer = Arc::clone(&self.writer);
         self.on_disk(move || writer.stands()).unwrap_or(false)
     }
+}
+
+/// A commit without the moment of its grant: that it is put on record is some milliseconds before it is decided.
+fn undated(hold: &Hold) -> Hold {
+    let commit = hold.commit.clone().map(|commit| Commit { at: Duration::ZERO, ..commit });
+    Hold { commit, ..hold.clone() }
 }

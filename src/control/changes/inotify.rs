@@ -27,6 +27,10 @@ const NONE: i32 = -1;
 /// Room for some dozens of events at once.
 const BUFFER: usize = 4096;
 
+/// No more events are taken out before it is told what they were: where they come faster than they can be read, they never
+/// end.
+const AT_ONCE: usize = 4096;
+
 pub(super) struct Following {
     watches: Arc<Watches>,
     thread: Option<JoinHandle<()>>,
@@ -139,18 +143,21 @@ impl Watches {
         poll(&mut [PollFd::new(&self.end, PollFlags::IN)], Some(&pause)) == Ok(1)
     }
 
-    /// Takes out all events that are there; tells whether any of them is of interest.
+    /// Takes out the events that are there; tells whether any of them is of interest.
     fn is_of_interest(&self, buffer: &mut Vec<u8>) -> rustix::io::Result<bool> {
         let mut reader = Reader::new(&self.events, buffer.spare_capacity_mut());
-        let mut any = false;
-        loop {
+        let (mut any, mut taken) = (false, 0);
+        // What the reader has been given already would be lost with it.
+        while taken < AT_ONCE || !reader.is_buffer_empty() {
+            taken += 1;
             match reader.next() {
                 Ok(event) => any |= self.has(event.wd(), event.events(), event.file_name().map(CStr::to_bytes)),
-                Err(Errno::AGAIN) => return Ok(any),
+                Err(Errno::AGAIN) => break,
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno),
             }
         }
+        Ok(any)
     }
 
     fn has(&self, watch: i32, what: ReadFlags, name: Option<&[u8]>) -> bool {
