@@ -243,7 +243,7 @@ def main() -> None:
     programs = Path(sys.argv[1]).resolve()
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(2**32)
     print(f"seed {seed}", flush=True)
-    # What was started is ended whoever ends this.
+    # What was started is ended, by whatever signal this script ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     began, chance = time.monotonic(), random.Random(seed)
     tool = str(programs / "gateway-drain")

@@ -1,6 +1,6 @@
 //! A dashboard of a gateway that runs in another process on the same home: `cargo run --example dashboard --all-features`.
 //!
-//! It serves the gateway's control routes and answers as the gateway itself does, and it outlives the gateway: whoever waits
+//! It serves the gateway's control routes and answers as the gateway itself does, and it outlives the gateway: a controller that waits
 //! through a restart is told that the process was replaced. It takes no turns.
 
 use clap::Parser;
@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 /// A dashboard of a gateway on this machine.
 #[derive(Parser)]
 struct Args {
-    /// The gateway's home. [default: `$HERMES_HOME`, else `~/.hermes`]
+    /// The gateway's home. [default: as `gateway-drain` has it]
     #[arg(long)]
     home: Option<PathBuf>,
     /// Where to listen.

@@ -96,7 +96,7 @@ pub struct Drain {
     on_progress: Option<Arc<Tell>>,
 }
 
-/// Whoever is told of progress.
+/// The callback for progress.
 type Tell = dyn Fn(&Progress) + Send + Sync;
 
 impl Drain {
@@ -247,7 +247,7 @@ impl Drain {
     }
 
     /// Takes up a hold of the same owner that is there already, and keeps its lease from then on. What its request
-    /// said stays as it is. However it ends, the hold stays: it is for whoever began it to give up.
+    /// said stays as it is. However it ends, the hold stays: it is for its owner to withdraw.
     ///
     /// # Errors
     /// [`Failure::Withdrawn`] if there is no such hold, [`Failure::LeaseLost`] if it has run out, and others.
@@ -265,10 +265,10 @@ impl Drain {
         ending::cancel(self, token, self.patience)
     }
 
-    /// Ends the hold whoever's it is, committed or not, and waits until the gateway has noticed. For a hold whose owner is
+    /// Ends the hold, no matter whose it is, committed or not, and waits until the gateway has noticed. For a hold whose owner is
     /// gone for good: one who is still acting is cut off.
     ///
-    /// Over HTTP it wants a token with the scope `override`; over the files, whoever may write in the home may do it. Either
+    /// Over HTTP it wants a token with the scope `override`; over the files, every user who may write in the home may do it. Either
     /// way the gateway records it as an override, by this owner; but the marker is simply removed, which is its withdrawal.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! A shared, idempotent handle on one gateway: holds decide, the lifecycle moves, observers hear.
 //!
-//! Everything that can move a gateway's state goes through here, whoever asks: the [reconciler](crate::Reconciler) for
+//! Everything that can move a gateway's state goes through here: the [reconciler](crate::Reconciler) for
 //! the files, the application for a shutdown, a test by hand. The state is derived from the set of causes after each of
 //! them, never written by the last one (H1).
 
@@ -245,7 +245,7 @@ impl Controller {
         &self.shared.gate
     }
 
-    /// Which process this is: random, made anew at every start.
+    /// Which process this is: random, made at every start.
     #[must_use]
     pub fn incarnation(&self) -> &Incarnation {
         &self.shared.incarnation
@@ -409,7 +409,7 @@ impl Controller {
         }
     }
 
-    /// Does something under the lock, derives the state anew, then tells the observers what came of it.
+    /// Does something under the lock, derives the state again, then tells the observers what came of it.
     fn change<T>(&self, work: impl FnOnce(&mut Core, &Shared, Duration, &mut Vec<Change>) -> T) -> T {
         self.step(|core, shared, now, tell| {
             tell.extend(core.holds.expire_calls(now).into_iter().map(Change::Hold));

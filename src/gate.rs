@@ -1,7 +1,7 @@
 //! Lock-free admission: permits, and the one atomic word that counts them.
 //!
-//! State, generation and counts live in a single 64-bit word (`gate/word.rs` has its layout and its rules), and whoever
-//! enters changes it by compare-and-swap. So the state that admits and the count that rises are read and changed in one
+//! State, generation and counts live in a single 64-bit word (`gate/word.rs` has its layout and its rules), and an
+//! admission changes it by compare-and-swap. So the state that admits and the count that rises are read and changed in one
 //! step: nobody is counted and then turned away, and nobody gets in between a look at the count and the closing (G1, G2).
 //!
 //! Anyone may hold a [`Gate`] and ask it for a [`Permit`]. Only a [`Lifecycle`](crate::Lifecycle) can move its state,
@@ -156,7 +156,7 @@ impl Gate {
 
     /// Waits until a turn is admitted: through a drain, however long it lasts. It fails at a shutdown.
     ///
-    /// For whoever has work in hand that nobody else can take: a consumer with a job that it has already read, a worker of
+    /// For a thread that has work in hand which nobody else can take: a consumer with a job that it has already read, a worker of
     /// a pool, a scheduler. An open gate is entered as by [`admit_owned`](Self::admit_owned), without a lock. Upholds what
     /// [`admit`](Self::admit) does, and G4: no reopening is missed. All who wait are woken at once and enter in no
     /// particular order; a gate that closes again in between keeps the others out. Await it, or block with
@@ -188,10 +188,10 @@ impl Gate {
 
     /// Waits until the gate is open, at once if it is. It admits nobody: by the next moment the gate may be closed again.
     ///
-    /// For whoever fetches work and is admitted for each piece, to fetch none meanwhile.
+    /// For a worker that fetches work and is admitted for each piece, to fetch none meanwhile.
     ///
     /// # Memory ordering
-    /// Acquires: whoever is told sees what was written while the gate was closed (G5).
+    /// Acquires: the caller sees what was written while the gate was closed (G5).
     ///
     /// # Errors
     /// [`Refusal::ShuttingDown`] and [`Refusal::Stopped`], as soon as the shutdown begins: it never opens again (S3).
@@ -202,7 +202,7 @@ impl Gate {
     /// Waits until the gate is closed, at once if it is, and says what it answers to everybody: [`Refusal::Draining`],
     /// [`Refusal::ShuttingDown`] or [`Refusal::Stopped`].
     ///
-    /// For whoever waits for work elsewhere, a queue or a socket, and is to stop that when a drain begins. A drain that
+    /// For a worker that waits for work elsewhere, a queue or a socket, and is to stop that when a drain begins. A drain that
     /// was begun and ended before anybody looked is not told: there is nothing to stop for any more.
     ///
     /// ```
@@ -246,7 +246,7 @@ impl Gate {
     /// Everything the gate knows, in one atomic load.
     ///
     /// # Memory ordering
-    /// Acquires: whoever reads `drained` sees all that the finished work wrote (G5).
+    /// Acquires: a thread that reads `drained` sees all that the finished work wrote (G5).
     #[must_use]
     pub fn reading(&self) -> Reading {
         self.core.reading()
@@ -254,7 +254,7 @@ impl Gate {
 
     /// Waits until the drain of this `generation` is drained.
     ///
-    /// The generation comes from whoever began the drain, or from [`reading`](Self::reading). Await the result, or call
+    /// The generation comes from the call that began the drain, or from [`reading`](Self::reading). Await the result, or call
     /// [`wait`](WaitDrained::wait); either can have a deadline.
     pub fn drained(&self, generation: Generation) -> WaitDrained {
         Wait::new(self.clone(), awaited::Drained(generation))
@@ -285,7 +285,7 @@ impl Core {
     fn word(&self) -> Word {
         // Acquire: pairs with the Release in `leave`, so that the work which a drained word no longer counts is seen
         // whole (G5); the word's releases are read-modify-writes, so the last of them carries all the earlier ones.
-        // Relaxed fails `visibility::whoever_reads_drained_sees_what_the_last_turn_wrote`.
+        // Relaxed fails `visibility::a_reader_of_drained_sees_what_the_last_turn_wrote`.
         Word::from_bits(self.word.load(Ordering::Acquire))
     }
 
@@ -311,15 +311,15 @@ impl Core {
 
     #[inline]
     fn leave(&self, unit: Unit) {
-        // Release: what the finished work wrote is published to whoever reads the word as drained (G5). Relaxed fails
-        // `visibility::whoever_reads_drained_sees_what_every_turn_wrote`.
+        // Release: what the finished work wrote is published to every thread that reads the word as drained (G5). Relaxed fails
+        // `visibility::a_reader_of_drained_sees_what_every_turn_wrote`.
         let before = Word::from_bits(self.word.fetch_sub(unit.bits(), Ordering::Release));
-        if before.is_closed_to_whoever_leaves() {
+        if before.is_closed_when_left() {
             self.left_closed();
         }
     }
 
-    /// The one slow path, for whoever leaves a closed gate. The last to leave finds it drained, unless it has been moved
+    /// The one slow path, for a permit that leaves a closed gate. The last to leave finds it drained, unless it has been moved
     /// since, and then the mover tells. `notify` takes the listeners under the lock under which a waiter puts itself
     /// among them before it looks at the word, so one of the two sees the other (G4).
     #[cold]
@@ -340,7 +340,7 @@ impl fmt::Debug for Gate {
 
 /// The right to move a gate's state. There is exactly one for each gate, and it can't be cloned.
 ///
-/// A move wakes nobody: it notes whom to wake. Whoever moves first brings everything up to date that the woken could look
+/// A move wakes nobody: it notes whom to wake. The thread that moves first brings everything up to date that the woken could look
 /// at, lets go of its locks, and then drops what [`untold`](Self::untold) gives.
 pub(crate) struct Mover {
     gate: Gate,
@@ -384,7 +384,7 @@ impl Mover {
             // Release: what was written while the gate was closed is seen by whom it admits next (G5).
             // Acquire: a gate found drained as it closes or stops has shown its finished work to the mover (G5).
             // Acquire alone fails `visibility::a_turn_sees_what_was_written_while_the_gate_was_drained`, Release alone
-            // `visibility::whoever_stops_the_gateway_sees_what_the_last_turn_wrote`.
+            // `visibility::the_stop_sees_what_the_last_turn_wrote`.
             match core.word.compare_exchange_weak(seen, moved.bits(), Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => break moved,
                 Err(now) => seen = now,

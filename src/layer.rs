@@ -104,7 +104,7 @@ impl DrainLayer {
         self
     }
 
-    /// What to call the work of a request, for whoever waits for it.
+    /// What to call the work of a request, for those who wait for it.
     #[must_use]
     pub fn label(mut self, label: impl Fn(&Head<'_>) -> Option<Label> + Send + Sync + 'static) -> Self {
         self.policy.label = Some(Arc::new(label));

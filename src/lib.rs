@@ -7,17 +7,25 @@
 #![allow(clippy::module_name_repetitions, clippy::must_use_candidate)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+// In this order they may know each other: a module relies only on modules above it (`tests/it/tidy.rs`).
+
 pub mod state;
 
 pub mod properties;
 
 pub mod steps;
 
-pub mod hold;
-
 mod clock;
 
+mod environment;
+
+mod sync;
+
+mod worker;
+
 pub mod gate;
+
+pub mod hold;
 
 pub mod lifecycle;
 
@@ -27,7 +35,24 @@ pub mod controller;
 
 pub mod status;
 
+pub mod trace;
+
 pub mod reconciler;
+
+#[cfg(any(feature = "signals", feature = "cli"))]
+mod signal_kinds;
+
+#[cfg(feature = "signals")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signals")))]
+pub mod signals;
+
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
+
+#[cfg(feature = "tracing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
+pub mod events;
 
 #[cfg(any(feature = "axum", feature = "tower"))]
 mod refusal;
@@ -39,6 +64,10 @@ mod wire;
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub mod http;
 
+#[cfg(feature = "tower")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+pub mod layer;
+
 #[cfg(feature = "client")]
 #[cfg_attr(docsrs, doc(cfg(feature = "client")))]
 pub mod client;
@@ -47,37 +76,12 @@ pub mod client;
 #[cfg_attr(docsrs, doc(cfg(feature = "fleet")))]
 pub mod fleet;
 
-#[cfg(feature = "cli")]
-#[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
-pub mod cli;
-
-#[cfg(feature = "tower")]
-#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
-pub mod layer;
-
-#[cfg(feature = "metrics")]
-#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
-pub mod metrics;
-
-#[cfg(feature = "tracing")]
-#[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
-pub mod events;
-
-#[cfg(feature = "signals")]
-#[cfg_attr(docsrs, doc(cfg(feature = "signals")))]
-pub mod signals;
-
-#[cfg(any(feature = "signals", feature = "cli"))]
-mod signal_kinds;
-
-pub mod trace;
-
 #[cfg(any(feature = "conformance", feature = "probe", feature = "trace-check"))]
 mod judge;
 
-mod sync;
-
-mod worker;
+#[cfg(feature = "cli")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
+pub mod cli;
 
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]

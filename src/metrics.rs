@@ -200,7 +200,7 @@ fn describe() {
     }
 }
 
-/// Every counter is there from the start. What appears with its first count has not risen, to whoever asks by how much it
+/// Every counter is there from the start. What appears with its first count has not risen, to a query that asks by how much it
 /// did: an alert on it never fires.
 fn begin_at_zero() {
     for name in ["drain_interrupted_total", "drain_forced_total", "drain_abandoned_total"] {

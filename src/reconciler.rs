@@ -250,7 +250,7 @@ impl Reconciler {
 
 impl Drop for Reconciler {
     fn drop(&mut self) {
-        // Before the home is free: whoever has a handle on the gate is admitted by nobody's leave any more (H1, E1).
+        // Before the home is free: a thread with a handle on the gate is admitted no more (H1, E1).
         self.shared.controller.close_for_good();
         self.shared.stop.store(true, Ordering::Release);
         self.kick();
@@ -262,7 +262,7 @@ impl Drop for Reconciler {
         let patience = Instant::now() + PATIENCE;
         self.shared.controller.end_observers(patience);
         if let Some(trace) = &self.shared.options.trace {
-            // Whoever wants to know asks the trace.
+            // What could not be written is for `Trace::error` to say: a drop has nobody to tell.
             let _ = trace.flush(patience.saturating_duration_since(Instant::now()));
         }
     }

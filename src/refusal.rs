@@ -1,4 +1,4 @@
-//! How a refusal looks over HTTP, whoever answers with it: the axum routes or the tower layer.
+//! How a refusal looks over HTTP, in the answers of the axum routes or the tower layer.
 //!
 //! It names neither the owner of a hold nor a reason, and comes before any side effect: what is refused hasn't begun.
 

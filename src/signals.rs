@@ -28,7 +28,7 @@ const ONE_REQUEST: Duration = Duration::from_secs(1);
 ///
 /// A signal that the application uses itself is left to it by [`take_except`](Self::take_except).
 ///
-/// The signals are taken whatever the process inherited: also if they were ignored (`nohup`, `&` in a script) or blocked.
+/// The signals are taken always: also if they were ignored (`nohup`, `&` in a script) or blocked.
 /// So SIGHUP ends a gateway whose terminal closes, in the same orderly way as SIGTERM, also under `nohup`; a gateway that is
 /// to outlive its terminal belongs under a supervisor or `setsid`.
 ///

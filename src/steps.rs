@@ -4,14 +4,14 @@
 use crate::properties::PropertyId;
 use crate::state::DrainState;
 
-/// A gateway at a moment, as whoever looks at it can tell.
+/// A gateway at a moment, as an observer sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// Where it stands.
     pub state: DrainState,
     /// Which drain: moments behind a closed gate with the same number belong to one drain.
     pub drain: u64,
-    /// Work in flight that came in from outside; all of it, for whoever can't tell it from internal work.
+    /// Work in flight that came in from outside; all of it, for an observer that can't tell it from internal work.
     pub turns: u64,
     /// Other work in flight.
     pub internal: u64,

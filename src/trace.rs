@@ -111,7 +111,7 @@ impl Trace {
         Self { shared: Arc::new(Shared { inner: Mutex::new(inner), writer, failed }) }
     }
 
-    /// Goes on with the file at `path`, or begins it, readable by its owner alone. Whoever wrote its last line is the
+    /// Goes on with the file at `path`, or begins it, readable by its owner alone. The process that wrote its last line is the
     /// process that ran before; a line that a crash has torn is taken away.
     ///
     /// A FIFO or another pipe (`/dev/stdout`) has no earlier lines and is written from the first line on. It is opened by the
@@ -323,7 +323,7 @@ fn writing(mut out: impl Write + Send + 'static, failed: Failed) -> impl FnMut(L
     }
 }
 
-/// A pipe that is opened by whoever writes the first line into it, since that waits for a reader.
+/// A pipe that is opened by the thread that writes the first line into it, since that waits for a reader.
 struct Pipe {
     path: PathBuf,
     open: Option<File>,

@@ -22,7 +22,7 @@ pub(crate) enum Standing {
     Overridden,
 }
 
-/// To whoever asked about a hold of its own. A client can do without what has a default.
+/// To a client that asked about a hold of its own. A client can do without what has a default.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "axum", derive(utoipa::ToSchema))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field on the wire")]
@@ -54,7 +54,7 @@ pub(crate) struct HoldAnswer {
     pub(crate) gateway: Option<GatewayAnswer>,
 }
 
-/// To whoever asked for all holds.
+/// To a client that asked for all holds.
 #[cfg(feature = "axum")]
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct HoldsAnswer {

@@ -1,7 +1,7 @@
 //! A thread of its own for what may block or panic, and the bounded queue that feeds it.
 //!
-//! Whoever has something to tell leaves it in the queue and goes on: neither a slow receiver, nor one that hangs, nor one
-//! that panics holds anybody up (L5). Under a model checker there is no such thread; whoever has told something does the
+//! A thread that has something to tell leaves it in the queue and goes on: neither a slow receiver, nor one that hangs, nor one
+//! that panics holds anybody up (L5). Under a model checker there is no such thread; the thread that has told something does the
 //! work then, once its own locks are free.
 
 use crate::sync::{self, Arc, Event, Mutex};
@@ -143,7 +143,7 @@ impl<T> Shared<T> {
         let _ = catch_unwind(AssertUnwindSafe(|| drop(work)));
     }
 
-    /// Does the work with all that waits. Whoever finds somebody at it leaves it to them.
+    /// Does the work with all that waits. A thread that finds another at it leaves it to that one.
     fn empty(&self) {
         loop {
             let Some(mut locked) = self.work.try_lock() else { return };

@@ -1,4 +1,4 @@
-//! What grows and what doesn't: work in flight, waiters, names in the table; and the way from the last release to whoever
+//! What grows and what doesn't: work in flight, waiters, names in the table; and the way from the last release to the thread that
 //! waits for it.
 
 use crate::rounds::{Contender, SLICE, alone_on_core, contender, nanoseconds, on_core, per, processor_time};
@@ -109,7 +109,7 @@ pub fn waiters(many: u64) -> Vec<Contender<'static>> {
     ]
 }
 
-/// Few enough to be made anew for every measurement.
+/// Few enough to be made for every measurement.
 fn instances(waiters: u64) -> u64 {
     (2_000 / waiters).max(5)
 }

@@ -1,4 +1,4 @@
-//! Whatever gives a guard that counts something in flight: the gate's permits and their peers'.
+//! Guards that count something in flight: the gate's permits and their peers'.
 
 use crate::rounds::{Contender, contender, nanoseconds};
 use crossbeam_utils::CachePadded;

@@ -50,7 +50,7 @@ impl Page<'_> {
         );
         writeln!(
             page,
-            "`cargo bench --manifest-path benches/Cargo.toml` measures all of this anew and writes this page.\n\n\
+            "`cargo bench --manifest-path benches/Cargo.toml` measures all of this and writes this page.\n\n\
              Machine: {}, {} cores; {}. Peers: {}.\n\n\
              Every table is of one run. Each of its rounds, {ROUNDS} unless it says otherwise, runs each contender once, in rotated order, for about \
              two milliseconds. Times of guards are the processor's. A value is the median of the rounds; in brackets, between what nine of ten rounds lay. A ratio is taken within each \
@@ -80,7 +80,7 @@ impl Page<'_> {
             writeln!(page, "| {} | {found} {} | {} | {verdict} |", target.says, target.unit, target.bound())?;
         }
         page.push_str(
-            "\nThe floor adds blindly. Whoever admits has to look at the word first, and on some processors that alone costs: \
+            "\nThe floor adds blindly. An admission has to look at the word first, and on some processors that alone costs: \
              on an Intel Xeon an addition whose word is looked at took 1.36 times as long as a blind one, whether an addition or a \
              compare-and-swap followed the look, and a compare-and-swap of a guessed value 1.04 times. A locked instruction \
              lets no later load of the same word begin before it is done; on an AMD EPYC that costs nothing that shows. So the \
@@ -323,7 +323,7 @@ fn whole(many: u64) -> String {
     if many < 1_000 { many.to_string() } else { number(many as f64) }
 }
 
-/// The ratios, for whoever ran the command.
+/// The ratios, for the person who ran the command.
 pub fn print(measured: &Measured, targets: &[Target]) {
     for target in targets {
         let verdict = if target.is_met(measured) { "met" } else { "MISSED" };

@@ -217,7 +217,8 @@ def run(hold, timeout, command):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--home", default=os.environ.get("HERMES_HOME") or os.path.expanduser("~/.hermes"))
+    named = os.environ.get("GATEWAY_DRAIN_HOME", os.environ.get("HERMES_HOME"))
+    parser.add_argument("--home", default=named, required=not named)
     parser.add_argument("--id", default=secrets.token_hex(16))
     parser.add_argument("--owner", default=getpass.getuser())
     parser.add_argument("--timeout", type=float, default=float("inf"))

@@ -389,7 +389,8 @@ class Turns(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--home", default=os.environ.get("HERMES_HOME") or os.path.expanduser("~/.hermes"))
+    named = os.environ.get("GATEWAY_DRAIN_HOME", os.environ.get("HERMES_HOME"))
+    parser.add_argument("--home", default=named, required=not named)
     parser.add_argument("--listen", default="127.0.0.1:8080")
     parser.add_argument("--tick-ms", type=int, default=1000)
     parser.add_argument("--deadline-ms", type=int, default=30000)

@@ -15,27 +15,31 @@ use std::time::Duration;
 
 /// Stop a gateway from taking new work, wait until nothing is in flight, act, and let it take work again.
 ///
-/// A hold keeps the gateway's gate closed. It has a name, an owner and a lease: if whoever began it dies, it ends with its
+/// A hold keeps the gateway's gate closed. It has a name, an owner and a lease: if the process that began it dies, it ends with its
 /// lease. A commit trades "drained" for the right to act: from then on only its owner's token, an override or a shutdown
 /// opens the gate again.
 ///
 /// For most purposes `gateway-drain run -- COMMAND` is all it takes.
 ///
-/// The tokens of commits are kept in `GATEWAY_DRAIN_STATE`, else for root in `/var/lib/gateway-drain` and for others in
-/// `$XDG_STATE_HOME/gateway-drain` or `~/.local/state/gateway-drain`, readable by their owner alone, until their holds have
-/// ended.
+/// The tokens of commits are kept in the folder that `GATEWAY_DRAIN_STATE` names, else in `gateway-drain` in the state folder:
+/// `/var/lib` for root, and for others `$XDG_STATE_HOME` or `~/.local/state`. Their owner alone can read them, and each is
+/// kept until its hold has ended.
+///
+/// The names that the reference has for two of the variables, `HERMES_HOME` and `HERMES_DASHBOARD_DRAIN_SECRET` (and
+/// `HERMES_DASHBOARD_DRAIN_SECRET_FILE`), are read where this command's own are not set.
 #[derive(Debug, Parser)]
 #[command(name = "gateway-drain", bin_name = "gateway-drain", version, propagate_version = true, max_term_width = 100)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 pub struct Arguments {
-    /// The gateway's home, on this machine. [default: `$HERMES_HOME`, else `~/.hermes`]
+    /// The gateway's home, on this machine. [default: `$GATEWAY_DRAIN_HOME`, else `$HERMES_HOME`, else `~/.hermes` if that
+    /// is there, else `gateway-drain/home` in the state folder]
     #[arg(long, global = true, value_name = "FOLDER", help_heading = "Gateway")]
     pub home: Option<PathBuf>,
 
     /// The address of the gateway or its dashboard, such as `http://127.0.0.1:8080`.
     ///
-    /// The bearer token is taken from --secret-file, else from `HERMES_DASHBOARD_DRAIN_SECRET`: an argument would show it to
-    /// everybody on the machine. An `https://` address is trusted by the certificates in the file that `SSL_CERT_FILE` names,
+    /// The bearer token is taken from --secret-file, else from `GATEWAY_DRAIN_SECRET`, else from the file that
+    /// `GATEWAY_DRAIN_SECRET_FILE` names: an argument would show it to everybody on the machine. An `https://` address is trusted by the certificates in the file that `SSL_CERT_FILE` names,
     /// else by the public authorities'.
     #[arg(long, global = true, value_name = "URL", help_heading = "Gateway")]
     pub url: Option<String>,
@@ -164,7 +168,7 @@ pub enum Verb {
 
     /// Show what the gateway says of itself: its state, what is in flight, who holds it closed.
     ///
-    /// Exits with 0 if a gateway lives there, whatever its state, and with 7 if none does, if nothing tells whether one
+    /// Exits with 0 if a gateway lives there, in any state, and with 7 if none does, if nothing tells whether one
     /// does, or if one does and has published nothing that can be read, or nothing for longer than it may: then what its
     /// status says may be over. A number that isn't known is shown as unknown, and never as 0.
     Status,
@@ -386,7 +390,7 @@ pub struct Renew {
 pub enum Secret {
     /// Print a new random secret, strong enough for the endpoint. It is kept nowhere.
     #[command(after_long_help = "Example:
-  export HERMES_DASHBOARD_DRAIN_SECRET=\"$(gateway-drain secret new)\"")]
+  export GATEWAY_DRAIN_SECRET=\"$(gateway-drain secret new)\"")]
     New,
 }
 

@@ -2,6 +2,7 @@
 
 use super::signals::Signals;
 use crate::client::Interrupt;
+use crate::environment::{REFERENCE_SECRET, SECRET};
 use nix::sys::signal::{SigSet, Signal as Blocked};
 use nix::unistd::getpgrp;
 use rustix::fs::{Access, access};
@@ -61,7 +62,6 @@ pub(super) fn run(
     program: &Path,
     command: &[OsString],
     variables: &[(&str, String)],
-    hidden: &str,
     lingers: impl Fn(),
 ) -> io::Result<ExitStatus> {
     signals.wait();
@@ -72,7 +72,9 @@ pub(super) fn run(
     let named = command.first().map(OsString::as_os_str).unwrap_or_default();
     let arguments = command.get(1..).unwrap_or_default();
     let mut started = Command::new(program);
-    started.arg0(named).args(arguments).envs(variables.iter().cloned()).env_remove(hidden).process_group(0);
+    started.arg0(named).args(arguments).envs(variables.iter().cloned());
+    // Its environment may be shown to others, and the secret is not the command's.
+    started.env_remove(SECRET).env_remove(REFERENCE_SECRET).process_group(0);
     let mut child = started.spawn()?;
     let group = Pid::from_child(&child);
     signals.hand_on_to(group);

@@ -30,7 +30,7 @@ pub struct Share {
     #[arg(long, value_name = "GROUP", requires = "fleet_lock", help_heading = "Fleet")]
     pub fleet_group: Option<String>,
 
-    /// The gateway's id in the fleet. It is the gateway's and not the controller's: whoever comes back for the gateway has its
+    /// The gateway's id in the fleet. It is the gateway's and not the controller's: a later controller that comes back for the gateway has its
     /// slot still. [default: the host's name and the home, or the URL]
     #[arg(long, value_name = "ID", requires = "fleet_lock", help_heading = "Fleet")]
     pub fleet_id: Option<String>,
@@ -85,7 +85,7 @@ pub enum FleetVerb {
 
     /// Set how many gateways of a group may be closed at once, and make the group if it is new (etcd only).
     ///
-    /// Whoever has a slot keeps it: after a lowering there may be more of them than slots, and nobody gets one until they are
+    /// A gateway that has a slot keeps it: after a lowering there may be more of them than slots, and nobody gets one until they are
     /// fewer.
     #[command(after_long_help = "Example:
   gateway-drain fleet set-slots web 2 --fleet-lock etcd://10.0.0.1:2379")]

@@ -1,9 +1,11 @@
 //! In whose name this command speaks, and the bearer token that proves it over HTTP.
 
 use super::arguments::Arguments;
-use crate::client::{Failure, Gateway};
+use crate::client::Failure;
+use crate::environment::{Environment, REFERENCE_SECRET, SecretSource};
 use nix::unistd::{User, geteuid};
 use std::io::Read;
+use std::path::Path;
 
 /// No token is longer.
 const MAX_SECRET: u64 = 4096;
@@ -17,25 +19,34 @@ pub(super) fn user() -> String {
     }
 }
 
-/// The endpoint's token: from the file, else from the variable.
+/// The endpoint's token: from the file of the option, else from the environment.
 pub(super) fn secret(arguments: &Arguments) -> Result<Option<String>, Failure> {
-    let Some(path) = &arguments.secret_file else { return in_environment() };
-    let unreadable = |why: String| Failure::Usage(format!("--secret-file {}: {why}", path.display()));
+    if let Some(path) = &arguments.secret_file {
+        return in_file("--secret-file", path).map(Some);
+    }
+    match Environment::of_this_process().secret() {
+        None => Ok(None),
+        Some(SecretSource::File(variable, path)) => in_file(variable, &path).map(Some),
+        Some(SecretSource::Text(variable, text)) => match text.to_str().map(str::trim) {
+            // To the reference an empty secret is none.
+            Some("") if variable == REFERENCE_SECRET => Ok(None),
+            Some("") => {
+                Err(Failure::Usage(format!("{variable} is set but empty: have it hold the secret, or unset it")))
+            }
+            Some(secret) => Ok(Some(secret.to_owned())),
+            None => Err(Failure::Usage(format!("{variable} is not valid text"))),
+        },
+    }
+}
+
+fn in_file(named_by: &str, path: &Path) -> Result<String, Failure> {
+    let unreadable = |why: String| Failure::Usage(format!("{named_by} {}: {why}", path.display()));
     let mut text = String::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(MAX_SECRET).read_to_string(&mut text));
     read.map_err(|error| unreadable(error.to_string()))?;
     match text.trim() {
         "" => Err(unreadable("it is empty".into())),
-        secret => Ok(Some(secret.to_owned())),
-    }
-}
-
-fn in_environment() -> Result<Option<String>, Failure> {
-    match std::env::var(Gateway::SECRET_VARIABLE) {
-        Ok(secret) if secret.trim().is_empty() => Ok(None),
-        Ok(secret) => Ok(Some(secret.trim().to_owned())),
-        Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(_) => Err(Failure::Usage(format!("{} is not valid text", Gateway::SECRET_VARIABLE))),
+        secret => Ok(secret.to_owned()),
     }
 }
 

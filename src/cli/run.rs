@@ -1,9 +1,9 @@
-//! `run`: drain, act, reopen. Whatever happens to the command or to this process, the hold can be given up.
+//! `run`: drain, act, reopen. The hold can be given up after every end of the command or of this process.
 
 use super::arguments::Run;
 use super::child::{self, exit_code};
 use super::commands::Context;
-use crate::client::{Drain, ExitCode, Failure, Gateway, Interrupt};
+use crate::client::{Drain, ExitCode, Failure, Interrupt};
 use crate::hold::RequestId;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -177,7 +177,7 @@ impl Context<'_> {
             self.report
                 .say("gateway-drain: COMMAND has ended, and what it started has not: waiting for its process group");
         };
-        let ended = child::run(&self.signals, program, &run.command, &variables, Gateway::SECRET_VARIABLE, lingers);
+        let ended = child::run(&self.signals, program, &run.command, &variables, lingers);
         if let Err(error) = &ended {
             self.report.say(&format!("gateway-drain: {} can't be run: {error}", program.display()));
         }

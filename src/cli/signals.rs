@@ -13,7 +13,7 @@ use std::time::Duration;
 /// A command that gives up its hold on a first signal has this long; then it is ended all the same.
 const GIVING_UP: Duration = Duration::from_secs(5);
 
-/// Whatever would end a process and can be caught: what reports a fault too, since people send it, and a commit is not to
+/// Every signal that would end a process and can be caught: those that report a fault too, since people send it, and a commit is not to
 /// outlast its owner for that.
 fn fatal(kind: Kind) -> bool {
     matches!(kind, Kind::Request | Kind::Repeats | Kind::Fault)
@@ -35,7 +35,7 @@ enum Phase {
     GivesUp { code: u8, left: String, raised: bool },
     /// It is looked at by the command, however long that takes.
     IsLookedAt,
-    /// A command is being started, or has ended and its hold is being given up: these are for whatever group comes.
+    /// A command is being started, or has ended and its hold is being given up: these are for the next process group.
     Waits(Vec<i32>),
     /// It is the business of this process group.
     IsHandedOn(Pid),

@@ -1,4 +1,4 @@
-//! How a gateway is asked over HTTP, whoever asks: the client and the probe.
+//! How a gateway is asked over HTTP, by the client and by the probe.
 //!
 //! The answer is of the address that was given and of nobody else: no redirect is followed, and no proxy of the
 //! environment's is in between. Over TLS the certificate decides, by the authorities of `SSL_CERT_FILE` or the public ones.

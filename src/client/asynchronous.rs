@@ -1,4 +1,4 @@
-//! The same steps for async code. Each runs on a thread of its own and wakes whoever awaits it, so no particular runtime
+//! The same steps for async code. Each runs on a thread of its own and wakes the task that awaits it, so no particular runtime
 //! is wanted: a drain is rare, and a thread for each is little.
 //!
 //! Dropping a future ends what it does, and dropping a guard gives up the hold. That is handed to a thread, and waited

@@ -2,7 +2,7 @@
 
 use crate::hold::Nonce;
 
-/// The writes that one begin began: its own, and those of whoever attached to it. Every nonce of them begins with the same
+/// The writes that one begin began: its own, and those of controllers that attached to it. Every nonce of them begins with the same
 /// name, so that a withdrawal can show that what it ends is what was begun, and not what another began under the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Chain(String);

@@ -12,7 +12,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) time: Duration,
-    /// What fails is tried again until the time is over, whatever it is: whoever has the key uses it more than once.
+    /// What fails is tried again until the time is over, whatever it is: the owner of the key uses it more than once.
     pub(super) insists: bool,
 }
 
@@ -59,7 +59,7 @@ pub(super) fn withdraw(drain: &Drain, request: &Request, ours: Option<&Chain>, l
     }
 }
 
-/// Ends the hold of whoever asks: with this token, or with those that were kept when its commits were asked for.
+/// Ends the hold of the controller that asks: with this token, or with those that were kept when its commits were asked for.
 pub(super) fn cancel(drain: &Drain, token: Option<Nonce>, time: Duration) -> Result<(), Failure> {
     let Request { id, owner, .. } = drain.request.clone();
     let by = |token: Option<Nonce>| Request { token, ..Request::withdraw(id.clone(), owner.clone()) };

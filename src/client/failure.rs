@@ -21,7 +21,7 @@ pub enum Failure {
         /// What is being waited for: the oldest labelled work.
         active_work: Vec<WorkStatus>,
     },
-    /// The hold ended by somebody's will: its owner elsewhere, whoever removed its file, or an override.
+    /// The hold ended by somebody's will: its owner elsewhere, a user who removed its file, or an override.
     Withdrawn(String),
     /// The hold's lease ran out, or the drain that it was part of is over.
     LeaseLost(String),
@@ -44,7 +44,7 @@ pub enum Failure {
     /// The gateway keeps its slot of the [fleet](crate::fleet).
     #[cfg(feature = "fleet")]
     SlotKept(String),
-    /// Whoever waits asked to stop waiting.
+    /// The waiting program asked to stop waiting.
     Interrupted,
     /// What was asked for makes no sense.
     Usage(String),
@@ -53,7 +53,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// What an acknowledged outcome means to whoever waits; `None` while the hold stands.
+    /// What an acknowledged outcome means to a waiting controller; `None` while the hold stands.
     pub(super) fn of(outcome: Outcome) -> Option<Self> {
         match outcome {
             Outcome::Held | Outcome::Pending | Outcome::Committed => None,

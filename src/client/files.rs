@@ -93,7 +93,7 @@ impl Files {
         }
         self.channel.permits_writing()?;
         let Some(status) = self.current() else {
-            // Whoever holds the lock knows holds, whatever lies in the place of its status: that was removed, or another
+            // The process that holds the lock knows holds, whatever lies in the place of its status: that was removed, or another
             // program wrote it.
             return match self.home().live() {
                 Ok(None) if super::marker::is_of_reference(self.home()) => {
@@ -233,7 +233,7 @@ impl Files {
     }
 
     /// Removes the file of a hold that has ended, if it is of the chain of our writes: a renewal that crossed with the ending
-    /// would begin the hold anew, against the will of whoever ended it.
+    /// would begin the hold again, against the will of the user who ended it.
     pub(super) fn take_back(&self, id: &RequestId, ours: &Chain) {
         if let Found::Valid(found) = self.channel.find(id)
             && found.action == Action::Begin
@@ -341,12 +341,12 @@ impl Files {
         }
     }
 
-    /// Whoever may write here may end any hold; that it was an override is in the gateway's own record.
+    /// Every user who may write here may end any hold; that it was an override is in the gateway's own record.
     fn override_hold(&self, request: &Request) -> Result<Withdrawal, Failure> {
         if !request.id.is_marker() {
             return self.write(request).map(|_| Withdrawal::Written);
         }
-        // The marker is nobody's: whoever removes it withdraws it.
+        // The marker is nobody's: to remove it is to withdraw it.
         let there = self.remove(&request.id)?;
         Ok(if there { Withdrawal::Written } else { Withdrawal::Nothing })
     }
@@ -434,7 +434,7 @@ fn overdue(status: &DrainStatus) -> Option<Duration> {
     status.overdue(&Epoch::current(), Clock::boot().now())
 }
 
-/// What a file's error means to whoever asked, with the file's name.
+/// What a file's error means to the caller, with the file's name.
 fn failed(path: &Path, what: &str, error: &io::Error) -> Failure {
     io::Error::new(error.kind(), format!("{} {what}: {error}", path.display())).into()
 }

@@ -1,4 +1,4 @@
-//! A hold in a controller's hands: its lease is kept by a thread, and whoever began it gives it up on every path.
+//! A hold in a controller's hands: its lease is kept by a thread, and the controller that began it withdraws it on every path.
 //!
 //! Who attaches to a hold takes nothing back on a failure: it is another's to end. Who commits has the token, kept on the
 //! disk before it is asked for, and ends the commit with it.
@@ -183,7 +183,7 @@ impl Held {
             kept.forget();
             return Err(failure);
         }
-        session.watch_anew();
+        session.watch_again();
         session.expecting(&token);
         self.guard.kept = Some(kept);
         let answered = session.follow(Until::Committed, &drain.interrupt, false, || drain.gateway.commit(&commit));
@@ -298,7 +298,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         self.end_heartbeat();
         if self.armed {
-            // There is nobody to tell; whoever wants to know calls `withdraw`.
+            // There is nobody to tell; a caller that wants to know calls `withdraw`.
             let _ = self.give_up(self.session.drain.patience.min(DROP_LIMIT));
         }
     }

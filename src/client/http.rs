@@ -139,7 +139,7 @@ impl Http {
         Ok(())
     }
 
-    /// The hold of this name that stands there, whoever's it is.
+    /// The hold of this name that stands there, no matter whose it is.
     pub(super) fn find(&self, id: &RequestId, owner: &str) -> Result<Option<Lying>, Failure> {
         self.ready()?;
         let Some(standing) = self.standing(id)? else { return Ok(None) };
@@ -258,7 +258,7 @@ impl Http {
 
     pub(super) fn status(&self) -> Result<Status, Failure> {
         let mut status = self.public_status()?;
-        // The public answer counts the holds; whoever has the scope `read` may know them.
+        // The public answer counts the holds; a token with the scope `read` may see them.
         if let Some(Value::Object(drain)) = &mut status.drain {
             let count = drain.insert("holds".into(), Value::Null).unwrap_or_default();
             drain.insert("hold_count".into(), count);

@@ -1,4 +1,4 @@
-//! How a wait is told to stop: a flag that also wakes whoever pauses.
+//! How a wait is told to stop: a flag that also wakes a thread that pauses.
 
 use crate::sync::{Arc, Event};
 use std::sync::atomic::{AtomicBool, Ordering};

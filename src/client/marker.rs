@@ -1,7 +1,7 @@
 //! The marker: how a gateway is drained that knows no holds, such as the reference (hermes-agent).
 //!
 //! It promises less than a hold does. There is one marker for everybody, nobody is granted a commit, and which process
-//! answers can't be known: "drained" is what the status says at a look, and whoever removes the marker reopens the gate.
+//! answers can't be known: "drained" is what the status says at a look, and to remove the marker reopens the gate.
 
 use super::{Failure, Gateway, Interrupt, Status};
 use crate::clock::Clock;
@@ -32,7 +32,7 @@ pub(super) fn knows_no_holds(place: &str) -> Failure {
     ))
 }
 
-/// The status that lies in a home, whoever wrote it.
+/// The status that lies in a home, no matter who wrote it.
 pub(super) fn status_of(home: &Home) -> Result<Status, Failure> {
     let content = OpenHome::open(home.path())
         .and_then(|open| read::content_up_to(&open.folder, Home::STATUS.as_bytes(), MAX_STATUS));
@@ -150,7 +150,7 @@ impl MarkerDrain {
     /// or the endpoint says, and [`Failure::Unreachable`] if the gateway didn't follow; the marker is removed again then.
     pub fn begin(&self) -> Result<(), Failure> {
         if self.look()?.state.as_deref() == Some("draining") {
-            let why = "the gateway drains already: whoever asked for that would be ended by us, or we by them";
+            let why = "the gateway drains already: its drain would be ended by ours, or ours by it";
             return Err(Failure::Denied(why.into()));
         }
         self.gateway.put_marker(self, false)?;

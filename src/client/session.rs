@@ -152,7 +152,7 @@ impl Session {
         ledger.written_at = self.clock.now();
     }
 
-    pub(super) fn watch_anew(&self) {
+    pub(super) fn watch_again(&self) {
         self.watch.lock().begin_again(self.clock.now());
     }
 

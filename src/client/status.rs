@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_a_drain_in_its_status_knows_holds() {
+    fn a_gateway_with_a_drain_in_its_status_knows_holds() {
         assert!(status(json!({"gateway_state": null, "drain": null})).knows_holds);
         assert!(!status(json!({"gateway_state": "running"})).knows_holds);
     }

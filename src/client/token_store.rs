@@ -1,10 +1,11 @@
-//! The tokens of commits, on the controller's own disk: whoever was killed in mid act, or could not print its token, ends its
+//! The tokens of commits, on the controller's own disk: a controller that was killed during its act, or could not print its token, ends its
 //! commit with it (E3).
 //!
 //! A token is kept before its commit is asked for, in a file of its own that its owner alone can read, and forgotten once
 //! the gateway has acknowledged the end of the hold. Whether the process that committed still lives is not recorded.
 
 use super::Failure;
+use crate::environment::{Environment, STATE};
 use crate::hold::{Nonce, RequestId};
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -12,9 +13,6 @@ use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-
-/// The variable that names the controller's state folder.
-pub(super) const VARIABLE: &str = "GATEWAY_DRAIN_STATE";
 
 /// No record is larger.
 const MAX_RECORD: u64 = 64 * 1024;
@@ -60,25 +58,8 @@ impl TokenStore {
     /// `GATEWAY_DRAIN_STATE`; for root `/var/lib/gateway-drain`; else `$XDG_STATE_HOME/gateway-drain`, else
     /// `~/.local/state/gateway-drain`.
     pub(super) fn of_this_user() -> Result<Self, Failure> {
-        let is_root = rustix::process::geteuid().is_root();
-        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-        Self::choose(variable(VARIABLE), is_root, variable("XDG_STATE_HOME"), std::env::home_dir())
-    }
-
-    fn choose(
-        named: Option<PathBuf>,
-        is_root: bool,
-        xdg: Option<PathBuf>,
-        home: Option<PathBuf>,
-    ) -> Result<Self, Failure> {
-        let given = |path: &PathBuf| !path.as_os_str().is_empty();
-        let of_root = || is_root.then(|| PathBuf::from("/var/lib/gateway-drain"));
-        // A relative one is to be ignored, as its specification says.
-        let of_xdg = || xdg.filter(|path| path.is_absolute()).map(|path| path.join("gateway-drain"));
-        let of_home = || home.filter(given).map(|path| path.join(".local/state/gateway-drain"));
-        let folder = named.filter(given).or_else(of_root).or_else(of_xdg).or_else(of_home);
-        folder.map(Self::at).ok_or_else(|| {
-            Failure::Usage(format!("there is no folder to keep a commit's token in: set {VARIABLE}, or HOME"))
+        Environment::of_this_process().token_folder().map(Self::at).ok_or_else(|| {
+            Failure::Usage(format!("there is no folder to keep a commit's token in: set {STATE}, or HOME"))
         })
     }
 
@@ -128,7 +109,7 @@ impl TokenStore {
 
     fn unusable(&self, error: &io::Error) -> Failure {
         let folder = self.folder.display();
-        let why = format!("a commit's token can't be kept in {folder}: {error}; make room, or set {VARIABLE}");
+        let why = format!("a commit's token can't be kept in {folder}: {error}; make room, or set {STATE}");
         match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Failure::Denied(why),
             _ => Failure::Internal(why),
@@ -186,21 +167,10 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_is_the_named_one_then_roots_then_the_states_then_the_homes() {
-        let path = |text: &str| Some(PathBuf::from(text));
-        let chosen = |named, root, xdg, home| TokenStore::choose(named, root, xdg, home).map(|store| store.folder);
-        assert_eq!(chosen(path("/n"), true, path("/x"), path("/h")), Ok("/n".into()));
-        assert_eq!(chosen(path(""), true, path("/x"), path("/h")), Ok("/var/lib/gateway-drain".into()));
-        assert_eq!(chosen(None, false, path("/x"), path("/h")), Ok("/x/gateway-drain".into()));
-        assert_eq!(chosen(None, false, path("x"), path("/h")), Ok("/h/.local/state/gateway-drain".into()));
-        assert!(matches!(chosen(None, false, None, None), Err(Failure::Usage(_))));
-    }
-
-    #[test]
     fn a_folder_that_can_not_be_made_is_told_of_before_anything_is_asked() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let store = TokenStore::at(file.path().join("below"));
         let Err(failure) = store.check() else { panic!("a file was taken for a folder") };
-        assert!(failure.to_string().contains(VARIABLE), "{failure}");
+        assert!(failure.to_string().contains(STATE), "{failure}");
     }
 }

@@ -9,6 +9,7 @@ use super::watch::Look;
 use super::{Failure, Interrupt, Status};
 use crate::control::Home;
 use crate::control::read::Stamp;
+use crate::environment;
 use crate::hold::{Incarnation, Nonce, Request, RequestId};
 use crate::status::HoldStatus;
 use crate::wire::Verb;
@@ -107,7 +108,10 @@ pub(super) enum Withdrawal {
 
 impl Gateway {
     /// The variable that holds the endpoint's bearer token.
-    pub const SECRET_VARIABLE: &str = "HERMES_DASHBOARD_DRAIN_SECRET";
+    pub const SECRET_VARIABLE: &str = environment::SECRET;
+
+    /// The reference's variable for it, read where [`SECRET_VARIABLE`](Self::SECRET_VARIABLE) isn't set.
+    pub const REFERENCE_SECRET_VARIABLE: &str = environment::REFERENCE_SECRET;
 
     /// The variable that names a file of PEM certificates. With feature `tls`, those are the authorities that an `https://`
     /// address is trusted by; without the variable, Mozilla's are.

@@ -191,7 +191,7 @@ impl Watch {
         self.bound.as_ref()
     }
 
-    /// What `look` means to whoever has `written` this since the wait began.
+    /// What `look` means to a controller that has `written` this since the wait began.
     pub(super) fn judge(&mut self, look: &Look, written: Written<'_>, now: Duration) -> Verdict {
         let sight = match look {
             Look::Silent(why) => return Verdict::Silent(why.clone()),
@@ -296,7 +296,7 @@ pub enum Conclusion {
     Ended,
 }
 
-/// What whoever has just written `nonce` concludes from the first status of the living process that it sees.
+/// What a controller that has just written `nonce` concludes from the first status of the living process that it sees.
 #[doc(hidden)]
 #[must_use]
 pub fn concluded(status: DrainStatus, id: &RequestId, nonce: &Nonce) -> Conclusion {

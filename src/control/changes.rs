@@ -66,7 +66,7 @@ impl Topic {
             // Each file in it that goes with it is told by itself.
             (Self::Requests, Place::Home) if is(Home::HOLDS) => kind != Kind::Gone,
             (Self::Requests, Place::Home) if is(Home::LOCK) => kind == Kind::Come,
-            // A gateway moves its status there once it is closed; whoever writes it in place is another.
+            // A gateway moves its status there once it is closed; a program that writes it in place is another.
             (Self::Requests, Place::Home) => is(Home::STATUS) && kind == Kind::Written,
             // The lock is closed by the process that ends.
             (Self::Status, Place::Home) => is(Home::STATUS) || is(Home::LOCK),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize, Serializer};
 /// `<boot id>:<start time of process 1>`. Each half is empty where it can't be known; in a file there are both or nothing.
 ///
 /// A request that was left on a durable disk by an earlier boot must not hold its successor closed, so every file carries
-/// the epoch of its writer (C3). In a container, process 1 starts anew although the kernel doesn't; hence the second half.
+/// the epoch of its writer (C3). In a container, process 1 starts again although the kernel doesn't; hence the second half.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(String);

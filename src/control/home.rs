@@ -3,6 +3,7 @@
 use super::lock::{self, HomeLock};
 use super::opened::OpenHome;
 use super::read::Unreadable;
+use crate::environment::{self, Environment, HomeSource};
 use crate::hold::{Incarnation, RequestId};
 use core::fmt;
 use std::io;
@@ -24,7 +25,9 @@ pub struct Home {
 
 impl Home {
     /// The environment variable that names the home.
-    pub const VARIABLE: &str = "HERMES_HOME";
+    pub const VARIABLE: &str = environment::HOME;
+    /// The reference's variable for the home, read where [`VARIABLE`](Self::VARIABLE) isn't set.
+    pub const REFERENCE_VARIABLE: &str = environment::REFERENCE_HOME;
 
     pub(crate) const HOLDS: &str = ".drain_holds";
     pub(crate) const LOCK: &str = ".drain.lock";
@@ -38,18 +41,22 @@ impl Home {
         Self { path: std::path::absolute(&path).unwrap_or(path) }
     }
 
-    /// The folder given, else `HERMES_HOME`, else `~/.hermes`.
+    /// The folder given, else the one that `GATEWAY_DRAIN_HOME` names, else the one that `HERMES_HOME` names. Where neither
+    /// is set it is the reference's folder `~/.hermes` if that is there, else `gateway-drain/home` in the user's state folder:
+    /// `/var/lib` for root, else `$XDG_STATE_HOME` or `~/.local/state`.
     ///
     /// # Errors
-    /// [`NoHome`] if none of the three says where.
+    /// [`NoHome`] if nothing says where, `GATEWAY_DRAIN_HOME` is set but empty, or both of the last two folders are there.
     pub fn resolve(given: Option<PathBuf>) -> Result<Self, NoHome> {
-        Self::resolve_from(given, std::env::var_os(Self::VARIABLE).map(PathBuf::from), std::env::home_dir())
-    }
-
-    fn resolve_from(given: Option<PathBuf>, variable: Option<PathBuf>, user: Option<PathBuf>) -> Result<Self, NoHome> {
-        let named = |path: &PathBuf| !path.as_os_str().is_empty();
-        let under_user = || user.filter(named).map(|user| user.join(".hermes"));
-        given.filter(named).or(variable.filter(named)).or_else(under_user).map(Self::at).ok_or(NoHome)
+        if let Some(given) = given.filter(|path| !path.as_os_str().is_empty()) {
+            return Ok(Self::at(given));
+        }
+        match Environment::of_this_process().home(Path::is_dir) {
+            HomeSource::Folder(folder) => Ok(Self::at(folder)),
+            HomeSource::Empty => Err(NoHome::Empty),
+            HomeSource::Both(reference, own) => Err(NoHome::Ambiguous(reference, own)),
+            HomeSource::Nowhere => Err(NoHome::Unknown),
+        }
     }
 
     /// The folder.
@@ -135,13 +142,29 @@ impl Home {
     }
 }
 
-/// Nothing says where the home is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoHome;
+/// Why it isn't known where the home is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NoHome {
+    /// Nothing says where.
+    Unknown,
+    /// [`Home::VARIABLE`] is set but empty.
+    Empty,
+    /// No variable names one, and both of these are there: a guess could drain another gateway.
+    Ambiguous(PathBuf, PathBuf),
+}
 
 impl fmt::Display for NoHome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no home: give one with --home, or set {}", Home::VARIABLE)
+        let variable = Home::VARIABLE;
+        match self {
+            Self::Unknown => write!(f, "no home: give one with --home, or set {variable}"),
+            Self::Empty => write!(f, "{variable} is set but empty: have it name the home, or unset it"),
+            Self::Ambiguous(one, other) => {
+                let (one, other) = (one.display(), other.display());
+                write!(f, "two homes are there, {one} and {other}: name one with --home or {variable}")
+            }
+        }
     }
 }
 
@@ -226,20 +249,5 @@ impl std::error::Error for LockError {
             Self::InUse { .. } => None,
             Self::Unusable { source, .. } => Some(source),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_home_is_the_one_given_else_the_variable_else_under_the_users() {
-        let path = |text: &str| Some(PathBuf::from(text));
-        let resolve = |given, variable, user| Home::resolve_from(given, variable, user).map(|home| home.path);
-        assert_eq!(resolve(path("/a"), path("/b"), path("/c")), Ok("/a".into()));
-        assert_eq!(resolve(None, path("/b"), path("/c")), Ok("/b".into()));
-        assert_eq!(resolve(None, path(""), path("/c")), Ok("/c/.hermes".into()));
-        assert_eq!(resolve(None, None, None), Err(NoHome));
     }
 }

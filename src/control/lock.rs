@@ -21,7 +21,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// A start takes a second to be sure that the home is another gateway's: whoever asks who lives there holds the lock for an instant.
+/// A start takes a second to be sure that the home is another gateway's: a process that asks who lives there holds the lock for an instant.
 const TRIES: u32 = 500;
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -166,7 +166,7 @@ fn text_in(mut file: &File) -> io::Result<String> {
 
 /// Takes the lock, with nothing in it.
 ///
-/// The name of whoever had it before is taken out under a shared lock, which no gateway has: until the lock is
+/// The name of the earlier holder is taken out under a shared lock, which no gateway has: until the lock is
 /// exclusive, nobody is said to live here, and from then on the name in it is its holder's or none. The other way round
 /// a dead gateway would live again until its successor has written its own name (E2).
 fn take(file: &File) -> rustix::io::Result<()> {
@@ -426,7 +426,7 @@ impl HomeLock {
         })
     }
 
-    /// Locks anew what is no longer there, or isn't the file that was locked; gives who has locked it meanwhile.
+    /// Locks again what is no longer there, or isn't the file that was locked; gives who has locked it meanwhile.
     fn put_back(&self) -> io::Result<Option<String>> {
         let file = match open(&self.home, OFlags::RDWR)? {
             Some(file) => file,
@@ -518,7 +518,7 @@ mod tests {
         let record = record_in(&home);
         let second = open(&OpenHome::open(home.path()).unwrap(), OFlags::RDWR).unwrap().unwrap();
         assert_eq!(take(&second), Err(Errno::WOULDBLOCK));
-        assert_eq!(record_in(&home), record, "whoever doesn't get it leaves it alone");
+        assert_eq!(record_in(&home), record, "a process that doesn't get it leaves it alone");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(crate) struct OpenHome {
 }
 
 impl OpenHome {
-    /// Opens the folder, which may be a link: whoever named it meant where it leads.
+    /// Opens the folder, which may be a link: its name means where it leads.
     pub(crate) fn open(path: &Path) -> Result<Self, Unreadable> {
         Ok(Self { folder: read::home(path)? })
     }

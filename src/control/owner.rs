@@ -1,4 +1,4 @@
-//! Whose files the gateway can read, and so to whom whatever is written in its home has to belong.
+//! Whose files the gateway can read, and so to whom every file in its home has to belong.
 //!
 //! Every file of the channel is for its owner alone (mode 0600), so a file of another user would be one that the gateway can't read:
 //! a hold without content, that nobody's `cancel` reaches. Root gives what it writes to the gateway's user. Anybody else is

@@ -89,7 +89,7 @@ pub struct Content {
     pub modified: i128,
 }
 
-/// Opens a home, which may be a link: whoever named it meant where it leads.
+/// Opens a home, which may be a link: its name means where it leads.
 ///
 /// # Errors
 /// [`Unreadable`]; [`Missing`](Unreadable::Missing) if it definitely isn't there.

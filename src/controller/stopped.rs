@@ -54,7 +54,7 @@ impl Controller {
         }
     }
 
-    /// From here on whoever waits for the stop waits for [`end_published`](Self::end_published), too.
+    /// From here on a wait for the stop waits for [`end_published`](Self::end_published), too.
     pub(crate) fn will_publish_the_end(&self) {
         self.shared.core.lock().publication = Publication::Due;
     }

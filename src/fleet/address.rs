@@ -167,7 +167,7 @@ fn is_of_this_machine(url: &str) -> bool {
     loopback || host.eq_ignore_ascii_case("localhost")
 }
 
-/// A home as whoever comes back for it finds it again, however it was named.
+/// A home in a form that a later controller finds again, however it was named.
 fn whole(home: &Path) -> String {
     let whole = home.canonicalize().or_else(|_| std::path::absolute(home)).unwrap_or_else(|_| home.to_owned());
     whole.to_string_lossy().into_owned()

@@ -100,7 +100,7 @@ impl Fleet {
         Ok(groups)
     }
 
-    /// Gives the slot of this id back by hand. That the gateway runs, or is gone for good, is for whoever does it to know.
+    /// Gives the slot of this id back by hand. That the gateway runs, or is gone for good, is for the operator who does it to know.
     ///
     /// # Errors
     /// [`Failure::Fleet`] if the slots can't be reached.
@@ -128,7 +128,7 @@ impl Fleet {
         })
     }
 
-    /// Sets how many slots this fleet's group has, and makes the group if it is new. Whoever has a slot keeps it.
+    /// Sets how many slots this fleet's group has, and makes the group if it is new. A gateway that has a slot keeps it.
     ///
     /// # Errors
     /// [`Failure::Usage`] for a FleetLock server, whose budget is in its own settings; [`Failure::Fleet`] if etcd can't be

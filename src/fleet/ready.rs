@@ -25,7 +25,7 @@ pub(super) fn unready(gateway: &Gateway) -> Option<String> {
     }
 }
 
-/// Whether a gateway lives there, whatever its state.
+/// Whether a gateway lives there, in any state.
 pub(super) fn lives(gateway: &Gateway) -> Result<(), Failure> {
     let silent = gateway.status()?.silence();
     silent.map_or(Ok(()), |why| Err(Failure::Unreachable(format!("{why} ({})", gateway.as_arguments()))))

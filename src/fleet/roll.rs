@@ -48,7 +48,7 @@ pub struct Roll<'f> {
     on_waiting: Option<Arc<Tell>>,
 }
 
-/// Whoever is told of the waiting.
+/// The callback for waiting.
 type Tell = dyn Fn(&Waiting) + Send + Sync;
 
 /// What is waited for before a slot is free.
@@ -114,7 +114,7 @@ impl<'f> Roll<'f> {
         Self { fleet, gateway, id, timeout, ready_within, interrupt, on_waiting: None }
     }
 
-    /// Under this id: the gateway's, and not the controller's, so that whoever comes back for the gateway has its slot still.
+    /// Under this id: the gateway's, and not the controller's, so that a later controller that comes back for the gateway has its slot still.
     ///
     /// # Errors
     /// [`Failure::Usage`] for one that is empty or longer than 1 KiB.
@@ -397,7 +397,7 @@ impl Slot<'_> {
             let read = etcd.read(&fleet.group, id)?;
             let Some(stored) = &read.stored else { return Err(Trouble::Refused(fleet.no_semaphore())) };
             let semaphore = &stored.semaphore;
-            // Two who act on one gateway at once are in each other's way: whoever is known to live is waited for.
+            // Two who act on one gateway at once are in each other's way: one that is known to live is waited for.
             let other = |taker: &&Taker| taker.nonce != self.taker.nonce && taker.is_alive();
             let takers = stored.note.iter().filter(|_| semaphore.holds(id)).flat_map(|note| &note.takers);
             if let (Some(other), false) =

@@ -175,7 +175,7 @@ impl Semaphore {
         }
     }
 
-    /// The same with another budget. Whoever has a slot keeps it, also where there are more of them than slots then.
+    /// The same with another budget. A gateway that has a slot keeps it, also where there are more of them than slots then.
     #[must_use]
     pub fn with_slots(&self, total_slots: NonZeroU32) -> Self {
         Self { total_slots: total_slots.get(), ..self.clone() }

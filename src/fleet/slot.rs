@@ -4,7 +4,7 @@
 //! [`Stored`], and is stored by a transaction which changes nothing if anything of that was changed meanwhile.
 //!
 //! A slot is the gateway's, so two controllers of one gateway share one. The semaphore has no room to say so: beside it
-//! lies a note for each gateway that lists the controllers which have taken its slot and not ended yet. Whoever ends last
+//! lies a note for each gateway that lists the controllers which have taken its slot and not ended yet. The controller that ends last
 //! gives the slot back. Without it, the first to end would give it back while the other is about to close the gate.
 //!
 //! A transaction whose answer is lost may have been applied, may not have been, or may be applied yet. So it is never sent
@@ -119,7 +119,7 @@ pub enum Ending {
 /// Why a slot stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Left {
-    /// These controllers of the same gateway have taken it too, and not ended yet: whoever is last gives it back.
+    /// These controllers of the same gateway have taken it too, and not ended yet: the last one gives it back.
     ToOthers(Vec<Taker>),
     /// It was there without a note, so another program took it.
     ToAnotherProgram,
@@ -156,7 +156,7 @@ impl Stored {
                 let died = joined.takers.len() < note.takers.len();
                 let died =
                     died.then(|| "a controller died, and none that came since has seen the gateway run".to_owned());
-                // Whoever came earlier and is at work still may have seen the gateway run before that, and settles nothing.
+                // A controller that came earlier and is at work still may have seen the gateway run before that, and settles nothing.
                 let inherits = joined.kept.take().or(died);
                 joined.takers.push(Taker { inherits, ..taker.clone() });
                 Taking::Store(Box::new(Self { semaphore: self.semaphore.clone(), note: Some(joined) }))
@@ -193,7 +193,7 @@ impl Stored {
         }
     }
 
-    /// Gives the slot of the gateway `id` back, whoever uses it. None if it has none.
+    /// Gives the slot of the gateway `id` back, no matter which controllers use it. None if it has none.
     #[must_use]
     pub fn release(&self, id: &str) -> Option<Self> {
         match self.semaphore.release(id) {

@@ -31,7 +31,7 @@ pub struct OwnedPermit {
     unit: Unit,
 }
 
-/// A permit that says what it is for, so that whoever waits can be told what is waited for.
+/// A permit that says what it is for, so that a waiter can be told what is waited for.
 ///
 /// Only those who label pay for it: a lock and an entry in a table, at the start and at the end.
 #[must_use = "the work counts as finished as soon as its permit is dropped"]

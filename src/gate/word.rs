@@ -1,6 +1,6 @@
 //! The gate's word: state, generation, marks and both counts packed into 64 bits, and every rule about them.
 //!
-//! Pure. `gate.rs` makes these rules atomic by compare-and-swap; whoever wants to know what admission means reads here.
+//! Pure. `gate.rs` makes these rules atomic by compare-and-swap; what admission means is read here.
 //!
 //! ```text
 //!  63 61 60          59 ........ 38 37 ...... 24 23 ..... 0
@@ -8,7 +8,7 @@
 //!    3         1            22           14          24
 //! ```
 //!
-//! The top bit is set in every state but `Running`. So one comparison admits, and whoever leaves learns from the sign of
+//! The top bit is set in every state but `Running`. So one comparison admits, and a permit that leaves learns from the sign of
 //! the word whether anybody could be waiting for it.
 
 use super::{Generation, Reading, Refusal};
@@ -170,7 +170,7 @@ impl Word {
     /// That is the word's sign. 0 itself can't be met, for the word counts the permit; to ask for `<= 0` and not for
     /// `< 0` lets the flags of the subtraction answer, which spares the hot path an exchange.
     #[inline]
-    pub(crate) const fn is_closed_to_whoever_leaves(self) -> bool {
+    pub(crate) const fn is_closed_when_left(self) -> bool {
         self.0.cast_signed() <= 0
     }
 

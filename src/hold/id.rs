@@ -148,7 +148,7 @@ impl fmt::Display for Nonce {
     }
 }
 
-/// Which process a gateway is: random, made anew at every start. Empty where nobody says.
+/// Which process a gateway is: random, made at every start. Empty where nobody says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Incarnation(String);

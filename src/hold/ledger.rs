@@ -1,6 +1,6 @@
 //! What was decided of each write, for as long as it lies there: the one memory of decisions.
 //!
-//! A write is decided once, whatever the outcome and whoever made it (S2). The decision is kept here, is published from here
+//! A write is decided once, whatever the outcome and no matter who made it (S2). The decision is kept here, is published from here
 //! as the gateway's answer (C6), and is taken over from there by the next process. It is dropped when the write is gone:
 //! its file is definitely absent, or another write lies in its place.
 

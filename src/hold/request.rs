@@ -55,7 +55,7 @@ pub struct Request {
     pub id: RequestId,
     /// What is wanted.
     pub action: Action,
-    /// Who asks. A hold belongs to whoever began it.
+    /// Who asks. A hold belongs to the owner who began it.
     pub owner: String,
     /// What is said of the hold for people.
     pub notes: Notes,
@@ -133,7 +133,7 @@ impl Request {
         Self::new(Action::Withdraw, id, owner)
     }
 
-    /// To end somebody else's hold. Whoever offers this to others authorises it separately.
+    /// To end somebody else's hold. A program that offers this to others authorises it separately.
     #[must_use]
     pub fn override_hold(id: RequestId, by: impl Into<String>) -> Self {
         Self::new(Action::Override, id, by)

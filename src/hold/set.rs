@@ -145,7 +145,7 @@ impl HoldSet {
 
     /// The file of `id` is definitely not there. That withdraws its hold, unless the hold is committed (H4).
     ///
-    /// The presence of the marker decides, and its removal is everybody's, whoever wrote last. A hold file's is its owner's:
+    /// The presence of the marker decides, and its removal is everybody's, no matter who wrote last. A hold file's is its owner's:
     /// that something is gone which somebody else had written over it withdraws nothing (H2).
     pub fn absent(&mut self, id: &RequestId) -> Option<HoldChange> {
         let place = (id.clone(), Source::File);

@@ -1,6 +1,6 @@
 //! The audit trail: one line of JSON for each decision, and no secret in any.
 //!
-//! The endpoint makes an [`Entry`] for every action and for every token that it turned away, and hands it to whatever the
+//! The endpoint makes an [`Entry`] for every action and for every token that it turned away, and hands it to what the
 //! application chose. With the feature `tracing` it is an event besides.
 
 use crate::sync::Mutex;

@@ -1,6 +1,6 @@
 //! The drain endpoint: whether a request may be written, the write, and the wait for the gateway's answer.
 //!
-//! A write replaces the file that lies in the hold's place, whoever wrote that. So what is somebody else's, committed or
+//! A write replaces the file that lies in the hold's place, no matter who wrote that. So what is somebody else's, committed or
 //! gone is told from the published status, and nothing is written ([`plan`]). What changes between that look and the
 //! write is for the gateway to refuse, which it does (H2, H4): a refused write leaves the hold standing. And such a file
 //! is left lying, since to remove it would withdraw the hold whose file it replaced.
@@ -226,7 +226,7 @@ async fn write(
         published.clear(id, nonce).await;
     }
     judge(asked.verb, outcome)?;
-    if asked.verb == Verb::Renew && was_begun_anew(id, seen, &status) {
+    if asked.verb == Verb::Renew && was_begun_again(id, seen, &status) {
         // The lease ran out just before the write, which so became a hold of its own: that isn't what was asked for.
         if let Some(nonce) = &request.nonce {
             published.clear(id, nonce).await;
@@ -264,7 +264,7 @@ async fn remove(
     })
 }
 
-fn was_begun_anew(id: &RequestId, seen: &Seen, status: &Snapshot) -> bool {
+fn was_begun_again(id: &RequestId, seen: &Seen, status: &Snapshot) -> bool {
     let first_seen = |status: &Snapshot| hold(status, id).map(|hold| hold.first_seen_millis);
     let before = seen.status.as_deref().and_then(first_seen);
     before.is_some() && before != first_seen(status)
@@ -276,7 +276,7 @@ pub(super) async fn list(published: &Published) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, &HoldsAnswer::of(&status)))
 }
 
-/// How one hold stands, for whoever asks with `GET`.
+/// How one hold stands, for a `GET`.
 pub(super) async fn stand(published: &Published, id: &RequestId, wait: Option<Duration>) -> Result<Response, Problem> {
     let status = published.status().await.map_err(unusable(None))?.ok_or_else(|| no_gateway(None))?;
     standing(id, &status)?;
@@ -318,7 +318,7 @@ async fn until_drained(
 
 /// Whether the hold lasts, and if not, why.
 fn standing(id: &RequestId, status: &Snapshot) -> Result<(), Problem> {
-    // Nobody waits for a gateway that ends. A commit stands through that, and whoever acts is told so.
+    // Nobody waits for a gateway that ends. A commit stands through that, and the controller that acts is told so.
     let held = hold(status, id);
     if held.is_some_and(|held| held.committed || !shuts_down(status)) {
         return Ok(());
@@ -346,7 +346,7 @@ fn own_epoch(published: &Published, status: Option<&Snapshot>) -> Result<(), Pro
     Ok(())
 }
 
-/// What the gateway's answer means to whoever asked.
+/// What the gateway's answer means to the request that asked.
 fn judge(verb: Verb, outcome: Outcome) -> Result<(), Problem> {
     match (outcome, verb) {
         (Outcome::Refused(why), _) => Err(why.into()),

@@ -2,7 +2,7 @@
 //!
 //! All facts are in the HTML as it is served. A script only fetches the same page again each second; without it the page
 //! reloads itself. Nothing is taken from elsewhere, and nothing is inline, so that the strictest policy can hold. Names
-//! (owners, reasons, labels) are shown only to whoever may read them.
+//! (owners, reasons, labels) are shown only to those who may read them.
 
 use crate::hold::Notes;
 use crate::state::{DrainState, Event, Step, next};

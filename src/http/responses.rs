@@ -33,7 +33,7 @@ pub(super) fn text(status: StatusCode, body: impl Into<Body>) -> Response {
     response
 }
 
-/// To whoever began the marker's hold: the reference's body.
+/// To the request that began the marker's hold: the reference's body.
 #[derive(Serialize, ToSchema)]
 pub(super) struct MarkerAnswer {
     ok: bool,
@@ -50,7 +50,7 @@ impl MarkerAnswer {
     }
 }
 
-/// To whoever removed the marker: the reference's body.
+/// To the request that removed the marker: the reference's body.
 #[derive(Serialize, ToSchema)]
 pub(super) struct RemovedAnswer {
     pub(super) ok: bool,
@@ -216,7 +216,7 @@ impl StatusAnswer {
     }
 }
 
-/// To whoever asked for a restart.
+/// To a request for a restart.
 #[derive(Serialize, ToSchema)]
 pub(super) struct RestartAnswer {
     pub(super) ok: bool,

@@ -1,7 +1,7 @@
 //! What the gateway has published, as far as it may be believed: from the process that lives in the home, and no other.
 //!
-//! Every answer about a hold is made from here. In the gateway's own process that is what it published last, and whoever
-//! waits is woken by the next publication: the disk has no part in it. A process beside it reads the file, once for all who
+//! Every answer about a hold is made from here. In the gateway's own process that is what it published last, and a
+//! waiting request is woken by the next publication: the disk has no part in it. A process beside it reads the file, once for all who
 //! wait, when the system tells of a change and every few milliseconds beside that. All that touches the disk is bounded, in
 //! time and in number, so that a file system that hangs costs a request an error and nobody else anything.
 

@@ -108,7 +108,7 @@ impl Asked {
             };
         }
         if self.closes.as_ref().is_some_and(|policy| policy.is_leaving()) {
-            // Whoever keeps the connection would send the next request to a gate that is closed by then.
+            // A client that keeps the connection would send the next request to a gate that is closed by then.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let mut ends = self.ends.take();

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-/// Rung by whoever wants another look.
+/// Rung by a thread that wants another look.
 #[derive(Debug, Default)]
 pub(super) struct Alarm {
     rung: AtomicBool,

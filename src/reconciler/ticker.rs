@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// How long a gateway that finds another one in its home lets its work in flight take: 30 seconds.
 const REPLACED_GRACE: Duration = Duration::from_secs(30);
 
-/// However long a look takes, the next one is no further off than this for whoever asks for one: 50 milliseconds.
+/// However long a look takes, the next one is no further off than this for a caller that asks for one: 50 milliseconds.
 const LONGEST_REST: Duration = Duration::from_millis(50);
 
 /// What the thread owns.

@@ -1,6 +1,6 @@
 //! loom's atomics, with every access put in an order with every other. In place of `loom::sync::atomic`, by the same names.
 //!
-//! Of the accesses to an atomic loom remembers only the last, whoever made it, and looks for races with that one alone. A
+//! Of the accesses to an atomic loom remembers only the last, of any thread, and looks for races with that one alone. A
 //! thread that loads and then exchanges so hides from loom that its exchange races with an earlier load of another thread,
 //! and the executions in which it comes first are never explored: of a worker that counts up by compare-and-swap and down
 //! again, loom's own atomics show a reader 0, and never 1. The counter beside each value here makes each access race with
@@ -122,7 +122,7 @@ macro_rules! counted {
                     }
                 )*
 
-                /// The value, from whoever owns it alone.
+                /// The value, from its sole owner.
                 #[must_use]
                 #[track_caller]
                 pub fn into_inner(self) -> $value {

@@ -1,7 +1,7 @@
 //! What waiters sleep on: one event, many listeners, each notification tells all of them.
 //!
 //! It has no fast path and no lock-free list: it is asked when a gateway's state moves, and when the last work leaves a
-//! closed gate. In exchange two things are plain to see. Whoever listens first and looks afterwards misses nothing,
+//! closed gate. In exchange two things are plain to see. A thread that listens first and looks afterwards misses nothing,
 //! because listening and notifying meet in one lock (G4). And no code of others runs under that lock: a waker is cloned
 //! before it is taken, and dropped and woken after it is free. So a waker may block, panic or drop its task, with the
 //! listeners and permits in it.
@@ -75,7 +75,7 @@ impl fmt::Debug for Event {
 
 /// Those who have been notified and are yet to be woken, which dropping this does.
 ///
-/// A waker is code of somebody else's. One that panics keeps no other from being woken, and its panic ends here: whoever
+/// A waker is code of somebody else's. One that panics keeps no other from being woken, and its panic ends here: the thread that
 /// moves a gateway or finishes a turn has no part in it. The panic hook has told of it by then.
 #[derive(Default)]
 pub(crate) struct Wakers(Vec<Waker>);

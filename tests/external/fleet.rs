@@ -135,7 +135,7 @@ fn a_failed_act_a_killed_controller_and_a_gateway_that_does_not_come_back_keep_t
     assert!(failed.stderr.contains("fleet --fleet-lock") && failed.stderr.contains(" release "), "{}", failed.stderr);
     assert_eq!((scene.result(0)["slot"].as_str(), scene.gateways[0].admits()), (Some("kept"), true));
     scene.is_held_by(0);
-    // Whoever comes back for the gateway has its slot, and gives it back.
+    // A controller that comes back for the gateway has its slot, and gives it back.
     scene.run(0, &[], "true").expect_code(0);
     scene.is_free();
     // A controller that is killed, in mid act and before it.
@@ -150,7 +150,7 @@ fn a_failed_act_a_killed_controller_and_a_gateway_that_does_not_come_back_keep_t
         scene.run(1, &["--timeout", "0s"], "true").expect_code(under_run(ExitCode::NoSlot));
         let status = scene.fleet(&["status"]).expect(ExitCode::Drained).stdout;
         assert!(status.contains("it has ended") && status.contains("does not run"), "{status}");
-        // Its hold is nobody's: an override ends it, and whoever comes back for the gateway settles the slot.
+        // Its hold is nobody's: an override ends it, and a controller that comes back for the gateway settles the slot.
         let holds = scene.gateways[0].until("a hold", |status| !status.drain.holds.is_empty()).drain.holds;
         drain(&scene.home(0), &["override", holds[0].request_id.as_str()]).expect(ExitCode::Drained);
         scene.run(0, &[], "true").expect_code(0);
@@ -481,7 +481,7 @@ fn machines_behind_a_fleet_lock_server_and_gateways_by_etcd_share_one_budget() {
     let by_server = format!("http://{}", server.host);
     scene.run_by(0, &by_server, &[], "true").ended().expect_code(0);
     scene.is_free();
-    // Whoever is in the section alone can make the folder.
+    // A controller that is in the section alone can make the folder.
     let alone = "mkdir $STATE/section || exit 99; sleep 0.2; rmdir $STATE/section";
     for _ in 0..3 {
         let runs: Vec<Tool> = [&by_server, &scene.etcd.url(), &by_server]

@@ -270,8 +270,8 @@ fn gateway(home: PathBuf) {
 }
 
 #[test]
-fn what_root_writes_is_the_gateways_users_whoever_came_first() {
-    const TEST: &str = "what_root_writes_is_the_gateways_users_whoever_came_first";
+fn what_root_writes_belongs_to_the_gateways_user_in_any_order() {
+    const TEST: &str = "what_root_writes_belongs_to_the_gateways_user_in_any_order";
     if let Some(home) = plays("gateway") {
         return gateway(home);
     }
@@ -317,8 +317,8 @@ fn what_root_writes_is_the_gateways_users_whoever_came_first() {
 }
 
 #[test]
-fn whoever_the_gateway_could_not_read_is_refused_before_anything_is_written() {
-    const TEST: &str = "whoever_the_gateway_could_not_read_is_refused_before_anything_is_written";
+fn a_user_whom_the_gateway_could_not_read_is_refused_before_anything_is_written() {
+    const TEST: &str = "a_user_whom_the_gateway_could_not_read_is_refused_before_anything_is_written";
     if let Some(home) = plays("gateway") {
         return gateway(home);
     }

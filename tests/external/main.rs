@@ -1,10 +1,11 @@
-//! What needs more than a Rust toolchain: root and `strace`, HAProxy, etcd, Chromium, the reference.
+//! What needs more than a Rust toolchain (root and `strace`, HAProxy, etcd, Chromium, the reference), or minutes of processor time.
 //!
-//! Not among the tests that run by default: `.ci` has a script for each, which installs what it needs and runs one module.
+//! Not among the tests that run by default: `cargo xtask ci` has a step for each module, which installs what it needs.
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod broken_gateways; // Gateways that are broken on purpose, each by one flaw
 mod browser; // The page in a real browser
 #[cfg(feature = "fleet")]
 mod fleet; // A fleet's budget in a real etcd

@@ -36,7 +36,7 @@ and `status` says so at once.
 
 **A result.** One that can't be written is a failure (1), and is said once. Where it is the only copy of a key (`begin`'s name,
 `commit`'s token, `secret new`), the hold or the commit is taken back. A pipe whose reader has gone is a failure of these alone: of
-whatever is only shown (`status`, `wait`, `check-trace`, `probe`, `man`, the help) nothing more is said, and the exit code is
+what is only shown (`status`, `wait`, `check-trace`, `probe`, `man`, the help) nothing more is said, and the exit code is
 the same as if all had been read, so that `status | head -1` under `pipefail` still answers.
 
 **A closed stdout** (`>&-`) can't be seen. Before the program begins, its runtime opens `/dev/null` in the place of a descriptor that is

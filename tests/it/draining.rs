@@ -300,7 +300,7 @@ impl Wake for Woken {
 }
 
 #[test]
-fn whoever_waits_for_the_stop_is_woken_by_it_and_told_how_it_went() {
+fn a_waiter_for_the_stop_is_woken_and_gets_the_report() {
     let controller = Controller::new();
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(Arc::clone(&woken));

@@ -158,7 +158,9 @@ fn a_status_that_says_drained_and_can_neither_be_replaced_nor_removed_is_no_word
     comes_true("it runs again", || gateway.controller().state() == DrainState::Running);
     let tool = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gateway-drain"));
-        command.env("HERMES_HOME", home.path()).env("GATEWAY_DRAIN_STATE", disk.path.join("controller"));
+        command
+            .env(gateway_drain::Home::VARIABLE, home.path())
+            .env("GATEWAY_DRAIN_STATE", disk.path.join("controller"));
         let output = command.args(arguments).output().unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap())
     };

@@ -66,7 +66,7 @@ fn a_status_that_says_nothing_new_is_not_written() {
 }
 
 #[test]
-fn a_drain_s_status_that_says_nothing_new_is_written_anew_from_time_to_time() {
+fn a_drain_s_status_that_says_nothing_new_is_written_again_from_time_to_time() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (home, clock) = (Home::at(folder.path()), Clock::manual());
     let gateway = start(&home, clock.clone());

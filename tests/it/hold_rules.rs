@@ -299,7 +299,7 @@ fn a_lease_that_ran_out_before_a_restart_has_run_out_after_it() {
 fn a_refusal_says_why_in_words_of_its_own() {
     let said: BTreeSet<String> = Denied::ALL.iter().map(ToString::to_string).collect();
     assert_eq!(said.len(), Denied::ALL.len(), "no two say the same: {said:?}");
-    assert!(Denied::NotYours.to_string().contains("somebody else"), "whoever asks learns what to do about it");
+    assert!(Denied::NotYours.to_string().contains("somebody else"), "the asker learns what to do about it");
 }
 
 #[test]

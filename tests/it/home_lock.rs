@@ -26,7 +26,7 @@ fn a_dead_gateway_is_never_said_to_live_while_its_successor_takes_the_lock() {
         for _ in 0..2 {
             threads.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
-                    // Whoever had died before the question was asked can't be the answer.
+                    // A process that had died before the question was asked can't be the answer.
                     let dead_before: Option<Incarnation> = dead.lock().unwrap().clone();
                     let live = home.live();
                     if let Ok(Some(live)) = live {
@@ -62,10 +62,7 @@ fn a_lock_that_was_replaced_while_it_was_waited_for_is_taken_where_everybody_fin
         assert_eq!(home.live().unwrap(), Some(incarnation), "E2: its lock is the one that others look at");
         second.check().expect("it holds what is there");
         let third = home.lock(&Incarnation::fresh());
-        assert!(
-            matches!(third, Err(LockError::InUse { .. })),
-            "whoever comes next would lock this home too: {third:?}"
-        );
+        assert!(matches!(third, Err(LockError::InUse { .. })), "the next process would lock this home too: {third:?}");
     }
 }
 

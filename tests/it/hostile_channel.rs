@@ -1,4 +1,4 @@
-//! Whatever stands at a path of the channel: nothing fails, hangs, opens the gate or is written outside the home (C4).
+//! Any kind of file at any path of the channel: nothing fails, hangs, opens the gate or is written outside the home (C4).
 //!
 //! The attempts are those of `support/hostile_files.rs` and `support/hostile_users.rs`, which the run of faults counts.
 

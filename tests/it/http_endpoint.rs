@@ -658,7 +658,7 @@ fn a_cancel_that_can_not_remove_the_marker_is_no_success() {
 }
 
 #[test]
-fn all_holds_are_listed_for_whoever_may_read_and_for_nobody_else() {
+fn all_holds_are_listed_for_those_who_may_read_and_for_nobody_else() {
     both(|place, gateway, server| {
         assert_eq!(server.send("GET", "/api/gateway/drain", &[], b"").code, 401, "{place:?}");
         let list = |token: &str| server.send("GET", "/api/gateway/drain", &bearer(token), b"");

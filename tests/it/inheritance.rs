@@ -66,7 +66,7 @@ fn nothing_is_taken_over_from_another_boot() {
 }
 
 #[test]
-fn a_clock_that_has_begun_anew_is_another_boot_where_no_epoch_is_known() {
+fn a_clock_that_has_begun_again_is_another_boot_where_no_epoch_is_known() {
     let status = left(&[begin(Source::File)]);
     let now = THEN.checked_sub(Duration::from_millis(1)).expect("later than a moment after the boot");
     assert_eq!(taken_over(&status, &Epoch::default(), now).iter().count(), 0, "C3: the clock says that it was earlier");

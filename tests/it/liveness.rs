@@ -48,7 +48,7 @@ fn lives_with(what: &str, options: Options, burden: impl FnOnce(&Reconciler)) {
     assert_eq!(published.state, DrainState::Stopped, "{what}: who is told of the end finds it published");
     let began = Instant::now();
     drop(gateway);
-    assert!(began.elapsed() < PATIENCE, "{what}: the drop waits a second for whoever is slow, and no more");
+    assert!(began.elapsed() < PATIENCE, "{what}: the drop waits a second for a slow observer, and no more");
 }
 
 /// Blocks until the test is over.
@@ -262,7 +262,7 @@ fn a_trace_whose_reader_does_not_keep_up_ends_without_a_gap() {
 }
 
 #[test]
-fn a_trace_goes_into_a_fifo_whoever_opens_it_first() {
+fn a_trace_goes_into_a_fifo_whichever_side_opens_it_first() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace");
     rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
@@ -369,7 +369,7 @@ fn a_gate_whose_reconciler_is_dropped_admits_nothing_whenever_that_is_and_the_ne
         let turn = before(&gateway);
         drop(gateway);
         assert!(gate.admit().is_err() && gate.admit_internal().is_err(), "{what}");
-        let report = waiting.join().unwrap().unwrap_or_else(|| panic!("L1: whoever waits, {what}"));
+        let report = waiting.join().unwrap().unwrap_or_else(|| panic!("L1: a waiter, {what}"));
         assert_eq!(report.abandoned.in_flight, abandoned, "S5: {what}");
         let left = Snapshot::read(&home).unwrap();
         assert_eq!(left.drain.state, DrainState::Stopped, "S6: {what}");
@@ -436,7 +436,7 @@ fn blocked(controller: &Controller, end: &mut dyn FnMut()) -> ShutdownReport {
     let stopped = controller.stopped();
     let blocked = thread::spawn(move || stopped.wait_timeout(PATIENCE));
     end();
-    blocked.join().unwrap().expect("L1: whoever blocks hears of the end")
+    blocked.join().unwrap().expect("L1: a blocked waiter hears of the end")
 }
 
 /// Who polls for it.
@@ -451,13 +451,13 @@ fn polled(controller: &Controller, end: &mut dyn FnMut()) -> ShutdownReport {
         if let Poll::Ready(report) = polled {
             return report;
         }
-        comes_true("L1: whoever polls is woken at the end", || woken.0.swap(false, Ordering::SeqCst));
+        comes_true("L1: a polled waiter is woken at the end", || woken.0.swap(false, Ordering::SeqCst));
         polled = stopped.as_mut().poll(&mut context);
     }
 }
 
 #[test]
-fn whoever_waits_for_the_stop_needs_nobody_who_settles() {
+fn a_waiter_for_the_stop_needs_nobody_who_settles() {
     for wait in [blocked, polled] {
         let stuck = || {
             let controller = Controller::with(quick());

@@ -6,7 +6,6 @@
 mod support;
 
 mod admission; // Admission through the gate
-mod broken_gateways; // Gateways that are broken on purpose
 mod cli_docs; // `docs/cli.md` says what the command line says
 mod conformance; // The crate's own gateways under its own suite
 mod deployment_guide; // `docs/deployment.md` shows the files of `examples/deploy` as they are
@@ -17,7 +16,7 @@ mod health; // What a gateway says of itself
 mod hold_rules; // The rules of the hold set that its states alone don't show
 mod holds; // Holds
 mod home_lock; // The home's lock as others see it
-mod hostile_channel; // Whatever stands at a path of the channel
+mod hostile_channel; // Any kind of file at any path of the channel
 mod http_auth; // Who gets in, with what, and what is written down of it
 mod http_endpoint; // The drain endpoint over a real socket
 mod http_hostile; // Any bytes to any route
@@ -44,6 +43,7 @@ mod specification; // `docs/spec.md` says what the code does
 mod status; // The published status
 mod status_page; // The page for people
 mod table; // The table, written out a second time
+mod tidy; // What no compiler checks of the source and its pages
 mod tower_layer; // The tower layer under a real server, over real sockets
 mod trace_mutations; // Mutations of good traces
 mod traces; // The shipped traces

@@ -147,5 +147,8 @@ fn an_empty_marker_is_said_to_be_empty() {
     let (folder, channel) = channel();
     fs::write(folder.path().join(".drain_request.json"), "").unwrap();
     let Found::Unreadable { why, .. } = found(&channel) else { panic!("found {:?}", found(&channel)) };
-    assert_eq!(why, "it is empty", "whoever asks why the gate is closed is told that somebody touched the marker");
+    assert_eq!(
+        why, "it is empty",
+        "an operator who asks why the gate is closed is told that somebody touched the marker"
+    );
 }

@@ -163,7 +163,7 @@ fn nobody_else_s_write_ends_hides_or_takes_over_a_live_hold_and_neither_does_its
 }
 
 #[test]
-fn a_marker_that_is_gone_holds_nothing_whoever_wrote_there_last() {
+fn a_marker_that_is_gone_holds_nothing_no_matter_who_wrote_it() {
     let (ann_s, _) = Place::held(RequestId::marker());
     let mut touched = Place::new(RequestId::marker());
     touched.sees(&of_others(&ann_s)[2].1);

@@ -319,7 +319,7 @@ fn an_unusable_home_is_a_clear_error_at_the_start() {
 }
 
 #[test]
-fn whoever_is_alive_is_known_from_the_lock_and_from_nothing_else() {
+fn that_a_gateway_lives_is_known_from_the_lock_and_from_nothing_else() {
     let place = Place::new();
     let gateway = place.start();
     let incarnation: Incarnation = gateway.controller().incarnation().clone();

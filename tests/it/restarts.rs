@@ -160,7 +160,7 @@ fn a_write_of_another_epoch_over_a_hold_leaves_it_and_is_answered_by_its_nonce()
         elsewhere.remove(&bob.id).unwrap();
         gateway.kick();
         until(place.home(), "that it is gone", |s| s.drain.acknowledged.is_empty());
-        // What vanished was not ann's. The marker's presence decides, whoever wrote there last.
+        // What vanished was not ann's. The marker's presence decides, no matter who wrote there last.
         assert_eq!(gateway.gate().admit().is_ok(), name.is_marker(), "C7: {name}");
     }
 }

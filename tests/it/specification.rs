@@ -132,7 +132,7 @@ fn svg() -> String {
 fn request_fields(over_http: bool) -> String {
     let mut text = String::from("| Field | Value | With | Meaning |\n|---|---|---|---|\n");
     for field in FIELDS.iter().filter(|field| !over_http || field.is_over_http()) {
-        // A file has no `renew`: whoever writes it again renews.
+        // A file has no `renew`: to write it again is to renew.
         let actions: Vec<_> = field.actions().filter(|word| over_http || *word != "renew").collect();
         let all = if over_http { 5 } else { 4 };
         let with = if actions.len() == all { "all".to_owned() } else { actions.join(", ") };

@@ -81,7 +81,7 @@ fn exiting_publishes_running_and_the_end_publishes_stopped() {
 }
 
 #[test]
-fn whoever_waits_is_told_what_holds_the_gate_and_what_is_waited_for() {
+fn a_waiter_is_told_what_holds_the_gate_and_what_is_waited_for() {
     let (_folder, channel, gateway) = start(&Clock::boot());
     let _turn = gateway.gate().admit().unwrap().into_owned().labelled("turn", "session 7");
     let status = drain(&channel, &gateway);

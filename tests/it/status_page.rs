@@ -1,4 +1,4 @@
-//! The page for people: its facts are in the HTML as it is served, and names only for whoever may read them.
+//! The page for people: its facts are in the HTML as it is served, and names only for those who may read them.
 
 #![cfg(feature = "axum")]
 

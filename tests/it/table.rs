@@ -1,7 +1,7 @@
 //! The table, written out a second time: all 16 pairs and all sequences of up to eight events.
 //!
 //! [`GOLDEN`] is copied from the specification by hand and not computed from [`state::TABLE`](gateway_drain::state::TABLE),
-//! so whoever changes a rule has to change it here too. The table, the typestates, [`AnyLifecycle`] and the
+//! so a rule that is changed has to be changed here too. The table, the typestates, [`AnyLifecycle`] and the
 //! [`Controller`] are each compared with it (S1 to S4). That the pairs which don't move have no typed method at all is
 //! the compiler's to show, elsewhere.
 

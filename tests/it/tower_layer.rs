@@ -278,7 +278,7 @@ fn routes_that_bypass_the_layer_take_no_permit_and_are_never_refused() {
 }
 
 #[test]
-fn a_request_is_named_for_whoever_waits_for_it() {
+fn a_request_is_named_for_those_who_wait_for_it() {
     let controller = Controller::new();
     let layer = DrainLayer::new(controller.gate().clone())
         .label(|head| Some(("turn".into(), head.headers.get("x-session")?.to_str().ok()?.to_owned().into())));

@@ -1,6 +1,6 @@
 //! Mutations of good traces: lines dropped, swapped, changed. Each is caught, or is legal for a reason that is counted here.
 //!
-//! Where a line is dropped or swapped the others are numbered anew: with the old numbers every such mutant is caught by its
+//! Where a line is dropped or swapped the others are numbered again: with the old numbers every such mutant is caught by its
 //! sequence alone, and that is a test of its own.
 
 #![cfg(feature = "trace-check")]
@@ -89,7 +89,7 @@ fn lines(name: &str) -> Vec<Line> {
     read("accepted", name).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// As text, numbered anew.
+/// As text, numbered again.
 fn numbered(lines: &[Line]) -> String {
     let mut next: BTreeMap<String, u64> = BTreeMap::new();
     let mut text = String::new();

@@ -66,7 +66,7 @@ fn a_waker_that_panics_leaves_the_controller_and_its_gate_of_one_mind() {
         let moved = catch_unwind(AssertUnwindSafe(|| {
             if shutdown { controller.begin_shutdown(LIMIT).unwrap() } else { end(&controller, "a") }
         }));
-        assert!(moved.is_ok(), "whoever moves the gateway has no part in a waker's panic");
+        assert!(moved.is_ok(), "the thread that moves the gateway has no part in a waker's panic");
         begin(&controller, "b");
         assert!(controller.gate().admit().is_err(), "H1: held, and so closed");
         drop(turn);

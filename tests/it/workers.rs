@@ -47,12 +47,12 @@ fn waiting<T: Send + 'static>(wait: impl FnOnce() -> T + Send + 'static) -> Rece
 }
 
 fn told<T>(when: &Receiver<T>) -> T {
-    when.recv_timeout(LIMIT).expect("G4: whoever waits is told")
+    when.recv_timeout(LIMIT).expect("G4: a waiter is told")
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(LIMIT, future).await.expect("G4: whoever waits is told") })
+    runtime.block_on(async { tokio::time::timeout(LIMIT, future).await.expect("G4: a waiter is told") })
 }
 
 #[test]

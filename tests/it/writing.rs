@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 #[test]
-fn whoever_has_the_old_file_open_reads_the_old_request_to_its_end() {
+fn a_reader_of_the_old_file_reads_the_old_request_to_its_end() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let channel = Channel::new(Home::at(folder.path()));
     let write = |owner: &str| channel.write(&Request::begin(RequestId::marker(), owner)).expect("writable");

@@ -138,19 +138,18 @@ fn the_command_does_not_find_the_endpoints_token_and_a_file_can_hold_it() {
     let file = elsewhere.path().join("secret");
     // As a mounted secret ends.
     std::fs::write(&file, format!("{}\n\n", secret.trim())).unwrap();
-    let script =
-        format!("env | grep -c {}; cat /proc/$PPID/environ | grep -c {}", Gateway::SECRET_VARIABLE, secret.trim());
-    for by_file in [true, false] {
+    let script = format!("env | grep -c DRAIN_SECRET; cat /proc/$PPID/environ | grep -c {}", secret.trim());
+    for variable in [None, Some(Gateway::SECRET_VARIABLE), Some(Gateway::REFERENCE_SECRET_VARIABLE)] {
         let mut command = tool(elsewhere.path());
         command.args(["--url", &format!("http://{}", gateway.address)]);
-        if by_file {
-            command.args(["--secret-file", file.to_str().unwrap()]);
+        if let Some(variable) = variable {
+            command.env(variable, secret.trim());
         } else {
-            command.env(Gateway::SECRET_VARIABLE, secret.trim());
+            command.args(["--secret-file", file.to_str().unwrap()]);
         }
         command.args(["run", "--", "sh", "-c", &script]);
         let ended = Tool::spawn(command).ended();
-        assert!(ended.stdout.starts_with("0\n"), "by file: {by_file}: {ended:?}");
+        assert!(ended.stdout.starts_with("0\n"), "{variable:?}: {ended:?}");
     }
     assert_reopened(&gateway);
 }
@@ -160,7 +159,7 @@ fn an_act_that_fills_the_disk_is_ended_all_the_same() {
     let folder = home();
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(folder.path()).status();
     if !mounted.is_ok_and(|status| status.success()) {
-        // Whoever may mount nothing has no disk of this size.
+        // Without the right to mount there is no disk of this size.
         return;
     }
     let unmount = Unmount(folder.path());

@@ -282,7 +282,7 @@ mod in_async_code {
             if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut context) {
                 return value;
             }
-            woken.recv_timeout(Duration::from_secs(60)).expect("whoever is waited for wakes us");
+            woken.recv_timeout(Duration::from_secs(60)).expect("the thread that is waited for wakes us");
         }
     }
 

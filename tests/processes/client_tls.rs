@@ -58,7 +58,7 @@ impl Terminated {
     fn probe(&self, roots: &Path) -> Ended {
         let mut command = tool(Path::new("nowhere"));
         command.env_remove(Home::VARIABLE).env(Gateway::ROOTS_VARIABLE, roots);
-        // Nobody listens there: whoever asks it gets no further.
+        // Nobody listens there: a client that asks gets no further.
         command.env("ALL_PROXY", "http://127.0.0.1:9");
         command.args(["--url", &self.url, "--patience", "30s", "probe", "--tick", "50ms"]);
         Tool::spawn(command).ended()

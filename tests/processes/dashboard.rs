@@ -1,5 +1,5 @@
 //! A dashboard process beside a gateway process answers as the gateway process does by itself: the same requests are sent to
-//! either, and the answers are compared byte for byte, but for times and names that are made anew.
+//! either, and the answers are compared byte for byte, but for times and names that are new in each run.
 
 use crate::support::process::{DashboardProcess, GatewayProcess, LIMIT, drain, home};
 use gateway_drain::client::ExitCode;
@@ -25,7 +25,7 @@ const HEADERS: [&str; 7] = [
     "x-content-type-options",
 ];
 
-/// One step: of whoever asks, or of the world around.
+/// One step: of a client, or of the world around.
 enum Step {
     /// A request. In its body `@incarnation`, `@generation` and `@nonce` are those of the last answer that had them.
     Ask(&'static str, &'static str, &'static [(&'static str, &'static str)], &'static str),
@@ -165,7 +165,7 @@ const STEPS: &[Step] = &[
     post(r#"{"action":"cancel","request_id":"upgrade"}"#),
 ];
 
-/// With a secret: the requests of whoever has it, has another, or has none.
+/// With a secret: the requests of clients that have it, have another, or have none.
 const GUARDED: &[Step] = &[
     get(HOLD),
     post(""),
@@ -320,7 +320,7 @@ fn compared(steps: &[Step], secret: Option<&str>, codes: &[&str]) -> Vec<String>
         (alone.join().expect("the gateway answers"), beside.join().expect("the dashboard answers"))
     });
     for (gateways, dashboards) in one.iter().zip(&other) {
-        // The commit's token is in the request, and made anew in each run.
+        // The commit's token is in the request, and new in each run.
         let asked = |told: &str| told.lines().skip(1).collect::<Vec<_>>().join("\n");
         assert_eq!(asked(gateways), asked(dashboards), "to {}", gateways.lines().next().unwrap_or_default());
     }

@@ -458,7 +458,7 @@ over_both! {
         assert!(refused.stderr.contains("`ticket`") && refused.stderr.contains("256"), "{}", refused.stderr);
     }
 
-    fn a_cancel_of_nothing_is_done_and_belongs_to_whoever_asked(way: Way) {
+    fn a_cancel_of_nothing_is_done_and_belongs_to_the_asker(way: Way) {
         let scene = Scene::start(way);
         scene.drain(&["cancel", "upgrade"]).expect(ExitCode::Drained);
         scene.channel().write(&Request::begin(id(), scene.owner())).unwrap();

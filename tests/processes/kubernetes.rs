@@ -20,7 +20,9 @@ fn pod() -> Value {
 
 /// The words of a container's command, with the pod's variables put in.
 fn words(command: &Value, home: &Path) -> Vec<String> {
-    let word = |word: &Value| word.as_str().expect("a word").replace("$(HERMES_HOME)", home.to_str().expect("text"));
+    let word = |word: &Value| {
+        word.as_str().expect("a word").replace(&format!("$({})", Home::VARIABLE), home.to_str().expect("text"))
+    };
     command.as_array().expect("a command").iter().map(word).collect()
 }
 

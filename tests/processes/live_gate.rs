@@ -23,7 +23,7 @@ struct Pressure {
 #[derive(Default)]
 struct Tally {
     over: AtomicBool,
-    /// Set once the gateway has said that it drains: whoever asks from then on is to be refused.
+    /// Set once the gateway has said that it drains: a turn that asks from then on is to be refused.
     barred: AtomicBool,
     /// Turns that were asked for after that, and admitted.
     slipped_in: AtomicU64,

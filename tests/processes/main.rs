@@ -34,4 +34,5 @@ mod two_controllers; // Two controllers on one gateway
 mod unpublished; // A gateway that lives and whose status is not there, or is another program's
 mod unwritable; // A home that a controller can't write in
 mod upgrades; // A gateway of this version on homes that others left
+mod variables; // The variables that name the home, and which of two holds
 mod worker_example; // `examples/worker.rs`, run as its first lines say

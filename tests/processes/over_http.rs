@@ -110,6 +110,35 @@ fn a_missing_and_a_wrong_secret_exit_with_8_and_begin_nothing() {
 }
 
 #[test]
+fn our_name_for_the_secret_holds_over_the_references_and_must_not_be_empty() {
+    let remote = Remote::start();
+    let wrong = remote.secret.chars().rev().collect::<String>();
+    let in_file = remote.elsewhere.path().join("secret");
+    std::fs::write(&in_file, &remote.secret).unwrap();
+    let file = in_file.to_str().unwrap();
+    let (ours, theirs) = (Gateway::SECRET_VARIABLE, Gateway::REFERENCE_SECRET_VARIABLE);
+    let (our_file, their_file) = ("GATEWAY_DRAIN_SECRET_FILE", "HERMES_DASHBOARD_DRAIN_SECRET_FILE");
+    let (right, wrong) = (remote.secret.as_str(), wrong.as_str());
+    for (variables, expected) in [
+        (&[(ours, right), (our_file, "/nowhere"), (theirs, wrong)][..], ExitCode::Drained),
+        (&[(our_file, file), (theirs, wrong)], ExitCode::Drained),
+        (&[(theirs, right), (their_file, "/nowhere")], ExitCode::Drained),
+        (&[(their_file, file)], ExitCode::Drained),
+        (&[(ours, wrong), (theirs, right)], ExitCode::Denied),
+        (&[(ours, ""), (theirs, right)], ExitCode::Usage),
+        (&[(our_file, "/nowhere"), (theirs, right)], ExitCode::Usage),
+        // To the reference an empty secret is none.
+        (&[(theirs, " ")], ExitCode::Denied),
+    ] {
+        let mut command = tool(remote.elsewhere.path());
+        command.args(["--url", &remote.url, "begin"]).envs(variables.iter().copied());
+        let ended = remote.ended(Tool::spawn(command)).expect(expected);
+        let named = variables.iter().any(|(name, _)| ended.stderr.contains(name));
+        assert!(expected == ExitCode::Drained || named, "{variables:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn heartbeats_keep_a_short_lease_and_the_status_is_shown() {
     let remote = Remote::start();
     let turn = remote.gateway().turn(10_000);

@@ -25,7 +25,7 @@ fn the_program_in_the_readme_serves_and_ends_well_by_a_sigterm() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut server = Command::new(crate::support::example_bins::examples().join("axum"))
         .arg(address.to_string())
-        .env("HERMES_HOME", home.path())
+        .env(gateway_drain::Home::VARIABLE, home.path())
         .spawn()
         .unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);

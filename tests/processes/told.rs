@@ -35,7 +35,7 @@ fn a_wait_for_the_last_turn_waits_for_no_tick_over_the_files_over_http_and_at_a_
     let gateway = gateway(home.path());
     let dashboard = DashboardProcess::start(home.path(), Some(SECRET));
     for way in ["files", "gateway", "dashboard"] {
-        // Long enough for whoever waits to have settled down to it.
+        // Long enough for the waiter to be asleep.
         let turn = gateway.turn(700);
         let tool = match way {
             "files" => Tool::start(home.path(), &["run", "--", "true"]),

@@ -70,7 +70,7 @@ fn a_committed_hold_outlasts_a_restart_and_still_ends_with_its_token() {
     let token = drain(home.path(), &["commit", "upgrade"]).expect(ExitCode::Drained).stdout;
     gateway.kill();
     let gateway = GatewayProcess::start(home.path());
-    assert!(!gateway.admits(), "the restart reopened the gate under whoever acts");
+    assert!(!gateway.admits(), "the restart reopened the gate during the act");
     drain(home.path(), &["cancel", "upgrade", "--token", token.trim()]).expect(ExitCode::Drained);
     assert!(gateway.admits(), "the token no longer ends the commit");
     assert!(!home.path().join(".drain_holds/upgrade.json").exists(), "the withdrawal was left lying");

@@ -67,7 +67,7 @@ struct Inner {
     generation: u64,
     now: Duration,
     wall: Duration,
-    /// What whoever wrote last said of the state.
+    /// What the last writer said of the state.
     written: DrainState,
     undone: bool,
 }

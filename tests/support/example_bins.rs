@@ -16,7 +16,7 @@ fn built() -> &'static Built {
     static BUILT: OnceLock<Built> = OnceLock::new();
     BUILT.get_or_init(|| {
         let mut build = Command::new(env!("CARGO"));
-        // What cargo tells a test of its package would have other packages built anew, in here and again outside.
+        // What cargo tells a test of its package would have other packages built again, in here and again outside.
         let of_this_test = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
         for (name, _) in std::env::vars().filter(|(name, _)| of_this_test(name)) {
             build.env_remove(name);

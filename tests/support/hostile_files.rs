@@ -1,4 +1,4 @@
-//! Whatever stands at a path of the channel: nothing fails, hangs, opens the gate or is written outside the home (C4).
+//! Any kind of file at any path of the channel: nothing fails, hangs, opens the gate or is written outside the home (C4).
 //!
 //! Each row of the tables is one attempt, and each table asserts how many it has made. Time stands still for leases here,
 //! so that a gate which opens has been opened by what it found.

@@ -1,7 +1,7 @@
 //! Any bytes to any route: an answer below 500, in time, and a gate that stays as it was.
 //!
-//! `tests/it/http_hostile.rs` makes each of them a test, and the run of faults counts them for `docs/reliability.md`. Whoever takes
-//! it in takes in `tests/serving` as well.
+//! `tests/it/http_hostile.rs` makes each of them a test, and the run of faults counts them for `docs/reliability.md`.
+//! A program that includes this module includes `tests/support/http_server.rs` as well.
 
 use crate::support::http_server::{Gateway, PEOPLE, PLACES, Place, Server};
 use gateway_drain::DrainState;

@@ -178,7 +178,7 @@ fn unreadable_of_another(folder: &Path) -> usize {
     assert!(Snapshot::read(&home("status")).is_ok(), "the status was not replaced");
     drop(gateway);
 
-    // Whoever may read a request of another user's honours it, and its owner's withdrawal.
+    // A gateway that may read a request of another user's honours it, and its owner's withdrawal.
     let gateway = start(&home("readable")).expect("the home is one's own");
     assert!(gateway.gate().admit().is_err(), "a request of another user's was not honoured");
     assert_eq!(gateway.controller().holds()[0].owner, "another");

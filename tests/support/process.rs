@@ -1,6 +1,6 @@
 //! Real processes for the tests of the client and the command line: the example gateway, its turns, and `gateway-drain`.
 //!
-//! Nothing here sleeps: whoever waits reads a line that a process prints, or looks at what it has published, for a
+//! Nothing here sleeps: a wait reads a line that a process prints, or looks at what it has published, for a
 //! bounded time. Every process is ended by its own id.
 
 pub use crate::support::example_bins::examples;
@@ -37,6 +37,7 @@ const ANY_PORT: &str = "127.0.0.1:0";
 /// The example of this name, with this secret for its endpoint or none.
 fn with_secret(name: &str, secret: Option<&str>) -> Command {
     let mut command = Command::new(examples().join(name));
+    command.env_remove(Gateway::REFERENCE_SECRET_VARIABLE);
     command.env_remove(Gateway::SECRET_VARIABLE).envs(secret.map(|secret| (Gateway::SECRET_VARIABLE, secret)));
     if secret.is_none() {
         command.arg("--open");
@@ -251,7 +252,10 @@ pub fn owner() -> String {
 /// The tool, for what [`drain`] doesn't do.
 pub fn tool(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gateway-drain"));
-    command.env_remove(Gateway::SECRET_VARIABLE).env(STATE_VARIABLE, home.join(".controller"));
+    command
+        .env_remove(Gateway::SECRET_VARIABLE)
+        .env_remove(Gateway::REFERENCE_SECRET_VARIABLE)
+        .env(STATE_VARIABLE, home.join(".controller"));
     command.env(Home::VARIABLE, home).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -23,7 +23,7 @@ pub enum Fault {
     HonoursAnotherEpoch,
     /// Its status never counts what is in flight.
     CountsNoTurns,
-    /// No fault: whoever doesn't bring a key is answered with 401, and admitted or refused is nobody.
+    /// No fault: a client that doesn't bring a key is answered with 401, and admitted or refused is nobody.
     WantsAKey,
 }
 

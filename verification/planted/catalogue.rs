@@ -83,7 +83,7 @@ pub const GATE: &[Seed] = &[
         within: "self.word.load(Ordering::Acquire)",
         find: "self.word.load(Ordering::Acquire)",
         replace: "self.word.load(Ordering::Relaxed)",
-        check: Model("visibility::whoever_reads_drained_sees_what_the_last_turn_wrote"),
+        check: Model("visibility::a_reader_of_drained_sees_what_the_last_turn_wrote"),
     },
     Seed {
         id: "ordering-enter",
@@ -103,7 +103,7 @@ pub const GATE: &[Seed] = &[
         within: "self.word.fetch_sub(unit.bits(), Ordering::Release)",
         find: "self.word.fetch_sub(unit.bits(), Ordering::Release)",
         replace: "self.word.fetch_sub(unit.bits(), Ordering::Relaxed)",
-        check: Model("visibility::whoever_reads_drained_sees_what_every_turn_wrote"),
+        check: Model("visibility::a_reader_of_drained_sees_what_every_turn_wrote"),
     },
     Seed {
         id: "ordering-move-acquires-only",
@@ -123,7 +123,7 @@ pub const GATE: &[Seed] = &[
         within: "core.word.compare_exchange_weak(seen, moved.bits(), Ordering::AcqRel, Ordering::Relaxed)",
         find: "core.word.compare_exchange_weak(seen, moved.bits(), Ordering::AcqRel, Ordering::Relaxed)",
         replace: "core.word.compare_exchange_weak(seen, moved.bits(), Ordering::Release, Ordering::Relaxed)",
-        check: Model("visibility::whoever_stops_the_gateway_sees_what_the_last_turn_wrote"),
+        check: Model("visibility::the_stop_sees_what_the_last_turn_wrote"),
     },
     Seed {
         id: "enter-checks-then-counts",
@@ -148,7 +148,7 @@ pub const GATE: &[Seed] = &[
     Seed {
         id: "enter-counts-then-undoes",
         breaks: &[G2, G3],
-        bug: "Whoever asks is counted first, and taken back if refused.",
+        bug: "A turn that asks is counted first, and taken back if refused.",
         file: "gate.rs",
         within: "let entered = rule(Word::from_bits(seen))?;",
         find: "rule(Word::from_bits(seen))?",
@@ -228,7 +228,7 @@ pub const GATE: &[Seed] = &[
     Seed {
         id: "looks-for-drained-before-leaving",
         breaks: &[G4],
-        bug: "Whoever leaves asks whether the gate was drained before.",
+        bug: "A release asks whether the gate was drained before.",
         file: "gate.rs",
         within: "self.left_closed();",
         find: "self.left_closed();",
@@ -268,7 +268,7 @@ pub const GATE: &[Seed] = &[
     Seed {
         id: "opened-looks-before-it-listens",
         breaks: &[G4],
-        bug: "Whoever waits for the gate to open looks first and listens afterwards.",
+        bug: "A waiter for the opening looks first and listens afterwards.",
         file: "gate/wait.rs",
         within: "            let listener = signal::<F>(&self.gate).listen();
             found = self.what.look(&self.gate);
@@ -283,40 +283,40 @@ pub const GATE: &[Seed] = &[
             }
 ",
         replace: "found = self.what.look(&self.gate); if found.is_none() { signal::<F>(&self.gate).listen().wait(); }",
-        check: Model("workers::the_end_of_a_drain_wakes_whoever_waits_for_the_gate_to_open"),
+        check: Model("workers::the_end_of_a_drain_wakes_a_waiter_for_the_opening"),
     },
     Seed {
         id: "admitted-ignores-a-shutdown",
         breaks: &[G4, S3],
-        bug: "Whoever waits to be admitted waits on in a shutdown, for ever.",
+        bug: "A waiter for admission waits on in a shutdown, for ever.",
         file: "gate/awaited.rs",
         within: "!matches!(answer, Err(Refusal::Draining))",
         find: "!matches!(answer, Err(Refusal::Draining))",
         replace: "answer.is_ok()",
-        check: Model("workers::whoever_waits_to_be_admitted_is_told_of_a_shutdown"),
+        check: Model("workers::a_shutdown_refuses_a_waiter_for_admission"),
     },
     Seed {
         id: "admitted-gives-up-in-a-drain",
         breaks: &[G4],
-        bug: "Whoever waits to be admitted is refused by a drain.",
+        bug: "A waiter for admission is refused by a drain.",
         file: "gate/awaited.rs",
         within: "!matches!(answer, Err(Refusal::Draining))",
         find: "!matches!(answer, Err(Refusal::Draining))",
         replace: "true",
-        check: Model("workers::the_end_of_a_drain_admits_whoever_waits_for_it"),
+        check: Model("workers::the_end_of_a_drain_admits_a_blocked_waiter"),
     },
     Seed {
         id: "opened-ignores-a-shutdown",
         breaks: &[G4, S3],
-        bug: "Whoever waits for the gate to open waits on in a shutdown, for ever.",
+        bug: "A waiter for the opening waits on in a shutdown, for ever.",
         file: "gate/awaited.rs",
         within: "refusal.is_final().then_some(Err(refusal))",
         find: "refusal.is_final().then_some(Err(refusal))",
         replace: "None::<Result<(), Refusal>>",
-        check: Model("workers::a_shutdown_wakes_whoever_waits_for_the_gate_to_open"),
+        check: Model("workers::a_shutdown_wakes_a_waiter_for_the_opening"),
     },
     Seed {
-        id: "a-stop-leaves-whoever-listens-for-the-interruption",
+        id: "a-stop-leaves-listeners-for-the-interruption",
         breaks: &[G4, L4],
         bug: "A gateway that stops by itself leaves asleep who waits for an interruption that will never come.",
         file: "gate.rs",
@@ -479,7 +479,7 @@ pub const GATE: &[Seed] = &[
         within: "matches!(to, DrainState::Stopped) && !self.drained()",
         find: "matches!(to, DrainState::Stopped) && !self.drained()",
         replace: "false",
-        check: Model("visibility::whoever_stops_the_gateway_sees_what_the_last_turn_wrote"),
+        check: Model("visibility::the_stop_sees_what_the_last_turn_wrote"),
     },
     Seed {
         id: "abandoned-not-recorded",

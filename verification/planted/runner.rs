@@ -94,7 +94,7 @@ fn run_one(seed: &Seed, test: &str, limit: Duration) -> End {
         });
         let mut out = Vec::new();
         let read = stdout.read_to_end(&mut out);
-        // Whoever waits may have given up.
+        // The waiter may have given up.
         let _ = ended.send((read.map(|_| out), said.join()));
     });
     let outputs = outputs.recv_timeout(limit);

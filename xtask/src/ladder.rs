@@ -25,6 +25,17 @@ const STEPS: &[Step] = &[
     step("crates", "how many crates a user compiles without a feature", steps::crates),
     step("msrv", "the oldest compiler that is promised", steps::msrv),
     step("rest", "the examples' and the tools' own tests", steps::rest),
+    step(
+        "suite",
+        "the conformance suite catches gateways that are broken by one flaw each, on threads and under loom",
+        steps::suite,
+    ),
+    step(
+        "model",
+        "every state of the protocol and of a fleet, by two explorers, and every rule left out",
+        steps::model,
+    ),
+    step("large-models", "the models of races with the most executions, each whole", steps::large_models),
     step("shuttle", "the models of races under drawn schedules, with crowds", steps::shuttle),
     step("loom", "the crate itself on loom's primitives, as its users explore their own code", steps::loom),
     step("foreign-ground", "other users, PID namespaces, forked children, odd file systems", steps::foreign_ground),

@@ -9,6 +9,9 @@ use std::process::Command;
 const APART: [&str; 3] = ["benches", "fuzz", "verification/instructions"];
 /// The packages that a plain `cargo test` runs.
 const DEFAULT: [&str; 3] = ["gateway-drain", "gateway-drain-interleavings", "gateway-drain-protocol"];
+/// The models that have too many executions for a plain `cargo test` (`verification/interleavings/tests/models/checker/loom.rs`).
+const LARGE: [&str; 2] =
+    ["a_waiter_of_an_ended_drain_never_takes_a_later_one_for_its_own", "a_shutdown_refuses_a_waiter_for_admission"];
 /// A user compiles no more crates than this, the crate itself included.
 const MOST_CRATES: usize = 32;
 
@@ -92,6 +95,26 @@ pub fn rest() -> Done {
         test.args(["--exclude", package]);
     }
     run(&mut test)
+}
+
+pub fn suite() -> Done {
+    run(&mut line("cargo test --all-features --test external -- broken_gateways::"))?;
+    run(&mut line("cargo test --all-features --package gateway-drain-interleavings --test conformance"))
+}
+
+/// What explores to the end takes minutes, so a plain `cargo test` leaves it out.
+pub fn model() -> Done {
+    let mut test = line("cargo test --all-features");
+    for target in ["safety", "liveness", "seeds", "fleet", "second_explorer", "compiler"] {
+        test.args(["--test", target]);
+    }
+    run(&mut test)
+}
+
+/// Those that a plain `cargo test` explores within a bound.
+pub fn large_models() -> Done {
+    let mut test = line("cargo test --all-features --package gateway-drain-interleavings --test models --");
+    run(test.args(LARGE).env("EXECUTIONS", "all"))
 }
 
 pub fn shuttle() -> Done {

@@ -15,7 +15,7 @@ impl Gateway for Adapter {
 
     fn skip(property: PropertyId) -> Option<&'static str> {
         match property {
-            PropertyId::H1 | PropertyId::H2 => Some("whoever resumes it resumes it for all"),
+            PropertyId::H1 | PropertyId::H2 => Some("one call resumes it for all"),
             _ => None,
         }
     }

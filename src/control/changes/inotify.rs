@@ -115,7 +115,7 @@ impl Watches {
                 Ok(true) => tell(),
                 Ok(false) => {}
                 Err(_) => {
-                    // One last time: whoever looks next has this begun anew.
+                    // One last time: the next look begins again.
                     tell();
                     return;
                 }

@@ -93,7 +93,7 @@ impl Kind {
     }
 }
 
-/// What a value has to be, for whoever wrote another one.
+/// What a value has to be, for the writer of another one.
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -154,7 +154,7 @@ fn whole(value: &Value) -> Option<u32> {
 /// The nanoseconds since 1970 of a time in exactly the form of RFC 3339 (section 5.6, a space or a lower case letter where it
 /// allows them), or in the same form without an offset, which is UTC: the reference's own writer leaves it out.
 ///
-/// Whoever reads less or more than this form would date the same write otherwise: what is in another form is no time.
+/// A reader of less or more than this form would date the same write otherwise: what is in another form is no time.
 fn time(text: &str) -> Option<i128> {
     let (year, rest) = number(text, 4)?;
     let (month, rest) = number(rest.strip_prefix('-')?, 2)?;

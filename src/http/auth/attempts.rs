@@ -37,7 +37,7 @@ impl Attempts {
     }
 }
 
-/// Whoever has one address of IPv6 has a network of 2^64.
+/// A client with one address of IPv6 has a network of 2^64.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),

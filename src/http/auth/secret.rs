@@ -1,6 +1,7 @@
 //! The shared secret: one token for one principal, strong enough or not at all.
 
 use super::{Principal, Secret, Settings, Token, TokenVerifier, Verdict, Verifying};
+use crate::environment::{self, Environment, SecretSource};
 use core::fmt;
 use subtle::{ConstantTimeEq, ConstantTimeGreater};
 
@@ -52,7 +53,7 @@ pub enum WeakSecret {
         bits: f64,
     },
     /// The file that it should be in can't be read.
-    Unreadable(std::io::ErrorKind),
+    Unreadable(&'static str, std::io::ErrorKind),
     /// Not UTF-8, or with a character that can't travel in a header: only visible ASCII can.
     NotText,
 }
@@ -69,8 +70,8 @@ impl fmt::Display for WeakSecret {
             Self::Predictable { bits } => {
                 write!(f, "the secret has {bits:.0} bits of Shannon entropy, and needs {MIN_BITS}")
             }
-            Self::Unreadable(why) => {
-                return write!(f, "the file that {} names can't be read: {why}", SharedSecret::FILE_VARIABLE);
+            Self::Unreadable(variable, why) => {
+                return write!(f, "the file that {variable} names can't be read: {why}");
             }
             Self::NotText => write!(f, "the secret has a character that is not visible ASCII"),
         }?;
@@ -82,9 +83,9 @@ impl std::error::Error for WeakSecret {}
 
 impl SharedSecret {
     /// The environment variable that holds the secret.
-    pub const VARIABLE: &str = "HERMES_DASHBOARD_DRAIN_SECRET";
+    pub const VARIABLE: &str = environment::SECRET;
     /// The environment variable that names the file with the secret, such as one of systemd's credentials.
-    pub const FILE_VARIABLE: &str = "HERMES_DASHBOARD_DRAIN_SECRET_FILE";
+    pub const FILE_VARIABLE: &str = environment::SECRET_FILE;
     /// Who its bearer is.
     pub const PRINCIPAL: &str = "drain-control";
 
@@ -120,25 +121,23 @@ impl SharedSecret {
         Ok(Self { secret: padded, principal: Principal::new(Self::PRINCIPAL, settings.scope) })
     }
 
-    /// A verifier for the secret in `HERMES_DASHBOARD_DRAIN_SECRET`, or in the file that
-    /// `HERMES_DASHBOARD_DRAIN_SECRET_FILE` names; `None` if neither is set.
+    /// A verifier for the secret in `GATEWAY_DRAIN_SECRET`, or in the file that `GATEWAY_DRAIN_SECRET_FILE` names; where
+    /// neither is set, in the reference's `HERMES_DASHBOARD_DRAIN_SECRET` or `HERMES_DASHBOARD_DRAIN_SECRET_FILE`; `None` if
+    /// none of the four is set.
     ///
     /// # Errors
-    /// As [`new`](Self::new). A variable that is set but empty is an error, and so is a file that can't be read: an endpoint
-    /// that was meant to have a secret never opens because it got none.
+    /// As [`new`](Self::new), of the first that is set. A variable that is set but empty is an error, and so is a file that
+    /// can't be read: an endpoint that was meant to have a secret never opens because it got none.
     pub fn from_env(settings: &Settings) -> Result<Option<Self>, WeakSecret> {
-        if let Some(text) = std::env::var_os(Self::VARIABLE) {
-            let text = text.into_string().map_err(|_| WeakSecret::NotText)?;
-            return Self::new(text.into(), settings).map(Some);
-        }
-        let Some(path) = std::env::var_os(Self::FILE_VARIABLE) else { return Ok(None) };
-        match std::fs::read(path) {
-            Ok(bytes) => {
-                let text = String::from_utf8(bytes).map_err(|_| WeakSecret::NotText)?;
-                Self::new(text.into(), settings).map(Some)
+        let text = match Environment::of_this_process().secret() {
+            None => return Ok(None),
+            Some(SecretSource::Text(_, text)) => text.into_string().map_err(|_| WeakSecret::NotText)?,
+            Some(SecretSource::File(variable, path)) => {
+                let bytes = std::fs::read(path).map_err(|error| WeakSecret::Unreadable(variable, error.kind()))?;
+                String::from_utf8(bytes).map_err(|_| WeakSecret::NotText)?
             }
-            Err(error) => Err(WeakSecret::Unreadable(error.kind())),
-        }
+        };
+        Self::new(text.into(), settings).map(Some)
     }
 }
 

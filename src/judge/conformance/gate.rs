@@ -144,7 +144,7 @@ fn outlived_waiter<G: Gateway>(then: &[Step]) -> Found {
 }
 
 /// Judges by sequences of calls: drained is never told while work is unfinished. And by data that work writes as the last
-/// thing before it finishes, on another thread: whoever sees drained sees it, and who is admitted after the end of the
+/// thing before it finishes, on another thread: a thread that sees drained sees it, and who is admitted after the end of the
 /// drain sees what was written in between.
 ///
 /// It does not show a memory order that is too weak for another machine than this one; a model checker does.

@@ -209,7 +209,7 @@ fn batch<G: Gateway>(ending: Ending, first: u64, budget: &Budget) -> Found {
     let finishing = AtomicUsize::new(usize::MAX);
     thread::scope(|scope| {
         let _over = AtEnd(&over);
-        // What goes on beside the ending is never waited for before it: whoever loses its processor does so in a call.
+        // What goes on beside the ending is never waited for before it: a thread that loses its processor does so in a call.
         scope.spawn(|| {
             let mut number = first;
             while !over.load(Ordering::Relaxed) {

@@ -269,7 +269,7 @@ impl<G: Gateway> Stress<'_, G> {
         }
     }
 
-    /// What the gateway tells whoever is in it.
+    /// What the gateway tells the work in it.
     fn look_from_within(&self) {
         let told = self.gateway.snapshot();
         if told.drained {
@@ -301,7 +301,7 @@ impl<G: Gateway> Stress<'_, G> {
         }
     }
 
-    /// Takes a processor from whoever has it, at any instruction: who has slept is let in first.
+    /// Takes a processor from the thread that has it, at any instruction: who has slept is let in first.
     fn disturb(&self, mut dice: Dice) {
         while !self.is_over() {
             thread::park_timeout(Duration::from_micros(20 + dice.below(100)));

@@ -54,7 +54,7 @@ pub(super) struct Process {
     present: Place,
     published: Option<Place>,
     holds: HoldSet,
-    /// A request that asks for nothing yet: to make one anew costs a random number for every line.
+    /// A request that asks for nothing yet: to make one costs a random number for every line.
     blank: Request,
     /// A hold has ended in the drain under way.
     hold_ended: bool,

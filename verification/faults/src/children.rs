@@ -114,7 +114,7 @@ impl Drop for Role {
     }
 }
 
-/// This very program, also if it has been built anew since it was started.
+/// This very program, also if it has been built again since it was started.
 pub const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// The secret of every endpoint here.
@@ -130,7 +130,7 @@ pub fn command(role: &[String]) -> Command {
         Some((name, arguments)) if name == TOOL => command.arg0(TOOL).args(arguments),
         _ => command.args(role),
     };
-    command.env("HERMES_DASHBOARD_DRAIN_SECRET", SECRET);
+    command.env(gateway_drain::client::Gateway::SECRET_VARIABLE, SECRET);
     command
 }
 

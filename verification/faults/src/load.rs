@@ -234,7 +234,7 @@ fn finish(gateway: &Reconciler, counts: &Arc<Counts>, samples: &[u64], began: In
         println!("fault the memory grew from {early} KiB in the first third to {late} KiB in the last");
     }
     println!(
-        "happened admitted {} = finished {} + abandoned {}, refused {}; {} of internal work, {} follow-ups asked anew, {} \
+        "happened admitted {} = finished {} + abandoned {}, refused {}; {} of internal work, {} follow-ups asked again, {} \
          pieces shared a turn's permit; {} drains and cancels, {} commits; resident memory at most {} KiB in the first \
          third, {} KiB in the last; {} s",
         grouped(admitted),

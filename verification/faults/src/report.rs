@@ -63,7 +63,7 @@ const HEAD: &str = "\
 
 <!-- Written by `.ci/faults`: every number is one that its run counted. Do not edit. -->
 
-`.ci/faults` makes the faults below happen to real processes and real files, writes this page anew and exits non-zero if any
+`.ci/faults` makes the faults below happen to real processes and real files, writes this page and exits non-zero if any
 row falls short. `.ci/faults --check`, a part of `.ci/run`, does the same with an unoptimized build, writes nothing, and fails
 as well if its rows are not those of this page.
 

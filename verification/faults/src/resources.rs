@@ -205,7 +205,7 @@ fn lost_home() -> Outcomes {
     fs::rename(&home, &away)?;
     within("readiness says that nobody finds the home", || says("the home is not found at"))?;
     must(is_open(&gateway), "a home that was moved closed the gate")?;
-    must(!home.exists(), "it was made anew")?;
+    must(!home.exists(), "it was made again")?;
     File::create(Home::at(&away).marker())?;
     within("what is asked for in it is done", || closed(&gateway))?;
     fs::remove_file(Home::at(&away).marker())?;

@@ -1,4 +1,4 @@
-//! Kills of whatever writes into a channel, while a gateway runs there under load: a controller, the command line, a
+//! Kills of every program that writes into a channel, while a gateway runs there under load: a controller, the command line, a
 //! dashboard's endpoint with its HTTP clients; before each of their steps and at random times.
 
 use crate::children::{self, Role};

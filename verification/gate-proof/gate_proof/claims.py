@@ -1,7 +1,7 @@
 """What is claimed of the gate's word: an invariant, what every step does to it, and the properties of the specification.
 
 A word changes in two ways only. By compare-and-swap it becomes what a pure rule makes of the very word that is there; or
-whoever has a permit takes that permit's unit away. So one step from any word that meets the invariant, beside any number
+the owner of a permit takes that permit's unit away. So one step from any word that meets the invariant, beside any number
 of permits, stands for every interleaving of any number of threads.
 """
 
@@ -213,9 +213,9 @@ def of_admission(rules: Rules) -> Iterator[Claim]:
 
 
 def of_leaving(rules: Rules) -> Iterator[Claim]:
-    """G4's sequential half: whoever makes a gate drained by leaving it takes the path that wakes."""
+    """G4's sequential half: a release that makes a gate drained takes the path that wakes."""
     now = any_moment(rules)
-    told = now.yes("closed_to_whoever_leaves")
+    told = now.yes("closed_when_left")
     for step in steps(now):
         if not step.name.endswith("leaves"):
             continue

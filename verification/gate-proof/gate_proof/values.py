@@ -31,7 +31,7 @@ class Byte:
 
 @dataclass(frozen=True)
 class Perhaps:
-    """A number that may be undefined. It may be carried about; whoever computes with it has to show that it is defined."""
+    """A number that may be undefined. It may be carried about; a computation with it has to show that it is defined."""
 
     term: z3.BitVecRef
     defined: z3.BoolRef

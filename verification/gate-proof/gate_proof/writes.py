@@ -8,7 +8,7 @@ CALL = re.compile(r"(?<!fn )\b(?:store|swap|fetch_\w+|compare_exchange\w*|enter|
 
 WAYS = {
     "gate.rs": [
-        # Whoever moves exchanges what it saw for what a rule makes of that; so does whoever enters.
+        # A move exchanges what it saw for what a rule makes of that; so does an admission.
         "apply(Word::force_stop)",
         "apply(Word::interrupt)",
         "apply(|word| word.on(event))",
@@ -16,7 +16,7 @@ WAYS = {
         "compare_exchange_weak(seen, moved.bits())",
         "enter(Word::admit)",
         "enter(Word::admit_internal)",
-        # Whoever leaves takes its unit away.
+        # A release takes its unit away.
         "fetch_sub(unit.bits())",
         "rule(Word::from_bits(seen))",
     ],

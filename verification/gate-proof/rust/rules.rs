@@ -142,7 +142,7 @@ rules! {
     generation(word: u64) -> u32 = Word::from_bits(word).generation().0;
     interrupted(word: u64) -> bool = Word::from_bits(word).interrupted();
     drained(word: u64) -> bool = Word::from_bits(word).drained();
-    closed_to_whoever_leaves(word: u64) -> bool = Word::from_bits(word).is_closed_to_whoever_leaves();
+    closed_when_left(word: u64) -> bool = Word::from_bits(word).is_closed_when_left();
     read_state(word: u64) -> u8 = number(read(word).state);
     read_generation(word: u64) -> u32 = read(word).generation.0;
     read_turns(word: u64) -> u64 = read(word).in_flight;

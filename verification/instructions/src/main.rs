@@ -3,7 +3,7 @@
 //! Times are noisy where others work beside; counts are not. Each path is gone N times and 2 N times, and the difference
 //! divided by N is what one time costs: whatever starts and ends a process is in both.
 //!
-//! A count may differ by 2 % from the one kept, in either direction: one that has become smaller is kept anew, or the gain
+//! A count may differ by 2 % from the one kept, in either direction: one that has become smaller is kept in its place, or the gain
 //! could be lost again unseen. Counts are those of one compiler and one architecture, which the file names. With another
 //! compiler the bound is 20 %, and the program says so; on another architecture it compares nothing and fails.
 //!

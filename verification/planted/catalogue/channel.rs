@@ -567,7 +567,7 @@ pub const SEEDS: &[Seed] = &[
         within: "rename(folder, &temporary, name)?;",
         find: "rename(folder, &temporary, name)?;",
         replace: "File::from(openat(folder, name, OFlags::WRONLY | OFlags::CREATE, Mode::RUSR | Mode::WUSR)?).write_all(bytes)?;",
-        check: Test("writing::whoever_has_the_old_file_open_reads_the_old_request_to_its_end"),
+        check: Test("writing::a_reader_of_the_old_file_reads_the_old_request_to_its_end"),
     },
     Seed {
         id: "writes-half",
@@ -610,7 +610,7 @@ pub const SEEDS: &[Seed] = &[
 }",
         find: "flock(file, FlockOperation::NonBlockingLockExclusive)",
         replace: "Ok(())",
-        check: Test("reconciler::whoever_is_alive_is_known_from_the_lock_and_from_nothing_else"),
+        check: Test("reconciler::that_a_gateway_lives_is_known_from_the_lock_and_from_nothing_else"),
     },
     Seed {
         id: "second-start-takes-the-name",
@@ -635,7 +635,7 @@ pub const SEEDS: &[Seed] = &[
     Seed {
         id: "dead-gateway-lives",
         breaks: &[E2],
-        bug: "Whoever wrote its name into the lock is said to live, whether the lock is held or not.",
+        bug: "The process whose name is in the lock is said to live, whether the lock is held or not.",
         file: "control/lock.rs",
         within: "if !is_locked(&file)? {",
         find: "!is_locked(&file)?",
@@ -799,7 +799,7 @@ pub const SEEDS: &[Seed] = &[
         within: "me == self.user || me == 0",
         find: "me == self.user || me == 0",
         replace: "true",
-        check: Test("foreign_ground::whoever_the_gateway_could_not_read_is_refused_before_anything_is_written"),
+        check: Test("foreign_ground::a_user_whom_the_gateway_could_not_read_is_refused_before_anything_is_written"),
     },
     Seed {
         id: "root-keeps-what-it-writes",
@@ -809,7 +809,7 @@ pub const SEEDS: &[Seed] = &[
         within: "!geteuid().is_root() || fstat(&file)?.st_uid == self.user",
         find: "!geteuid().is_root() || fstat(&file)?.st_uid == self.user",
         replace: "true",
-        check: Test("foreign_ground::what_root_writes_is_the_gateways_users_whoever_came_first"),
+        check: Test("foreign_ground::what_root_writes_belongs_to_the_gateways_user_in_any_order"),
     },
     Seed {
         id: "shortage-is-a-request",

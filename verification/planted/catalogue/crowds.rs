@@ -23,7 +23,7 @@ pub const SEEDS: &[Seed] = &[
         within: "drop(self.changed.notify());",
         find: "drop(self.changed.notify());",
         replace: "",
-        check: Schedules("waiters::every_waiter_of_a_crowd_wakes_whoever_else_gives_up"),
+        check: Schedules("waiters::every_waiter_of_a_crowd_wakes_although_others_give_up"),
     },
     Seed {
         id: "a-crowd-of-which-one-is-told",
@@ -38,7 +38,7 @@ pub const SEEDS: &[Seed] = &[
     Seed {
         id: "stop-waiter-looks-before-it-listens",
         breaks: &[G4, L1],
-        bug: "Whoever waits for the stop looks first and listens afterwards.",
+        bug: "A waiter for the stop looks first and listens afterwards.",
         file: "controller/stopped.rs",
         within: "        let listener = self.controller.gate().changed().listen();
         self.controller.ended().ok_or(listener)",
@@ -50,7 +50,7 @@ pub const SEEDS: &[Seed] = &[
     Seed {
         id: "outbox-is-not-looked-at-again",
         breaks: &[S1],
-        bug: "Whoever tells the observers goes without a last look at what came meanwhile, and the last change is told to nobody.",
+        bug: "The thread that tells the observers goes without a last look at what came meanwhile, and the last change is told to nobody.",
         file: "worker.rs",
         within: "            if self.is_idle() {
                 return;",

@@ -316,7 +316,7 @@ pub const SEEDS: &[Seed] = &[
     Seed {
         id: "lost-lease-is-no-hold",
         breaks: &[H3],
-        bug: "Whoever lost its lease is told that it never had one.",
+        bug: "An owner that lost its lease is told that it never had one.",
         file: "hold/rules.rs",
         within: "if lapsed { Denied::LeaseExpired } else { Denied::NotHeld }",
         find: "if lapsed { Denied::LeaseExpired } else { Denied::NotHeld }",
@@ -386,7 +386,7 @@ pub const SEEDS: &[Seed] = &[
         check: Test("hold_rules::a_commit_without_a_nonce_is_granted_nothing"),
     },
     Seed {
-        id: "second-commit-starts-anew",
+        id: "second-commit-starts-over",
         breaks: &[H4],
         bug: "A second commit puts the deadline of the first off.",
         file: "hold/rules.rs",
@@ -495,7 +495,7 @@ pub const SEEDS: &[Seed] = &[
         within: "hold.overwritten && !id.is_marker()",
         find: "hold.overwritten && !id.is_marker()",
         replace: "hold.overwritten",
-        check: Test("other_writers::a_marker_that_is_gone_holds_nothing_whoever_wrote_there_last"),
+        check: Test("other_writers::a_marker_that_is_gone_holds_nothing_no_matter_who_wrote_it"),
     },
     Seed {
         id: "stale-is-no-overwriting",
@@ -610,7 +610,7 @@ pub const SEEDS: &[Seed] = &[
     Seed {
         id: "shutdown-ends-what-lies-in-files",
         breaks: &[E1],
-        bug: "A shutdown takes in the holds that are kept in files: the next process admits under whoever acts.",
+        bug: "A shutdown takes in the holds that are kept in files: the next process admits during the act.",
         file: "hold/set.rs",
         within: "filter(|(_, source)| *source == Source::Process).cloned()",
         find: "*source == Source::Process",

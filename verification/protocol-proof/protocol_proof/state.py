@@ -12,7 +12,7 @@ YES = z3.BoolSort()
 NOBODY = z3.Const("nobody", Owner)
 """To whom belongs what was found without content: to the first who names himself."""
 MARKER = z3.Const("marker", Name)
-"""The one name whose file is everybody's: that it is there decides, whoever wrote it."""
+"""The one name whose file is everybody's: that it is there decides, no matter who wrote it."""
 
 Function = Callable[..., Any]
 

@@ -274,7 +274,7 @@ pub const LIVENESS: [Live; 4] = [
     },
     Live {
         properties: &[C6],
-        says: "whoever waits, and whose file stays, is answered by a gateway that goes on",
+        says: "a controller that waits, and whose file stays, is answered by a gateway that goes on",
         config: "death",
         from: |_, state| waits_for_an_answer(state),
         to: |_, state| !waits_for_an_answer(state),

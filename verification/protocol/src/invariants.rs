@@ -109,7 +109,7 @@ pub fn of_a_look(
             match after.get(&id, Source::File) {
                 None => {
                     let file = if blind { Kind::Begin } else { file.kind };
-                    // The marker's presence decides, whoever wrote there last.
+                    // The marker's presence decides, no matter who wrote there last.
                     let by_absence = file == Kind::Absent && (place == MARKER || !was.overwritten);
                     let by_owner = file == Kind::Withdraw;
                     let allowed = match &was.commit {

@@ -138,7 +138,7 @@ pub enum Seed {
     CommitOfAnyDrain,
     /// A committed hold's lease goes on.
     CommittedLeaseRunsOut,
-    /// A committed hold is withdrawn by whoever writes its file.
+    /// A committed hold is withdrawn by any writer of its file.
     NoToken,
     /// One controller's withdrawal ends every hold.
     WithdrawalEndsAll,
@@ -812,7 +812,7 @@ impl Production {
                 let Some(hold) = set.get(&commit.id, Source::File).filter(|hold| hold.commit.is_none()).cloned() else {
                     continue;
                 };
-                // As if it had been granted by whoever is asked now.
+                // As if it had been granted by the gateway that is asked now.
                 let mut without = HoldSet::new(self.policy);
                 set.iter().filter(|other| other.id != hold.id).cloned().for_each(|other| without.restore(other));
                 without.restore(hold);

@@ -1,7 +1,7 @@
 //! The relation that `verification/protocol-proof` is about, for one name at a time; and whether what production made of a
 //! look, a publication or a start is an instance of it.
 //!
-//! Written after `protocol_proof/steps.py`, step by step, and not after the crate: whoever changes one of the two changes the
+//! Written after `protocol_proof/steps.py`, step by step, and not after the crate: a change of one of the two changes the
 //! other. The explorer asserts it of every look, publication and start that it computes, so what is proved of the relation
 //! holds of each state that it visits.
 

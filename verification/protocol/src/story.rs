@@ -46,7 +46,7 @@ fn words(action: Action, before: &State) -> String {
         Action::StepWall(Wall::Ahead) => "The wall clock jumps ahead by a tick".into(),
         Action::StepWall(Wall::FarAhead) => "The wall clock jumps far ahead".into(),
         Action::StepWall(Wall::Behind) => "The wall clock jumps back".into(),
-        Action::Reboot => "The machine boots anew".into(),
+        Action::Reboot => "The machine reboots".into(),
         Action::LoseStatus => "The status file is lost".into(),
         Action::LoseRecord => "The record of commits is lost".into(),
         Action::Rewrite(place) => format!("{} writes its request again, although it acts", who(place)),

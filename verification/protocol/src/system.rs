@@ -25,7 +25,7 @@ pub enum Gateway {
     Inherited,
     /// It has looked at the files.
     Looked,
-    /// It has published, and whoever has work can reach the gate.
+    /// It has published, and work can reach the gate.
     Serving,
 }
 
@@ -139,7 +139,7 @@ pub struct Budget {
     pub lost_records: u8,
     /// A controller that acts writes its begin again, as none should.
     pub rewrites: u8,
-    /// The machine boots anew.
+    /// The machine reboots.
     pub reboots: u8,
     /// The home can't be read for once.
     pub blind_looks: u8,

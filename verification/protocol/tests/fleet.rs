@@ -22,7 +22,7 @@ fn keeps_the_budget(name: &str) {
 }
 
 #[test]
-fn a_budget_of_one_is_kept_whoever_is_killed() {
+fn a_budget_of_one_is_kept_under_kills() {
     keeps_the_budget("fleet: budget of one");
 }
 
@@ -47,7 +47,7 @@ fn slots_that_are_given_back_by_hand_break_no_budget() {
 }
 
 #[test]
-fn an_operator_who_sets_the_budget_or_makes_it_anew_breaks_none() {
+fn an_operator_who_sets_or_recreates_the_budget_breaks_none() {
     keeps_the_budget("fleet: operated");
 }
 

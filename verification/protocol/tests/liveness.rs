@@ -55,7 +55,7 @@ fn a_dead_controllers_hold_ends_with_its_lease() {
 }
 
 #[test]
-fn whoever_waits_is_answered() {
+fn a_waiter_is_answered() {
     comes_about(C6);
 }
 

@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
-/// One future that several threads look at: whoever polls it leaves the same bell to be rung.
+/// One future that several threads look at: each thread that polls it leaves the same bell to be rung.
 #[derive(Default)]
 struct Bell {
     rung: Mutex<u64>,

@@ -235,7 +235,7 @@ mod tests {
         };
         let mut looks_under_a_hold = 0;
         loop {
-            // Waits for the next reader, and sends whoever comes after it to another pipe.
+            // Waits for the next reader, and sends a later reader to another pipe.
             let mut pipe = fs::OpenOptions::new().write(true).open(home.status()).unwrap();
             next();
             if over.load(Ordering::Relaxed) {

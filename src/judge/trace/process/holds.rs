@@ -1,4 +1,4 @@
-//! What a trace tells of the holds of one process, decided anew by the [set](crate::hold::HoldSet) that production runs on.
+//! What a trace tells of the holds of one process, decided once more by the [set](crate::hold::HoldSet) that production runs on.
 
 use super::place::{Counts, Place};
 use super::{Breach, EARLY, LATE, Process, breach};

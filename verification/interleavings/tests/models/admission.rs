@@ -61,7 +61,7 @@ pub fn three_turns_racing_a_close_are_each_counted_or_refused(seen: &Seen) {
     turns_racing_a_close(4, seen);
 }
 
-/// A refused turn leaves no trace, not even for an instant: whoever looks at a closed, empty gate sees zero.
+/// A refused turn leaves no trace, not even for an instant: a reader of a closed, empty gate sees zero.
 pub fn a_refused_turn_is_never_counted_even_for_an_instant(seen: &Seen) {
     let draining = Lifecycle::<Running>::new().begin_drain();
     let gate = draining.gate().clone();

@@ -85,7 +85,7 @@ pub fn a_commit_racing_internal_work_is_refused_or_final(seen: &Seen) {
     assert!(work.join().expect("the work ends"), "it entered while its turn was in flight");
 }
 
-/// Whoever causes a change, the observers are told each once, and in the order in which they happened.
+/// Whichever thread causes a change, the observers are told each once, and in the order in which they happened.
 pub fn observers_are_told_everything_once_and_in_order(seen: &Seen) {
     let controller = controller();
     let told = Arc::new(Mutex::new(Vec::new()));
@@ -186,7 +186,10 @@ pub fn every_observer_is_told_everything_in_the_same_order(seen: &Seen) {
     let drains = assert_is_a_history(&first);
     seen.note(if drains == 1 { "one drain" } else { "several drains" });
     let late = told_late.lock().expect("nothing panics here").clone();
-    assert!(first.ends_with(&late), "whoever joins late is told all that comes after: {late:#?} of {first:#?}");
+    assert!(
+        first.ends_with(&late),
+        "an observer that joins late is told all that comes after: {late:#?} of {first:#?}"
+    );
     seen.note(match late.len() {
         0 => "joined last",
         all if all == first.len() => "joined first",

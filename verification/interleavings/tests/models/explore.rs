@@ -93,7 +93,7 @@ pub fn assert_is_allowed(before: &Reading, after: &Reading) {
     }
 }
 
-/// Waits until the observers have been told. Under a checker they have been, by whoever changed something.
+/// Waits until the observers have been told. Under a checker they have been, by the thread that changed something.
 pub fn all_told(observations: impl IntoIterator<Item = Observation>) {
     for observation in observations.into_iter().filter(|_| AGAIN) {
         assert!(observation.flush(LIMIT), "the observer is told in time");
@@ -107,7 +107,7 @@ pub fn all_told(observations: impl IntoIterator<Item = Observation>) {
 #[derive(Default)]
 pub struct Unsynchronised(std::cell::UnsafeCell<u64>);
 
-// SAFETY: it is not, by itself: whoever uses one relies on the gate to keep its accesses apart, and ThreadSanitizer watches
+// SAFETY: it is not, by itself: its user relies on the gate to keep its accesses apart, and ThreadSanitizer watches
 // whether the gate does.
 #[cfg(not(loom))]
 unsafe impl Sync for Unsynchronised {}

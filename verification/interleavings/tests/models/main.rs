@@ -75,14 +75,14 @@ models! {
         a_cancel_racing_a_shutdown_never_reopens_for_good
         two_shutdowns_racing_are_one
         a_forced_stop_racing_the_last_release_says_what_was_abandoned
-        whoever_waits_for_the_stop_hears_of_it
+        a_waiter_for_the_stop_hears_of_it
         everybody_who_waits_for_the_stop_is_given_the_same_report
     }
     visibility {
-        whoever_reads_drained_sees_what_the_last_turn_wrote
-        whoever_reads_drained_sees_what_every_turn_wrote
-        whoever_reads_drained_sees_what_each_of_three_turns_wrote
-        whoever_stops_the_gateway_sees_what_the_last_turn_wrote
+        a_reader_of_drained_sees_what_the_last_turn_wrote
+        a_reader_of_drained_sees_what_every_turn_wrote
+        a_reader_of_drained_sees_what_each_of_three_turns_wrote
+        the_stop_sees_what_the_last_turn_wrote
         a_waiter_sees_what_the_last_turn_wrote
         a_turn_sees_what_was_written_while_the_gate_was_drained
     }
@@ -99,7 +99,7 @@ models! {
         an_interrupt_reaches_the_work_in_flight
         a_forced_stop_reaches_the_work_in_flight
         the_waiters_of_several_drains_each_hear_of_their_own
-        every_waiter_of_a_crowd_wakes_whoever_else_gives_up
+        every_waiter_of_a_crowd_wakes_although_others_give_up
         waiters_of_every_kind_wake_to_what_turns_wrote
     }
     wakers {
@@ -107,14 +107,14 @@ models! {
         a_waker_may_ask_the_controller
     }
     workers {
-        the_end_of_a_drain_admits_whoever_waits_for_it
-        the_end_of_a_drain_admits_whoever_is_polled_for_it
-        whoever_waits_to_be_admitted_is_told_of_a_shutdown
+        the_end_of_a_drain_admits_a_blocked_waiter
+        the_end_of_a_drain_admits_a_polled_waiter
+        a_shutdown_refuses_a_waiter_for_admission
         the_end_of_a_drain_admits_all_who_wait_for_it
-        the_end_of_a_drain_wakes_whoever_waits_for_the_gate_to_open
-        a_shutdown_wakes_whoever_waits_for_the_gate_to_open
+        the_end_of_a_drain_wakes_a_waiter_for_the_opening
+        a_shutdown_wakes_a_waiter_for_the_opening
         a_drain_is_told_to_the_work_in_flight
-        a_shutdown_is_told_to_whoever_waits_for_a_closing
+        a_shutdown_wakes_a_waiter_for_a_closing
         a_stop_ends_the_wait_for_an_interruption
         a_crowd_works_through_several_drains_and_ends_with_the_shutdown
     }

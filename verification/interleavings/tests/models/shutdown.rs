@@ -69,7 +69,7 @@ pub fn a_forced_stop_racing_the_last_release_says_what_was_abandoned(seen: &Seen
     assert_eq!(controller.report(), Some(report), "S4: the report is final");
 }
 
-pub fn whoever_waits_for_the_stop_hears_of_it(seen: &Seen) {
+pub fn a_waiter_for_the_stop_hears_of_it(seen: &Seen) {
     let controller = controller();
     let waiter = thread::spawn({
         let controller = controller.clone();
@@ -87,7 +87,7 @@ const STUCK: u64 = 4;
 /// Turns that end by themselves.
 const SOUND: u64 = 4;
 
-/// Some turns end by themselves and some when they are interrupted; whoever waits for the stop, however it waits and
+/// Some turns end by themselves and some when they are interrupted; a waiter for the stop, however it waits and
 /// whenever it began to, is told the same.
 pub fn everybody_who_waits_for_the_stop_is_given_the_same_report(seen: &Seen) {
     let clock = Clock::manual();
@@ -139,7 +139,7 @@ pub fn everybody_who_waits_for_the_stop_is_given_the_same_report(seen: &Seen) {
 
     shutdowns.into_iter().for_each(|shutdown| shutdown.join().expect("the shutdown begins"));
     turns.into_iter().for_each(|turn| turn.join().expect("L4: the turn is asked to give up"));
-    let report = controller.report().expect("L1: the last turn has ended, and whoever ended it settled");
+    let report = controller.report().expect("L1: the last turn has ended, and the thread that ended it settled");
     assert_eq!(report.abandoned, Abandoned::default(), "S5: nothing was forced");
     assert!((STUCK..=STUCK + SOUND).contains(&report.interrupted), "L4: the stuck turns at least: {report:?}");
     let alone = report.interrupted == STUCK;

@@ -19,7 +19,7 @@ fn turn(permit: OwnedPermit, result: &Arc<Unsynchronised>) -> JoinHandle<()> {
     })
 }
 
-fn turns_seen_by_whoever_reads_drained(turns: usize, seen: &Seen) {
+fn turns_seen_by_a_reader_of_drained(turns: usize, seen: &Seen) {
     let running = Lifecycle::<Running>::new();
     let results: Vec<_> = (0..turns).map(|_| Arc::new(Unsynchronised::default())).collect();
     let permits: Vec<_> = results.iter().map(|_| running.gate().admit().expect("open").into_owned()).collect();
@@ -35,21 +35,21 @@ fn turns_seen_by_whoever_reads_drained(turns: usize, seen: &Seen) {
     turns.into_iter().for_each(|turn| turn.join().expect("the turn ends"));
 }
 
-pub fn whoever_reads_drained_sees_what_the_last_turn_wrote(seen: &Seen) {
-    turns_seen_by_whoever_reads_drained(1, seen);
+pub fn a_reader_of_drained_sees_what_the_last_turn_wrote(seen: &Seen) {
+    turns_seen_by_a_reader_of_drained(1, seen);
 }
 
 /// The last to leave carries along what those before it have released.
-pub fn whoever_reads_drained_sees_what_every_turn_wrote(seen: &Seen) {
-    turns_seen_by_whoever_reads_drained(2, seen);
+pub fn a_reader_of_drained_sees_what_every_turn_wrote(seen: &Seen) {
+    turns_seen_by_a_reader_of_drained(2, seen);
 }
 
-pub fn whoever_reads_drained_sees_what_each_of_three_turns_wrote(seen: &Seen) {
-    turns_seen_by_whoever_reads_drained(3, seen);
+pub fn a_reader_of_drained_sees_what_each_of_three_turns_wrote(seen: &Seen) {
+    turns_seen_by_a_reader_of_drained(3, seen);
 }
 
 /// A stop that succeeds is itself the proof of drained: nobody reads the gate again before acting on it.
-pub fn whoever_stops_the_gateway_sees_what_the_last_turn_wrote(seen: &Seen) {
+pub fn the_stop_sees_what_the_last_turn_wrote(seen: &Seen) {
     let running = Lifecycle::<Running>::new();
     let result = Arc::new(Unsynchronised::default());
     let turn = turn(running.gate().admit().expect("open").into_owned(), &result);

@@ -174,7 +174,7 @@ pub fn an_interrupt_reaches_the_work_in_flight(seen: &Seen) {
     seen.note("gave up");
 }
 
-/// The same by force: whoever is abandoned is told to give up.
+/// The same by force: abandoned work is told to give up.
 pub fn a_forced_stop_reaches_the_work_in_flight(seen: &Seen) {
     let (running, mut turns) = running_with_turns(1);
     let turn = turns.pop().expect("one turn");
@@ -280,7 +280,7 @@ impl<W: Future + Unpin> Future for Cancelled<W> {
 }
 
 /// Of a crowd that waits for one drain some block, some are polled, some run out of time and some are cancelled.
-pub fn every_waiter_of_a_crowd_wakes_whoever_else_gives_up(seen: &Seen) {
+pub fn every_waiter_of_a_crowd_wakes_although_others_give_up(seen: &Seen) {
     let running = Lifecycle::<Running>::new();
     let gate = running.gate().clone();
     let turns: Vec<_> = (0..4).map(|_| ending(gate.admit().expect("open").into_owned())).collect();
@@ -319,7 +319,7 @@ pub fn every_waiter_of_a_crowd_wakes_whoever_else_gives_up(seen: &Seen) {
             Err(other) => panic!("G4: a waiter that gives up tells what was left, not {other:?}"),
         }
     }
-    cancelled.into_iter().for_each(|waiter| waiter.join().expect("whoever is cancelled ends"));
+    cancelled.into_iter().for_each(|waiter| waiter.join().expect("a waiter that is cancelled ends"));
     turns.into_iter().for_each(|turn| turn.join().expect("the turn ends"));
     assert!(draining.drained().is_some(), "G3: what the waiters were told stays true");
 }

@@ -9,7 +9,7 @@ use gateway_drain::lifecycle::{Lifecycle, Running};
 use gateway_drain::{OwnedPermit, Refusal};
 use std::sync::Arc;
 
-pub fn the_end_of_a_drain_admits_whoever_waits_for_it(seen: &Seen) {
+pub fn the_end_of_a_drain_admits_a_blocked_waiter(seen: &Seen) {
     let draining = Lifecycle::<Running>::new().begin_drain();
     let gate = draining.gate().clone();
     let setting = Arc::new(Unsynchronised::default());
@@ -28,7 +28,7 @@ pub fn the_end_of_a_drain_admits_whoever_waits_for_it(seen: &Seen) {
     seen.note("admitted");
 }
 
-pub fn the_end_of_a_drain_admits_whoever_is_polled_for_it(seen: &Seen) {
+pub fn the_end_of_a_drain_admits_a_polled_waiter(seen: &Seen) {
     let draining = Lifecycle::<Running>::new().begin_drain();
     let gate = draining.gate().clone();
     let worker = thread::spawn(move || block_on(gate.admitted()).map(drop));
@@ -39,7 +39,7 @@ pub fn the_end_of_a_drain_admits_whoever_is_polled_for_it(seen: &Seen) {
 }
 
 /// The drain ends and the shutdown begins: who waits gets in between, or is told.
-pub fn whoever_waits_to_be_admitted_is_told_of_a_shutdown(seen: &Seen) {
+pub fn a_shutdown_refuses_a_waiter_for_admission(seen: &Seen) {
     let draining = Lifecycle::<Running>::new().begin_drain();
     let gate = draining.gate().clone();
     let worker = thread::spawn(move || gate.admitted().wait());
@@ -75,7 +75,7 @@ pub fn the_end_of_a_drain_admits_all_who_wait_for_it(seen: &Seen) {
     seen.note("both are admitted");
 }
 
-pub fn the_end_of_a_drain_wakes_whoever_waits_for_the_gate_to_open(seen: &Seen) {
+pub fn the_end_of_a_drain_wakes_a_waiter_for_the_opening(seen: &Seen) {
     let draining = Lifecycle::<Running>::new().begin_drain();
     let gate = draining.gate().clone();
     let worker = thread::spawn(move || gate.opened().wait());
@@ -84,7 +84,7 @@ pub fn the_end_of_a_drain_wakes_whoever_waits_for_the_gate_to_open(seen: &Seen) 
     seen.note("opened");
 }
 
-pub fn a_shutdown_wakes_whoever_waits_for_the_gate_to_open(seen: &Seen) {
+pub fn a_shutdown_wakes_a_waiter_for_the_opening(seen: &Seen) {
     let draining = Lifecycle::<Running>::new().begin_drain();
     let gate = draining.gate().clone();
     let worker = thread::spawn(move || block_on(gate.opened()));
@@ -105,8 +105,8 @@ pub fn a_drain_is_told_to_the_work_in_flight(seen: &Seen) {
     seen.note("drained");
 }
 
-/// Beside the permit, in the gate's own name, and polled: whoever fetches work elsewhere is told to stop.
-pub fn a_shutdown_is_told_to_whoever_waits_for_a_closing(seen: &Seen) {
+/// Beside the permit, in the gate's own name, and polled: a worker that fetches work elsewhere is told to stop.
+pub fn a_shutdown_wakes_a_waiter_for_a_closing(seen: &Seen) {
     let running = Lifecycle::<Running>::new();
     let gate = running.gate().clone();
     let worker = thread::spawn(move || block_on(gate.closing()));
@@ -130,7 +130,7 @@ const DRAINS: u64 = 3;
 const POLLED: usize = 8;
 const BLOCKED: usize = 6;
 
-/// What a crowd that works has in common: the gate, and a number that is written anew in each drain.
+/// What a crowd that works has in common: the gate, and a number that is written in each drain.
 #[derive(Clone)]
 struct Crowd {
     gate: Gate,

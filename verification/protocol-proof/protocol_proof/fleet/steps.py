@@ -105,7 +105,7 @@ def decided(s: State, m: Any, without: str = "") -> z3.BoolRef:
         of_its_note(lambda x: says_noted(m, x) == (x == p)),
         z3.Not(says_kept(m)),
     )
-    # Whoever is known to be dead is removed; to inherit without a reason keeps a slot and never frees one.
+    # A controller that is known to be dead is removed; to inherit without a reason keeps a slot and never frees one.
     removed = of_its_note(lambda x: z3.Implies(z3.And(s.noted(x), z3.Not(says_noted(m, x))), says_inherits(m, p)))
     dead = of_its_note(lambda x: z3.Implies(z3.And(s.noted(x), z3.Not(says_noted(m, x))), s.over(x)))
     inherits = z3.And(z3.Implies(s.kept(g), says_inherits(m, p)), removed)

@@ -68,7 +68,7 @@ pub static CHECKS: [Check; 7] = [
     },
     Check {
         config: Config { name: "fleet: operated", losses: 1, operations: 2, ..CALM },
-        about: "an operator who sets the budget, or removes the semaphore and makes it anew while nobody has a slot",
+        about: "an operator who sets the budget, or removes the semaphore and makes it again while nobody has a slot",
         counts: Counts { states: 474_946, edges: 1_432_959 },
     },
     Check {

@@ -59,7 +59,7 @@ fn words(action: Action, before: &State) -> String {
         Action::Cut => "The engine is cut off".into(),
         Action::Heal => "The engine is there again".into(),
         Action::ReleaseByHand(number) => format!("The operator gives back the slot of {}", gateway(number)),
-        Action::Reset => "The operator removes the semaphore and makes it anew".into(),
+        Action::Reset => "The operator removes the semaphore and makes it again".into(),
         Action::SetSlots(slots) => format!("The operator sets the budget to {slots}"),
     }
 }

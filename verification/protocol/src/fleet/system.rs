@@ -39,7 +39,7 @@ pub struct Config {
     pub failures: u8,
     /// How often an operator gives back a slot by hand.
     pub hands: u8,
-    /// How often an operator sets the budget to one or two, or removes the semaphore and makes it anew while nobody has a slot.
+    /// How often an operator sets the budget to one or two, or removes the semaphore and makes it again while nobody has a slot.
     pub operations: u8,
 }
 
@@ -56,7 +56,7 @@ pub enum Seed {
     BlindRetry,
     /// A transaction that was not answered counts as made.
     SilenceIsYes,
-    /// Giving back removes the first holder, whoever that is.
+    /// Giving back removes the first holder, no matter which.
     RemovesAnother,
     /// A transaction compares the key's `version`, which begins again after a removal.
     ComparesVersion,
@@ -266,7 +266,7 @@ pub enum Action {
     Heal,
     /// The operator gives back by hand the slot of a gateway that runs, at which nobody is.
     ReleaseByHand(u8),
-    /// The operator removes the semaphore and makes it anew.
+    /// The operator removes the semaphore and makes it again.
     Reset,
     /// The operator sets the budget.
     SetSlots(u8),
@@ -728,7 +728,7 @@ impl System for Fleet {
         (0..GATEWAYS).for_each(|gateway| Self::happens(gateway, state, &mut all));
         self.operates(state, &mut all);
         for (action, to) in all.into_iter().filter(|(_, to)| to != state) {
-            // A budget that is set below what is taken takes nothing from anybody: whoever has a slot closes.
+            // A budget that is set below what is taken takes nothing from anybody: a gateway that has a slot closes.
             let (slots, had, have) = (usize::from(to.value.slots), state.taken(), to.taken());
             let one_too_many = have > had && have > slots;
             let beyond = to.all_closed() > state.all_closed() && to.all_closed() > slots.max(have);

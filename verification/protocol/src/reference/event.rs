@@ -7,7 +7,7 @@ use proptest::prelude::*;
 /// What happens.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Something happens to a file, whoever does it.
+    /// Something happens to a file, no matter who does it.
     File(Change),
     /// A writer is killed before it takes the step of this number.
     KilledWriter(Name, Ask, usize),

@@ -1,4 +1,4 @@
-//! Faults of whoever writes: the crate's own writer, killed before one of its steps.
+//! Faults of a writer: the crate's own writer, killed before one of its steps.
 
 use gateway_drain::control::write::{STEPS, Step, replace};
 use std::cell::RefCell;

@@ -1,6 +1,6 @@
 //! The real gateway in a folder of its own, and the model's events done to it.
 //!
-//! A change of a file is one step on the disk, whatever it puts in the place of whatever: otherwise a look in its middle
+//! A change of a file is one step on the disk, for all kinds of files before and after: otherwise a look in its middle
 //! would see an absence that the event doesn't mean. After each event the gateway has looked twice and published.
 
 use crate::reference::event::{Change, Event, GARBAGE, Odd, StatusFile, Thing};

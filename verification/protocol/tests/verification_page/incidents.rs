@@ -68,7 +68,7 @@ pub const INCIDENTS: [Incident; 27] = [
         "#77184",
         "a drain waited for the very turn that had asked for it",
         None(
-            "no guard of the gate's: it counts permits, and whoever drains from within a turn gives its own back first",
+            "no guard of the gate's: it counts permits, and a controller that drains from within a turn gives its own back first",
         ),
     ),
     incident(

@@ -74,7 +74,7 @@ pub struct Broken {
 }
 
 pub fn broken_gateways(root: &Path) -> Vec<Broken> {
-    let source = read(root, "tests/it/broken_gateways.rs");
+    let source = read(root, "tests/external/broken_gateways.rs");
     let rows = between(&source, "\nflaws! {\n", "\n}").lines();
     let broken = |row: &str| {
         let (test, flaw) = row.trim().trim_end_matches(';').split_once(": ").expect("a test and its flaw");

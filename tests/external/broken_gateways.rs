@@ -32,7 +32,7 @@ flaws! {
     a_begin_that_revives_a_stopped_gateway_is_caught: BeginRevivesStopped breaks S4, and S1, and H1;
     a_stop_with_work_left_unreported_is_caught: StopsWithWorkUnreported breaks S5, and G5, and G6;
     a_forced_stop_that_forgets_what_it_abandoned_is_caught: ForcedStopForgets breaks S5, and G6;
-    a_status_written_by_whoever_wrote_last_is_caught: StatusByLastWriter breaks S6;
+    a_status_written_by_the_last_writer_is_caught: StatusByLastWriter breaks S6;
     admitting_while_shutting_down_is_caught: AdmitsWhileShuttingDown breaks G1, and G2, and G3, and H1;
     incrementing_and_then_undoing_is_caught: IncrementsThenUndoes breaks G2, and G3;
     a_flag_and_a_count_apart_are_caught: FlagAndCountApart breaks G2, and G3;
