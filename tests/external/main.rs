@@ -11,6 +11,7 @@ mod browser; // The page in a real browser
 mod fleet; // A fleet's budget in a real etcd
 mod foreign_ground; // Where the gateway meets another user, another PID namespace, a forked child, a file system that doesn't lock or sync, and a process or a disk with nothing left
 mod judged_gateways; // Gateways of many makes under the suite: broken ones are caught, correct ones are not accused
+mod own_gateways; // The crate's own gateways under its own suite
 mod pid_namespace; // The command line in a PID namespace of its own
 mod reference; // The reference itself beside a gateway of this crate, on one home
 #[cfg(feature = "fleet")]

@@ -27,7 +27,7 @@ const STEPS: &[Step] = &[
     step("rest", "the examples' and the tools' own tests", steps::rest),
     step(
         "suite",
-        "the conformance suite catches gateways that are broken by one flaw each, on threads and under loom",
+        "the conformance suite judges the crate's gateways, and catches those that are broken by one flaw each, also under loom",
         steps::suite,
     ),
     step(

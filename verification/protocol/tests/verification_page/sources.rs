@@ -53,7 +53,8 @@ pub fn faults(root: &Path) -> Vec<(String, usize)> {
 /// How many properties the conformance suite judges by, and the gateways of this crate that it judges.
 pub fn judged(root: &Path) -> (usize, Vec<String>) {
     let properties = PROPERTIES.iter().filter(|property| property.shows_in_calls());
-    (properties.count(), gateways(&read(root, "tests/it/conformance.rs")))
+    let files = ["tests/external/own_gateways.rs", "tests/it/conformance.rs"];
+    (properties.count(), files.iter().flat_map(|file| gateways(&read(root, file))).collect())
 }
 
 /// Those of them that it judges under loom too.
