@@ -82,3 +82,32 @@ impl fmt::Debug for Clock {
         f.debug_struct("Clock").field("kind", &kind).field("now", &self.now()).finish()
     }
 }
+
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+mod tests {
+    use super::*;
+
+    fn exact() -> u64 {
+        let now = rustix::time::clock_gettime(ClockId::Monotonic);
+        u64::try_from(now.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap()
+    }
+
+    #[test]
+    fn the_coarse_clock_is_the_machines_and_at_most_some_steps_of_its_timer_behind() {
+        let before = exact();
+        let read = coarse();
+        let after = exact();
+        assert!(read <= after, "{read} is later than {after}");
+        assert!(before - read.min(before) < 1_000_000_000, "{read} is long before {before}");
+    }
+
+    #[test]
+    fn the_clock_of_the_machine_goes_on_by_itself_and_nobody_else_moves_it() {
+        let clock = Clock::boot();
+        let before = rustix::time::clock_gettime(ClockId::Boottime).tv_sec;
+        clock.advance(Duration::from_secs(1_000_000_000));
+        let read = i64::try_from(clock.now().as_secs()).unwrap();
+        let after = rustix::time::clock_gettime(ClockId::Boottime).tv_sec;
+        assert!((before..=after).contains(&read), "{read} is not from {before} to {after}");
+    }
+}

@@ -194,3 +194,6 @@ impl fmt::Debug for DrainLayer {
         f.debug_struct("DrainLayer").field("gate", &self.policy.gate).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

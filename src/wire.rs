@@ -95,3 +95,22 @@ pub(crate) fn new_secret() -> Result<String, getrandom::Error> {
         }
     }
 }
+
+#[cfg(all(test, any(feature = "axum", feature = "cli")))]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_new_secret_is_64_letters_of_its_alphabet_and_never_the_same() {
+        let secrets: Vec<String> = (0..64).map(|_| new_secret().unwrap()).collect();
+        for secret in &secrets {
+            assert_eq!(secret.len(), 64);
+            assert!(secret.bytes().all(|letter| letter.is_ascii_alphanumeric() || b"-_".contains(&letter)), "{secret}");
+            assert!(secret.bytes().collect::<BTreeSet<_>>().len() >= 16, "{secret} has too few letters");
+        }
+        assert_eq!(secrets.iter().collect::<BTreeSet<_>>().len(), secrets.len(), "one was made twice");
+        let letters: BTreeSet<u8> = secrets.iter().flat_map(|secret| secret.bytes()).collect();
+        assert_eq!(letters.len(), 64, "each letter of the alphabet is used");
+    }
+}

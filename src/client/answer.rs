@@ -122,6 +122,20 @@ mod tests {
     }
 
     #[test]
+    fn a_hold_that_is_not_there_is_told_apart_from_a_failure() {
+        let said = Answer { code: 404, body: problem(404, "not_held") }.sound();
+        assert_eq!(said, Err(NotSound::NotHeld), "a withdrawal of what is gone has succeeded");
+    }
+
+    #[test]
+    fn only_a_404_makes_one_ask_whether_there_is_an_endpoint_at_all() {
+        for code in [403, 404, 500] {
+            let said = failure(code, Value::Null).to_string();
+            assert_eq!(said.contains("no drain endpoint"), code == 404, "{code}: {said}");
+        }
+    }
+
+    #[test]
     fn each_word_of_the_endpoint_has_its_meaning() {
         assert!(matches!(failure(403, problem(403, "not_yours")), Failure::Denied(_)));
         assert!(matches!(failure(409, problem(409, "committed")), Failure::Denied(_)));

@@ -497,46 +497,4 @@ fn is_over(status: Option<&DrainStatus>, id: &RequestId, nonce: Option<&Nonce>) 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Barrier;
-
-    /// How many begin one hold at the same time, and how often.
-    const WRITERS: usize = 4;
-    const ROUNDS: usize = 25;
-
-    /// What lies in a hold's place before it is begun, and holds nothing.
-    fn leave(home: &Home, id: &RequestId, what: &str) {
-        if what == "what an earlier boot left" {
-            let earlier = Channel::of_epoch(home.clone(), Epoch::from("an-earlier-boot:1".to_owned()));
-            earlier.write(&Request::begin(id.clone(), "ops")).unwrap();
-        }
-    }
-
-    #[test]
-    fn of_several_that_begin_one_hold_in_one_moment_one_begins_it_and_the_others_are_told_that_it_is_there() {
-        for what in ["nothing", "what an earlier boot left"] {
-            let place = tempfile::tempdir().unwrap();
-            let files = Files::new(Home::at(place.path()));
-            for round in 0..ROUNDS {
-                let id = RequestId::new(format!("upgrade-{round}")).unwrap();
-                leave(files.home(), &id, what);
-                let together = Barrier::new(WRITERS);
-                let begun: Vec<_> = std::thread::scope(|scope| {
-                    let begin = || {
-                        let request = Request { nonce: Some(Nonce::fresh()), ..Request::begin(id.clone(), "ops") };
-                        together.wait();
-                        files.begin(&request).map(|sent| sent.nonce)
-                    };
-                    let writers: Vec<_> = (0..WRITERS).map(|_| scope.spawn(begin)).collect();
-                    writers.into_iter().map(|writer| writer.join().unwrap()).collect()
-                });
-                let first: Vec<_> = begun.iter().filter_map(|begun| begun.as_ref().ok()).collect();
-                let refused = begun.iter().filter(|begun| matches!(begun, Err(Failure::Denied(_)))).count();
-                assert_eq!((first.len(), refused), (1, WRITERS - 1), "over {what}, round {round}: {begun:?}");
-                let lies = files.channel.find(&id);
-                assert_eq!(lies.nonce(), Some(first[0]), "over {what}, round {round}: another's write lies there");
-            }
-        }
-    }
-}
+mod tests;

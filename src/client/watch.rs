@@ -423,4 +423,131 @@ mod tests {
         let last_word = Look::ShutDown(Incarnation::from("ours".to_owned()));
         assert_eq!(judge(&last_word), Verdict::Over(Failure::ShuttingDown));
     }
+
+    #[test]
+    fn what_is_no_status_means_as_much_as_was_known_before() {
+        let lease = Failure::LeaseLost("it ran out".into());
+        let denied = Failure::Denied("no".into());
+        let ended = |name: &str| Look::ShutDown(Incarnation::from(name.to_owned()));
+        // To whoever knows nothing yet, has just begun another wait for the same hold, and was answered in this one.
+        for (look, to_a_stranger, to_one_who_knows, to_one_who_was_answered) in [
+            (Look::Over(lease), "silent", "silent", "lease lost"),
+            (Look::Over(denied), "denied", "denied", "denied"),
+            (ended("ours"), "silent", "shutting down", "shutting down"),
+            (ended("other"), "silent", "silent", "silent"),
+            (Look::Stale("of another boot".into()), "silent", "ignored", "ignored"),
+            (Look::NoHold, "silent", "withdrawn", "withdrawn"),
+            (Look::Removed, "silent", "silent", "silent"),
+        ] {
+            let nothing = Written { nonces: &[], answered: false };
+            let word = |mut watch: Watch| match watch.judge(&look, nothing, Duration::ZERO) {
+                Verdict::Silent(_) => "silent",
+                Verdict::Over(Failure::LeaseLost(_)) => "lease lost",
+                Verdict::Over(Failure::Denied(_)) => "denied",
+                Verdict::Over(Failure::ShuttingDown) => "shutting down",
+                Verdict::Over(Failure::Ignored(_)) => "ignored",
+                Verdict::Over(Failure::Withdrawn(_)) => "withdrawn",
+                other => panic!("{look:?}: {other:?}"),
+            };
+            assert_eq!(word(Watch::new(None, Duration::ZERO)), to_a_stranger, "{look:?}");
+            assert_eq!(word(watch()), to_one_who_knows, "{look:?}");
+            assert_eq!(word(answered()), to_one_who_was_answered, "{look:?}");
+        }
+        let now = [named("now")];
+        let gone = watch().judge(&Look::Removed, Written { nonces: &now, answered: false }, Duration::ZERO);
+        assert_eq!(gone, Verdict::Over(withdrawn()), "whoever has written finds the file gone");
+    }
+
+    /// A waiter whose own write was acknowledged.
+    fn answered() -> Watch {
+        let mut watch = watch();
+        let now = [named("now")];
+        watch.judge(&look(&[Amiss::NotDrained]), Written { nonces: &now, answered: false }, Duration::ZERO);
+        watch
+    }
+
+    /// A look with everything as it should be, but for this.
+    fn but(change: impl FnOnce(&mut Sight)) -> Look {
+        let Look::Seen(mut sight) = look(&[]) else { panic!("it is a sight") };
+        change(&mut sight);
+        Look::Seen(sight)
+    }
+
+    #[test]
+    fn once_answered_a_hold_that_another_renews_still_stands_and_one_that_is_gone_is_over() {
+        let now = [named("now")];
+        let written = Written { nonces: &now, answered: false };
+        let overwritten = look(&[Amiss::EarlierWrite, Amiss::NotDrained]);
+        assert_eq!(answered().judge(&overwritten, written, Duration::ZERO), Verdict::Standing);
+        assert!(matches!(watch().judge(&overwritten, written, Duration::ZERO), Verdict::Silent(_)));
+        let gone = look(&[Amiss::EarlierWrite, Amiss::NoHold]);
+        assert_eq!(answered().judge(&gone, written, Duration::ZERO), Verdict::Over(withdrawn()));
+        assert_eq!(watch().judge(&gone, written, Duration::ZERO), Verdict::Over(withdrawn()));
+        let stranger = Watch::new(None, Duration::ZERO).judge(&gone, written, Duration::ZERO);
+        assert!(matches!(stranger, Verdict::Silent(_)), "it has never been acknowledged: {stranger:?}");
+        let told = Written { nonces: &now, answered: true };
+        assert_eq!(
+            watch().judge(&overwritten, told, Duration::ZERO),
+            Verdict::Standing,
+            "acknowledged as it was written"
+        );
+        let told_nothing = Written { nonces: &[], answered: true };
+        assert!(matches!(watch().judge(&overwritten, told_nothing, Duration::ZERO), Verdict::Silent(_)));
+        let mut first = Watch::new(None, Duration::ZERO);
+        first.judge(&look(&[]), written, Duration::ZERO);
+        first.begin_again(Duration::ZERO);
+        assert_eq!(first.judge(&Look::NoHold, written, Duration::ZERO), Verdict::Over(withdrawn()));
+    }
+
+    #[test]
+    fn a_commit_is_granted_by_the_gateways_own_word() {
+        let now = [named("now")];
+        let granted = but(|sight| sight.answers = vec![(Some(named("now")), Outcome::Committed)]);
+        let verdict = watch().judge(&granted, Written { nonces: &now, answered: false }, Duration::ZERO);
+        assert_eq!(verdict, Verdict::Committed);
+    }
+
+    #[test]
+    fn the_gateway_was_heard_of_when_it_answered_the_newest_write_or_published_again_since() {
+        let at = Duration::from_secs;
+        let both = [named("now"), named("later")];
+        let first = Written { nonces: &both[..1], answered: false };
+        let mut watch = Watch::new(None, at(0));
+        assert_eq!(watch.process(), None);
+        watch.judge(&look(&[Amiss::EarlierWrite]), first, at(5));
+        assert_eq!((watch.heard_at(), watch.silence(at(7))), (at(0), at(7)), "that answers an earlier write");
+        assert_eq!(watch.process().map(Incarnation::as_str), Some("ours"));
+        watch.judge(&look(&[]), first, at(8));
+        assert_eq!((watch.heard_at(), watch.silence(at(10))), (at(8), at(2)), "that answers the newest");
+        let second = Written { nonces: &both, answered: false };
+        watch.judge(&look(&[]), second, at(9));
+        assert_eq!(watch.heard_at(), at(8), "the same status once more");
+        watch.judge(&but(|sight| sight.revision = None), second, at(10));
+        assert_eq!(watch.heard_at(), at(8), "one whose number can't be seen");
+        watch.judge(&but(|sight| sight.revision = Some(2)), second, at(11));
+        assert_eq!(watch.heard_at(), at(11), "a new one");
+        let told = Written { nonces: &both, answered: true };
+        watch.judge(&but(|sight| sight.revision = Some(2)), told, at(12));
+        assert_eq!(watch.heard_at(), at(12), "it was answered as it was written");
+        watch.carry_on(at(13));
+        assert_eq!(watch.heard_at(), at(13));
+        watch.begin_again(at(14));
+        assert_eq!(watch.heard_at(), at(14));
+        watch.judge(&but(|sight| (sight.revision, sight.answers) = (Some(3), Vec::new())), second, at(15));
+        assert_eq!(watch.heard_at(), at(14), "nothing of this wait has been answered yet");
+    }
+
+    #[test]
+    fn an_answer_to_a_write_of_another_name_is_none() {
+        let concluded_of = |name: &str| {
+            let status = serde_json::json!({
+                "format": 2, "state": "external_draining", "incarnation": "ours", "drained": true,
+                "holds": [{"request_id": "upgrade", "owner": "alice", "nonce": "now"}],
+                "acknowledged": [{"request_id": name, "nonce": "now", "outcome": "held"}],
+            });
+            concluded(serde_json::from_value(status).unwrap(), &RequestId::new("upgrade").unwrap(), &named("now"))
+        };
+        assert_eq!(concluded_of("upgrade"), Conclusion::Drained);
+        assert_eq!(concluded_of("another"), Conclusion::Waits);
+    }
 }

@@ -379,3 +379,6 @@ fn no_gateway(written: Option<bool>) -> Problem {
 fn unusable(written: Option<bool>) -> impl FnOnce(io::Error) -> Problem {
     move |error| Problem::unavailable(format!("the home can't be used: {error}"), written)
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,7 +97,7 @@ where
     }
 }
 
-fn refuse(refusal: Refusal, head: &Head<'_>, status: StatusCode) -> (StatusCode, HeaderMap, Bytes) {
+pub(super) fn refuse(refusal: Refusal, head: &Head<'_>, status: StatusCode) -> (StatusCode, HeaderMap, Bytes) {
     let Some(kind) = head.grpc() else {
         let (headers, text) = crate::refusal::problem(refusal, status, head.version);
         return (status, headers, text.into());
@@ -115,7 +115,7 @@ fn refuse(refusal: Refusal, head: &Head<'_>, status: StatusCode) -> (StatusCode,
 }
 
 /// A stream of events that ends at once: the only answer after which a browser comes back by itself.
-fn later(version: Version) -> (StatusCode, HeaderMap, Bytes) {
+pub(super) fn later(version: Version) -> (StatusCode, HeaderMap, Bytes) {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

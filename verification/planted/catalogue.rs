@@ -1,10 +1,12 @@
 //! The seeded bugs: what each is, where it is sown, and the check that must notice it.
 //!
 //! Those of the gate stand here, the others in a file for each part of the source. Each guard of the gate, the holds, the
-//! channel's readers and writer, the home's lock, the status and the reconciler is deleted by a seed of its own.
+//! channel's readers and writer, the home's lock, the status, the reconciler and the client's conclusions is deleted by a seed of its own.
 
 #[path = "catalogue/channel.rs"]
 mod channel;
+#[path = "catalogue/client.rs"]
+mod client;
 #[path = "catalogue/crowds.rs"]
 mod crowds;
 #[path = "catalogue/endpoint.rs"]
@@ -68,7 +70,7 @@ use Check::{Model, Test, Unit};
 /// All of them.
 #[allow(dead_code, reason = "as above")]
 pub fn seeds() -> impl Iterator<Item = &'static Seed> {
-    [GATE, state::SEEDS, holds::SEEDS, channel::SEEDS, reconciler::SEEDS, crowds::SEEDS, endpoint::SEEDS]
+    [GATE, state::SEEDS, holds::SEEDS, channel::SEEDS, reconciler::SEEDS, crowds::SEEDS, endpoint::SEEDS, client::SEEDS]
         .into_iter()
         .flatten()
 }

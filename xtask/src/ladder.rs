@@ -2,7 +2,7 @@
 
 use crate::shell::Done;
 use crate::steps::{self, script};
-use crate::{docs, package};
+use crate::{docs, mutants, package};
 use std::time::{Duration, Instant};
 
 struct Step {
@@ -65,6 +65,8 @@ const NIGHTLY: &[Step] = &[
     step("package", "what is published passes its own tests", package::run_tests),
     step("recipes", "other servers and a broker, each with a gate", || script("recipes")),
     step("strangers", "a local and a remote stranger, who send anything for a minute", steps::strangers),
+    step("luck", "new sequences of events beside the reference model, from a seed that is drawn", || script("luck")),
+    step("mutants", "every change of every function that cargo-mutants knows", || mutants::run_on(&[])),
     step("judges", "the conformance suite against gateways of many makes, broken and correct", || script("judges")),
 ];
 

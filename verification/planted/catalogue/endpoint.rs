@@ -1,7 +1,7 @@
-//! Sown in the drain endpoint: the two defects that its forerunner had.
+//! Sown in the drain endpoint: the two defects that its forerunner had, and what it may say in the gateway's name.
 
 use super::super::PropertyId::*;
-use super::Check::Test;
+use super::Check::{Test, Unit};
 use super::Seed;
 
 /// The seeds.
@@ -25,5 +25,57 @@ pub const SEEDS: &[Seed] = &[
         find: "published.remove(asked.id()).await.map_err(unusable(Some(false)))?",
         replace: "published.remove(asked.id()).await.unwrap_or(true)",
         check: Test("http_endpoint::a_cancel_that_can_not_remove_the_marker_is_no_success"),
+    },
+    Seed {
+        id: "a-refused-write-is-a-yes",
+        breaks: &[C6, E2],
+        bug: "The endpoint answers a write that the gateway has refused as if it were granted.",
+        file: "http/drain.rs",
+        within: "(Outcome::Refused(why), _) => Err(why.into()),",
+        find: "Err(why.into())",
+        replace: "{ let _: Denied = why; Ok(()) }",
+        check: Unit("http::drain::tests::only_what_the_gateway_granted_is_a_yes"),
+    },
+    Seed {
+        id: "a-hold-that-has-run-out-is-a-yes",
+        breaks: &[C6, H3],
+        bug: "The endpoint answers as if a hold stood whose lease has run out.",
+        file: "http/drain.rs",
+        within: "(Outcome::Ended(Ending::Expired), _) => Err(Denied::LeaseExpired.into()),\n        (Outcome::Ended(Ending::Absorbed)",
+        find: "Err(Denied::LeaseExpired.into())",
+        replace: "Ok(())",
+        check: Unit("http::drain::tests::only_what_the_gateway_granted_is_a_yes"),
+    },
+    Seed {
+        id: "a-wait-outlasts-its-gateway",
+        breaks: &[E2, C6],
+        bug: "The endpoint lets a controller wait for drained, and tells it so, while the gateway shuts down.",
+        file: "http/drain.rs",
+        within: "held.committed || !shuts_down(status)",
+        find: "held.committed || !shuts_down(status)",
+        replace: "held.committed || true",
+        check: Unit(
+            "http::drain::tests::nobody_waits_for_a_hold_that_is_gone_or_for_a_gateway_that_ends_but_whoever_acts_is_told_that_the_commit_stands",
+        ),
+    },
+    Seed {
+        id: "the-endpoint-writes-over-a-strangers-hold",
+        breaks: &[H2, C7],
+        bug: "The endpoint writes over another owner's hold.",
+        file: "http/drain.rs",
+        within: "if verb != Verb::Override && !mine {",
+        find: "verb != Verb::Override && !mine",
+        replace: "false",
+        check: Unit("http::drain::tests::what_is_somebody_elses_committed_or_gone_is_told_and_nothing_is_written"),
+    },
+    Seed {
+        id: "the-endpoint-asks-for-no-token",
+        breaks: &[H4, E1],
+        bug: "The endpoint cancels a committed hold without its token.",
+        file: "http/drain.rs",
+        within: "held.committed && asked.said().token != held.token",
+        find: "held.committed && asked.said().token != held.token",
+        replace: "false",
+        check: Unit("http::drain::tests::what_is_somebody_elses_committed_or_gone_is_told_and_nothing_is_written"),
     },
 ];

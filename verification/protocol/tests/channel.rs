@@ -104,8 +104,9 @@ fn the_gateway_follows_its_files_as_the_model_says() {
     for (what, times) in met.iter() {
         println!("{times:>7} {what}");
     }
-    for witness in WITNESSES {
-        assert!(met.contains_key(witness), "the run never met {witness}: {met:#?}");
+    // Fewer sequences than usual may well leave something out.
+    for witness in WITNESSES.iter().filter(|_| cases >= SEQUENCES) {
+        assert!(met.contains_key(*witness), "the run never met {witness}: {met:#?}");
     }
 }
 

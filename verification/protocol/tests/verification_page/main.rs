@@ -260,8 +260,53 @@ const DISK_SEEDS: [(PropertyId, (&str, &str)); 2] = [
     (C2, ("verification/protocol/tests/disk.rs", "every_step_that_matters_to_a_reader_is_missed_when_it_is_left_out")),
 ];
 
+/// The faults, by their rows in `docs/reliability.md`, that would show a property broken.
+const FAULTS: &[(PropertyId, &str)] = &[
+    (G1, "four sessions of turns, internal work and follow-ups, three controllers that drain and cancel by files"),
+    (G4, "a million permits in flight at once, and one drain"),
+    (H1, "a gateway, two controllers and a script with the marker in one home, one of them killed at a random time"),
+    (H3, "a controller killed before each step, from its begin to the end of its withdrawal"),
+    (H5, "the gateway's wall clock stepped a day ahead"),
+    (C1, "the gateway killed before each step, from its start to the end of its shutdown"),
+    (C2, "the gateway killed before each step, from its start to the end of its shutdown"),
+    (C3, "a restart with another process 1, as of a container, under a marker and a committed hold"),
+    (C4, "no kind of thing in the place of a request opens the gate or hangs"),
+    (C5, "no kind of thing in the place of a request lets a gateway start open"),
+    (C6, "a dashboard's endpoint killed before each step, as HTTP clients begin, commit and cancel"),
+    (C8, "a full disk under a running gateway and under a start"),
+    (E1, "a gateway, two controllers and a script with the marker in one home, one of them killed at a random time"),
+    (
+        E2,
+        "a start in a dead gateway's home, stopped for a while before each step: is the dead one ever reported drained?",
+    ),
+];
+
+/// Properties that one means alone establishes, and why there is no other.
+const ONE_ONLY: &[(PropertyId, &str)] = &[(
+    L5,
+    "foreign code that blocks is a thread of the operating system, which neither loom, the model nor the proofs have, and the \
+     suite gives a gateway no foreign code",
+)];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// By how many ways that share no code but the production's, and often no author's idea, a property is established.
+fn means(property: PropertyId) -> Vec<&'static str> {
+    let row = row(property);
+    let judged = || sources::broken_gateways(&root()).iter().any(|broken| broken.breaks == property.to_string());
+    let means = [
+        ("proof", !proofs::of(&root(), &property.to_string()).is_empty()),
+        ("interleavings", row.loom + row.crowds > 0),
+        ("real threads under ThreadSanitizer", property == G5),
+        ("model", row.liveness || !row.configurations.is_empty()),
+        ("conformance suite", judged()),
+        ("tests", !row.tests.is_empty()),
+        ("faults", FAULTS.iter().any(|(shown, _)| *shown == property)),
+        ("fleet's faults", property == E4),
+    ];
+    means.into_iter().filter_map(|(means, there)| there.then_some(means)).collect()
 }
 
 struct Row {
@@ -321,9 +366,33 @@ fn version(package: &str) -> String {
     after.split_once('"').unwrap().0.to_owned()
 }
 
-/// The files that `cargo xtask mutants` changes.
-fn mutated() -> Vec<String> {
-    tables::MUTATED.iter().map(|(file, _)| format!("`{file}`")).collect()
+fn listed_files(files: &[&str]) -> String {
+    files.iter().map(|file| format!("`{file}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The files of `src` that `cargo xtask mutants` leaves alone, by folder where it leaves all of that alone.
+fn not_mutated() -> String {
+    let source = root().join("src");
+    let mut files = Vec::new();
+    let mut folders = vec![source];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let named = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                let whole = format!("{named}/");
+                if tables::MUTATED.iter().any(|file| file.starts_with(&whole)) {
+                    folders.push(path);
+                } else {
+                    files.push(whole);
+                }
+            } else if !tables::MUTATED.contains(&named.as_str()) && !named.ends_with("tests.rs") {
+                files.push(named);
+            }
+        }
+    }
+    files.sort();
+    listed_files(&files.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// The checks that have no column of their own, each with what it does not show.
@@ -373,6 +442,8 @@ fn tables_of_others() -> String {
 fn page() -> String {
     let others = others();
     let proofs = proofs::paragraphs(&root());
+    let one_only: Vec<String> = ONE_ONLY.iter().map(|(id, why)| format!("{id} by one alone, since {why}.")).collect();
+    let one_only = one_only.join(" ");
     let mut text = format!(
         "# What was checked\n\n\
          Made from the tables that the checks run by (`verification/protocol/tests/verification_page`); a test fails when this page differs from them. \
@@ -388,10 +459,11 @@ fn page() -> String {
          each of the gate's {} orderings, weakened by one step, reported as a race. std isn't compiled for it and it knows \
          no fences, so what a contended lock of std guards is not watched \
          (`verification/interleavings/tsan.suppressions`).\n\
-         - **mutants**: `cargo xtask mutants` changes every function of {} in every way that cargo-mutants knows, and fails if \
-         the tests beside the file's name in `xtask/src/tables.rs` notice nothing; what is left out stands with its reason in \
-         `.cargo/mutants.toml`. A command of its own. It \
-         knows no memory orderings and no constant tables: those are sown with the bugs below.\n\
+         - **mutants**: `cargo xtask mutants` writes every change that cargo-mutants knows of the functions of {} into one copy of the \
+         source, each behind a switch, sees which of the tests (unit tests, `tests/it`, `tests/processes`) come by which switch, and \
+         fails if all that come by one are green with it. What is left out stands with its reason in `.cargo/mutants.toml`. At \
+         night, and by hand. It knows no memory orderings and no constant tables: those are sown with the bugs below. Not \
+         examined so are {}.\n\
          - **model**: a breadth-first explorer of the protocol over the production functions, each configuration to its end; \
          stateright {} finds the same states and steps in two of them. TLC finds the same states and steps in the two of one \
          owner, from `docs/spec/Drain.tla`, which shares no code, and each of five rules left out breaks its property there in as \
@@ -415,8 +487,10 @@ fn page() -> String {
          what others send, by a proxy; what a member sends still arrives. A sample: whatever is closed for less than two looks isn't seen.\n\
          {others}\n\
          ## Each property\n\n\
-         | Property | proved: obligations | loom: models, executions | shuttle: models | model: configurations | Tests on real threads, files and processes | Seeds \
-         killed | Not shown |\n|---|---|---|---|---|---|---|---|\n",
+         Each is established by at least two of these means, each on production code or tied to it as told above, and each shown to \
+         fail by the bugs of the second last column; {one_only}\n\n\
+         | Property | Means | proved: obligations | loom: models, executions | shuttle: models | model: configurations | Tests on real threads, files and processes | Seeds \
+         killed | Not shown |\n|---|---|---|---|---|---|---|---|---|\n",
         version("loom"),
         version("shuttle"),
         grouped(models::RANDOM),
@@ -425,7 +499,8 @@ fn page() -> String {
         models::CHECKS.len(),
         grouped(models::ROUNDS),
         catalogue::seeds().filter(|seed| seed.id.starts_with("ordering-")).count(),
-        mutated().join(", "),
+        listed_files(tables::MUTATED),
+        not_mutated(),
         version("stateright"),
     );
     for property in PROPERTIES {
@@ -441,9 +516,10 @@ fn page() -> String {
             row.tests.iter().map(|(file, test)| format!("`{file}` {}", test.replace('_', " "))).collect();
         writeln!(
             text,
-            "| **{}** {} | {proved} | {loom} | {crowds} | {model} | {} | {} | {} |",
+            "| **{}** {} | {} | {proved} | {loom} | {crowds} | {model} | {} | {} | {} |",
             property.id,
             property.sentence,
+            means(property.id).join(", "),
             tests.join("; ").replace(" ;", ";").trim(),
             row.seeds.len(),
             row.not_shown
@@ -561,6 +637,23 @@ fn no_property_is_without_a_check_or_has_fewer_than_two_seeded_bugs() {
             "{property} has the seeds {:?}: too few to show that its checks can fail",
             row.seeds
         );
+    }
+}
+
+#[test]
+fn every_property_is_established_by_two_independent_means_or_says_why_there_is_one() {
+    for property in PROPERTIES {
+        let means = means(property.id);
+        let one_only = ONE_ONLY.iter().find(|(id, _)| *id == property.id);
+        assert_eq!(means.len() < 2, one_only.is_some(), "{property} is established by {means:?}, and {one_only:?}");
+    }
+}
+
+#[test]
+fn every_fault_that_is_named_was_tried() {
+    let page = fs::read_to_string(root().join("docs/reliability.md")).unwrap();
+    for (property, fault) in FAULTS {
+        assert!(page.contains(&format!("\n| {fault} | ")), "{property}: docs/reliability.md has no row {fault:?}");
     }
 }
 
