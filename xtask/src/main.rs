@@ -22,7 +22,8 @@ cargo xtask ci STEP...          these alone
 cargo xtask ci --from STEP      this one and those behind it
 cargo xtask ci --list           their names
 cargo xtask nightly             what takes too long to stand before each change
-cargo xtask mutants [FILE...]   changes every function of the core in every way, and wants each change noticed (half an hour)
+cargo xtask mutants             changes every function of the files that it knows in every way, and wants each change noticed
+cargo xtask mutants FILE... WORD...  of these files alone, any of src, and by the tests whose names have one of these words
 ";
 
 fn main() -> ExitCode {

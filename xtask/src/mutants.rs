@@ -22,7 +22,9 @@ use switched::{Mutant, SWITCH, Switched, switched};
 
 /// On these files alone, or on all; and with those tests alone whose names have one of the words that are no file.
 pub fn run_on(arguments: &[&str]) -> Done {
-    let (files, words): (Vec<&str>, Vec<&str>) = arguments.iter().partition(|argument| argument.ends_with(".rs"));
+    let (files, words): (Vec<&str>, Vec<&str>) = arguments
+        .iter()
+        .partition(|argument| Path::new(argument).extension().is_some_and(|extension| extension == "rs"));
     let files = if files.is_empty() { MUTATED.to_vec() } else { files };
     if !works(&mut line("cargo mutants --version")) {
         run(&mut line("cargo install --locked cargo-mutants --version 27.1.0"))?;
@@ -36,20 +38,21 @@ pub fn run_on(arguments: &[&str]) -> Done {
     let tests = reached::tests(&programs, &words, &tree)?;
     let tried: Vec<usize> = (0..mutants.len()).filter(|number| !built.left_out.contains(number)).collect();
     let ends = reached::judge(&tried, &tests, &tree);
-    let mut report = String::new();
+    let mut report = Vec::new();
     let mut survived = 0;
     for (number, end) in &ends {
         let name = &mutants[*number].name;
         match end {
-            End::Survived(0) => report += &format!("NOT REACHED  {name}\n"),
-            End::Survived(tests) => report += &format!("SURVIVED {tests:3} {name}\n"),
+            End::Survived(0) => report.push(format!("NOT REACHED  {name}")),
+            End::Survived(tests) => report.push(format!("SURVIVED {tests:3} {name}")),
             End::Noticed(_) | End::Hung => {}
         }
         survived += usize::from(matches!(end, End::Survived(_)));
     }
+    let report = report.join("\n");
     fs::write(root().join("target/mutants/survivors"), &report).map_err(|error| error.to_string())?;
     let hung = ends.iter().filter(|(_, end)| *end == End::Hung).count();
-    println!("{report}{} changes compile; {survived} survive; {hung} make tests hang", ends.len());
+    println!("{report}\n{} changes compile; {survived} survive; {hung} make tests hang", ends.len());
     if survived > 0 {
         return Err(format!("{survived} changes are noticed by no test"));
     }
@@ -180,8 +183,8 @@ fn write_if_new(path: &Path, text: &str) -> Done {
 
 /// Compiles it, and leaves out what the compiler doesn't like.
 fn compile(tree: &Path, written: &[(&str, Switched)], known: &mut Build) -> Done {
-    let build = "cargo test --all-features --package gateway-drain --lib --no-run --message-format=json";
-    let built = in_tree(line(build), tree).output().map_err(|error| error.to_string())?;
+    let test = "cargo test --all-features --package gateway-drain --lib --no-run --message-format=json";
+    let built = in_tree(line(test), tree).output().map_err(|error| error.to_string())?;
     let before = known.clone();
     let mut elsewhere = String::new();
     for said in String::from_utf8_lossy(&built.stdout).lines() {
@@ -215,8 +218,8 @@ fn compile(tree: &Path, written: &[(&str, Switched)], known: &mut Build) -> Done
 
 /// Builds the tests, and gives their programs.
 fn programs(tree: &Path) -> Result<Vec<PathBuf>, String> {
-    let build = "cargo test --all-features --package gateway-drain --lib --test it --test processes --no-run";
-    let built = output(in_tree(line(build), tree).arg("--message-format=json"))?;
+    let test = "cargo test --all-features --package gateway-drain --lib --test it --test processes --no-run";
+    let built = output(in_tree(line(test), tree).arg("--message-format=json"))?;
     let said = built.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let programs = said.filter(|said| said["profile"]["test"] == true);
     Ok(programs.filter_map(|said| said["executable"].as_str().map(PathBuf::from)).collect())

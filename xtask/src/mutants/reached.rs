@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -49,15 +49,15 @@ pub fn tests(programs: &[PathBuf], words: &[&str], tree: &Path) -> Result<Vec<Te
     let tests = Mutex::new(Vec::new());
     at_once(names.len(), |worker, index| {
         let (program, name) = &names[index];
-        let reached = tree.join(format!("../reached.{worker}"));
-        let _ = fs::remove_file(&reached);
+        let seen = tree.join(format!("../reached.{worker}"));
+        let _ = fs::remove_file(&seen);
         let begun = Instant::now();
-        let mut command = limited(program, tree);
-        command.args(["--exact", name]).env("MUTANTS_REACHED", &reached);
-        match run(command, Duration::from_secs(120), worker, tree) {
+        let mut command = limited(program, tree, Duration::from_secs(120));
+        command.args(["--exact", name]).env("MUTANTS_REACHED", &seen);
+        match run(command, worker, tree) {
             Some(said) if said.failed.is_empty() && said.success => {
-                let reaches = fs::read_to_string(&reached).unwrap_or_default();
-                let reaches = reaches.lines().filter_map(|line| line.parse().ok()).collect();
+                let numbers = fs::read_to_string(&seen).unwrap_or_default();
+                let reaches = numbers.lines().filter_map(|line| line.parse().ok()).collect();
                 let test = Test { program: PathBuf::from(program), name: name.clone(), took: begun.elapsed(), reaches };
                 tests.lock().expect("no worker panics with it").push(test);
             }
@@ -93,9 +93,9 @@ fn judge_one(mutant: usize, tests: &[Test], worker: usize, tree: &Path) -> End {
             let mine: Vec<&&Test> = now.iter().filter(|test| test.program == *program).collect();
             let limit = Duration::from_secs(20) + mine.iter().map(|test| test.took).sum::<Duration>() * 4;
             let with = |names: &[&str]| {
-                let mut command = limited(program, tree);
+                let mut command = limited(program, tree, limit);
                 command.args(["--exact", "--test-threads=2"]).args(names).env("MUTANT", mutant.to_string());
-                run(command, limit, worker, tree)
+                run(command, worker, tree)
             };
             let names: Vec<&str> = mine.iter().map(|test| test.name.as_str()).collect();
             let Some(said) = with(&names) else { return End::Hung };
@@ -132,11 +132,11 @@ fn at_once(many: usize, work: impl Fn(usize, usize) + Sync) {
     });
 }
 
-/// A test program that a mutant may make take memory without end.
-fn limited(program: &Path, tree: &Path) -> Command {
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -v 8000000; exec \"$0\" \"$@\""]).arg(program).current_dir(tree);
-    command.env("CARGO_MANIFEST_DIR", tree).env("RUST_BACKTRACE", "0");
+/// A test program that a mutant may make take memory, or time, without end.
+fn limited(program: &Path, tree: &Path, limit: Duration) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", &limit.as_secs().to_string(), "sh", "-c", "ulimit -v 8000000; exec \"$0\" \"$@\""]);
+    command.arg(program).current_dir(tree).env("CARGO_MANIFEST_DIR", tree).env("RUST_BACKTRACE", "0");
     command
 }
 
@@ -145,30 +145,19 @@ struct Said {
     failed: Vec<String>,
 }
 
-/// Runs it to its end, or for as long as it may: then it and its children are ended.
-fn run(mut command: Command, limit: Duration, worker: usize, tree: &Path) -> Option<Said> {
+/// Runs it to its end; none if it had to be ended.
+fn run(mut command: Command, worker: usize, tree: &Path) -> Option<Said> {
     let path = tree.join(format!("../said.{worker}"));
     let file = File::create(&path).expect("the folder of the build can be written");
     command.stdin(Stdio::null()).stdout(file).stderr(Stdio::null()).process_group(0);
     let mut child = command.spawn().expect("a test program can be run");
-    let begun = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().expect("a child can be waited for") {
-            break Some(status);
-        }
-        if begun.elapsed() > limit {
-            break None;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
+    let status = child.wait().expect("a child can be waited for");
     // What it has started and left behind ends with it.
     let _ = Command::new("kill").args(["-9", "--", &format!("-{}", child.id())]).stderr(Stdio::null()).status();
-    let Some(status) = status else {
-        let _ = child.wait();
+    if status.signal() == Some(9) || matches!(status.code(), Some(124 | 137)) {
         return None;
-    };
+    }
     let said = fs::read_to_string(&path).unwrap_or_default();
-    let failed = said.lines().filter_map(|line| line.strip_prefix("test ")?.split(" ... FAILED").next());
-    let failed = failed.filter(|name| said.contains(&format!("test {name} ... FAILED"))).map(str::to_owned).collect();
-    Some(Said { success: status.success(), failed })
+    let failed = said.lines().filter_map(|line| Some(line.strip_prefix("test ")?.split_once(" ... FAILED")?.0));
+    Some(Said { success: status.success(), failed: failed.map(str::to_owned).collect() })
 }

@@ -203,6 +203,10 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    fn put(&mut self, text: &str) {
+        self.out.push_str(text);
+    }
+
     /// Writes a part of the source with those of the sites that lie in it.
     fn write(&mut self, within: Range<usize>, sites: Range<usize>) {
         let mut at = within.start;
@@ -233,10 +237,10 @@ impl Writer<'_> {
                 self.write(site.span.start + 1..site.span.end, inner);
             }
             Form::Arm if site.span.is_empty() => {
-                self.out.push_str(&format!(" if !crate::mutant({}) ", site.mutants[0]));
+                self.put(&format!(" if !crate::mutant({}) ", site.mutants[0]));
             }
             Form::Arm => {
-                self.out.push_str(&format!("!crate::mutant({}) && (", site.mutants[0]));
+                self.put(&format!("!crate::mutant({}) && (", site.mutants[0]));
                 self.write(site.span.clone(), inner);
                 self.out.push(')');
             }
@@ -252,7 +256,7 @@ impl Writer<'_> {
                 self.write(operand.clone(), inner);
                 self.out.push_str(") { it_is => ");
                 self.alternatives(site, |_| "it_is".to_owned());
-                self.out.push_str(&format!("{{ {operator}it_is }} }})"));
+                self.put(&format!("{{ {operator}it_is }} }})"));
             }
             Form::Binary(left, right, operator) if matches!(operator.as_str(), "&&" | "||") => {
                 let on = site.mutants.iter().map(|number| format!("crate::mutant({number})"));
@@ -260,7 +264,7 @@ impl Writer<'_> {
                 let compared = if operator == "&&" { "!=" } else { "==" };
                 self.out.push_str("({ let it_is: bool = ");
                 self.write(left.clone(), inner.clone());
-                self.out.push_str(&format!("; if it_is {compared} ({on}) {{ "));
+                self.put(&format!("; if it_is {compared} ({on}) {{ "));
                 self.write(right.clone(), inner);
                 self.out.push_str(" } else { it_is } })");
             }
@@ -270,18 +274,18 @@ impl Writer<'_> {
                 let (left, right) = (&self.source[left.clone()], &self.source[right.clone()]);
                 self.out.push('(');
                 self.alternatives(site, |replacement| format!("{left} {replacement} {right}"));
-                self.out.push_str(&format!("{{ {left} {operator} {right} }})"));
+                self.put(&format!("{{ {left} {operator} {right} }})"));
             }
             Form::Binary(left, right, operator) => {
                 let compares = matches!(operator.as_str(), "==" | "!=" | "<" | ">" | "<=" | ">=");
                 let (taken, given) = if compares { ("&(", "*") } else { ("(", "") };
-                self.out.push_str(&format!("(match ({taken}"));
+                self.put(&format!("(match ({taken}"));
                 self.write(left.clone(), inner.clone());
-                self.out.push_str(&format!("), {taken}"));
+                self.put(&format!("), {taken}"));
                 self.write(right.clone(), inner);
                 self.out.push_str(")) { (one_is, two_is) => ");
                 self.alternatives(site, |replacement| format!("{given}one_is {replacement} {given}two_is"));
-                self.out.push_str(&format!("{{ {given}one_is {operator} {given}two_is }} }})"));
+                self.put(&format!("{{ {given}one_is {operator} {given}two_is }} }})"));
             }
         }
     }
@@ -289,7 +293,7 @@ impl Writer<'_> {
     /// `if` for each of the mutants, each but a body's with `else`.
     fn alternatives(&mut self, site: &Site, with: impl Fn(&str) -> String) {
         for number in &site.mutants {
-            self.out.push_str(&format!("if crate::mutant({number}) {{ "));
+            self.put(&format!("if crate::mutant({number}) {{ "));
             let start = self.out.len();
             self.out.push_str(&with(&(self.of)(*number).replacement));
             self.parts.push(Part { span: start..self.out.len(), mutants: vec![*number], own: true });
