@@ -370,31 +370,6 @@ fn listed_files(files: &[&str]) -> String {
     files.iter().map(|file| format!("`{file}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// The files of `src` that `cargo xtask mutants` leaves alone, by folder where it leaves all of that alone.
-fn not_mutated() -> String {
-    let source = root().join("src");
-    let mut files = Vec::new();
-    let mut folders = vec![source];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let named = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-            if path.is_dir() {
-                let whole = format!("{named}/");
-                if tables::MUTATED.iter().any(|file| file.starts_with(&whole)) {
-                    folders.push(path);
-                } else {
-                    files.push(whole);
-                }
-            } else if !tables::MUTATED.contains(&named.as_str()) && !named.ends_with("tests.rs") {
-                files.push(named);
-            }
-        }
-    }
-    files.sort();
-    listed_files(&files.iter().map(String::as_str).collect::<Vec<_>>())
-}
-
 /// The checks that have no column of their own, each with what it does not show.
 fn others() -> String {
     let root = root();
@@ -463,7 +438,8 @@ fn page() -> String {
          source, each behind a switch, sees which of the tests (unit tests, `tests/it`, `tests/processes`) come by which switch, and \
          fails if all that come by one are green with it. What is left out stands with its reason in `.cargo/mutants.toml`. At \
          night, and by hand. It knows no memory orderings and no constant tables: those are sown with the bugs below. Not \
-         examined so are {}.\n\
+         examined so is the rest of `src`: the endpoint (`src/http`), the client but for its conclusions, the command line, the \
+         fleet, the trace, the probe and the other judges, and of the channel and the reconciler what is not named here.\n\
          - **model**: a breadth-first explorer of the protocol over the production functions, each configuration to its end; \
          stateright {} finds the same states and steps in two of them. TLC finds the same states and steps in the two of one \
          owner, from `docs/spec/Drain.tla`, which shares no code, and each of five rules left out breaks its property there in as \
@@ -500,7 +476,6 @@ fn page() -> String {
         grouped(models::ROUNDS),
         catalogue::seeds().filter(|seed| seed.id.starts_with("ordering-")).count(),
         listed_files(tables::MUTATED),
-        not_mutated(),
         version("stateright"),
     );
     for property in PROPERTIES {
