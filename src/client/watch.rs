@@ -429,7 +429,7 @@ mod tests {
         let lease = Failure::LeaseLost("it ran out".into());
         let denied = Failure::Denied("no".into());
         let ended = |name: &str| Look::ShutDown(Incarnation::from(name.to_owned()));
-        // To whoever knows nothing yet, has just begun another wait for the same hold, and was answered in this one.
+        // To a controller that knows nothing yet, has just begun another wait for the same hold, and was answered in this one.
         for (look, to_a_stranger, to_one_who_knows, to_one_who_was_answered) in [
             (Look::Over(lease), "silent", "silent", "lease lost"),
             (Look::Over(denied), "denied", "denied", "denied"),
@@ -455,7 +455,7 @@ mod tests {
         }
         let now = [named("now")];
         let gone = watch().judge(&Look::Removed, Written { nonces: &now, answered: false }, Duration::ZERO);
-        assert_eq!(gone, Verdict::Over(withdrawn()), "whoever has written finds the file gone");
+        assert_eq!(gone, Verdict::Over(withdrawn()), "a controller that has written finds the file gone");
     }
 
     /// A waiter whose own write was acknowledged.

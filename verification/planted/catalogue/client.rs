@@ -35,7 +35,7 @@ pub const SEEDS: &[Seed] = &[
         check: ALL_THAT_MAY_BE_AMISS,
     },
     Seed {
-        id: "a-hold-begun-anew-is-the-same",
+        id: "a-hold-begun-again-is-the-same",
         breaks: &[E2],
         bug: "A controller doesn't notice that its hold ended and began again.",
         file: "client/watch.rs",
