@@ -7,6 +7,7 @@
 //! | what grows with work in flight and with waiters | `growth.rs` |
 //! | the tower layer | `serving.rs` |
 //! | the reconciler at rest, the explorer | `rest.rs` |
+//! | those who wait | `idle.rs` |
 //! | from a wish to an act, and others' ways | `wish.rs`, `others.rs` |
 //! | what was aimed at | `targets.rs` |
 //! | the page and its plots | `page.rs`, `plots.rs` |
@@ -20,6 +21,7 @@
 
 mod growth;
 mod guards;
+mod idle;
 mod others;
 mod page;
 mod plots;

@@ -1,13 +1,13 @@
 //! `docs/performance.md`: what this run measured, on which machine, beside which versions.
 
 use crate::growth::{self, IN_FLIGHT, WAITERS, with};
-use crate::guards::{BORROWED, FLOOR, Guard, Kind, LABELLED, LINES, OWNED, REFUSED, TRACKER, on_threads};
-use crate::plots::{Line, draw, draw_run};
+use crate::guards::{BORROWED, FLOOR, Guard, Kind, LABELLED, LINES, LOOKING, OWNED, REFUSED, TRACKER, on_threads};
+use crate::plots::{Line, draw, draw_bars, draw_run};
 use crate::rest::{self, HOLDS};
 use crate::rounds::{Measured, ROUNDS, Spread, cores, number};
 use crate::serving;
 use crate::targets::Target;
-use crate::{others, wish};
+use crate::{idle, others, wish};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
@@ -46,11 +46,11 @@ impl Page<'_> {
     fn text(&self) -> Result<String, Box<dyn Error>> {
         let mut page = String::from(
             "# Performance: what admission and a drain cost, beside their peers\n\n\
-             <!-- Written by `cargo bench --manifest-path benches/Cargo.toml`: every number is one that its run measured. Do not edit. -->\n\n",
+             <!-- Written by `.ci/performance`: every number is one that its run measured, but where a sentence names another machine. Do not edit. -->\n\n",
         );
         writeln!(
             page,
-            "`cargo bench --manifest-path benches/Cargo.toml` measures all of this and writes this page.\n\n\
+            "`.ci/performance` measures all of this and writes this page; on a quiet machine it takes about four minutes.\n\n\
              Machine: {}, {} cores; {}. Peers: {}.\n\n\
              Every table is of one run. Each of its rounds, {ROUNDS} unless it says otherwise, runs each contender once, in rotated order, for about \
              two milliseconds. Times of guards are the processor's. A value is the median of the rounds; in brackets, between what nine of ten rounds lay. A ratio is taken within each \
@@ -72,28 +72,52 @@ impl Page<'_> {
 
     fn targets(&self, page: &mut String) -> Result<(), std::fmt::Error> {
         let met = self.targets.iter().filter(|target| target.is_met(self.measured)).count();
-        writeln!(page, "## Targets\n\n{met} of {} met.\n", self.targets.len())?;
+        let accepted = self.targets.iter().filter(|target| self.is_accepted(target)).count();
+        writeln!(
+            page,
+            "## Targets\n\n{met} of {} met, {accepted} missed as was decided, {} missed.\n",
+            self.targets.len(),
+            self.targets.len() - met - accepted,
+        )?;
         page.push_str("| What | Measured | Target | |\n|---|---|---|---|\n");
         for target in self.targets {
-            let verdict = if target.is_met(self.measured) { "met" } else { "**missed**" };
+            let verdict = match (target.is_met(self.measured), target.accepted) {
+                (true, _) => "met".to_owned(),
+                (false, Some(why)) => format!("missed, as was decided: {why}"),
+                (false, None) => "**missed**".to_owned(),
+            };
             let found = target.found(self.measured);
             writeln!(page, "| {} | {found} {} | {} | {verdict} |", target.says, target.unit, target.bound())?;
         }
-        page.push_str(
-            "\nThe floor adds blindly. An admission has to look at the word first, and on some processors that alone costs: \
-             on an Intel Xeon an addition whose word is looked at took 1.36 times as long as a blind one, whether an addition or a \
-             compare-and-swap followed the look, and a compare-and-swap of a guessed value 1.04 times. A locked instruction \
-             lets no later load of the same word begin before it is done; on an AMD EPYC that costs nothing that shows. So the \
-             price is the look's, which no gate can do without, and not the swap's.\n",
-        );
-        page.push_str(
-            "\nThe gate keeps state, generation and counts in one word, which two cores can't both have at once: \
+        let ratio = |one, other| self.measured.ratio(&on_threads(one, 1), &on_threads(other, 1));
+        writeln!(
+            page,
+            "\n**The look at the word.** The floor adds blindly; a gate has to look at the word before it admits, and on some processors that alone costs. \
+             On this one, {}, an addition that looks first takes {} times as long as a blind one, and a permit {} times as long as such an \
+             addition: what the gate itself adds is that. It was taken apart on an Intel Xeon: a compare-and-swap of a guessed value took 1.04 times as long as \
+             a blind addition, and anything that had looked 1.36 times. A locked instruction lets no later load of the same word begin before it is done. \
+             On an AMD EPYC that costs nothing that shows: there a permit cost 1.05 times the floor and 0.50 times TaskTracker's token. \
+             No gate can admit without a look, so these two targets were accepted as missed on processors that charge for one.\n",
+            processor(),
+            ratio(LOOKING, FLOOR),
+            ratio(BORROWED, LOOKING),
+        )?;
+        writeln!(
+            page,
+            "**Two threads.** The gate keeps state, generation and counts in one word, which two cores can't both have at once: \
              [decision 9](decisions/0009-one-word-or-shards.md) says why, and what it costs. An owned permit \
-             counts an owner as well: [decision 10](decisions/0010-an-owned-permit-owns.md) says why. The two that wake a sleeping thread differ by less than either scatters. Where the \
-             machine is not quiet, a refusal (a few plain instructions) takes up to twice as long, and an admission (two \
-             atomic ones) hardly longer: that ratio is read on a quiet one.\n\n",
-        );
-        Ok(())
+             counts an owner as well: [decision 10](decisions/0010-an-owned-permit-owns.md) says why.\n\n\
+             **The woken waiter.** Both wake a sleeping thread by the same system call, which is nearly all of the time that is measured ({} and \
+             {} ns). The gate's own part is a fraction of a microsecond, and which of the two is ahead changes from run to run.\n\n\
+             A refusal is a few plain instructions and an admission two atomic ones. Where the machine is not quiet, the first take up to twice \
+             as long and the second hardly longer: the ratio of the two holds on a quiet one.\n",
+            number(self.measured.of(growth::WOKEN).median),
+            number(self.measured.of(growth::TRACKER_WOKEN).median),
+        )
+    }
+
+    fn is_accepted(&self, target: &Target) -> bool {
+        target.accepted.is_some() && !target.is_met(self.measured)
     }
 
     fn guards_table(&self, page: &mut String) -> Result<(), std::fmt::Error> {
@@ -207,7 +231,11 @@ impl Page<'_> {
              the layer, {} without, in rounds of a twentieth of a second each.\n\n\
              ## At rest\n\n\
              The whole process of a gateway that nobody asks anything, at the default tick of a second, in per cent of a core, in {} \
-             windows of {} seconds each.\n\n![by holds](performance/holds.svg)\n",
+             windows of {} seconds each. Nearly all of that is what the system takes to wake two threads once for each look, the one that decides \
+             and the one that touches the disk, and to answer some two dozen system calls. Being told of changes adds no wake-up. \
+             So it depends on the processor and on the system beneath: the target was set on an AMD EPYC, where an earlier version took 0.03; beside \
+             each other in a virtual machine on an Intel Xeon, that version took 0.05 (0.04 to 0.10) and this one 0.06 (0.05 to 0.12).\n\n\
+             ![by holds](performance/holds.svg)\n",
             of(serving::LAYERED),
             of(serving::BARE),
             number(of(crate::targets::ALLOCATIONS).median),
@@ -229,8 +257,12 @@ impl Page<'_> {
         writeln!(
             page,
             "## From a wish to an act\n\n\
-             A drain in which nothing is waited for, on the disk of the checkout, in milliseconds: the median of {} rounds, each of \
-             which does every row once. Where the rounds are {}, it says so. The gateway stands at its default tick of a second.\n\n\
+             How long it takes from the wish to do something to a gateway until it is done, if no work has to be waited for. \
+             `gateway-drain run -- COMMAND` begins a hold, waits until the gateway says that it is drained, commits, runs the command and withdraws. \
+             Here the command does nothing, so all of the time is the protocol's, the disk's and the system's own. What it is on this disk at the least \
+             is the floor: the start of a process, and as many files written and synced as the protocol asks for.\n\n\
+             Milliseconds; the median of {} rounds, each of which does every row once, or of {} where it says so. The gateway looks at its files when the system tells of a change, \
+             and each second beside that.\n\n\
              | What | ms | |\n|---|---|---|",
             wish::ROUNDS,
             wish::FEW,
@@ -239,16 +271,16 @@ impl Page<'_> {
         let mut rows = vec![
             (wish::FLOOR, "the floor: each with its two fsyncs"),
             (wish::START, "the floor"),
-            (wish::LEAST, ""),
+            (wish::LEAST, "the floor"),
             (wish::FILES, ""),
             (wish::HTTP, ""),
-            (wish::TOUCH, "a worker asks all the time"),
-            (wish::REMOVE, "a worker asks all the time"),
+            (wish::TOUCH, "to a worker that asks for a turn twenty times a millisecond"),
+            (wish::REMOVE, "the same"),
             (wish::RELEASE, "it has waited for a quarter of a second"),
             (wish::UNTOLD, few.as_str()),
         ];
         if self.found.etcd {
-            rows.push((others::ETCD, "takes a lock, runs the command, gives it back; no work in flight is known of"));
+            rows.push((others::ETCD, "takes a lock, runs the command, gives it back; it knows of no work in flight"));
         }
         if self.found.reference {
             rows.push((others::REFERENCE, few.as_str()));
@@ -257,24 +289,36 @@ impl Page<'_> {
             writeln!(page, "| {name} | {} | {says} |", self.measured.of(name))?;
         }
         if !(self.found.etcd && self.found.reference) {
-            page.push_str(
-                "\nNot installed where this page was made, and so not measured: whichever of etcd and hermes-agent has no row.\n",
-            );
+            page.push_str("\nEtcd or hermes-agent has no row where it was not installed on the machine that this page was made on.\n");
         }
         writeln!(
             page,
-            "\nBy `xargs`, {}, in seconds: {} {}; {} {}.\n\n\
-             `kubectl drain` asks for each pod once a second until it is gone \
-             ([`interval: 1 * time.Second`](https://github.com/kubernetes/kubectl/blob/97f0e109d6c043924ae799c68d2c8c095f3de179/pkg/drain/drain.go)); \
-             the watcher of hermes-agent looks once a second.\n\n\
-             One whole `run`. Lines lead from what somebody wrote to the one whom it woke: a gateway is told by the system, a controller \
-             glances ([decision 21](decisions/0021-who-is-told.md)).\n\n![one run](performance/run.svg)\n",
-            few,
-            wish::ROW,
+            "\nBeside others, on a logarithmic axis. `kubectl drain` can't be run without a cluster: its bar is the pause between two of its looks at a pod, by \
+             its source ([`interval: 1 * time.Second`](https://github.com/kubernetes/kubectl/blob/97f0e109d6c043924ae799c68d2c8c095f3de179/pkg/drain/drain.go)). \
+             The watcher of hermes-agent looks at its marker once a second, too.\n\n![beside others](performance/beside.svg)\n\n\
+             A hundred gateways on one machine, each drained, acted on and reopened by `xargs`, {few}, in seconds: one after the other {}, all at the same \
+             time {}.\n",
             self.measured.of(wish::ROW),
-            wish::AT_ONCE,
             self.measured.of(wish::AT_ONCE),
-        )
+        )?;
+        writeln!(
+            page,
+            "One whole `run` over time, the one of the middle length of {}. A line leads from what was written to what it set off: the system tells the gateway of a request, and \
+             the controller, which asks for the status file's time each 1 to 4 ms, finds a new status \
+             ([decision 21](decisions/0021-who-is-told.md)). Before its first write the process starts and reads who lives in the home.\n\n![one run](performance/run.svg)\n",
+            wish::FEW,
+        )?;
+        writeln!(
+            page,
+            "What it costs to wait, in per cent of a core, in {} windows of {} seconds each:\n\n| Who waits | per cent of a core |\n|---|---|",
+            idle::WINDOWS,
+            idle::WINDOW.as_secs(),
+        )?;
+        for name in [idle::OVER_FILES, idle::OVER_HTTP, idle::CROWD] {
+            writeln!(page, "| {name} | {} |", self.measured.of(name))?;
+        }
+        page.push('\n');
+        Ok(())
     }
 
     /// One row for each number, one column for each measurement.
@@ -309,6 +353,15 @@ impl Page<'_> {
 
         draw_run(&plots.join("run.svg"), &self.found.timeline)?;
 
+        let others = [(self.found.etcd, others::ETCD), (self.found.reference, others::REFERENCE)];
+        let others = others.into_iter().filter_map(|(there, name)| there.then_some(name));
+        let bars = [wish::LEAST, wish::FILES, wish::HTTP, wish::UNTOLD].into_iter().chain(others);
+        let mut bars: Vec<_> = bars.map(|name| (name.to_owned(), self.measured.of(name).median)).collect();
+        bars[0].0 = "the floor: the writes and the start of a process".into();
+        bars.iter_mut().for_each(|bar| bar.0 = bar.0.split(": its endpoint").next().unwrap_or_default().to_owned());
+        bars.push(("kubectl drain: the pause between two looks".into(), 1000.0));
+        draw_bars(&plots.join("beside.svg"), "From a wish to an act", "milliseconds", &bars)?;
+
         let lines = self.lines(&[rest::REST], &HOLDS);
         draw(&plots.join("holds.svg"), "A gateway at rest", "hold files", "% of a core", &lines)
     }
@@ -326,7 +379,11 @@ fn whole(many: u64) -> String {
 /// The ratios, for the person who ran the command.
 pub fn print(measured: &Measured, targets: &[Target]) {
     for target in targets {
-        let verdict = if target.is_met(measured) { "met" } else { "MISSED" };
+        let verdict = match (target.is_met(measured), target.accepted) {
+            (true, _) => "met",
+            (false, Some(_)) => "missed, as was decided",
+            (false, None) => "MISSED",
+        };
         let found: Spread = target.found(measured);
         println!("{:<60} {:>28} {:<14} {:<20} {verdict}", target.says, found.to_string(), target.unit, target.bound());
     }

@@ -67,43 +67,79 @@ pub fn draw(path: &Path, title: &str, x: &str, y: &str, lines: &[Line]) -> Resul
 pub fn draw_run(path: &Path, moments: &[Moment]) -> Result<(), Box<dyn Error>> {
     const ROWS: [(Who, &str); 5] = [
         (Who::ControllerWrites, "the controller writes"),
-        (Who::GatewayDecides, "the gateway decides"),
+        (Who::GatewayDecides, "the gateway looks, and"),
         (Who::GatewayWrites, "the gateway writes"),
         (Who::ControllerReads, "the controller reads"),
-        (Who::Act, "the act"),
+        (Who::Act, "the command"),
     ];
     let row = |who: Who| ROWS.iter().position(|(row, _)| *row == who).map_or(0.0, |row| 4.0 - row as f64);
     let end = moments.iter().map(|moment| moment.0).fold(1.0, f64::max);
-    let area = SVGBackend::new(path, (1000, 420)).into_drawing_area();
+    let area = SVGBackend::new(path, (1000, 460)).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
-        .caption("One `run -- true`", ("sans-serif", 18))
+        .caption("One `run` on an idle gateway", ("sans-serif", 18))
         .margin(12)
         .x_label_area_size(44)
         .margin_left(170)
         .margin_right(60)
-        .build_cartesian_2d(0.0..end * 1.02, -0.5..4.9)?;
-    chart.configure_mesh().x_desc("ms").disable_y_axis().disable_y_mesh().light_line_style(WHITE).draw()?;
+        .build_cartesian_2d(0.0..end * 1.02, -0.4..4.9)?;
+    chart
+        .configure_mesh()
+        .x_desc("milliseconds after its start")
+        .disable_y_axis()
+        .disable_y_mesh()
+        .light_line_style(WHITE)
+        .draw()?;
     let wakes = |from: Who, to: Who| {
         let after = move |at: f64| moments.iter().find(|moment| moment.1 == to && moment.0 >= at);
         moments.iter().filter(move |moment| moment.1 == from).filter_map(move |moment| Some((moment, after(moment.0)?)))
     };
-    let asks = wakes(Who::ControllerWrites, Who::GatewayDecides).filter(|(from, _)| from.2 == "asks");
+    let asks = |what: &str| ["begins", "commits", "withdraws", "asks"].contains(&what);
+    let asked = wakes(Who::ControllerWrites, Who::GatewayDecides).filter(|(from, _)| asks(&from.2));
     let published = wakes(Who::GatewayWrites, Who::ControllerReads).filter(|(from, _)| from.2 == "publishes");
-    for (from, to) in asks.chain(published) {
+    for (from, to) in asked.chain(published) {
         let line = [(from.0, row(from.1)), (to.0, row(to.1))];
         chart.draw_series(LineSeries::new(line, COLOURS[7].stroke_width(1)))?;
     }
-    for (at, who, what) in moments {
-        let colour = COLOURS[(4.0 - row(*who)) as usize + 1];
-        chart.draw_series([Circle::new((*at, row(*who)), 4, colour.filled())])?;
-        if *who != Who::ControllerReads || what == "ends" {
-            chart.draw_series([Text::new(what.clone(), (*at, row(*who) + 0.32), ("sans-serif", 11))])?;
-        }
-    }
     for (who, name) in ROWS {
+        // A name that would stand on the one before it stands above it.
+        let (mut taken, mut level) = (f64::MIN, 0.0);
+        for (at, _, what) in moments.iter().filter(|moment| moment.1 == who) {
+            chart.draw_series([Circle::new((*at, row(who)), 4, COLOURS[(4.0 - row(who)) as usize + 1].filled())])?;
+            if what.is_empty() {
+                continue;
+            }
+            level = if *at < taken { level + 0.17 } else { 0.0 };
+            taken = taken.max(*at + end * 0.0095 * what.len() as f64);
+            chart.draw_series([Text::new(what.clone(), (*at, row(who) + 0.28 + level), ("sans-serif", 11))])?;
+        }
         let (_, y) = chart.backend_coord(&(0.0, row(who)));
         area.draw(&Text::new(name, (14, y - 7), ("sans-serif", 13)))?;
+    }
+    area.present()?;
+    Ok(())
+}
+
+/// Draws one bar for each, with a logarithmic axis.
+pub fn draw_bars(path: &Path, title: &str, x: &str, bars: &[(String, f64)]) -> Result<(), Box<dyn Error>> {
+    let least = bars.iter().map(|bar| bar.1).fold(f64::MAX, f64::min) / 2.0;
+    let most = bars.iter().map(|bar| bar.1).fold(f64::MIN, f64::max) * 4.0;
+    let area = SVGBackend::new(path, (1000, 70 + 34 * u32::try_from(bars.len())?)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&area)
+        .caption(title, ("sans-serif", 18))
+        .margin(12)
+        .margin_left(380)
+        .x_label_area_size(36)
+        .build_cartesian_2d((least..most).log_scale(), 0.0..bars.len() as f64)?;
+    chart.configure_mesh().x_desc(x).disable_y_axis().disable_y_mesh().light_line_style(WHITE).draw()?;
+    for (number, (name, value)) in bars.iter().enumerate() {
+        let middle = (bars.len() - number) as f64 - 0.5;
+        let colour = COLOURS[if name.starts_with('`') && !name.starts_with("`etcd") { 1 } else { 7 }];
+        chart.draw_series([Rectangle::new([(least, middle - 0.3), (*value, middle + 0.3)], colour.filled())])?;
+        let (end, y) = chart.backend_coord(&(*value, middle));
+        area.draw(&Text::new(crate::rounds::number(*value), (end + 6, y - 7), ("sans-serif", 12)))?;
+        area.draw(&Text::new(name.clone(), (14, y - 7), ("sans-serif", 12)))?;
     }
     area.present()?;
     Ok(())
