@@ -271,10 +271,13 @@ impl Writer<'_> {
             Form::Binary(left, right, operator)
                 if operator.ends_with('=') && !matches!(operator.as_str(), "==" | "!=" | "<=" | ">=") =>
             {
-                let (left, right) = (&self.source[left.clone()], &self.source[right.clone()]);
-                self.out.push('(');
-                self.alternatives(site, |replacement| format!("{left} {replacement} {right}"));
-                self.put(&format!("{{ {left} {operator} {right} }})"));
+                // Numbers and truth values: what is added is worked out before what it is added to.
+                let left = &self.source[left.clone()];
+                self.put("(match (");
+                self.write(right.clone(), inner);
+                self.put(") { it_is => ");
+                self.alternatives(site, |replacement| format!("{left} {replacement} it_is"));
+                self.put(&format!("{{ {left} {operator} it_is }} }})"));
             }
             Form::Binary(left, right, operator) => {
                 let compares = matches!(operator.as_str(), "==" | "!=" | "<" | ">" | "<=" | ">=");
