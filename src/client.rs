@@ -30,6 +30,7 @@ mod answer;
 mod asynchronous;
 mod chain;
 mod ending;
+mod endpoint;
 mod failure;
 mod files;
 mod held;
@@ -200,7 +201,7 @@ impl Drain {
 
     /// How long nothing may be heard of the gateway. Default: [`PATIENCE`](Self::PATIENCE).
     pub fn patience(mut self, patience: Duration) -> Self {
-        self.gateway.wait_no_longer_than(patience);
+        self.gateway.be_patient_for(patience);
         self.patience = patience;
         self
     }
@@ -213,6 +214,7 @@ impl Drain {
 
     /// Lets somebody else stop the waiting.
     pub fn interrupt(mut self, interrupt: Interrupt) -> Self {
+        self.gateway.be_interrupted_by(interrupt.clone());
         self.interrupt = interrupt;
         self
     }

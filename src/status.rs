@@ -23,6 +23,8 @@ mod writer;
 #[cfg(any(feature = "axum", feature = "client"))]
 pub(crate) use age::silent_for;
 pub use readout::Readout;
+#[cfg(any(feature = "axum", feature = "client"))]
+pub(crate) use snapshot::asked_by;
 pub(crate) use snapshot::{ChannelState, Process};
 pub use snapshot::{
     Description, DrainStatus, FORMAT, GatewayState, HoldStatus, Ignored, IgnoredKind, ReconcilerStatus, Snapshot,

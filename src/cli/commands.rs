@@ -71,8 +71,9 @@ impl<'a> Context<'a> {
             let home = Home::resolve(arguments.home.clone());
             Gateway::at(home.map_err(|error| Failure::Usage(error.to_string()))?)
         };
-        gateway.wait_no_longer_than(arguments.patience);
         let signals = Signals::listen(report).map_err(|error| Failure::Internal(error.to_string()))?;
+        gateway.be_patient_for(arguments.patience);
+        gateway.be_interrupted_by(signals.interrupt.clone());
         let owner = match arguments.owner.clone() {
             Some(owner) if owner.is_empty() => {
                 return Err(Failure::Usage("--owner is empty, and a hold has to belong to somebody".into()));

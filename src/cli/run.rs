@@ -200,7 +200,7 @@ impl Context<'_> {
 
     /// Whether a gateway is there to reopen. The command may have ended it, and that is no failure.
     fn someone_lives(&self) -> bool {
-        self.gateway.status().is_ok_and(|status| status.running == Some(true))
+        self.gateway.once().status().is_ok_and(|status| status.running == Some(true))
     }
 
     fn given_up(&self, id: &RequestId, withdrawn: Result<(), Failure>) {

@@ -8,7 +8,7 @@ use crate::hold::Denied;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What came back: a code and a body.
+/// What came back: a code and a body, which is a text where it is no JSON.
 pub(super) struct Answer {
     pub(super) code: u16,
     pub(super) body: Value,
@@ -19,6 +19,22 @@ pub(super) struct Answer {
 pub(super) enum NotSound {
     NotHeld,
     Failed(Failure),
+}
+
+impl NotSound {
+    /// Where it is about no hold.
+    pub(super) fn into_failure(self) -> Failure {
+        match self {
+            Self::NotHeld => Denied::NotHeld.into(),
+            Self::Failed(failure) => failure,
+        }
+    }
+}
+
+impl From<Failure> for NotSound {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
 }
 
 /// The reference's answers to a token that is missing, and to one without the scope. This endpoint gives the first as well.

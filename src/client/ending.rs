@@ -19,20 +19,20 @@ pub(super) struct Limits {
 /// Has a hold ended by this request, a withdrawal or an override, and waits until the gateway has noticed. With a chain,
 /// only a hold that the chain began is ended.
 pub(super) fn withdraw(drain: &Drain, request: &Request, ours: Option<&Chain>, limits: Limits) -> Result<(), Failure> {
-    let (clock, pauses) = (Clock::boot(), Interrupt::new());
+    let (clock, pauses, gateway) = (Clock::boot(), Interrupt::new(), drain.gateway.once());
     let began = clock.now();
     let (mut written, mut last) = (None, None);
     loop {
-        let before = drain.gateway.glance();
+        let before = gateway.glance();
         let step = match written {
-            None => drain.gateway.end(request, ours).map(|withdrawal| {
+            None => gateway.end(request, ours).map(|withdrawal| {
                 written = Some(withdrawal);
                 matches!(withdrawal, Withdrawal::Done | Withdrawal::NotOurs)
             }),
             Some(_) => Ok(false),
         };
         let ended = match step {
-            Ok(false) if written.is_some() => drain.gateway.has_ended(request),
+            Ok(false) if written.is_some() => gateway.has_ended(request),
             step => step,
         };
         match ended {
@@ -55,7 +55,7 @@ pub(super) fn withdraw(drain: &Drain, request: &Request, ours: Option<&Chain>, l
                 }
             });
         }
-        drain.gateway.pause(&request.id, &pauses, &before, FIRST_PAUSE);
+        gateway.pause(&request.id, &pauses, &before, FIRST_PAUSE);
     }
 }
 

@@ -12,8 +12,8 @@ use super::{Failure, Status};
 use crate::clock::Clock;
 use crate::control::read::Stamp;
 use crate::control::{Channel, Epoch, Found, Home};
-use crate::hold::{Action, Denied, Incarnation, Nonce, Outcome, Request, RequestId, Source};
-use crate::status::{DrainStatus, HoldStatus, Snapshot, silent_for};
+use crate::hold::{Action, Denied, Incarnation, Nonce, Outcome, Request, RequestId, Source, fields};
+use crate::status::{DrainStatus, HoldStatus, Snapshot, asked_by, silent_for};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -70,7 +70,7 @@ impl Files {
     fn look_at_the_dead(&self) -> Look {
         match Snapshot::read(self.home()).map(|snapshot| snapshot.drain) {
             Ok(last) if last.state.is_ending() => Look::ShutDown(last.incarnation),
-            _ => Look::Silent(format!("no gateway process lives in {}", self.home().path().display())),
+            _ => Look::Dead(format!("no gateway process lives in {}", self.home().path().display())),
         }
     }
 
@@ -115,14 +115,31 @@ impl Files {
     /// What of `owner` stands under this name; none if nothing does that holds or could.
     pub(super) fn find(&self, id: &RequestId, owner: &str) -> Result<Option<Lying>, Failure> {
         let status = self.ready(id, owner)?;
-        match self.lying(id, owner, status.as_ref()) {
-            // Somebody else's write lies over a hold that stands: what the gateway says of it is what it was asked for last.
-            Err(failure @ (Failure::Denied(_) | Failure::Ignored(_))) => {
-                let held = status.as_ref().and_then(|status| uncommitted(status, id, owner));
-                held.map_or(Err(failure), |held| Ok(Some(Lying::under_another_write(held))))
-            }
-            found => found,
+        self.standing(&self.channel.find(id), id, owner, status.as_ref())
+    }
+
+    /// What of `owner` stands under this name by its file or, where somebody else's write lies or lay over that, by the
+    /// gateway's word: what the gateway says of it is what it was asked for last.
+    fn standing(
+        &self,
+        there: &Found,
+        id: &RequestId,
+        owner: &str,
+        status: Option<&DrainStatus>,
+    ) -> Result<Option<Lying>, Failure> {
+        let lying = self.judged(there, id, owner, status);
+        let Some((status, held)) = status.and_then(|status| Some((status, uncommitted(status, id, owner)?))) else {
+            return lying;
+        };
+        let is_covered = match &lying {
+            Ok(None) => held.overwritten && !id.is_marker(),
+            Ok(Some(_)) => false,
+            Err(failure) => matches!(failure, Failure::Denied(_) | Failure::Ignored(_)),
+        };
+        if is_covered {
+            return Ok(Some(Lying { request: held.asked(&status.incarnation), committed: false }));
         }
+        lying
     }
 
     fn lying(&self, id: &RequestId, owner: &str, status: Option<&DrainStatus>) -> Result<Option<Lying>, Failure> {
@@ -148,7 +165,7 @@ impl Files {
             Found::Valid(request) if request.owner != owner => Err(not_yours(&request.owner, owner)),
             Found::Valid(request) => {
                 let asks = request.action == Action::Commit && !is_over(status, id, request.nonce.as_ref());
-                Ok(Some(Lying { request: request.as_ref().clone(), committed: committed || asks }))
+                Ok(Some(Lying { request: asked_by(request.as_ref().clone(), status), committed: committed || asks }))
             }
             Found::Stale { epoch, .. } => Err(Failure::Ignored(of_another_boot(epoch))),
             Found::Unreadable { why, .. } => {
@@ -165,7 +182,7 @@ impl Files {
         // One look, by which is decided and which the write is bound to: another may begin the hold in between.
         let there = self.channel.find(&request.id);
         // What an earlier boot left holds nothing, and is nobody's any more.
-        let found = match self.judged(&there, &request.id, &request.owner, status) {
+        let found = match self.standing(&there, &request.id, &request.owner, status) {
             Err(Failure::Ignored(_)) => None,
             found => found?,
         };
@@ -201,16 +218,11 @@ impl Files {
                 _ => {}
             }
         }
-        let found = match self.lying(&request.id, &request.owner, status) {
-            // Somebody else's write lies over a hold that stands: its owner's takes its place again.
-            Err(Failure::Denied(_) | Failure::Ignored(_)) if stands(status, request) => {
-                return self.write(request);
-            }
-            found => found?,
-        };
-        match found {
+        match self.standing(&self.channel.find(&request.id), &request.id, &request.owner, status)? {
             Some(found) if found.committed => Err(Denied::Committed.into()),
-            Some(found) if matches!(found.request.action, Action::Begin | Action::Commit) => self.write(request),
+            Some(found) if matches!(found.request.action, Action::Begin | Action::Commit) => {
+                self.write(&keeping(request, &found.request))
+            }
             Some(_) => Err(Failure::Withdrawn("the hold is being withdrawn".into())),
             None => Err(Failure::Withdrawn("there is no such hold, or no more: its file is not there".into())),
         }
@@ -219,15 +231,9 @@ impl Files {
     /// Asks for a commit, where what stands there is this owner's hold.
     pub(super) fn commit(&self, request: &Request) -> Result<Sent, Failure> {
         let status = self.ready(&request.id, &request.owner)?;
-        let found = match self.lying(&request.id, &request.owner, status.as_ref()) {
-            Err(Failure::Denied(_) | Failure::Ignored(_)) if stands(status.as_ref(), request) => {
-                return self.write(request);
-            }
-            found => found?,
-        };
-        match found {
+        match self.standing(&self.channel.find(&request.id), &request.id, &request.owner, status.as_ref())? {
             Some(found) if found.committed && found.request.nonce != request.nonce => Err(Denied::Committed.into()),
-            Some(_) => self.write(request),
+            Some(found) => self.write(&keeping(request, &found.request)),
             None => Err(Failure::Withdrawn("there is no such hold, or no more: its file is not there".into())),
         }
     }
@@ -443,7 +449,12 @@ const OTHER_EPOCH: &str = "the gateway runs in another epoch than this command (
 
 fn sent(request: &Request) -> Result<Sent, Failure> {
     let nonce = request.nonce.clone().ok_or_else(|| Failure::Internal("a request without a nonce".into()))?;
-    Ok(Sent { nonce, answered: false, repeat: false })
+    Ok(Sent { nonce, lease: request.lease, answered: false, repeat: false })
+}
+
+/// This write of a hold that stands: what it doesn't say stays as it is.
+fn keeping(request: &Request, stands: &Request) -> Request {
+    fields::keeping(request.clone(), &fields::said_by(request), stands)
 }
 
 fn not_yours(whose: &str, ours: &str) -> Failure {
@@ -472,11 +483,6 @@ fn covered<'a>(status: &'a DrainStatus, request: &Request, there: &Found) -> Opt
     let is_seen = answers.into_iter().any(|answer| answer.nonce == lying.nonce)
         && !status.ignored.iter().any(|ignored| ignored.request_id == request.id.as_str());
     (lying.owner != request.owner || !is_seen).then_some(held)
-}
-
-/// Whether the gateway says that the owner's uncommitted hold stands, whatever lies in the place of its file.
-fn stands(status: Option<&DrainStatus>, request: &Request) -> bool {
-    status.is_some_and(|status| uncommitted(status, &request.id, &request.owner).is_some())
 }
 
 /// The owner's uncommitted hold in a file, by the gateway's word.

@@ -9,7 +9,7 @@ use super::session::{Session, Until};
 use super::token_store::{Kept, Record};
 use super::transport::{Lying, Sent};
 use super::{Drain, Failure, Interrupt, SeenDrained};
-use crate::hold::{Denied, Incarnation, Nonce, Request, RequestId};
+use crate::hold::{Denied, Incarnation, Nonce, Request, RequestId, fields};
 use crate::sync::Arc;
 use core::fmt;
 use std::thread::JoinHandle;
@@ -69,12 +69,12 @@ impl Held {
 
     fn begin_with(mut drain: Drain, interrupt: &Interrupt, gives_up: bool) -> Result<Self, Failure> {
         drain.check()?;
-        drain.request.lease.get_or_insert(Drain::LEASE);
         if drain.attaches
             && let Some(found) = drain.gateway.find(&drain.request.id, &drain.request.owner)?
         {
             return Self::take_up(drain, &found, interrupt);
         }
+        drain.request.lease.get_or_insert(Drain::LEASE);
         let chain = Chain::new();
         let session = Arc::new(Session::new(drain, chain));
         // One write, however often it is sent: what has gone through without an answer is not done twice.
@@ -91,15 +91,11 @@ impl Held {
         Self::begin_with(drain, interrupt, true)
     }
 
-    pub(super) fn attach(mut drain: Drain) -> Result<Self, Failure> {
+    pub(super) fn attach(drain: Drain) -> Result<Self, Failure> {
         drain.check()?;
         let Some(found) = drain.gateway.find(&drain.request.id, &drain.request.owner)? else {
             return Err(Failure::Withdrawn("there is no such hold, or no more".into()));
         };
-        let lease = drain.request.lease.or(found.request.lease);
-        // Over HTTP the owner there is whom the token proves; here it is who asks, and finds its token again.
-        let owner = drain.request.owner.clone();
-        drain.request = Request { lease, owner, action: drain.request.action, ..found.request.clone() };
         let interrupt = drain.interrupt.clone();
         Self::take_up(drain, &found, &interrupt)
     }
@@ -173,9 +169,9 @@ impl Held {
         self.guard.end_heartbeat();
         let session = Arc::clone(&self.guard.session);
         let drain = &session.drain;
-        let Request { id, owner, notes, lease, deadline, .. } = drain.request.clone();
+        let Request { id, owner, .. } = drain.request.clone();
         let commit = Request::commit(id.clone(), owner.clone(), seen.incarnation.clone(), seen.generation);
-        let commit = Request { notes, lease, deadline, ..commit };
+        let commit = fields::keeping(commit.clone(), &fields::said_by(&commit), &drain.request);
         let token = commit.nonce.clone().ok_or_else(|| Failure::Internal("a commit without a token".into()))?;
         let record = Record { gateway: drain.gateway.name(), request_id: id, owner, token: token.clone() };
         let kept = drain.token_store()?.keep(record)?;

@@ -4,12 +4,12 @@
 //! the home's lock (`docs/http.md`), and takes nothing else for the endpoint's word ([`answer`](super::answer)). The bearer
 //! token is in no message and no debug output.
 
-use super::agent::config;
 use super::answer::{Answer, NotSound, read};
 use super::chain::Chain;
+use super::endpoint::{Ask, Endpoint};
 use super::transport::{Lying, Sent, Withdrawal};
 use super::watch::{Look, SeenHold, Sight};
-use super::{Drain, Failure, Interrupt, Status};
+use super::{Failure, Interrupt, Status};
 use crate::hold::fields::body;
 use crate::hold::{Action, Denied, Incarnation, Outcome, Request, RequestId};
 use crate::sync::{Arc, Mutex};
@@ -17,24 +17,12 @@ use crate::wire::{HoldAnswer, Standing, Verb};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use ureq::Agent;
 
-/// No answer is waited for longer: the endpoint itself answers within 3 seconds.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// No answer is waited for less long, however little patience there is.
-const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
-
-/// No answer is larger: 4 MiB.
-const MAX_ANSWER: u64 = 4 * 1024 * 1024;
+const DRAIN: &str = "/api/gateway/drain";
 
 #[derive(Clone)]
 pub(super) struct Http {
-    agent: Agent,
-    url: String,
-    secret: Option<String>,
-    /// How long one answer is waited for.
-    limit: Duration,
+    endpoint: Endpoint,
     shared: Arc<Shared>,
 }
 
@@ -43,8 +31,6 @@ pub(super) struct Http {
 struct Shared {
     /// The endpoint has said that it knows holds.
     knows_holds: AtomicBool,
-    /// It has asked to be left alone until then.
-    not_before: Mutex<Option<Instant>>,
     ahead: Mutex<Ahead>,
     /// What was asked ahead has been answered.
     answered: AtomicBool,
@@ -66,27 +52,19 @@ const SELDOM: Duration = Duration::from_millis(250);
 
 impl Http {
     pub(super) fn new(url: &str, secret: Option<String>) -> Result<Self, Failure> {
-        if secret.as_ref().is_some_and(|secret| !secret.bytes().all(|byte| byte.is_ascii_graphic())) {
-            return Err(Failure::Usage("the secret has characters that no bearer token has".into()));
-        }
-        let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?', '#']).next();
-        if authority.is_some_and(|authority| authority.contains('@')) {
-            let variable = super::Gateway::SECRET_VARIABLE;
-            let why =
-                format!("the address is to hold no user and no password: the endpoint takes the token of {variable}");
-            return Err(Failure::Usage(why));
-        }
-        let agent = config([url]).map_err(Failure::Usage)?.timeout_global(Some(TIMEOUT)).build().new_agent();
-        let url = url.trim_end_matches('/').to_owned();
-        Ok(Self { agent, url, secret, limit: Drain::PATIENCE.min(TIMEOUT), shared: Arc::default() })
+        Ok(Self { endpoint: Endpoint::new(url, secret)?, shared: Arc::default() })
     }
 
     pub(super) fn url(&self) -> &str {
-        &self.url
+        self.endpoint.url()
     }
 
-    pub(super) fn wait_no_longer_than(&mut self, patience: Duration) {
-        self.limit = patience.clamp(SHORTEST_TIMEOUT, TIMEOUT);
+    pub(super) fn endpoint_mut(&mut self) -> &mut Endpoint {
+        &mut self.endpoint
+    }
+
+    pub(super) fn once(&self) -> Self {
+        Self { endpoint: self.endpoint.once(), shared: Arc::clone(&self.shared) }
     }
 
     pub(super) fn look(&self, id: &RequestId) -> Look {
@@ -102,7 +80,7 @@ impl Http {
     /// Pauses for so long, until it is interrupted, or until the endpoint says that it is drained or the hold has ended: that
     /// is asked for by a thread of its own (`Prefer: wait`).
     pub(super) fn pause(&self, id: &RequestId, interrupt: &Interrupt, time: Duration) {
-        if time >= SHORT && self.limit > AHEAD && self.shared.knows_holds.load(Ordering::Relaxed) {
+        if time >= SHORT && self.endpoint.limit() > AHEAD && self.shared.knows_holds.load(Ordering::Relaxed) {
             self.ask_ahead(id, interrupt);
         }
         if !self.shared.answered.swap(false, Ordering::AcqRel) {
@@ -115,10 +93,11 @@ impl Http {
         if ahead.outstanding || ahead.at.is_some_and(|at| at.elapsed() < SELDOM) {
             return;
         }
-        let (http, path, interrupt) = (self.clone(), format!("/api/gateway/drain/{id}"), interrupt.clone());
+        let (http, path, interrupt) = (self.once(), format!("{DRAIN}/{id}"), interrupt.clone());
         let ask = move || {
             // Whatever comes: the next look sees for itself.
-            let _ = http.ask(&path, None, Some(("prefer", &format!("wait={}", AHEAD.as_secs()))));
+            let wait = format!("wait={}", AHEAD.as_secs());
+            let _ = http.endpoint.ask(Ask { header: Some(("prefer", &wait)), ..Ask::get(&path) }, |_| Ok(()));
             http.shared.ahead.lock().outstanding = false;
             http.shared.answered.store(true, Ordering::Release);
             interrupt.nudge();
@@ -133,7 +112,7 @@ impl Http {
             return Ok(());
         }
         if !self.public_status()?.knows_holds {
-            return Err(super::marker::knows_no_holds(&self.url));
+            return Err(super::marker::knows_no_holds(self.url()));
         }
         self.shared.knows_holds.store(true, Ordering::Relaxed);
         Ok(())
@@ -147,19 +126,14 @@ impl Http {
         // Whose token this is is the endpoint's to know, and it refuses what isn't ours.
         let owner = if standing.owner.is_empty() { owner.to_owned() } else { standing.owner };
         let begun = Request::begin(id.clone(), owner);
-        let request = Request {
-            deadline,
-            nonce: standing.nonce,
-            notes: standing.notes,
-            suppress_notification: standing.suppress_notification,
-            ..begun
-        };
+        // As far as a client wants to know it: what a renewal doesn't say, the endpoint keeps.
+        let request = Request { deadline, nonce: standing.nonce, notes: standing.notes, ..begun };
         Ok(Some(Lying { request, committed: standing.outcome == Some(Standing::Committed) }))
     }
 
     fn standing(&self, id: &RequestId) -> Result<Option<HoldAnswer>, Failure> {
-        match self.call(&format!("/api/gateway/drain/{id}"), None)?.sound() {
-            Ok(body) => own(read(body)?, id).map(Some),
+        match self.endpoint.ask(Ask::get(&format!("{DRAIN}/{id}")), |answer| about(id, answer)) {
+            Ok(standing) => Ok(Some(standing)),
             Err(NotSound::NotHeld) => Ok(None),
             Err(NotSound::Failed(failure)) => Err(failure),
         }
@@ -185,41 +159,56 @@ impl Http {
         self.ready()?;
         // Between a look and a write another may begin it: which of two begins it, the endpoint decides.
         let only_new = (verb == Verb::Drain).then_some(("if-none-match", "*"));
-        let answer = self.ask("/api/gateway/drain", Some(&body(verb, request)), only_new)?;
-        let standing: HoldAnswer = match answer.sound() {
-            Ok(body) => own(read(body)?, &request.id)?,
+        let asked = body(verb, request);
+        let answered = self.endpoint.ask(Ask { header: only_new, ..Ask::post(DRAIN, &asked) }, |answer| {
+            let standing = about(&request.id, answer)?;
+            if standing.gateway.is_none() {
+                return Err(Failure::Unreachable("no gateway runs there".into()).into());
+            }
+            Ok(standing)
+        });
+        let standing = match answered {
+            Ok(standing) => standing,
             Err(NotSound::NotHeld) => return Err(Failure::Withdrawn("there is no such hold, or no more".into())),
             Err(NotSound::Failed(failure)) => return Err(failure),
         };
         let nonce = standing.nonce.ok_or_else(|| Failure::Unreachable("the answer names no nonce".into()))?;
-        if standing.gateway.is_none() {
-            return Err(Failure::Unreachable("no gateway runs there".into()));
-        }
-        Ok(Sent { nonce, answered: standing.acknowledged, repeat: !standing.acknowledged })
+        let lease = standing.lease_left_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        Ok(Sent { nonce, lease, answered: standing.acknowledged, repeat: !standing.acknowledged })
     }
 
     pub(super) fn end(&self, request: &Request, ours: Option<&Chain>) -> Result<Withdrawal, Failure> {
         self.ready()?;
-        if let Some(chain) = ours
-            && let Ok(Some(standing)) = self.standing(&request.id)
-            && standing.outcome != Some(Standing::Committed)
-            && !chain.has(standing.nonce.as_ref())
-            && (request.token.is_none() || standing.nonce != request.token)
-        {
-            // Another began a hold under the same name: it stays.
-            return Ok(Withdrawal::NotOurs);
+        if let Some(chain) = ours {
+            let standing = match self.standing(&request.id) {
+                // By whom it was begun isn't known.
+                Err(silent) if silent.is_silence() => return Err(silent),
+                standing => standing.ok().flatten(),
+            };
+            let is_anothers = |standing: HoldAnswer| {
+                standing.outcome != Some(Standing::Committed)
+                    && !chain.has(standing.nonce.as_ref())
+                    && (request.token.is_none() || standing.nonce != request.token)
+            };
+            if standing.is_some_and(is_anothers) {
+                // Another began a hold under the same name: it stays.
+                return Ok(Withdrawal::NotOurs);
+            }
         }
         let verb = if request.action == Action::Override { Verb::Override } else { Verb::Cancel };
-        let answer = self.call("/api/gateway/drain", Some(&body(verb, request)))?;
-        let code = answer.code;
-        match answer.sound() {
-            Ok(body) => {
-                // The marker's answer is the reference's, and names no hold.
-                if !request.id.is_marker() {
-                    own(read(body)?, &request.id)?;
-                }
-                Ok(if code == 202 { Withdrawal::Written } else { Withdrawal::Done })
+        let asked = body(verb, request);
+        let answered = self.endpoint.ask(Ask::post(DRAIN, &asked), |answer| {
+            let code = answer.code;
+            // The marker's answer is the reference's, and names no hold.
+            if request.id.is_marker() {
+                done(verb, answer)?;
+            } else {
+                about(&request.id, answer)?;
             }
+            Ok(if code == 202 { Withdrawal::Written } else { Withdrawal::Done })
+        });
+        match answered {
+            Ok(withdrawal) => Ok(withdrawal),
             Err(NotSound::Failed(Failure::ShuttingDown)) => Ok(Withdrawal::Done),
             Err(NotSound::NotHeld | NotSound::Failed(Failure::LeaseLost(_))) => Ok(Withdrawal::Nothing),
             Err(NotSound::Failed(failure)) => Err(failure),
@@ -241,10 +230,8 @@ impl Http {
         if suppress_notification {
             asked["suppress_notification"] = true.into();
         }
-        match self.call("/api/gateway/drain", Some(&asked))?.sound() {
-            Ok(body) if body["ok"] == true && body["action"] == verb.word() => Ok(()),
-            Ok(_) => Err(Failure::Unreachable("the answer is not the endpoint's own".into())),
-            Err(NotSound::NotHeld) => Ok(()),
+        match self.endpoint.ask(Ask::post(DRAIN, &asked), |answer| done(verb, answer)) {
+            Ok(()) | Err(NotSound::NotHeld) => Ok(()),
             Err(NotSound::Failed(failure)) => Err(failure),
         }
     }
@@ -262,9 +249,12 @@ impl Http {
         if let Some(Value::Object(drain)) = &mut status.drain {
             let count = drain.insert("holds".into(), Value::Null).unwrap_or_default();
             drain.insert("hold_count".into(), count);
-            let listed = self.call("/api/gateway/drain", None).ok().and_then(|answer| answer.sound().ok());
-            if let Some(Value::Array(holds)) = listed.map(|mut listed| listed["holds"].take()) {
-                drain.insert("holds".into(), Value::Array(holds));
+            let listed = self.endpoint.ask(Ask::get(DRAIN), |answer| match answer.sound()? {
+                Value::Object(mut listed) if listed.contains_key("holds") => Ok(listed["holds"].take()),
+                _ => Err(Failure::Unreachable("the answer is no list of holds".into()).into()),
+            });
+            if let Ok(holds) = listed {
+                drain.insert("holds".into(), holds);
             }
         }
         Ok(status)
@@ -272,78 +262,46 @@ impl Http {
 
     /// What the endpoint tells everybody.
     pub(super) fn public_status(&self) -> Result<Status, Failure> {
-        let answer = self.call("/api/status", None)?;
-        let code = answer.code;
-        match (code, answer.body) {
+        let answered = self.endpoint.ask(Ask::get("/api/status"), |answer| match (answer.code, answer.body) {
             (200, Value::Object(fields)) if fields.contains_key("gateway_state") => Ok(Status::of(fields)),
-            _ => {
-                let why = format!("{}/api/status answers {code}, and not as a gateway does", self.url);
-                Err(Failure::Unreachable(why))
+            (code, _) => {
+                let why = format!("{}/api/status answers {code}, and not as a gateway does", self.url());
+                Err(Failure::Unreachable(why).into())
             }
-        }
+        });
+        answered.map_err(NotSound::into_failure)
     }
 
     /// Whether its readiness probe says that it takes work.
     #[cfg(feature = "fleet")]
     pub(super) fn unready(&self) -> Result<(), Failure> {
-        let unready = |why: String| Err(Failure::Unreachable(format!("{}/readyz {why}", self.url)));
-        let get = self.agent.get(format!("{}/readyz", self.url)).config().timeout_global(Some(self.limit)).build();
-        match get.call().map(|mut response| {
-            let code = response.status().as_u16();
-            let body = response.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
-            (code, body.unwrap_or_default())
-        }) {
-            Ok((200, body)) if body.trim() == "ready" => Ok(()),
-            Ok((code, body)) => unready(format!("answers {code}: {}", body.trim().replace('\n', ", "))),
-            Err(error) => unready(format!("can't be asked: {error}")),
-        }
-    }
-
-    /// One call. Who asks too soon after it was told to wait gets no answer.
-    pub(super) fn call(&self, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
-        self.ask(path, body, None)
-    }
-
-    /// As [`call`](Self::call), with one more header.
-    fn ask(&self, path: &str, body: Option<&Value>, more: Option<(&str, &str)>) -> Result<Answer, Failure> {
-        let told = *self.shared.not_before.lock();
-        if told.is_some_and(|not_before| Instant::now() < not_before) {
-            return Err(Failure::Unreachable(format!("{}: it asked to be left alone for a while", self.url)));
-        }
-        let url = format!("{}{path}", self.url);
-        let bearer = self.secret.as_ref().map(|secret| format!("Bearer {secret}"));
-        let limit = Some(self.limit);
-        let asked = match body {
-            None => {
-                let get = self.agent.get(&url).config().timeout_global(limit).build();
-                let get = more.iter().fold(get, |get, (name, value)| get.header(*name, *value));
-                bearer.iter().fold(get, |get, bearer| get.header("authorization", bearer)).call()
+        let answered = self.endpoint.ask(Ask::get("/readyz"), |answer| {
+            let said = answer.body.as_str().unwrap_or_default().trim().replace('\n', ", ");
+            if (answer.code, &*said) == (200, "ready") {
+                return Ok(());
             }
-            Some(body) => {
-                let post = self.agent.post(&url).config().timeout_global(limit).build();
-                let post = post.header("content-type", "application/json");
-                let post = more.iter().fold(post, |post, (name, value)| post.header(*name, *value));
-                bearer.iter().fold(post, |post, bearer| post.header("authorization", bearer)).send(body.to_string())
-            }
-        };
-        let mut response = asked.map_err(|error| Failure::Unreachable(format!("{}: {error}", self.url)))?;
-        let code = response.status().as_u16();
-        let retry_after = response.headers().get("retry-after").and_then(|seconds| seconds.to_str().ok()?.parse().ok());
-        let bytes = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
-        let bytes = bytes.map_err(|error| Failure::Unreachable(format!("{}: {error}", self.url)))?;
-        if let (429, Some(seconds)) = (code, retry_after) {
-            *self.shared.not_before.lock() = Instant::now().checked_add(Duration::from_secs(seconds));
-        }
-        Ok(Answer { code, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) })
+            Err(Failure::Unreachable(format!("{}/readyz answers {}: {said}", self.url(), answer.code)).into())
+        });
+        answered.map_err(NotSound::into_failure)
     }
 }
 
-/// An answer about this hold. One about another is not the endpoint's.
-fn own(answer: HoldAnswer, id: &RequestId) -> Result<HoldAnswer, Failure> {
-    if answer.request_id == *id {
-        return Ok(answer);
+/// What an answer says of the marker.
+fn done(verb: Verb, answer: Answer) -> Result<(), NotSound> {
+    let said = answer.sound()?;
+    if said["ok"] == true && said["action"] == verb.word() {
+        return Ok(());
     }
-    Err(Failure::Unreachable(format!("the answer is about {}, and not about {id}", answer.request_id)))
+    Err(Failure::Unreachable("the answer is not the endpoint's own".into()).into())
+}
+
+/// What an answer says of this hold. One about another is not the endpoint's.
+fn about(id: &RequestId, answer: Answer) -> Result<HoldAnswer, NotSound> {
+    let said: HoldAnswer = read(answer.sound()?)?;
+    if said.request_id == *id {
+        return Ok(said);
+    }
+    Err(Failure::Unreachable(format!("the answer is about {}, and not about {id}", said.request_id)).into())
 }
 
 impl HoldAnswer {

@@ -126,7 +126,7 @@ impl MarkerDrain {
 
     /// How long nothing may be heard of the gateway.
     pub fn patience(mut self, patience: Duration) -> Self {
-        self.gateway.wait_no_longer_than(patience);
+        self.gateway.be_patient_for(patience);
         self.patience = patience;
         self
     }
@@ -139,6 +139,7 @@ impl MarkerDrain {
 
     /// Lets somebody else stop the waiting.
     pub fn interrupt(mut self, interrupt: Interrupt) -> Self {
+        self.gateway.be_interrupted_by(interrupt.clone());
         self.interrupt = interrupt;
         self
     }
@@ -149,7 +150,7 @@ impl MarkerDrain {
     /// [`Failure::Denied`] if somebody drains the gateway already: their marker is theirs. Otherwise what the file system
     /// or the endpoint says, and [`Failure::Unreachable`] if the gateway didn't follow; the marker is removed again then.
     pub fn begin(&self) -> Result<(), Failure> {
-        if self.look()?.state.as_deref() == Some("draining") {
+        if look(&self.gateway)?.state.as_deref() == Some("draining") {
             let why = "the gateway drains already: its drain would be ended by ours, or ours by it";
             return Err(Failure::Denied(why.into()));
         }
@@ -251,23 +252,17 @@ impl MarkerDrain {
         KeptAlive { quiet, thread }
     }
 
-    fn look(&self) -> Result<Status, Failure> {
-        let status = self.gateway.status()?;
-        status.silence().map_or(Ok(()), |why| Err(Failure::Unreachable(why)))?;
-        Ok(status)
-    }
-
     /// Looks until there is an answer, or until `limit` is over: none. Silence ends it after the patience.
     fn until<T>(&self, limit: Duration, mut answer: impl FnMut(&Status) -> Option<T>) -> Result<Option<T>, Failure> {
-        let clock = Clock::boot();
+        let (clock, gateway) = (Clock::boot(), self.gateway.once());
         let began = clock.now();
         let mut heard = began;
         loop {
             if self.interrupt.is_raised() {
                 return Err(Failure::Interrupted);
             }
-            let before = self.gateway.glance();
-            match self.look() {
+            let before = gateway.glance();
+            match look(&gateway) {
                 Ok(status) => {
                     heard = clock.now();
                     if let Some(answer) = answer(&status) {
@@ -280,9 +275,15 @@ impl MarkerDrain {
             if clock.now().saturating_sub(began) >= limit {
                 return Ok(None);
             }
-            self.gateway.pause(&RequestId::marker(), &self.interrupt, &before, PAUSE);
+            gateway.pause(&RequestId::marker(), &self.interrupt, &before, PAUSE);
         }
     }
+}
+
+fn look(gateway: &Gateway) -> Result<Status, Failure> {
+    let status = gateway.status()?;
+    status.silence().map_or(Ok(()), |why| Err(Failure::Unreachable(why)))?;
+    Ok(status)
 }
 
 /// A marker that is written again while it is needed.

@@ -10,6 +10,7 @@ use super::watch::{Look, Verdict, Watch, Written};
 use super::{Drain, Failure, Interrupt, Progress, SeenDrained};
 use crate::clock::Clock;
 use crate::hold::{Denied, Incarnation, Nonce, Request};
+use crate::status::WorkStatus;
 use crate::sync::{Arc, Mutex};
 use core::fmt;
 use std::thread::JoinHandle;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 /// Looks begin at this pace, and slow down while nothing changes.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// A heartbeat comes three times in a lease, and at least this often: a gateway that answers none is soon known.
 const LONGEST_HEARTBEAT: Duration = Duration::from_secs(10);
@@ -53,12 +54,16 @@ struct Ledger {
     nonces: Vec<Nonce>,
     answered: bool,
     written_at: Duration,
+    /// How long the hold lasts by the last write, as far as that is known.
+    lease: Option<Duration>,
     /// Something may have been written, whether or not an answer came.
     sent: bool,
     /// Why the last renewal came to nothing.
     unwritten: Option<Failure>,
     /// What the heartbeat found out.
     lost: Option<Failure>,
+    /// What was in flight when the gateway was last seen.
+    left: Option<(u64, Vec<WorkStatus>)>,
 }
 
 /// What a wait is content with.
@@ -72,6 +77,8 @@ pub(super) enum Until {
 
 impl Session {
     pub(super) fn new(drain: Drain, chain: Chain) -> Self {
+        // It looks again by itself, for as long as it has patience.
+        let drain = Drain { gateway: drain.gateway.once(), ..drain };
         let clock = Clock::boot();
         let watch = Mutex::new(Watch::new(drain.only_for.clone(), clock.now()));
         let ledger = Mutex::new(Ledger { written_at: clock.now(), ..Ledger::default() });
@@ -107,10 +114,9 @@ impl Session {
 
     pub(super) fn start_heartbeat(self: &Arc<Self>) -> Result<JoinHandle<()>, Failure> {
         let session = Arc::clone(self);
-        let lease = self.drain.request.lease.unwrap_or(Drain::LEASE);
-        let period = (lease / 3).min(LONGEST_HEARTBEAT);
+        let period = move |session: &Self| (session.lease().unwrap_or(Drain::LEASE) / 3).min(LONGEST_HEARTBEAT);
         let beat = move || {
-            while !session.quiet.pause(period) {
+            while !session.quiet.pause(period(&session)) {
                 match session.renew() {
                     Ok(sent) => session.note(sent),
                     // The next beat may get through; meanwhile the waiter sees for itself that nothing answers.
@@ -132,11 +138,16 @@ impl Session {
             let ledger = self.ledger.lock();
             (ledger.nonces.last().cloned(), self.clock.now().saturating_sub(ledger.written_at))
         };
-        if self.drain.request.lease.is_some_and(|lease| since >= lease) && last.is_some() {
+        if self.lease().is_some_and(|lease| since >= lease) && last.is_some() {
             return Err(Failure::LeaseLost(format!("the lease ran out: it was not renewed for {} s", since.as_secs())));
         }
         self.sending();
         self.drain.gateway.renew(&self.another_write(), last.as_ref())
+    }
+
+    /// How long the hold lasts without a renewal, as far as that is known.
+    fn lease(&self) -> Option<Duration> {
+        self.ledger.lock().lease.or(self.drain.request.lease)
     }
 
     fn note(&self, sent: Sent) {
@@ -149,6 +160,7 @@ impl Session {
         ledger.nonces.drain(..old);
         ledger.answered = sent.answered;
         ledger.unwritten = None;
+        ledger.lease = sent.lease.or(ledger.lease);
         ledger.written_at = self.clock.now();
     }
 
@@ -239,17 +251,26 @@ impl Session {
             if let Some(lost) = self.ledger.lock().lost.clone() {
                 return Err(lost);
             }
+            if let Look::Seen(sight) = &look {
+                self.ledger.lock().left = Some((sight.in_flight + sight.internal, sight.active_work.clone()));
+            }
             let deadline = || {
-                let in_flight = progress.in_flight + progress.internal;
-                Failure::Deadline { in_flight, active_work: progress.active_work.clone() }
+                let left = self.ledger.lock().left.clone().unwrap_or_default();
+                Failure::Deadline { in_flight: left.0, active_work: left.1 }
             };
+            let impatient = silence >= self.drain.patience;
+            let dead = matches!(look, Look::Dead(_) | Look::ShutDown(_));
             match (verdict, until) {
                 (Verdict::Over(failure), _) => return Err(failure),
+                // Out of sight for a moment, and with work left when it was seen last.
+                (Verdict::Silent(_), _) if over && !alive && !dead && !impatient && self.saw_work() => {
+                    return Err(deadline());
+                }
                 // A living gateway takes a tick to answer, and has it also where the time given is shorter.
-                (Verdict::Silent(why), _) if silence >= self.drain.patience || (over && !alive) => {
+                (Verdict::Silent(why), _) if impatient || (over && !alive) => {
                     return Err(unwritten.unwrap_or(Failure::Unreachable(why)));
                 }
-                (_, _) if silence >= self.drain.patience => {
+                (_, _) if impatient => {
                     let why = format!("it lives and has acknowledged nothing for {} s", silence.as_secs());
                     return Err(unwritten.unwrap_or(Failure::Unreachable(why)));
                 }
@@ -279,6 +300,10 @@ impl Session {
             let next = limit.map_or(pause, |limit| pause.min(limit.saturating_sub(waited)).max(FIRST_PAUSE));
             self.drain.gateway.pause(&self.drain.request.id, interrupt, &before, next);
         }
+    }
+
+    fn saw_work(&self) -> bool {
+        self.ledger.lock().left.as_ref().is_some_and(|(in_flight, _)| *in_flight > 0)
     }
 
     fn silence(&self) -> Duration {

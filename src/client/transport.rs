@@ -11,7 +11,6 @@ use crate::control::Home;
 use crate::control::read::Stamp;
 use crate::environment;
 use crate::hold::{Incarnation, Nonce, Request, RequestId};
-use crate::status::HoldStatus;
 use crate::wire::Verb;
 use core::fmt;
 use std::time::{Duration, Instant};
@@ -61,6 +60,8 @@ const OFTEN_FOR: Duration = Duration::from_millis(100);
 pub(super) struct Sent {
     /// By which nonce the gateway acknowledges it.
     pub(super) nonce: Nonce,
+    /// How long the hold lasts by it, if that is known.
+    pub(super) lease: Option<Duration>,
     /// It has done so already.
     pub(super) answered: bool,
     /// It has not, and is to be asked again.
@@ -74,23 +75,6 @@ pub(super) struct Lying {
     pub(super) request: Request,
     /// The gateway has granted its commit, or has yet to answer one.
     pub(super) committed: bool,
-}
-
-impl Lying {
-    /// An uncommitted hold whose file somebody else wrote over.
-    pub(super) fn under_another_write(held: &HoldStatus) -> Self {
-        let begun = Request::begin(held.request_id.clone(), held.owner.clone());
-        let deadline = held.deadline_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let request = Request {
-            deadline,
-            lease: held.lease_again(),
-            nonce: held.nonce.clone(),
-            notes: held.notes.clone(),
-            suppress_notification: held.suppress_notification,
-            ..begun
-        };
-        Self { request, committed: false }
-    }
 }
 
 /// What a withdrawal or an override came to.
@@ -189,11 +173,28 @@ impl Gateway {
         }
     }
 
-    /// No answer is waited for longer than there is patience.
-    pub(crate) fn wait_no_longer_than(&mut self, patience: Duration) {
+    /// What isn't answered by the endpoint itself is asked again for so long, and no answer is waited for longer.
+    pub(crate) fn be_patient_for(&mut self, patience: Duration) {
         if let Way::Http(http) = &mut self.way {
-            http.wait_no_longer_than(patience);
+            http.endpoint_mut().be_patient_for(patience);
         }
+    }
+
+    /// Lets somebody else stop the asking.
+    pub(crate) fn be_interrupted_by(&mut self, interrupt: Interrupt) {
+        if let Way::Http(http) = &mut self.way {
+            http.endpoint_mut().be_interrupted_by(interrupt);
+        }
+    }
+
+    /// The same gateway, for a loop that looks again by itself and counts the silence over all that it asks: each request is
+    /// sent once.
+    pub(crate) fn once(&self) -> Self {
+        let way = match &self.way {
+            Way::Files(files) => Way::Files(files.clone()),
+            Way::Http(http) => Way::Http(http.once()),
+        };
+        Self { way }
     }
 
     /// What this gateway is known by in records of its controllers.

@@ -21,8 +21,10 @@ use std::time::Duration;
 /// One look at a gateway.
 #[derive(Clone, Debug)]
 pub(super) enum Look {
-    /// Nobody lives there, or nothing could be seen; and why.
+    /// Nothing could be seen; and why.
     Silent(String),
+    /// Nobody lives there; and why that is known.
+    Dead(String),
     /// This process lives there, and there is no status of its own.
     Starting(Incarnation),
     /// Nobody lives there, and this process's last word was that it was shutting down.
@@ -194,7 +196,7 @@ impl Watch {
     /// What `look` means to a controller that has `written` this since the wait began.
     pub(super) fn judge(&mut self, look: &Look, written: Written<'_>, now: Duration) -> Verdict {
         let sight = match look {
-            Look::Silent(why) => return Verdict::Silent(why.clone()),
+            Look::Silent(why) | Look::Dead(why) => return Verdict::Silent(why.clone()),
             // An ending that is older than our own writing says nothing about it.
             Look::Over(Failure::LeaseLost(_)) if !self.answered => return Verdict::Silent(UNANSWERED.into()),
             Look::Over(failure) => return Verdict::Over(failure.clone()),

@@ -186,8 +186,8 @@ impl Holder {
         let (running, detail) = match gateway {
             None => (None, Some("it can't be asked from here".to_owned())),
             Some(mut gateway) => {
-                gateway.wait_no_longer_than(PATIENCE);
-                let why = unready(&gateway);
+                gateway.be_patient_for(PATIENCE);
+                let why = unready(&gateway.once());
                 (Some(why.is_none()), why)
             }
         };

@@ -159,7 +159,7 @@ impl<'f> Roll<'f> {
     /// [`Failure::NoSlot`] when the time is over, [`Failure::Fleet`] if the slots can't be reached for
     /// [`Fleet::patience`], [`Failure::Unreachable`] if no gateway answers, which is asked first. Nothing is taken then.
     pub fn take(&self) -> Result<Slot<'f>, Failure> {
-        self.until(self.fleet.patience, || lives(&self.gateway))?;
+        self.until(self.fleet.patience, || lives(&self.gateway.once()))?;
         let (clock, mut doubt) = (Clock::boot(), false);
         let (began, mut heard) = (clock.now(), clock.now());
         let slot = Slot { roll: self.clone(), taker: Taker::own() };
@@ -348,7 +348,7 @@ impl Slot<'_> {
         let clock = Clock::boot();
         let began = clock.now();
         loop {
-            let Some(why) = unready(&self.roll.gateway) else { return Ok(()) };
+            let Some(why) = unready(&self.roll.gateway.once()) else { return Ok(()) };
             let waited = clock.now().saturating_sub(began);
             if waited >= limit {
                 return Err(format!("it was not seen running and ready for {} s: {why}", waited.as_secs()));

@@ -78,6 +78,13 @@ impl Field {
         self.place == Place::Both
     }
 
+    /// Whether it is about the hold that is wanted, and not about the one write.
+    #[cfg(any(feature = "axum", feature = "client", test))]
+    fn is_of_the_hold(&self) -> bool {
+        let names_the_write = matches!(self.kind, Kind::Action | Kind::RequestId | Kind::Nonce(..));
+        self.place == Place::Both && self.goes_with(Verb::Drain) && !names_the_write
+    }
+
     #[cfg(any(feature = "axum", feature = "client", test))]
     pub(crate) fn goes_with(&self, verb: Verb) -> bool {
         self.verbs.contains(&verb)
@@ -100,9 +107,32 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    fn of(id: RequestId) -> Self {
-        Self { verb: None, id: None, requested_at: None, epoch: String::new(), request: Request::blank(id) }
+    fn of(request: Request) -> Self {
+        Self { verb: None, id: None, requested_at: None, epoch: String::new(), request }
     }
+}
+
+/// Which of [`FIELDS`] something says.
+#[cfg(any(feature = "axum", feature = "client", test))]
+pub(crate) type Says = [bool; FIELDS.len()];
+
+/// Those that this request says by itself.
+#[cfg(any(feature = "client", test))]
+pub(crate) fn said_by(request: &Request) -> Says {
+    FIELDS.map(|field| !matches!((field.says)(request), Value::Null | Value::Bool(false)))
+}
+
+/// What a hold is asked for where it `stands` already: what `request` doesn't say stays as it is. Whatever renews or commits a
+/// hold goes through here, so a field of the table can't be forgotten.
+#[cfg(any(feature = "axum", feature = "client", test))]
+pub(crate) fn keeping(request: Request, says: &Says, stands: &Request) -> Request {
+    let mut draft = Draft::of(request);
+    for (field, _) in FIELDS.iter().zip(says).filter(|(field, says)| field.is_of_the_hold() && !**says) {
+        if let Some(kept) = field.kind.take(&(field.says)(stands)) {
+            (field.hears)(&mut draft, kept);
+        }
+    }
+    draft.request
 }
 
 const ALL: &[Verb] = &Verb::ALL;

@@ -2,7 +2,7 @@
 //! [`fields`].
 
 use super::problem::{Fault, Problem};
-use crate::hold::fields::{self, Verb};
+use crate::hold::fields::{self, Says, Verb};
 use crate::hold::{Action, Nonce, Request, RequestId, Source};
 
 /// A body that makes sense.
@@ -11,13 +11,15 @@ pub(super) struct Asked {
     pub(super) verb: Verb,
     /// What it says; nobody's so far.
     said: Request,
+    /// Which fields it names.
+    says: Says,
     /// It is to begin a hold, and to take over none (`If-None-Match: *`).
     pub(super) only_new: bool,
 }
 
 impl Asked {
     pub(super) fn parse(body: &[u8]) -> Result<Self, Problem> {
-        let (verb, draft) = fields::in_body(body).map_err(Problem::bad_request)?;
+        let (verb, draft, says) = fields::in_body(body).map_err(Problem::bad_request)?;
         let said = draft.request;
         if verb == Verb::Commit && said.id.is_marker() {
             return Err(Problem::bad_request("the marker can't be committed: drain with a `request_id`"));
@@ -26,7 +28,7 @@ impl Asked {
             let what = "a commit needs the `incarnation` and the `generation` that were seen drained";
             return Err(Problem::bad_request(what));
         }
-        Ok(Self { verb, said, only_new: false })
+        Ok(Self { verb, said, says, only_new: false })
     }
 
     /// Which hold; the marker's if the body names none.
@@ -37,6 +39,14 @@ impl Asked {
     /// What else it says.
     pub(super) fn said(&self) -> &Request {
         &self.said
+    }
+
+    /// The same write, of a hold that `stands`: a renewal and a commit keep what they don't name.
+    pub(super) fn keeping(&self, request: Request, stands: &Request) -> Request {
+        match self.verb {
+            Verb::Renew | Verb::Commit => fields::keeping(request, &self.says, stands),
+            Verb::Drain | Verb::Cancel | Verb::Override => request,
+        }
     }
 
     /// The write that it amounts to, on behalf of `owner`; `None` where there is nothing to write: the marker is removed.

@@ -11,7 +11,7 @@ use super::responses::{MarkerAnswer, RemovedAnswer, json};
 use super::status_source::{Published, answer, hold, ignored};
 use crate::control::Found;
 use crate::hold::{Action, Denied, Ending, Nonce, Outcome, Request, RequestId};
-use crate::status::{HoldStatus, Snapshot};
+use crate::status::{HoldStatus, Snapshot, asked_by};
 use crate::wire::{HoldAnswer, HoldsAnswer, Verb};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -69,10 +69,9 @@ pub(super) async fn act(
         None => PATIENCE,
     };
     match (planned, request) {
-        (Plan::Write, Some(mut request)) => {
-            if let (Verb::Renew, None) = (asked.verb, request.lease) {
-                request.lease = lease_again(&request, &seen);
-            }
+        (Plan::Write, Some(request)) => {
+            let stands = standing_request(&request, &seen);
+            let request = stands.into_iter().fold(request, |request, stands| asked.keeping(request, &stands));
             own_epoch(published, seen.status.as_deref())?;
             write(published, writing, asked, &seen, request, wait, patience).await
         }
@@ -132,6 +131,8 @@ fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
                 Err(Denied::Committed.into())
             }
             Some(held) if verb == Verb::Renew => match &seen.found {
+                // Of what was written over it, the absence withdraws nothing.
+                Found::Absent if held.overwritten && !id.is_marker() => Ok(Plan::Write),
                 Found::Absent => Err(Denied::NotHeld.into()),
                 // Somebody has ended it, and the gateway has yet to look.
                 Found::Valid(lying) if ends(lying, held) && answered.is_none_or(|(write, _)| *write != lying.nonce) => {
@@ -152,11 +153,16 @@ fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
     }
 }
 
-/// The lease of a renewal that names none: as before. Another's write over the hold has no say in it.
-fn lease_again(request: &Request, seen: &Seen) -> Option<Duration> {
-    match (&seen.found, seen.status.as_deref().and_then(|status| hold(status, &request.id))) {
-        (Found::Valid(lying), _) if lying.owner == request.owner => lying.lease,
-        (_, held) => held.and_then(HoldStatus::lease_again),
+/// What the owner has asked for last. Another's write over the hold has no say in it.
+fn standing_request(request: &Request, seen: &Seen) -> Option<Request> {
+    match &seen.found {
+        Found::Valid(lying) if lying.owner == request.owner => {
+            Some(asked_by((**lying).clone(), seen.status.as_deref().map(|status| &status.drain)))
+        }
+        _ => {
+            let status = seen.status.as_deref()?;
+            hold(status, &request.id).map(|held| held.asked(&status.drain.incarnation))
+        }
     }
 }
 

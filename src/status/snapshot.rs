@@ -4,6 +4,8 @@ use super::{Takeover, millis, seconds};
 use crate::control::Epoch;
 use crate::controller::{Acknowledgement, View};
 use crate::gate::{ActiveWork, Generation};
+#[cfg(any(feature = "axum", feature = "client"))]
+use crate::hold::{Action, Request};
 use crate::hold::{Hold, Incarnation, Nonce, Notes, RequestId, Source};
 use crate::state::DrainState;
 use serde::{Deserialize, Serialize};
@@ -275,6 +277,12 @@ pub struct HoldStatus {
     /// How long the act may take, in seconds.
     #[serde(default)]
     pub deadline_seconds: Option<f64>,
+    /// It ends with the process that says this.
+    #[serde(default)]
+    pub bound: bool,
+    /// What lies in its file's place, or lay there last, is not its owner's write.
+    #[serde(default)]
+    pub overwritten: bool,
 }
 
 const fn in_a_file() -> Source {
@@ -300,16 +308,38 @@ impl HoldStatus {
             nonce: hold.nonce.clone(),
             token: hold.commit.as_ref().map(|commit| commit.token.clone()),
             deadline_seconds: hold.deadline.map(|deadline| deadline.as_secs_f64()),
+            bound: hold.bound,
+            overwritten: hold.overwritten,
         }
     }
 
-    /// The lease of a renewal that names none, where the request that named it was written over: a minute, or what is left if
-    /// that is more.
+    /// What the hold was asked for last, as far as the gateway tells, for whoever renews it where the request itself was
+    /// written over. The lease is a minute, or what is left if that is more.
     #[cfg(any(feature = "axum", feature = "client"))]
-    pub(crate) fn lease_again(&self) -> Option<Duration> {
-        let left = Duration::try_from_secs_f64(self.lease_left_seconds?).ok()?;
-        Some(left.max(Duration::from_secs(60)))
+    pub(crate) fn asked(&self, gateway: &Incarnation) -> Request {
+        let duration = |seconds: f64| Duration::try_from_secs_f64(seconds).ok();
+        let left = self.lease_left_seconds.and_then(duration);
+        Request {
+            nonce: self.nonce.clone(),
+            notes: self.notes.clone(),
+            lease: left.map(|left| left.max(Duration::from_secs(60))),
+            deadline: self.deadline_seconds.and_then(duration),
+            suppress_notification: self.suppress_notification,
+            incarnation: self.bound.then(|| gateway.clone()),
+            ..Request::begin(self.request_id.clone(), self.owner.clone())
+        }
     }
+}
+
+/// What a hold was asked for last, by the request that lies in its file. The process that a commit names is the commit's own:
+/// whether the hold is bound to one, the gateway says.
+#[cfg(any(feature = "axum", feature = "client"))]
+pub(crate) fn asked_by(lying: Request, status: Option<&DrainStatus>) -> Request {
+    if lying.action != Action::Commit {
+        return lying;
+    }
+    let bound_to = status.filter(|status| status.hold(&lying.id).is_some_and(|hold| hold.bound));
+    Request { incarnation: bound_to.map(|status| status.incarnation.clone()), ..lying }
 }
 
 /// One piece of labelled work in a status.

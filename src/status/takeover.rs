@@ -66,8 +66,8 @@ impl Moments {
             closes_at: clock_millis,
             expires_at: from_now(hold.lease_left_seconds.unwrap_or_default()),
             committed_at: hold.committed.then_some(clock_millis),
-            bound: false,
-            overwritten: false,
+            bound: hold.bound,
+            overwritten: hold.overwritten,
         }
     }
 }

@@ -219,6 +219,8 @@ const STATUS_FIELDS: &[(&str, &str)] = &[
     ("drain.holds[].nonce", "the last write acted on"),
     ("drain.holds[].token", "the nonce of its commit, or `null`"),
     ("drain.holds[].deadline_seconds", "how long the act may take, or `null`"),
+    ("drain.holds[].bound", "it ends with the process that says this"),
+    ("drain.holds[].overwritten", "what lies in its file's place, or lay there last, is not its owner's write"),
     ("drain.active_work", "the oldest labelled work: `kind`, `label`, `age_seconds`"),
     ("drain.acknowledged[].request_id", "which hold"),
     ("drain.acknowledged[].nonce", "which write of it; `null` for something that couldn't be read"),

@@ -1,6 +1,7 @@
-//! Two transports, one promise: every ending and every value of the command line over the files and over HTTP, from one table,
-//! with real processes.
+//! Two transports, one promise: every ending and every value of the command line over the files, over HTTP, and over a proxy
+//! that answers by itself for a second at each command, from one table, with real processes.
 
+use crate::support::lying_proxy::{Disturbance, LyingProxy};
 use crate::support::process::{Ended, GatewayProcess, STATE_VARIABLE, Tool, home, owner, tool};
 use gateway_drain::client::{ExitCode, Gateway};
 use gateway_drain::control::Epoch;
@@ -8,12 +9,16 @@ use gateway_drain::status::{IgnoredKind, Snapshot};
 use gateway_drain::{Channel, Home, Request, RequestId};
 use rustix::process::Signal;
 use serde_json::Value;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Files,
     Http,
+    /// Over HTTP, and through a proxy that answers 400 to 504 by itself for a second: at another request of each command.
+    Proxy,
 }
 
 /// A gateway, and the one way to it that a test has.
@@ -25,7 +30,16 @@ struct Scene {
     secret: String,
     gateway: Option<GatewayProcess>,
     address: String,
+    proxy: Option<LyingProxy>,
+    lies: Cell<usize>,
 }
+
+/// As many disturbances has one test: each takes a second.
+const LIES: usize = 10;
+/// One of the first so many requests of a command is disturbed. Few take more.
+const POINTS: usize = 7;
+/// How many disturbances there were in all tests.
+static DISTURBANCES: AtomicUsize = AtomicUsize::new(0);
 
 impl Scene {
     fn start(way: Way) -> Self {
@@ -34,7 +48,8 @@ impl Scene {
         let secret = secret.trim().to_owned();
         let gateway = GatewayProcess::start_with_secret(home.path(), &secret, "127.0.0.1:0");
         let address = gateway.address.clone();
-        Self { way, home, elsewhere, secret, gateway: Some(gateway), address }
+        let proxy = (way == Way::Proxy).then(|| LyingProxy::before(&address));
+        Self { way, home, elsewhere, secret, gateway: Some(gateway), address, proxy, lies: Cell::new(LIES) }
     }
 
     /// Held closed by `upgrade`, with a turn in flight that outlasts the test.
@@ -52,14 +67,32 @@ impl Scene {
     fn start_tool(&self, arguments: &[&str]) -> Tool {
         let mut command = match self.way {
             Way::Files => tool(self.home.path()),
-            Way::Http => tool(self.elsewhere.path()),
+            Way::Http | Way::Proxy => tool(self.elsewhere.path()),
         };
         command.env(STATE_VARIABLE, self.elsewhere.path().join("state"));
-        if self.way == Way::Http {
-            command.args(["--url", &format!("http://{}", self.address)]).env(Gateway::SECRET_VARIABLE, &self.secret);
+        if self.way != Way::Files {
+            let address = self.proxy.as_ref().map_or(&self.address, |proxy| &proxy.address);
+            command.args(["--url", &format!("http://{address}")]).env(Gateway::SECRET_VARIABLE, &self.secret);
+        }
+        if let Some(proxy) = &self.proxy {
+            proxy.disturb(self.disturbance());
         }
         command.args(arguments);
         Tool::spawn(command)
+    }
+
+    /// What becomes of the next command's requests.
+    fn disturbance(&self) -> Option<Disturbance> {
+        self.lies.set(self.lies.get().checked_sub(1)?);
+        let what = Disturbance::numbered(DISTURBANCES.fetch_add(1, Ordering::Relaxed), POINTS);
+        println!("{what:?}");
+        Some(what)
+    }
+
+    /// Nothing is disturbed from now on: for leases that are shorter than a disturbance.
+    fn undisturbed(self) -> Self {
+        self.lies.set(0);
+        self
     }
 
     /// The tool's ending; whatever it said, the secret was not in it.
@@ -151,21 +184,43 @@ fn overwritings() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Runs each over both ways.
-macro_rules! over_both {
-    ($($(#[$attribute:meta])* fn $name:ident($way:ident: Way) $body:block)*) => {
+/// Runs each over all ways.
+macro_rules! over_all {
+    ($(fn $name:ident($way:ident: Way) $body:block)*) => {
+        $(fn $name($way: Way) $body)*
         mod files {
             use super::*;
-            $(#[test] $(#[$attribute])* fn $name() { let $way = Way::Files; $body })*
+            $(#[test] fn $name() { super::$name(Way::Files) })*
         }
         mod http {
             use super::*;
-            $(#[test] $(#[$attribute])* fn $name() { let $way = Way::Http; $body })*
+            $(#[test] fn $name() { super::$name(Way::Http) })*
+        }
+        /// What waits for a proxy most of the time is done in one test, some at a time.
+        #[test]
+        fn all_of_it_is_the_same_behind_a_proxy_that_answers_by_itself_for_a_second() {
+            at_the_same_time(&[$((stringify!($name), $name as fn(Way))),*]);
         }
     };
 }
 
-over_both! {
+fn at_the_same_time(cases: &[(&'static str, fn(Way))]) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while let Some((name, case)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let began = Instant::now();
+                    let ended = std::panic::catch_unwind(|| case(Way::Proxy));
+                    println!("{name}: {:?}", began.elapsed());
+                    assert!(ended.is_ok(), "behind a proxy: {name}");
+                }
+            });
+        }
+    });
+}
+
+over_all! {
     fn an_idle_gateway_is_drained_and_exits_with_0(way: Way) {
         let scene = Scene::start(way);
         assert_eq!(scene.drain(&["begin", "upgrade"]).expect(ExitCode::Drained).stdout, "upgrade\n");
@@ -222,7 +277,7 @@ over_both! {
     }
 
     fn a_hold_whose_lease_has_run_out_ends_a_wait_a_commit_and_a_renewal_with_5(way: Way) {
-        let scene = Scene::start(way);
+        let scene = Scene::start(way).undisturbed();
         scene.drain(&["begin", "upgrade", "--lease", "1s"]).expect(ExitCode::Drained);
         scene.gateway().until("that the lease ran out", |status| status.drain.holds.is_empty());
         for verb in ["wait", "commit", "renew"] {
@@ -232,7 +287,7 @@ over_both! {
     }
 
     fn a_waiter_that_was_frozen_past_its_lease_exits_with_5(way: Way) {
-        let scene = Scene::busy(way);
+        let scene = Scene::busy(way).undisturbed();
         scene.drain(&["renew", "upgrade", "--lease", "1s"]).expect(ExitCode::Drained);
         let waiting = scene.waiting(&[]);
         waiting.signal(Signal::STOP);
@@ -262,10 +317,11 @@ over_both! {
 
     fn a_gateway_that_is_killed_ends_the_wait_with_7(way: Way) {
         let mut scene = Scene::busy(way);
+        // Longer than a disturbance.
         let waiting = scene.waiting(&["--patience", "3s"]);
         scene.gateway.take().unwrap().kill();
         waiting.ended().expect(ExitCode::Unreachable);
-        scene.drain(&["status"]).expect(ExitCode::Unreachable);
+        scene.drain(&["status", "--patience", "500ms"]).expect(ExitCode::Unreachable);
     }
 
     fn who_attaches_to_a_gateway_that_does_not_answer_exits_with_7_and_the_hold_stays(way: Way) {
@@ -441,6 +497,51 @@ over_both! {
         scene.drain(&["begin", "other", "--incarnation", "nobody"]).expect(ExitCode::IncarnationChanged);
     }
 
+    fn what_a_hold_was_asked_for_stays_where_it_is_renewed_taken_up_or_committed_by_a_command_that_does_not_say_it(way: Way) {
+        let mut scene = Scene::start(way);
+        let asked: [&[&str]; 6] = [
+            &["--reason", "to 1.4"],
+            &["--ticket", "CHG-42"],
+            &["--lease", "600s"],
+            &["--act-within", "300s"],
+            &["--suppress-notification"],
+            &["--incarnation", "current"],
+        ];
+        let says = |status: &Snapshot| {
+            let [hold] = status.drain.holds.as_slice() else { panic!("{status:?}") };
+            let notes = (hold.notes.reason.clone(), hold.notes.ticket.clone());
+            (notes, hold.deadline_seconds, hold.suppress_notification, hold.bound, hold.lease_left_seconds > Some(500.0))
+        };
+        scene.drain(&[&["begin", "upgrade"], &asked.concat()[..]].concat()).expect(ExitCode::Drained);
+        let begun = says(&scene.gateway().until("the hold", |status| !status.drain.holds.is_empty()));
+        assert!(begun.2 && begun.3 && begun.4, "{begun:?}");
+        let attach = ["begin", "upgrade", "--attach", "--lease", "600s"];
+        for command in [&["renew", "upgrade"][..], &["wait", "upgrade"], &attach] {
+            scene.drain(command).expect(ExitCode::Drained);
+            assert_eq!(says(&scene.gateway().until("the hold", |_| true)), begun, "{way:?}: {command:?}");
+        }
+        scene.drain(&["renew", "upgrade", "--lease", "60s"]).expect(ExitCode::Drained);
+        let now = says(&scene.gateway().until("the hold", |_| true));
+        assert_eq!((&now.0, now.1, now.2, now.3, now.4), (&begun.0, begun.1, begun.2, begun.3, false), "{way:?}");
+        scene.gateway.take().unwrap().kill();
+        scene.gateway = Some(GatewayProcess::start_with_secret(scene.home.path(), &scene.secret, &scene.address));
+        scene.gateway().until("that what is bound has ended", |status| status.drain.holds.is_empty());
+        assert!(scene.gateway().admits(), "{way:?}: a renewal unbound the hold from its process");
+    }
+
+    fn a_renewal_over_a_refused_commit_does_not_bind_the_hold_to_the_process_that_the_commit_named(way: Way) {
+        let scene = Scene::busy(way);
+        let status = scene.gateway().until("the hold", |status| !status.drain.holds.is_empty()).drain;
+        let commit = Request::commit(id(), scene.owner(), status.incarnation, status.generation);
+        scene.channel().write(&commit).unwrap();
+        let refused = |status: &Snapshot| status.drain.acknowledged.iter().any(|answer| answer.nonce == commit.nonce);
+        scene.gateway().until("that it refuses the commit", refused);
+        scene.drain(&["renew", "upgrade"]).expect(ExitCode::Drained);
+        let renewed = |status: &Snapshot| !refused(status) && !status.drain.holds.is_empty();
+        let status = scene.gateway().until("the renewal", renewed);
+        assert!(!status.drain.holds[0].bound, "{way:?}");
+    }
+
     fn a_ticket_is_in_the_file_the_status_and_what_is_printed_and_stays_with_the_commit(way: Way) {
         let scene = Scene::start(way);
         let begin = ["begin", "upgrade", "--ticket", "CHG-42", "--reason", "to 1.4"];
@@ -498,17 +599,23 @@ over_both! {
     fn a_hold_that_somebody_wrote_over_is_still_taken_up_renewed_and_committed_by_its_owner(way: Way) {
         let scene = Scene::start(way);
         let mut tried = 0;
-        for verb in [&["renew"][..], &["wait"], &["commit"], &["begin", "--attach"]] {
+        for (verb, gone) in [&["renew"][..], &["wait"], &["commit"], &["begin", "--attach"]]
+            .into_iter()
+            .flat_map(|verb| [(verb, false), (verb, true)])
+        {
             for (what, write) in overwritings() {
                 let id = format!("upgrade-{tried}");
                 scene.drain(&["begin", &id, "--lease", "500s", "--ticket", "CHG-42"]).expect(ExitCode::Drained);
-                scene.overwrite(&id, &write, false);
+                scene.overwrite(&id, &write, gone);
+                let refused = scene.drain(&["begin", &id]).expect(ExitCode::Denied);
+                assert!(refused.stderr.contains("--attach"), "{way:?}: {what}, gone: {gone}: {}", refused.stderr);
                 let ended = scene.drain(&[verb, &[id.as_str()]].concat());
-                assert_eq!(ended.code, Some(0), "{way:?}: {verb:?} over {what}: {}", ended.stderr);
-                let status = scene.gateway().until("the owner's write", |status| status.drain.ignored.is_empty());
+                assert_eq!(ended.code, Some(0), "{way:?}: {verb:?} over {what}, gone: {gone}: {}", ended.stderr);
+                let seen = |status: &Snapshot| status.drain.holds.iter().all(|hold| !hold.overwritten);
+                let status = scene.gateway().until("the owner's write", seen);
                 let [hold] = status.drain.holds.as_slice() else { panic!("{way:?}: {verb:?}, {what}: {status:?}") };
                 assert_eq!(hold.owner, scene.owner(), "{way:?}: {verb:?}, {what}");
-                assert!(verb[0] == "begin" || hold.notes.ticket == "CHG-42", "{way:?}: {verb:?}, {what}");
+                assert_eq!(hold.notes.ticket, "CHG-42", "{way:?}: {verb:?}, {what}");
                 assert_eq!(hold.committed, verb == ["commit"], "{way:?}: {verb:?}, {what}");
                 if verb == ["renew"] {
                     assert!(hold.lease_left_seconds.is_some_and(|left| left > 300.0), "{way:?}: {what}: another's lease");
@@ -518,7 +625,7 @@ over_both! {
                 tried += 1;
             }
         }
-        assert_eq!(tried, 4 * 5);
+        assert_eq!(tried, 4 * 2 * 5);
     }
 
     fn a_marker_that_somebody_wrote_over_ends_with_its_removal_by_whatever_hand(way: Way) {

@@ -1,45 +1,16 @@
 //! What isn't the endpoint's own word is silence: a proxy in between answers by itself for a second, at every point of a
 //! drain, and the outcomes are the same as without it; and a gateway that knows no holds is told apart before anything is asked.
 
-use crate::support::lying_proxy::{CODES, hand_on, lie, response, serve};
+use crate::support::lying_proxy::{CODES, Disturbance, LyingProxy, hand_on, response, serve};
 use crate::support::process::{Ended, GatewayProcess, STATE_VARIABLE, Tool, drain, home, tool};
 use gateway_drain::client::{ExitCode, Gateway};
+use gateway_drain::{RequestId, Snapshot};
 use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-
-/// When a proxy begins to answer by itself, what with, and whether the request has gone through before.
-#[derive(Clone, Copy, Debug)]
-struct Disturbance {
-    at_request: usize,
-    code: u16,
-    /// The gateway does what is asked, and its answer is lost.
-    only_the_answer: bool,
-}
-
-/// A proxy that answers by itself for a second, once.
-fn proxy(behind: String, what: Disturbance) -> (String, Arc<AtomicUsize>) {
-    let asked_so_far = Arc::new(AtomicUsize::new(0));
-    let (count, since) = (Arc::clone(&asked_so_far), Mutex::new(None::<Instant>));
-    let address = serve(move |asked| {
-        let number = count.fetch_add(1, Ordering::SeqCst);
-        let mut since = since.lock().expect("nobody panicked");
-        if number >= what.at_request && since.is_none_or(|since| since.elapsed() < Duration::from_secs(1)) {
-            since.get_or_insert_with(Instant::now);
-            drop(since);
-            if what.only_the_answer {
-                hand_on(&behind, asked);
-            }
-            return lie(what.code);
-        }
-        drop(since);
-        hand_on(&behind, asked)
-    });
-    (address, asked_so_far)
-}
 
 fn over(address: &str, secret: &str, state: &Path, arguments: &[&str]) -> Ended {
     let mut command = tool(state);
@@ -57,38 +28,126 @@ fn tokens_left(state: &Path) -> usize {
     std::fs::read_dir(state.join("state")).map_or(0, Iterator::count)
 }
 
-/// What `run` comes to behind a proxy that disturbs it so.
-fn assert_rides_out(gateway: &GatewayProcess, secret: &str, what: Disturbance) -> usize {
-    let state = home();
-    let (proxy, count) = proxy(gateway.address.clone(), what);
-    let ended = over(&proxy, secret, state.path(), &["run", "--id", "upgrade", "--", "sh", "-c", "exit 42"]);
-    assert_eq!(ended.code, Some(42), "{what:?}: {ended:?}");
-    assert!(gateway.admits(), "{what:?}: the gate stayed closed");
-    assert_eq!(tokens_left(state.path()), 0, "{what:?}: a token was left");
-    count.load(Ordering::SeqCst)
+/// A command, the holds that it finds there, and what it comes to.
+struct Case {
+    /// `ID` stands for the hold's name.
+    command: &'static [&'static str],
+    before: &'static [&'static [&'static str]],
+    code: i32,
+    /// Whether the hold stands afterwards.
+    stands: bool,
+}
+
+const BEGUN: &[&str] = &["begin", "ID", "--lease", "600s"];
+const CASES: [Case; 9] = [
+    Case { command: &["run", "--id", "ID", "--", "sh", "-c", "exit 42"], before: &[], code: 42, stands: false },
+    Case { command: &["run", "--id", "ID", "--attach", "--", "true"], before: &[BEGUN], code: 0, stands: false },
+    Case { command: &["begin", "ID"], before: &[], code: 0, stands: true },
+    Case { command: &["begin", "ID", "--incarnation", "current"], before: &[], code: 0, stands: true },
+    Case { command: &["begin", "ID", "--attach"], before: &[BEGUN], code: 0, stands: true },
+    Case { command: &["wait", "ID"], before: &[BEGUN], code: 0, stands: true },
+    Case { command: &["renew", "ID"], before: &[BEGUN], code: 0, stands: true },
+    Case { command: &["commit", "ID"], before: &[BEGUN], code: 0, stands: true },
+    Case { command: &["cancel", "ID"], before: &[BEGUN, &["commit", "ID"]], code: 0, stands: false },
+];
+
+impl Case {
+    /// Tries it behind a proxy that disturbs it so; gives how many requests it took.
+    fn is_as_without(&self, gateway: &GatewayProcess, secret: &str, id: &str, what: Option<Disturbance>) -> usize {
+        let (state, proxy) = (home(), LyingProxy::before(&gateway.address));
+        let named = |words: &[&'static str]| -> Vec<String> {
+            words.iter().map(|word| if *word == "ID" { id } else { word }.to_owned()).collect()
+        };
+        let tool = |words: &[&'static str]| {
+            let words = named(words);
+            over(&proxy.address, secret, state.path(), &words.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        for before in self.before {
+            tool(before).expect(ExitCode::Drained);
+        }
+        proxy.disturb(what);
+        let ended = tool(self.command);
+        let asked = proxy.asked();
+        assert_eq!(ended.code, Some(self.code), "{:?}, {what:?}: {ended:?}", self.command);
+        let found = RequestId::new(id).unwrap();
+        let says = |status: &Snapshot| status.drain.hold(&found).is_some() == self.stands;
+        let status = gateway.until("what became of the hold", says);
+        if let Some(hold) = status.drain.hold(&found) {
+            let committed = self.command[0] == "commit";
+            assert_eq!(hold.committed, committed, "{:?}, {what:?}", self.command);
+            proxy.disturb(None);
+            tool(&["cancel", "ID"]).expect(ExitCode::Drained);
+        }
+        assert_eq!(tokens_left(state.path()), 0, "{:?}, {what:?}: a token was left", self.command);
+        asked
+    }
+}
+
+/// Does each on one of a few threads: they wait for the proxy most of the time.
+fn at_the_same_time<T: Send>(work: impl IntoIterator<Item = T>, each: impl Fn(T) + Sync) {
+    let work = Mutex::new(work.into_iter().collect::<Vec<_>>());
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                while let Some(next) = { work.lock().expect("nobody panicked").pop() } {
+                    each(next);
+                }
+            });
+        }
+    });
 }
 
 #[test]
-fn a_run_behind_a_proxy_that_answers_by_itself_for_a_second_at_any_point_ends_as_without_it() {
+fn each_command_behind_a_proxy_that_answers_by_itself_for_a_second_at_any_of_its_requests_ends_as_without_it() {
     let home = home();
     let (gateway, secret) = guarded(home.path());
-    let undisturbed = Disturbance { at_request: usize::MAX, code: 404, only_the_answer: false };
-    let points = assert_rides_out(&gateway, &secret, undisturbed);
-    assert!((6..40).contains(&points), "{points} requests of an undisturbed run");
-    for at_request in 0..points {
-        let code = CODES[at_request % CODES.len()];
-        for only_the_answer in [false, true] {
-            assert_rides_out(&gateway, &secret, Disturbance { at_request, code, only_the_answer });
+    let number = AtomicUsize::new(0);
+    let id = || format!("upgrade-{}", number.fetch_add(1, Ordering::SeqCst));
+    let mut work = Vec::new();
+    for case in &CASES {
+        let points = case.is_as_without(&gateway, &secret, &id(), None);
+        assert!((2..40).contains(&points), "{points} requests of an undisturbed {:?}", case.command);
+        for number in 0..2 * points {
+            work.push((case, Disturbance::numbered(number, points)));
         }
     }
+    at_the_same_time(work, |(case, what)| _ = case.is_as_without(&gateway, &secret, &id(), Some(what)));
+    assert!(gateway.admits(), "the gate stayed closed");
 }
 
 #[test]
 fn no_code_of_a_proxys_is_taken_for_the_gateways_while_a_run_waits() {
     let home = home();
     let (gateway, secret) = guarded(home.path());
-    for code in CODES {
-        assert_rides_out(&gateway, &secret, Disturbance { at_request: 3, code, only_the_answer: false });
+    at_the_same_time(CODES, |code| {
+        let what = Disturbance { at_request: 3, code, only_the_answer: false };
+        CASES[0].is_as_without(&gateway, &secret, &format!("upgrade-{code}"), Some(what));
+    });
+    assert!(gateway.admits(), "the gate stayed closed");
+}
+
+#[test]
+fn the_status_and_the_marker_behind_a_proxy_that_answers_by_itself_are_as_without_it() {
+    let home = home();
+    let (gateway, secret) = guarded(home.path());
+    let (state, proxy) = (crate::support::process::home(), LyingProxy::before(&gateway.address));
+    over(&gateway.address, &secret, state.path(), &["begin", "upgrade"]).expect(ExitCode::Drained);
+    for number in 0..4 {
+        proxy.disturb(Some(Disturbance::numbered(number, 2)));
+        let shown = over(&proxy.address, &secret, state.path(), &["status", "--json"]).expect(ExitCode::Drained).json();
+        assert_eq!(shown["drain"]["holds"][0]["request_id"], "upgrade", "{number}: {shown}");
+    }
+    over(&gateway.address, &secret, state.path(), &["cancel", "upgrade"]).expect(ExitCode::Drained);
+    for number in 0..6 {
+        let what = Disturbance::numbered(number, 3);
+        for verb in ["begin", "cancel"] {
+            proxy.disturb(Some(what));
+            over(&proxy.address, &secret, state.path(), &[verb, "--marker"]).expect(ExitCode::Drained);
+            assert_eq!(gateway.admits(), verb == "cancel", "{verb} --marker, {what:?}");
+        }
+        proxy.disturb(Some(what));
+        over(&proxy.address, &secret, state.path(), &["run", "--marker", "--", "sh", "-c", "exit 42"]).expect_code(42);
+        assert!(gateway.admits(), "run --marker, {what:?}");
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// What proxies answer by themselves, and what could be taken for the gateway's own word.
 pub const CODES: [u16; 18] = [400, 401, 403, 404, 405, 408, 409, 410, 411, 412, 413, 429, 431, 500, 501, 502, 503, 504];
@@ -76,4 +77,74 @@ pub fn hand_on(behind: &str, asked: &Asked) -> Vec<u8> {
 /// The answer of a proxy that speaks for itself.
 pub fn lie(code: u16) -> Vec<u8> {
     response(code, "Content-Type: text/html\r\n", "<html>not here, try later</html>")
+}
+
+/// For so long it answers by itself.
+const LYING: Duration = Duration::from_secs(1);
+
+/// When a proxy begins to answer by itself, what with, and whether the request has gone through before.
+#[derive(Clone, Copy, Debug)]
+pub struct Disturbance {
+    /// From 0 on, since this was asked for.
+    pub at_request: usize,
+    pub code: u16,
+    /// The gateway does what is asked, and its answer is lost.
+    pub only_the_answer: bool,
+}
+
+impl Disturbance {
+    /// The one of this number: each point of the first `points` requests in turn, by each code, and the request or only its
+    /// answer lost.
+    pub fn numbered(number: usize, points: usize) -> Self {
+        let (at_request, round) = (number % points, number / points);
+        Self { at_request, code: CODES[number % CODES.len()], only_the_answer: round % 2 == 1 }
+    }
+}
+
+/// A proxy that hands everything on, but for a second that somebody asks for.
+pub struct LyingProxy {
+    pub address: String,
+    plan: Arc<Mutex<Plan>>,
+}
+
+#[derive(Default)]
+struct Plan {
+    disturbance: Option<Disturbance>,
+    since: Option<Instant>,
+    asked: usize,
+}
+
+impl LyingProxy {
+    pub fn before(gateway: &str) -> Self {
+        let (behind, plan) = (gateway.to_owned(), Arc::new(Mutex::new(Plan::default())));
+        let planned = Arc::clone(&plan);
+        let address = serve(move |asked| {
+            let disturbed = planned.lock().expect("nobody panicked").lie_now();
+            let Some(what) = disturbed else { return hand_on(&behind, asked) };
+            if what.only_the_answer {
+                hand_on(&behind, asked);
+            }
+            lie(what.code)
+        });
+        Self { address, plan }
+    }
+
+    /// From now on it counts the requests anew, and disturbs them so, once.
+    pub fn disturb(&self, disturbance: Option<Disturbance>) {
+        *self.plan.lock().expect("nobody panicked") = Plan { disturbance, ..Plan::default() };
+    }
+
+    /// How many requests there were since.
+    pub fn asked(&self) -> usize {
+        self.plan.lock().expect("nobody panicked").asked
+    }
+}
+
+impl Plan {
+    fn lie_now(&mut self) -> Option<Disturbance> {
+        let number = self.asked;
+        self.asked += 1;
+        let what = self.disturbance.filter(|what| number >= what.at_request)?;
+        (self.since.get_or_insert_with(Instant::now).elapsed() < LYING).then_some(what)
+    }
 }

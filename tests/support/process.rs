@@ -12,6 +12,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -349,8 +350,8 @@ impl Ended {
 
 /// The lines that a process prints, as they come.
 struct Lines {
-    receiver: Receiver<String>,
-    seen: std::sync::Mutex<String>,
+    receiver: Mutex<Receiver<String>>,
+    seen: Mutex<String>,
 }
 
 impl Lines {
@@ -371,13 +372,14 @@ impl Lines {
                 }
             }
         });
-        Self { receiver, seen: std::sync::Mutex::default() }
+        Self { receiver: Mutex::new(receiver), seen: Mutex::default() }
     }
 
     fn until(&self, text: &str) -> String {
         let began = Instant::now();
         let mut seen = self.seen.lock().expect("nobody panicked");
-        while let Ok(line) = self.receiver.recv_timeout(LIMIT.saturating_sub(began.elapsed())) {
+        let receiver = self.receiver.lock().expect("nobody panicked");
+        while let Ok(line) = receiver.recv_timeout(LIMIT.saturating_sub(began.elapsed())) {
             seen.push_str(&line);
             seen.push('\n');
             if line.contains(text) {
@@ -390,8 +392,9 @@ impl Lines {
     /// All that was said, to the end.
     fn rest(&self) -> String {
         let mut seen = self.seen.lock().expect("nobody panicked");
+        let receiver = self.receiver.lock().expect("nobody panicked");
         loop {
-            match self.receiver.recv_timeout(Duration::from_secs(5)) {
+            match receiver.recv_timeout(Duration::from_secs(5)) {
                 Ok(line) => {
                     seen.push_str(&line);
                     seen.push('\n');

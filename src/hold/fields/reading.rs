@@ -2,8 +2,8 @@
 
 use super::{Draft, FIELDS, Kind, Said};
 #[cfg(feature = "axum")]
-use super::{Verb, misfit};
-use crate::hold::RequestId;
+use super::{Says, Verb, misfit};
+use crate::hold::{Request, RequestId};
 use core::fmt;
 use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
@@ -14,7 +14,7 @@ use std::time::Duration;
 /// as if it weren't there, and one outside its range counts as the nearest limit.
 pub(crate) fn in_file(bytes: &[u8], id: &RequestId) -> Result<Draft, String> {
     let said = Object::parse(bytes)?;
-    let mut draft = Draft::of(id.clone());
+    let mut draft = Draft::of(Request::blank(id.clone()));
     for (field, value) in FIELDS.iter().zip(said.fields) {
         let Some(value) = value.filter(|value| !value.is_null() && *value != json!("")) else { continue };
         let taken = match (field.kind, &value) {
@@ -44,11 +44,11 @@ pub(crate) fn in_file(bytes: &[u8], id: &RequestId) -> Result<Draft, String> {
 /// What the body of `POST /api/gateway/drain` asks for. As strict as a writer: what a gateway could not read from the file
 /// as it is meant is refused, and so is a field that isn't known: it may be a misspelt `request_id`.
 #[cfg(feature = "axum")]
-pub(crate) fn in_body(bytes: &[u8]) -> Result<(Verb, Draft), String> {
-    let mut draft = Draft::of(RequestId::marker());
+pub(crate) fn in_body(bytes: &[u8]) -> Result<(Verb, Draft, Says), String> {
+    let (mut draft, mut says) = (Draft::of(Request::blank(RequestId::marker())), [false; FIELDS.len()]);
     if bytes.trim_ascii().is_empty() {
         // As in the reference.
-        return Ok((Verb::Drain, draft));
+        return Ok((Verb::Drain, draft, says));
     }
     let object = Object::parse(bytes).map_err(|why| why.replacen("it ", "the body ", 1))?;
     let known = || FIELDS.iter().filter(|field| field.is_over_http());
@@ -58,7 +58,7 @@ pub(crate) fn in_body(bytes: &[u8]) -> Result<(Verb, Draft), String> {
         return Err(format!("there is a field that isn't known; known are {}", names.join(", ")));
     }
     let mut verb = Verb::Drain;
-    for (field, value) in FIELDS.iter().zip(object.fields) {
+    for ((field, value), says) in FIELDS.iter().zip(object.fields).zip(&mut says) {
         // The action comes first in the table. A field that doesn't go with it means nothing, whatever it says.
         let Some(value) = value.filter(|_| field.goes_with(verb)) else { continue };
         let absent = value.is_null() || value == json!("");
@@ -70,12 +70,13 @@ pub(crate) fn in_body(bytes: &[u8]) -> Result<(Verb, Draft), String> {
         if let Said::Action(action) = said {
             verb = action;
         }
+        *says = true;
         (field.hears)(&mut draft, said);
     }
     if let Some(id) = draft.id.take() {
         draft.request.id = id;
     }
-    Ok((verb, draft))
+    Ok((verb, draft, says))
 }
 
 /// The values of a JSON object, in the order of [`FIELDS`].

@@ -435,3 +435,29 @@ mod over_http {
         assert!(why.contains("`token`"), "{why}");
     }
 }
+
+#[test]
+fn a_write_of_a_hold_that_stands_keeps_every_field_that_it_does_not_say() {
+    let id = RequestId::new("upgrade-42").unwrap();
+    let stands = Request::begin(id.clone(), "ann")
+        .reason("to 1.4")
+        .ticket("CHG-42")
+        .lease(Duration::from_secs(600))
+        .deadline(Duration::from_secs(300))
+        .unready_delay(Duration::from_secs(5))
+        .suppress_notification(true)
+        .only_for(Incarnation::from("this".to_owned()));
+    let renewal = Request::begin(id.clone(), "ann");
+    let kept = keeping(renewal.clone(), &said_by(&renewal), &stands);
+    assert_eq!(kept, Request { nonce: renewal.nonce.clone(), ..stands.clone() });
+    // Each field that is about the hold was said above, so that none can be forgotten there.
+    for field in FIELDS.iter().filter(|field| field.is_of_the_hold()) {
+        assert!(!matches!((field.says)(&stands), Value::Null | Value::Bool(false)), "{}", field.name);
+    }
+    // And what is said counts, also that something is not so.
+    let said = renewal.clone().reason("to 1.5");
+    let mut says = said_by(&said);
+    says[FIELDS.iter().position(|field| field.name == "suppress_notification").unwrap()] = true;
+    let kept = keeping(said, &says, &stands);
+    assert_eq!((&*kept.notes.reason, &*kept.notes.ticket, kept.suppress_notification), ("to 1.5", "CHG-42", false));
+}

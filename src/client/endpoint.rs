@@ -1,0 +1,157 @@
+//! One request to the endpoint, and the one place where it is sent again.
+//!
+//! What isn't the endpoint's own word is silence ([`answer`](super::answer)): a proxy in between answers by itself while the
+//! gateway behind it restarts. So each request is sent again until the endpoint answers, or there is no patience left. A loop
+//! that looks again by itself, and counts the silence over all of its requests, sends each [once](Endpoint::once).
+
+use super::agent::config;
+use super::answer::{Answer, NotSound};
+use super::session::{FIRST_PAUSE, LONGEST_PAUSE};
+use super::{Drain, Failure, Interrupt};
+use crate::sync::{Arc, Mutex};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+use ureq::Agent;
+
+/// No answer is waited for longer: the endpoint itself answers within 3 seconds.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// No answer is waited for less long, however little patience there is.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// No answer is larger: 4 MiB.
+const MAX_ANSWER: u64 = 4 * 1024 * 1024;
+
+/// Where requests go. No field of it is seen outside of here, so nothing can be sent by another way.
+#[derive(Clone)]
+pub(super) struct Endpoint {
+    agent: Agent,
+    url: String,
+    secret: Option<String>,
+    /// How long it is tried; nothing, where whoever asks looks again by itself.
+    patience: Option<Duration>,
+    /// How long one answer is waited for.
+    limit: Duration,
+    interrupt: Interrupt,
+    /// It has asked to be left alone until then.
+    not_before: Arc<Mutex<Option<Instant>>>,
+}
+
+/// What is asked.
+#[derive(Clone, Copy)]
+pub(super) struct Ask<'a> {
+    pub(super) path: &'a str,
+    /// With a body it is a `POST`.
+    pub(super) body: Option<&'a Value>,
+    /// One more header.
+    pub(super) header: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> Ask<'a> {
+    pub(super) fn get(path: &'a str) -> Self {
+        Self { path, body: None, header: None }
+    }
+
+    pub(super) fn post(path: &'a str, body: &'a Value) -> Self {
+        Self { body: Some(body), ..Self::get(path) }
+    }
+}
+
+impl Endpoint {
+    pub(super) fn new(url: &str, secret: Option<String>) -> Result<Self, Failure> {
+        if secret.as_ref().is_some_and(|secret| !secret.bytes().all(|byte| byte.is_ascii_graphic())) {
+            return Err(Failure::Usage("the secret has characters that no bearer token has".into()));
+        }
+        let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?', '#']).next();
+        if authority.is_some_and(|authority| authority.contains('@')) {
+            let variable = super::Gateway::SECRET_VARIABLE;
+            let why =
+                format!("the address is to hold no user and no password: the endpoint takes the token of {variable}");
+            return Err(Failure::Usage(why));
+        }
+        let agent = config([url]).map_err(Failure::Usage)?.timeout_global(Some(TIMEOUT)).build().new_agent();
+        Ok(Self {
+            agent,
+            url: url.trim_end_matches('/').to_owned(),
+            secret,
+            patience: Some(Drain::PATIENCE),
+            limit: Drain::PATIENCE.min(TIMEOUT),
+            interrupt: Interrupt::new(),
+            not_before: Arc::default(),
+        })
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How long one answer is waited for.
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    pub(super) fn be_patient_for(&mut self, patience: Duration) {
+        self.patience = self.patience.map(|_| patience);
+        self.limit = patience.clamp(SHORTEST_TIMEOUT, TIMEOUT);
+    }
+
+    pub(super) fn be_interrupted_by(&mut self, interrupt: Interrupt) {
+        self.interrupt = interrupt;
+    }
+
+    /// As this one, for a loop that looks again by itself and has a patience of its own.
+    pub(super) fn once(&self) -> Self {
+        Self { patience: None, ..self.clone() }
+    }
+
+    /// Asks, and reads the answer. What `read` takes for silence is asked again.
+    pub(super) fn ask<T>(&self, ask: Ask<'_>, read: impl Fn(Answer) -> Result<T, NotSound>) -> Result<T, NotSound> {
+        let (began, mut pause) = (Instant::now(), FIRST_PAUSE);
+        loop {
+            let left = self.patience.map_or(Duration::MAX, |patience| patience.saturating_sub(began.elapsed()));
+            let limit = self.limit.min(left).max(SHORTEST_TIMEOUT);
+            let answered = self.send(ask, limit).map_err(NotSound::Failed).and_then(&read);
+            let is_silent = matches!(&answered, Err(NotSound::Failed(failure)) if failure.is_silence());
+            if !is_silent || self.patience.is_none_or(|patience| began.elapsed() >= patience) {
+                return answered;
+            }
+            if self.interrupt.pause(pause) {
+                return Err(NotSound::Failed(Failure::Interrupted));
+            }
+            pause = (pause * 5 / 4).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Whoever asks too soon after it was told to wait gets no answer.
+    fn send(&self, ask: Ask<'_>, limit: Duration) -> Result<Answer, Failure> {
+        let told = *self.not_before.lock();
+        if told.is_some_and(|not_before| Instant::now() < not_before) {
+            return Err(Failure::Unreachable(format!("{}: it asked to be left alone for a while", self.url)));
+        }
+        let url = format!("{}{}", self.url, ask.path);
+        let bearer = self.secret.as_ref().map(|secret| format!("Bearer {secret}"));
+        let asked = match ask.body {
+            None => {
+                let get = self.agent.get(&url).config().timeout_global(Some(limit)).build();
+                let get = ask.header.iter().fold(get, |get, (name, value)| get.header(*name, *value));
+                bearer.iter().fold(get, |get, bearer| get.header("authorization", bearer)).call()
+            }
+            Some(body) => {
+                let post = self.agent.post(&url).config().timeout_global(Some(limit)).build();
+                let post = post.header("content-type", "application/json");
+                let post = ask.header.iter().fold(post, |post, (name, value)| post.header(*name, *value));
+                bearer.iter().fold(post, |post, bearer| post.header("authorization", bearer)).send(body.to_string())
+            }
+        };
+        let failed = |error: ureq::Error| Failure::Unreachable(format!("{}: {error}", self.url));
+        let mut response = asked.map_err(failed)?;
+        let code = response.status().as_u16();
+        let retry_after = response.headers().get("retry-after").and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+        let bytes = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec().map_err(failed)?;
+        if let (429, Some(seconds)) = (code, retry_after) {
+            *self.not_before.lock() = Instant::now().checked_add(Duration::from_secs(seconds));
+        }
+        let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
+        Ok(Answer { code, body: serde_json::from_slice(&bytes).unwrap_or_else(|_| text()) })
+    }
+}
