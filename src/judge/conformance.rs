@@ -32,6 +32,8 @@ mod state;
 mod stress;
 #[cfg_attr(all(loom, feature = "loom"), allow(dead_code, reason = "a model checker finds what hangs itself"))]
 mod watch;
+#[cfg_attr(all(loom, feature = "loom"), allow(dead_code, reason = "races on real threads"))]
+mod windows;
 
 pub use adapter::{Ability, Gateway, Holder, Snapshot, Waited, Waiter};
 use adapter::{can, lease, limit, shutdown_limit};

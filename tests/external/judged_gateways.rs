@@ -90,6 +90,11 @@ broken! {
     a_refusal_that_counts_down: Apart<RefusalCountsDown>, G6, "";
     an_end_that_forgets_a_shutdown: Wrong<{ Mistake::EndForgetsShutdown as u8 }>, S3, "shut_down ran beside";
     a_begin_that_overwrites_a_shutdown: Wrong<{ Mistake::BeginOverwritesShutdown as u8 }>, S3, "shut_down ran beside";
+    an_end_that_writes_the_holders_back: Wrong<{ Mistake::EndWritesHoldersBack as u8 }>, H2, "";
+    a_begin_that_writes_the_holders_back: Wrong<{ Mistake::BeginWritesHoldersBack as u8 }>, H1, "";
+    a_gate_that_the_first_closes_and_the_last_opens: FirstClosesLastOpens, H1, "";
+    a_begin_again_that_undoes_drained: Wrong<{ Mistake::BeginAgainUndoesDrained as u8 }>, G3, "drained";
+    sleeping_without_a_second_look: Wrong<{ Mistake::SleepsAfterLooking as u8 }>, G4, "";
     drained_by_edges: Wrong<{ Mistake::DrainedOnEdges as u8 }>, G5, "";
     a_drain_by_edges_that_never_ends_for_a_waiter: Wrong<{ Mistake::DrainedOnEdges as u8 }>, G4, "";
     nobody_is_woken: Wrong<{ Mistake::NeverWakes as u8 }>, G4, "slept on";

@@ -2,10 +2,11 @@
 
 use super::adapter::close;
 use super::pairs::{Ending, endings, finish_beside_wait, last_release};
-use super::race::{AtEnd, PATIENCE, churn, closing, comes_true, rounds};
+use super::race::{AtEnd, PATIENCE, closing, comes_true, rounds};
 use super::session::{Found, Session, Step, all_holders, one_holder, script, search};
 use super::stress::hammer;
 use super::watch::Watched;
+use super::windows::windows;
 use super::{Ability, Gateway, Holder, Verdict, Waited, can, judge};
 use crate::properties::PropertyId;
 use crate::state::DrainState;
@@ -106,6 +107,7 @@ pub fn g3_drained_stays_true_until_the_drain_ends<G: Gateway>() -> Verdict {
             }
             Err(format!("the gateway told drained, and then that it is not, in one drain.\n{}", closing.told()))
         })?;
+        windows::<Watched<G>>(PropertyId::G3)?;
         hammer::<Watched<G>>(PropertyId::G3)
     })
 }
@@ -241,10 +243,7 @@ pub fn g6_admitted_is_finished_plus_abandoned_plus_in_flight_without_under_or_ov
             Ok(())
         })?;
         many::<Watched<G>>()?;
-        rounds::<G>(|_| match churn::<Watched<G>>().in_flight {
-            0 => Ok(()),
-            left => Err(format!("all work of several threads has finished, and {left} are told to be in flight.")),
-        })?;
+        windows::<Watched<G>>(PropertyId::G6)?;
         if can::<G>(Ability::ShutDown) && can::<G>(Ability::Force) {
             endings::<Watched<G>>(Ending::ForceBesideWork)?;
         }

@@ -1,9 +1,9 @@
 //! H1 to H5: who keeps the gate closed. Closed is what the gate does, not what the status says: that it refuses.
 
-use super::pairs::two_controllers;
 use super::session::{Session, Step, all_holders, all_holders_without_shutdown, script, search};
 use super::stress::hammer;
 use super::watch::Watched;
+use super::windows::windows;
 use super::{Ability, Gateway, Holder, Verdict, can, judge, lease};
 use crate::properties::PropertyId;
 use std::time::Duration;
@@ -51,7 +51,7 @@ pub fn h1_closed_if_and_only_if_a_live_hold_or_a_shutdown_exists<G: Gateway>() -
                 }
             })
         })?;
-        two_controllers::<Watched<G>>(PropertyId::H1)?;
+        windows::<Watched<G>>(PropertyId::H1)?;
         hammer::<Watched<G>>(PropertyId::H1)
     })
 }
@@ -75,7 +75,7 @@ pub fn h2_withdrawing_one_hold_never_frees_another<G: Gateway>() -> Verdict {
                 Ok(())
             })
         })?;
-        two_controllers::<Watched<G>>(PropertyId::H2)?;
+        windows::<Watched<G>>(PropertyId::H2)?;
         hammer::<Watched<G>>(PropertyId::H2)
     })
 }

@@ -2,10 +2,11 @@
 //!
 //! A test can't wait for ever: "in the end" is here "when the call has returned that should make it so".
 
-use super::pairs::{Ending, endings, two_controllers};
+use super::pairs::{Ending, endings};
 use super::session::{Session, Step, all_holders_without_shutdown, one_holder, script, search};
 use super::stress::hammer;
 use super::watch::Watched;
+use super::windows::windows;
 use super::{Ability, Gateway, Holder, Verdict, can, judge, shutdown_limit};
 use crate::properties::PropertyId;
 use crate::state::DrainState;
@@ -52,7 +53,7 @@ pub fn l2_when_the_last_hold_ends_the_gateway_runs_again_unless_it_is_shutting_d
             let full = session.if_full();
             Err(format!("every hold was withdrawn, and the gateway does not run again{full}: it is {state}."))
         })?;
-        two_controllers::<Watched<G>>(PropertyId::L2)?;
+        windows::<Watched<G>>(PropertyId::L2)?;
         hammer::<Watched<G>>(PropertyId::L2)
     })
 }

@@ -1,75 +1,17 @@
-//! Two calls at once, again and again: what each controller, or a controller and the last work, does to the other.
+//! Two calls at once, again and again: a controller beside the last work, a waiter beside it, and what runs beside an ending.
 //!
 //! Two threads meet before each pair of calls, so that the calls overlap, and what must be so when both have returned is
 //! known for every order of the two.
 
 use super::race::{AtEnd, PATIENCE, comes_true, effort};
 use super::session::Found;
-use super::stress::{BUDGET, Budget};
+use super::stress::{BUDGET, Budget, Dice, waited_for_a_processor};
 use super::{Ability, Gateway, Holder, Waited, can};
-use crate::properties::PropertyId::{self, H1, H2, L2, S6};
 use crate::state::DrainState;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// Where two threads meet.
-#[derive(Default)]
-struct Meeting {
-    /// How often the first has come, and how often the second has ended its part.
-    begun: AtomicU64,
-    ended: AtomicU64,
-    over: AtomicBool,
-}
-
-impl Meeting {
-    /// Waits until it is so, or all is over.
-    fn wait(&self, is_so: impl Fn() -> bool) -> bool {
-        let mut looks = 0_u32;
-        while !is_so() {
-            if self.over.load(Ordering::SeqCst) {
-                return false;
-            }
-            looks += 1;
-            if looks > 200 { thread::yield_now() } else { std::hint::spin_loop() }
-        }
-        true
-    }
-
-    /// The first thread: makes its call while the second makes the one of the same number.
-    fn both(&self, act: impl FnOnce()) {
-        let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        act();
-        self.wait(|| self.ended.load(Ordering::SeqCst) >= number);
-    }
-
-    /// The second thread, until all is over.
-    fn follow(&self, mut act: impl FnMut(u64)) {
-        let mut number = 0;
-        while self.wait(|| self.begun.load(Ordering::SeqCst) > number) {
-            number += 1;
-            act(number);
-            self.ended.store(number, Ordering::SeqCst);
-        }
-    }
-}
-
-/// Runs the first act on this thread beside the second on another, for as long as the budget lasts.
-fn beside<G: Gateway>(mut first: impl FnMut(&Meeting, u64) -> Found, second: impl FnMut(u64) + Send) -> Found {
-    let meeting = Meeting::default();
-    thread::scope(|scope| {
-        let _over = AtEnd(&meeting.over);
-        scope.spawn(|| meeting.follow(second));
-        let budget = Budget::of(BUDGET.mul_f64(effort::<G>()));
-        let mut number = 0;
-        while budget.is_left() {
-            number += 1;
-            first(&meeting, number).map_err(|found| format!("{found}\nOn two threads, in pair {number}."))?;
-        }
-        Ok(())
-    })
-}
 
 /// A number that looks like chance, the same for both threads.
 fn chance(number: u64) -> u64 {
@@ -84,87 +26,63 @@ fn delay(number: u64) {
     }
 }
 
-/// Two controllers that begin and end at once on one gateway. When both calls have returned, who holds is known.
-pub(super) fn two_controllers<G: Gateway>(id: PropertyId) -> Found {
-    if !can::<G>(Ability::Holders) || !can::<G>(Ability::Drain) {
-        return Ok(());
-    }
-    let (gateway, _guard) = G::fresh();
-    let begins = |holder: Holder, number: u64| chance(number * 2 + holder as u64).is_multiple_of(2);
-    let act = |holder: Holder, number: u64| {
-        delay(number * 5 + holder as u64);
-        if begins(holder, number) { gateway.begin(holder) } else { gateway.end(holder) }
-    };
-    let told = |holder: Holder, number: u64| {
-        let call = if begins(holder, number) { "begin" } else { "end" };
-        format!("{call}({})", holder.as_str())
-    };
-    beside::<G>(
-        |meeting, number| {
-            meeting.both(|| act(Holder::A, number));
-            let holds = [Holder::A, Holder::B].map(|holder| begins(holder, number));
-            let permit = gateway.admit();
-            let admits = permit.is_some();
-            if let Some(permit) = permit {
-                gateway.finish(permit);
-            }
-            let state = gateway.snapshot().state;
-            let calls = format!("{} ran beside {}", told(Holder::A, number), told(Holder::B, number));
-            let held = holds.contains(&true);
-            match id {
-                H1 | H2 if admits && held && (id == H1 || holds.contains(&false)) => {
-                    let who = if holds[0] { "a" } else { "b" };
-                    Err(format!("{calls}, and the gate admits although {who} holds it closed."))
-                }
-                H1 | L2 if !admits && !held => Err(format!("{calls}, nobody holds the gate closed, and it refuses.")),
-                S6 if !admits && state == DrainState::Running => {
-                    Err(format!("{calls}, the status shows running, and the gate refuses."))
-                }
-                L2 if !held && state != DrainState::Running => {
-                    Err(format!("{calls}, every hold was withdrawn, and the gateway is {state}."))
-                }
-                _ => Ok(()),
-            }
-        },
-        |number| act(Holder::B, number),
-    )
-}
-
 /// A waiter begins to wait beside the end of the last work.
+///
+/// The thread that finishes it wakes at an instant of its own: now before the wait, now in the middle of its beginning, now
+/// when the waiter sleeps.
 pub(super) fn finish_beside_wait<G: Gateway>() -> Found {
     if !can::<G>(Ability::Drain) {
         return Ok(());
     }
     let (gateway, _guard) = G::fresh();
-    let permit = Mutex::new(None);
-    let take = || permit.lock().unwrap_or_else(PoisonError::into_inner).take();
-    beside::<G>(
-        |meeting, _| {
+    let (permit, finished_at, over) = (Mutex::new(None), Mutex::new(None), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let _over = AtEnd(&over);
+        scope.spawn(|| {
+            // Also if the call panics.
+            let _over = AtEnd(&over);
+            while !over.load(Ordering::Relaxed) {
+                thread::park_timeout(Duration::from_micros(10));
+                let taken = permit.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(permit) = taken {
+                    gateway.finish(permit);
+                    *finished_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                }
+            }
+        });
+        let (budget, mut dice) = (Budget::of(BUDGET.mul_f64(effort::<G>())), Dice(3));
+        while budget.is_left() {
             let Some(admitted) = gateway.admit() else {
                 return Err("nobody holds the gate closed, and it refuses.".into());
             };
             *permit.lock().unwrap_or_else(PoisonError::into_inner) = Some(admitted);
             gateway.begin(Holder::A);
             let waiter = gateway.waiter();
-            let begun = Instant::now();
-            let mut told = Waited::TimedOut;
-            meeting.both(|| told = waiter(PATIENCE));
-            let took = begun.elapsed();
-            gateway.end(Holder::A);
-            if told == Waited::Drained && took < PATIENCE / 2 {
-                return Ok(());
-            }
-            Err(format!("the last work finished as a waiter began to wait, and {took:?} later it was told {told:?}."))
-        },
-        |number| {
-            for _ in 0..chance(number * 5 + 1) % 2_000 {
+            let (begun, pause) = (Instant::now(), Duration::from_micros(dice.below(100)));
+            while begun.elapsed() < pause {
                 std::hint::spin_loop();
             }
-            if let Some(permit) = take() {
-                gateway.finish(permit);
+            let stood_in_line = waited_for_a_processor();
+            let told = waiter(PATIENCE);
+            let at = Instant::now();
+            let stood_in_line = waited_for_a_processor().saturating_sub(stood_in_line);
+            let finished = || finished_at.lock().unwrap_or_else(PoisonError::into_inner);
+            if !comes_true(|| finished().is_some()) {
+                return Err("finish has not returned, or panicked, beside a waiter.".into());
             }
-        },
-    )
+            let finish = finished().take();
+            gateway.end(Holder::A);
+            // On a busy machine the work may have finished late, and the waiter may have been woken and not run.
+            let took = finish.map_or(Duration::ZERO, |finish| at.saturating_duration_since(finish));
+            let took = took.saturating_sub(stood_in_line);
+            if told == Waited::Over || took > PATIENCE / 2 {
+                return Err(format!(
+                    "the last work finished as a waiter began to wait, and {took:.1?} later it was told {told:?}."
+                ));
+            }
+        }
+        Ok(())
+    })
 }
 
 /// What happens beside a shutdown, or beside its end. Each needs a gateway of its own.

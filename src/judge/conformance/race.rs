@@ -134,22 +134,3 @@ pub(super) fn closing<G: Gateway>() -> Closing {
     });
     Closing { seen, late: late.into_inner() }
 }
-
-/// Brings work from several threads for a while; gives the gateway's last word when all of it has finished.
-pub(super) fn churn<G: Gateway>() -> Snapshot {
-    const EACH: usize = 200;
-    let (gateway, _guard) = G::fresh();
-    thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(|| {
-                for _ in 0..EACH {
-                    if let Some(permit) = gateway.admit() {
-                        thread::yield_now();
-                        gateway.finish(permit);
-                    }
-                }
-            });
-        }
-    });
-    gateway.snapshot()
-}

@@ -1,9 +1,10 @@
 //! S1 to S6: the state machine.
 
-use super::pairs::{Ending, endings, two_controllers};
+use super::pairs::{Ending, endings};
 use super::session::{Found, Session, Step, all_holders, one_holder, script, search};
 use super::stress::hammer;
 use super::watch::Watched;
+use super::windows::windows;
 use super::{Ability, Gateway, Verdict, can, judge};
 use crate::properties::PropertyId;
 use crate::state::{DrainState, Event, Step as Rule, next};
@@ -166,7 +167,7 @@ pub fn s6_the_status_shows_running_only_if_the_gate_admits<G: Gateway>() -> Verd
                 Ok(())
             })
         })?;
-        two_controllers::<Watched<G>>(PropertyId::S6)?;
+        windows::<Watched<G>>(PropertyId::S6)?;
         hammer::<Watched<G>>(PropertyId::S6)
     })
 }

@@ -52,7 +52,7 @@ impl Budget {
 }
 
 /// How long this thread has stood in line for a processor; nothing where the system doesn't tell.
-fn waited_for_a_processor() -> Duration {
+pub(super) fn waited_for_a_processor() -> Duration {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     Duration::from_nanos(told.split(' ').nth(1).and_then(|waited| waited.parse().ok()).unwrap_or_default())
 }
@@ -78,10 +78,10 @@ impl Phase {
 }
 
 /// A sequence of numbers that looks like chance.
-struct Dice(u64);
+pub(super) struct Dice(pub u64);
 
 impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

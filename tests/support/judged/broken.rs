@@ -519,6 +519,52 @@ impl<const MISTAKE: u8> Small for Mistaken<MISTAKE> {
     }
 }
 
+/// The first holder closes the gate and the last one opens it, each after it has let go of the list of holders.
+#[derive(Default)]
+pub struct FirstClosesLastOpens {
+    holders: Mutex<[bool; 2]>,
+    gate: Mutex<Books>,
+}
+
+impl FirstClosesLastOpens {
+    /// Whether there is a holder now, if this one made the difference.
+    fn change(&self, holder: Holder, holds: bool) -> Option<bool> {
+        let mut holders = self.holders.lock().unwrap();
+        let before = holders.contains(&true);
+        holders[holder as usize] = holds;
+        let now = holders.contains(&true);
+        (before != now).then_some(now)
+    }
+}
+
+impl Small for FirstClosesLastOpens {
+    fn admit(&self) -> bool {
+        self.gate.lock().unwrap().admit()
+    }
+    fn finish(&self) {
+        self.gate.lock().unwrap().finish();
+    }
+    fn look(&self) -> Snapshot {
+        self.gate.lock().unwrap().look()
+    }
+    fn begin(&self, holder: Holder) {
+        if self.change(holder, true) == Some(true) {
+            self.gate.lock().unwrap().begin(Holder::A);
+        }
+    }
+    fn end(&self, holder: Holder) {
+        if self.change(holder, false) == Some(false) {
+            self.gate.lock().unwrap().end(Holder::A);
+        }
+    }
+    fn shut_down(&self) {
+        self.gate.lock().unwrap().shut_down();
+    }
+    fn stop(&self) {
+        self.gate.lock().unwrap().stop();
+    }
+}
+
 /// The read half of a lock is held for as long as the work lasts, so that a closing waits for the work: here as a permit
 /// that keeps the count of readers, and a closing that waits for none.
 #[derive(Default)]
