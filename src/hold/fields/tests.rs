@@ -81,7 +81,7 @@ fn what_a_body_and_a_file_both_take_means_the_same_in_both() {
             let text = format!(r#"{{"action":"drain","{}":{value}}}"#, field.name);
             let Found::Valid(lenient) = in_hold_file(text.as_bytes()) else { panic!("{text} closes for nobody") };
             #[cfg(feature = "axum")]
-            if let Ok((_, strict)) = in_body(text.as_bytes()) {
+            if let Ok((_, strict, _)) = in_body(text.as_bytes()) {
                 let nonce = strict.request.nonce.clone();
                 let same = nonce.is_none() || nonce == lenient.nonce;
                 assert!(same, "{text}");
@@ -330,7 +330,7 @@ fn actions_are_read_as_the_reference_reads_them_at_both_doors() {
         let text = format!(r#"{{"action":"{word}"}}"#);
         assert!(matches!(in_hold_file(text.as_bytes()), Found::Valid(_)), "{text}");
         #[cfg(feature = "axum")]
-        assert!(matches!(in_body(text.as_bytes()), Ok((Verb::Drain, _))), "{text}");
+        assert!(matches!(in_body(text.as_bytes()), Ok((Verb::Drain, ..))), "{text}");
     }
 }
 
@@ -372,7 +372,7 @@ mod over_http {
     #[test]
     fn a_body_that_says_nothing_begins_with_the_marker() {
         for body in ["", " ", "\r\n", "{}", " {} ", r#"{"suppress_notification":true}"#, r#"{"reason":null}"#] {
-            let (verb, draft) = in_body(body.as_bytes()).unwrap();
+            let (verb, draft, _) = in_body(body.as_bytes()).unwrap();
             assert!(verb == Verb::Drain && draft.request.id.is_marker(), "{body}");
         }
     }
@@ -404,7 +404,7 @@ mod over_http {
             for field in FIELDS.iter().filter(|field| field.is_over_http() && !field.goes_with(verb)) {
                 for value in ["null", "7", "\"x\"", "-1", "true", "[1]"] {
                     let text = format!(r#"{{"action":"{}","{}":{value}}}"#, verb.word(), field.name);
-                    let (read, draft) = in_body(text.as_bytes()).unwrap_or_else(|why| panic!("{text}: {why}"));
+                    let (read, draft, _) = in_body(text.as_bytes()).unwrap_or_else(|why| panic!("{text}: {why}"));
                     assert_eq!((read, draft.request), (verb, Request::blank(RequestId::marker())), "{text}");
                 }
             }
