@@ -15,7 +15,7 @@ pub(crate) const REFERENCE_HOME: &str = "HERMES_HOME";
 #[cfg(any(feature = "axum", feature = "client"))]
 pub(crate) const SECRET: &str = "GATEWAY_DRAIN_SECRET";
 /// A file with the endpoint's bearer token.
-#[cfg(any(feature = "axum", feature = "client"))]
+#[cfg(any(feature = "axum", feature = "cli"))]
 pub(crate) const SECRET_FILE: &str = "GATEWAY_DRAIN_SECRET_FILE";
 /// The endpoint's bearer token, as the reference names it.
 #[cfg(any(feature = "axum", feature = "client"))]
