@@ -28,7 +28,7 @@ pub(super) struct Endpoint {
     agent: Agent,
     url: String,
     secret: Option<String>,
-    /// How long it is tried; nothing, where whoever asks looks again by itself.
+    /// How long it is tried; none, where the caller looks again by itself.
     patience: Option<Duration>,
     /// How long one answer is waited for.
     limit: Duration,
@@ -122,7 +122,7 @@ impl Endpoint {
         }
     }
 
-    /// Whoever asks too soon after it was told to wait gets no answer.
+    /// A request that comes too soon after the answer to wait is not sent.
     fn send(&self, ask: Ask<'_>, limit: Duration) -> Result<Answer, Failure> {
         let told = *self.not_before.lock();
         if told.is_some_and(|not_before| Instant::now() < not_before) {

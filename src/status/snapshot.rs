@@ -313,7 +313,7 @@ impl HoldStatus {
         }
     }
 
-    /// What the hold was asked for last, as far as the gateway tells, for whoever renews it where the request itself was
+    /// What the hold was asked for last, as far as the gateway tells, for its renewal where the request itself was
     /// written over. The lease is a minute, or what is left if that is more.
     #[cfg(any(feature = "axum", feature = "client"))]
     pub(crate) fn asked(&self, gateway: &Incarnation) -> Request {

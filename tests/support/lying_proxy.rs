@@ -129,7 +129,7 @@ impl LyingProxy {
         Self { address, plan }
     }
 
-    /// From now on it counts the requests anew, and disturbs them so, once.
+    /// From now on it counts the requests from 0 again, and disturbs them so, once.
     pub fn disturb(&self, disturbance: Option<Disturbance>) {
         *self.plan.lock().expect("nobody panicked") = Plan { disturbance, ..Plan::default() };
     }

@@ -60,7 +60,8 @@ fn only_what_the_gateway_granted_is_a_yes() {
 }
 
 #[test]
-fn nobody_waits_for_a_hold_that_is_gone_or_for_a_gateway_that_ends_but_whoever_acts_is_told_that_the_commit_stands() {
+fn nobody_waits_for_a_hold_that_is_gone_or_for_a_gateway_that_ends_but_a_committed_controller_is_told_that_its_commit_stands()
+ {
     let word = |status: &Snapshot| standing(&upgrade(), status).map_or_else(|p| p.fault.word(), |()| "stands");
     let expired = || Some(json!({"nonce": "n", "outcome": "ended", "why": "expired"}));
     for (state, hold, answer, expected) in [

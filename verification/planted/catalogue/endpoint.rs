@@ -55,7 +55,7 @@ pub const SEEDS: &[Seed] = &[
         find: "held.committed || !shuts_down(status)",
         replace: "held.committed || true",
         check: Unit(
-            "http::drain::tests::nobody_waits_for_a_hold_that_is_gone_or_for_a_gateway_that_ends_but_whoever_acts_is_told_that_the_commit_stands",
+            "http::drain::tests::nobody_waits_for_a_hold_that_is_gone_or_for_a_gateway_that_ends_but_a_committed_controller_is_told_that_its_commit_stands",
         ),
     },
     Seed {
