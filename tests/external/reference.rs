@@ -16,6 +16,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 const SECRET: &str = "Zk3_q9TtB1x-Yp7LwVn0uRc5HsEa8GdJf2Mi6KoXbQvA";
+/// Where the reference looks for it.
+const REFERENCE_SECRET: &str = "HERMES_DASHBOARD_DRAIN_SECRET";
 
 /// By this name in a command line the reference knows a gateway of its own.
 const NAME: &str = "hermes-gateway";
@@ -26,7 +28,7 @@ fn hermes(home: &Path, program: &str) -> Command {
         std::env::var_os("HERMES_VENV").expect("HERMES_VENV: the virtual environment that has the reference");
     let mut command = Command::new(Path::new(&installed).join("bin").join(program));
     command.env("HERMES_HOME", home).env("HOME", home).env("HERMES_DISABLE_LAZY_INSTALLS", "1");
-    command.env(Gateway::SECRET_VARIABLE, SECRET).stdin(Stdio::null());
+    command.env(REFERENCE_SECRET, SECRET).stdin(Stdio::null());
     command
 }
 
