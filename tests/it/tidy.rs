@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: [(&str, usize); 2] = [("src/", 650), ("", 900)];
 
 /// Words that leave out who or what is meant; the vocabulary is in `ARCHITECTURE.md`.
-const RIDDLES: [&str; 3] = ["whoever", "whomever", "anew"];
+const UNCLEAR: [&str; 3] = ["whoever", "whomever", "anew"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -244,7 +244,7 @@ fn sentences_name_who_and_what_they_mean() {
         for (at, line) in text.lines().enumerate() {
             let line = line.to_lowercase();
             let mut words = line.split(|letter: char| !letter.is_alphabetic());
-            if let Some(word) = words.find(|word| RIDDLES.contains(word)) {
+            if let Some(word) = words.find(|word| UNCLEAR.contains(word)) {
                 riddles.push(format!("{path}:{}: {word}", at + 1));
             }
         }

@@ -148,7 +148,7 @@ fn build(tree: &Path, files: &[&str], mutants: &[Mutant]) -> Result<Build, Strin
             return Ok(known);
         }
     }
-    Err("the switches don't compile, whatever is left out".to_owned())
+    Err("the switches don't compile, not even without the changes that the compiler names".to_owned())
 }
 
 /// Each file with the switches of the mutants that are not left out.
