@@ -151,7 +151,8 @@ fn under_pressure_the_marker_is_observed_within_the_tick_wherever_in_the_tick_it
 fn turns_in_flight_when_the_marker_appears_end_by_themselves_with_every_byte_of_their_responses() {
     let gateway = Gateway::start(&["--tick-ms", "50"]);
     let pressure = Pressure::on(&gateway);
-    let turns: Vec<Turn> = [900, 1200, 1500].map(|millis| gateway.turn(millis)).into();
+    // Long enough that none has ended by itself when a busy machine has come to look.
+    let turns: Vec<Turn> = [3000, 3200, 3400].map(|millis| gateway.turn(millis)).into();
     gateway.touch_marker();
     let seen = until(&gateway.home, "draining", draining);
     assert!(seen.drain.in_flight >= 3, "the turns were in flight as the gate closed: {seen:#?}");

@@ -65,7 +65,13 @@ impl NotifySocket {
     /// The next message: its lines.
     pub fn next(&self) -> Vec<String> {
         let mut bytes = [0; 4096];
-        let length = self.socket.recv(&mut bytes).expect("the gateway tells how it is");
+        let length = loop {
+            match self.socket.recv(&mut bytes) {
+                // A process that was stopped and goes on: a socket with a time limit is not asked again by itself.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                answer => break answer.expect("the gateway tells how it is"),
+            }
+        };
         let text = str::from_utf8(&bytes[..length]).expect("text");
         text.lines().map(str::to_owned).collect()
     }
