@@ -6,7 +6,7 @@
 //! | `commands`, `run` | what each command does |
 //! | `person` | in whose name, and with which token |
 //! | `signals`, `child` | where signals go, and the command that `run` runs |
-//! | [`evidence`] | `check-trace` and `probe` |
+//! | [`judge`] | `check-trace` and `probe` |
 //! | `fleet` | the slots of a fleet |
 //! | `report`, `status_text` | what is printed: progress and messages on stderr, results on stdout or where they are wanted |
 //!
@@ -15,9 +15,9 @@
 pub mod arguments;
 mod child;
 mod commands;
-pub mod evidence;
 #[cfg(feature = "fleet")]
 mod fleet;
+pub mod judge;
 mod person;
 mod report;
 mod run;
@@ -25,7 +25,7 @@ mod signals;
 mod status_text;
 
 use crate::client::{ExitCode, Failure};
-use arguments::{Arguments, Verb};
+use arguments::{Arguments, CliCommand};
 use clap::FromArgMatches;
 use core::fmt;
 use report::Report;
@@ -39,7 +39,7 @@ pub fn main() -> std::process::ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
     };
-    let under_run = matches!(arguments.verb, Verb::Run(_));
+    let under_run = matches!(arguments.command, CliCommand::Run(_));
     let code = |failure: &Failure| {
         let code = ExitCode::from(failure);
         if under_run { code.under_run() } else { code.code() }

@@ -46,7 +46,7 @@ mod transport;
 mod vectors;
 mod watch;
 
-pub use asynchronous::{AsyncCommitted, AsyncHeld, Doing};
+pub use asynchronous::{AsyncCommitted, AsyncHeld, StepFuture};
 pub use failure::{ExitCode, Failure};
 pub use held::{Committed, Held};
 pub use interrupt::Interrupt;
@@ -94,11 +94,11 @@ pub struct Drain {
     attaches: bool,
     tokens: Option<PathBuf>,
     interrupt: Interrupt,
-    on_progress: Option<Arc<Tell>>,
+    on_progress: Option<Arc<ProgressCallback>>,
 }
 
 /// The callback for progress.
-type Tell = dyn Fn(&Progress) + Send + Sync;
+type ProgressCallback = dyn Fn(&Progress) + Send + Sync;
 
 impl Drain {
     /// How long a hold of [`of`](Self::of) lasts if its controller dies: 60 seconds. Heartbeats keep it until then.

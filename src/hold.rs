@@ -134,7 +134,7 @@ impl Hold {
         self.owner.is_empty() && self.commit.is_none()
     }
 
-    fn place(&self) -> ledger::Place {
+    fn place(&self) -> ledger::HoldPlace {
         (self.id.clone(), self.source)
     }
 

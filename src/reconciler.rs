@@ -7,7 +7,7 @@
 //! deadline at all (C4, L4).
 
 mod alarm;
-mod bounded;
+mod disk_worker;
 mod options;
 mod ticker;
 
@@ -24,8 +24,8 @@ use crate::status::{
 };
 use crate::sync::{Event, Mutex};
 use alarm::Alarm;
-use bounded::Bounded;
 use core::fmt;
+use disk_worker::{DiskFailure, DiskWorker};
 use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -102,12 +102,12 @@ impl Reconciler {
         options.check().map_err(StartError::Options)?;
         let incarnation = Incarnation::fresh();
         let lock = home.lock(&incarnation).map_err(StartError::Lock)?;
-        let disk = Bounded::new("gateway-drain-disk").map_err(StartError::Thread)?;
+        let disk = DiskWorker::new("gateway-drain-disk").map_err(StartError::Thread)?;
         Self::start_on(disk, home, lock, incarnation, options)
     }
 
     fn start_on(
-        mut disk: Bounded,
+        mut disk: DiskWorker,
         home: Home,
         lock: HomeLock,
         incarnation: Incarnation,
@@ -115,10 +115,10 @@ impl Reconciler {
     ) -> Result<Self, StartError> {
         let epoch = Epoch::current();
         let writer = Arc::new(StatusWriter::new(lock));
-        let inherited = inherit(&mut disk, &writer, &epoch, &options);
-        let (inherited, unread) =
-            inherited.map_err(|why| StartError::Left { path: home.status(), why: why.to_string() })?;
-        let controller = Controller::restored(options.settings.clone(), incarnation.clone(), inherited);
+        let restored = take_over(&mut disk, &writer, &epoch, &options);
+        let (restored, unread) =
+            restored.map_err(|why| StartError::Left { path: home.status(), why: why.to_string() })?;
+        let controller = Controller::restored(options.settings.clone(), incarnation.clone(), restored);
         controller.will_publish_the_end();
         controller.wake_elsewhere();
         if let Some(trace) = &options.trace {
@@ -272,12 +272,12 @@ impl Drop for Reconciler {
 ///
 /// A disk that doesn't answer in time is no answer: what was left there is not lost, and a gateway that went without it could
 /// open under a commit (E1).
-fn inherit(
-    disk: &mut Bounded,
+fn take_over(
+    disk: &mut DiskWorker,
     writer: &Arc<StatusWriter>,
     epoch: &Epoch,
     options: &Options,
-) -> Result<(HoldSet, Option<String>), bounded::Failed> {
+) -> Result<(HoldSet, Option<String>), DiskFailure> {
     let policy = options.settings.leases;
     let now = options.settings.clock.now();
     let (read, ours) = (Arc::clone(writer), epoch.clone());
@@ -299,7 +299,7 @@ fn inherit(
             if record.is_some() { "of the commits there is a record" } else { "there is no record of commits either" };
         format!("the earlier status can't be read, and what it alone knew is lost; {left}: {why}")
     });
-    Ok((status::inherited(status.as_ref().ok(), record.as_ref(), || files, epoch, policy, now), unread))
+    Ok((status::take_over(status.as_ref().ok(), record.as_ref(), || files, epoch, policy, now), unread))
 }
 
 impl Shared {

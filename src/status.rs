@@ -30,7 +30,7 @@ pub use snapshot::{
     Description, DrainStatus, FORMAT, GatewayState, HoldStatus, Ignored, IgnoredKind, ReconcilerStatus, Snapshot,
     WorkStatus,
 };
-pub use takeover::{CommitRecord, Moments, Takeover, inherited};
+pub use takeover::{CommitRecord, HoldTimes, Takeover, take_over};
 pub(crate) use writer::StatusWriter;
 
 use std::time::Duration;

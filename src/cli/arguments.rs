@@ -3,7 +3,7 @@
 //! Pure. The help, the completions, the manual and `docs/cli.md` all come from here, and the table of exit codes in them
 //! comes from [`ExitCode`].
 
-use super::evidence::{CheckTrace, Probe};
+use super::judge::{CheckTrace, Probe};
 use crate::client::{Drain, ExitCode};
 use crate::hold::{Incarnation, InvalidRequestId, LeasePolicy, Nonce, Notes, RequestId};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -71,12 +71,12 @@ pub struct Arguments {
 
     /// What to do.
     #[command(subcommand)]
-    pub verb: Verb,
+    pub command: CliCommand,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub enum CliCommand {
     /// Drain, run a command once nothing is in flight, and reopen.
     ///
     /// Begins a hold, waits until the gateway is drained, commits, runs COMMAND and gives up the hold. While it waits it
@@ -394,7 +394,7 @@ pub enum Secret {
     New,
 }
 
-impl Verb {
+impl CliCommand {
     /// The word that says it.
     pub(super) fn word(&self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
 //! What each command does: the client's steps, in the order that the command promises.
 
-use super::arguments::{Arguments, Begin, Cancel, Commit, Hold, Override, Renew, Secret, Verb, Wait, command};
+use super::arguments::{Arguments, Begin, Cancel, CliCommand, Commit, Hold, Override, Renew, Secret, Wait, command};
 use super::person::{new_secret, secret, user};
 use super::report::Report;
 use super::signals::Signals;
@@ -23,34 +23,34 @@ pub(super) struct Context<'a> {
 
 pub(super) fn perform(arguments: &Arguments, report: &Report) -> Result<u8, Failure> {
     let context = || Context::new(arguments, report);
-    match &arguments.verb {
-        Verb::Run(_) if arguments.json => {
+    match &arguments.command {
+        CliCommand::Run(_) if arguments.json => {
             return Err(Failure::Usage("stdout is COMMAND's: give --json-file FILE or --json-fd N, not --json".into()));
         }
-        Verb::Run(run) => return context()?.run(run),
-        Verb::Begin(begin) if begin.marker => context()?.begin_marker(begin)?,
-        Verb::Begin(begin) => context()?.begin(begin)?,
-        Verb::Wait(wait) => return context()?.wait(wait),
-        Verb::Commit(commit) => context()?.commit(commit)?,
-        Verb::Cancel(cancel) => context()?.cancel(cancel)?,
-        Verb::Override(hold) => context()?.override_hold(hold)?,
-        Verb::Renew(renew) => context()?.renew(renew)?,
-        Verb::Status => return context()?.status(),
-        Verb::CheckTrace(check) => return check.perform(report),
-        Verb::Probe(probe) => return probe.perform(arguments, secret(arguments)?, report),
+        CliCommand::Run(run) => return context()?.run(run),
+        CliCommand::Begin(begin) if begin.marker => context()?.begin_marker(begin)?,
+        CliCommand::Begin(begin) => context()?.begin(begin)?,
+        CliCommand::Wait(wait) => return context()?.wait(wait),
+        CliCommand::Commit(commit) => context()?.commit(commit)?,
+        CliCommand::Cancel(cancel) => context()?.cancel(cancel)?,
+        CliCommand::Override(hold) => context()?.override_hold(hold)?,
+        CliCommand::Renew(renew) => context()?.renew(renew)?,
+        CliCommand::Status => return context()?.status(),
+        CliCommand::CheckTrace(check) => return check.perform(report),
+        CliCommand::Probe(probe) => return probe.perform(arguments, secret(arguments)?, report),
         #[cfg(feature = "fleet")]
-        Verb::Fleet(fleet) => return fleet.perform(arguments, report),
-        Verb::Secret(Secret::New) => {
+        CliCommand::Fleet(fleet) => return fleet.perform(arguments, report),
+        CliCommand::Secret(Secret::New) => {
             let secret = new_secret()?;
             report.key("done", &secret, json!({"secret": secret}))?;
         }
-        Verb::Completions { shell } => {
+        CliCommand::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut command(), "gateway-drain", &mut script);
             report.done(&String::from_utf8_lossy(&script), json!({}))?;
         }
-        Verb::Man { dir: Some(dir) } => pages(dir)?,
-        Verb::Man { dir: None } => {
+        CliCommand::Man { dir: Some(dir) } => pages(dir)?,
+        CliCommand::Man { dir: None } => {
             let mut page = Vec::new();
             let rendered = clap_mangen::Man::new(command()).render(&mut page);
             rendered.map_err(|error| Failure::Internal(error.to_string()))?;

@@ -60,12 +60,12 @@ pub struct FleetCommand {
 
     /// What to do with the slots.
     #[command(subcommand)]
-    pub verb: FleetVerb,
+    pub command: FleetSubcommand,
 }
 
 /// What to do with a fleet's slots.
 #[derive(Debug, Subcommand)]
-pub enum FleetVerb {
+pub enum FleetSubcommand {
     /// Show who has a slot in each group, since when, and whether those gateways run that can be asked from here.
     ///
     /// Only etcd tells: the FleetLock protocol has no word for it. --fleet-group shows one group.
@@ -185,8 +185,8 @@ impl FleetCommand {
             return Err(Failure::Usage("--fleet-lock URL says what keeps the slots".into()));
         };
         let at = |group: &str| Ok::<_, Failure>(Fleet::at(url, group)?.patience(arguments.patience));
-        match &self.verb {
-            FleetVerb::Status => {
+        match &self.command {
+            FleetSubcommand::Status => {
                 // The group matters only where it is shown alone.
                 let groups = at("default")?.groups(self.fleet_group.as_deref())?;
                 let unreadable = groups.iter().any(|group| group.problem.is_some());
@@ -195,7 +195,7 @@ impl FleetCommand {
                 report.result(ending, code.code(), &table(&groups), json!({"groups": groups}))?;
                 Ok(code.code())
             }
-            FleetVerb::Release { id } => {
+            FleetSubcommand::Release { id } => {
                 let Some(group) = self.fleet_group.as_deref() else {
                     return Err(Failure::Usage("--fleet-group GROUP says whose slot it is".into()));
                 };
@@ -212,7 +212,7 @@ impl FleetCommand {
                 report.done(&plain, json!({"id": id, "group": group, "found": found}))?;
                 Ok(ExitCode::Drained.code())
             }
-            FleetVerb::SetSlots { group, slots } => {
+            FleetSubcommand::SetSlots { group, slots } => {
                 let changed = at(group)?.set_slots(*slots)?;
                 let before = changed.before.map_or_else(|| "a new group".into(), |before| format!("{before} before"));
                 let plain = format!("{group}: {slots} slots ({before}), {} taken", changed.taken);

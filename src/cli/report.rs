@@ -49,7 +49,7 @@ impl Report {
             line
         });
         let json = json.map(|sink| Arc::new(Mutex::new(Some(sink))));
-        Ok(Self { command: arguments.verb.word(), json, line, told: Arc::default() })
+        Ok(Self { command: arguments.command.word(), json, line, told: Arc::default() })
     }
 
     /// Tells of one look: on the live line, or as a line of its own if there is something to tell.

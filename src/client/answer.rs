@@ -16,12 +16,12 @@ pub(super) struct Answer {
 
 /// An answer that says no.
 #[derive(Debug, PartialEq)]
-pub(super) enum NotSound {
+pub(super) enum NegativeAnswer {
     NotHeld,
     Failed(Failure),
 }
 
-impl NotSound {
+impl NegativeAnswer {
     /// Where it is about no hold.
     pub(super) fn into_failure(self) -> Failure {
         match self {
@@ -31,7 +31,7 @@ impl NotSound {
     }
 }
 
-impl From<Failure> for NotSound {
+impl From<Failure> for NegativeAnswer {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
@@ -52,17 +52,17 @@ impl Answer {
     }
 
     /// The body of an answer that says yes; of any other, what it says instead.
-    pub(super) fn sound(self) -> Result<Value, NotSound> {
+    pub(super) fn sound(self) -> Result<Value, NegativeAnswer> {
         if matches!(self.code, 200 | 202) {
             return Ok(self.body);
         }
         let Some((word, detail)) = self.word() else {
-            return Err(NotSound::Failed(self.silence()));
+            return Err(NegativeAnswer::Failed(self.silence()));
         };
         let detail = || detail.to_owned();
         let denied = Denied::deserialize(&Value::from(word)).ok().filter(|denied| *denied != Denied::Unknown);
-        Err(NotSound::Failed(match (word, denied) {
-            (_, Some(Denied::NotHeld)) => return Err(NotSound::NotHeld),
+        Err(NegativeAnswer::Failed(match (word, denied) {
+            (_, Some(Denied::NotHeld)) => return Err(NegativeAnswer::NotHeld),
             (_, Some(why)) => why.into(),
             ("unauthenticated", _) => {
                 let variable = super::Gateway::SECRET_VARIABLE;
@@ -102,8 +102,8 @@ mod tests {
 
     fn failure(code: u16, body: Value) -> Failure {
         match (Answer { code, body }).sound() {
-            Err(NotSound::Failed(failure)) => failure,
-            Err(NotSound::NotHeld) => Failure::Withdrawn("not held".into()),
+            Err(NegativeAnswer::Failed(failure)) => failure,
+            Err(NegativeAnswer::NotHeld) => Failure::Withdrawn("not held".into()),
             Ok(body) => panic!("{code} was taken for a yes: {body}"),
         }
     }
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn a_hold_that_is_not_there_is_told_apart_from_a_failure() {
         let said = Answer { code: 404, body: problem(404, "not_held") }.sound();
-        assert_eq!(said, Err(NotSound::NotHeld), "a withdrawal of what is gone has succeeded");
+        assert_eq!(said, Err(NegativeAnswer::NotHeld), "a withdrawal of what is gone has succeeded");
     }
 
     #[test]

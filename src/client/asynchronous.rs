@@ -33,10 +33,10 @@ impl Drain {
     /// committed.withdraw().await
     /// # }
     /// ```
-    pub fn begin_async(&self) -> Doing<AsyncHeld> {
+    pub fn begin_async(&self) -> StepFuture<AsyncHeld> {
         let (drain, interrupt) = (self.clone(), self.interrupt.child());
-        Doing::start(interrupt.clone(), move || {
-            Held::begin_or_give_up(drain, &interrupt).map(|held| AsyncHeld { held: Guarded(Some(held)) })
+        StepFuture::start(interrupt.clone(), move || {
+            Held::begin_or_give_up(drain, &interrupt).map(|held| AsyncHeld { held: OffThreadGuard(Some(held)) })
         })
     }
 
@@ -58,13 +58,13 @@ impl Drain {
 #[derive(Debug)]
 #[must_use = "dropping it gives up the hold"]
 pub struct AsyncHeld {
-    held: Guarded<Held>,
+    held: OffThreadGuard<Held>,
 }
 
 /// [`Committed`], for async code.
 #[must_use = "dropping it gives up the hold"]
 pub struct AsyncCommitted {
-    committed: Guarded<Committed>,
+    committed: OffThreadGuard<Committed>,
     id: RequestId,
     token: Nonce,
 }
@@ -77,26 +77,26 @@ impl fmt::Debug for AsyncCommitted {
 
 impl AsyncHeld {
     /// As [`Held::wait`]. Dropping the future ends the wait and keeps the hold.
-    pub fn wait(&self) -> Doing<SeenDrained> {
+    pub fn wait(&self) -> StepFuture<SeenDrained> {
         let session = self.held.0.as_ref().map(Held::session);
         let interrupt = session.as_ref().map(|session| session.interrupt()).unwrap_or_default();
-        Doing::start(interrupt.clone(), move || session.map_or(Err(moved()), |session| session.wait(&interrupt)))
+        StepFuture::start(interrupt.clone(), move || session.map_or(Err(moved()), |session| session.wait(&interrupt)))
     }
 
     /// As [`Held::commit`].
-    pub fn commit(mut self, seen: SeenDrained) -> Doing<AsyncCommitted> {
+    pub fn commit(mut self, seen: SeenDrained) -> StepFuture<AsyncCommitted> {
         let held = self.held.0.take();
-        Doing::start(Interrupt::new(), move || {
+        StepFuture::start(Interrupt::new(), move || {
             let committed = held.ok_or_else(moved)?.commit(&seen)?;
             let (id, token) = (committed.request_id().clone(), committed.token().clone());
-            Ok(AsyncCommitted { committed: Guarded(Some(committed)), id, token })
+            Ok(AsyncCommitted { committed: OffThreadGuard(Some(committed)), id, token })
         })
     }
 
     /// As [`Held::withdraw`].
-    pub fn withdraw(mut self) -> Doing<()> {
+    pub fn withdraw(mut self) -> StepFuture<()> {
         let held = self.held.0.take();
-        Doing::start(Interrupt::new(), move || held.ok_or_else(moved)?.withdraw())
+        StepFuture::start(Interrupt::new(), move || held.ok_or_else(moved)?.withdraw())
     }
 }
 
@@ -114,9 +114,9 @@ impl AsyncCommitted {
     }
 
     /// As [`Committed::withdraw`].
-    pub fn withdraw(mut self) -> Doing<()> {
+    pub fn withdraw(mut self) -> StepFuture<()> {
         let committed = self.committed.0.take();
-        Doing::start(Interrupt::new(), move || committed.ok_or_else(moved)?.withdraw())
+        StepFuture::start(Interrupt::new(), move || committed.ok_or_else(moved)?.withdraw())
     }
 }
 
@@ -126,9 +126,9 @@ fn moved() -> Failure {
 
 /// A blocking guard that is dropped on a thread of its own.
 #[derive(Debug)]
-struct Guarded<T: Send + 'static>(Option<T>);
+struct OffThreadGuard<T: Send + 'static>(Option<T>);
 
-impl<T: Send + 'static> Drop for Guarded<T> {
+impl<T: Send + 'static> Drop for OffThreadGuard<T> {
     fn drop(&mut self) {
         let Some(guard) = self.0.take() else { return };
         let dropped = Arc::new(Event::new());
@@ -146,20 +146,20 @@ impl<T: Send + 'static> Drop for Guarded<T> {
 
 /// A step on its way: await it. Dropping it ends the step.
 #[must_use = "the step is ended when this is dropped"]
-pub struct Doing<T> {
-    slot: Arc<Slot<T>>,
+pub struct StepFuture<T> {
+    slot: Arc<StepResult<T>>,
     listener: Option<EventListener>,
     interrupt: Interrupt,
 }
 
-struct Slot<T> {
+struct StepResult<T> {
     value: Mutex<Option<Result<T, Failure>>>,
     filled: Event,
 }
 
-impl<T: Send + 'static> Doing<T> {
+impl<T: Send + 'static> StepFuture<T> {
     fn start(interrupt: Interrupt, work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Self {
-        let slot = Arc::new(Slot { value: Mutex::new(None), filled: Event::new() });
+        let slot = Arc::new(StepResult { value: Mutex::new(None), filled: Event::new() });
         let fill = Arc::clone(&slot);
         let working = move || {
             let done = catch_unwind(AssertUnwindSafe(work));
@@ -174,7 +174,7 @@ impl<T: Send + 'static> Doing<T> {
     }
 }
 
-impl<T> Future for Doing<T> {
+impl<T> Future for StepFuture<T> {
     type Output = Result<T, Failure>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -183,14 +183,14 @@ impl<T> Future for Doing<T> {
     }
 }
 
-impl<T> Drop for Doing<T> {
+impl<T> Drop for StepFuture<T> {
     fn drop(&mut self) {
         self.interrupt.raise();
     }
 }
 
-impl<T> fmt::Debug for Doing<T> {
+impl<T> fmt::Debug for StepFuture<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Doing").finish_non_exhaustive()
+        f.debug_struct("StepFuture").finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@
 //! that looks again by itself, and counts the silence over all of its requests, sends each [once](Endpoint::once).
 
 use super::agent::config;
-use super::answer::{Answer, NotSound};
+use super::answer::{Answer, NegativeAnswer};
 use super::session::{FIRST_PAUSE, LONGEST_PAUSE};
 use super::{Drain, Failure, Interrupt};
 use crate::sync::{Arc, Mutex};
@@ -105,18 +105,22 @@ impl Endpoint {
     }
 
     /// Asks, and reads the answer. What `read` takes for silence is asked again.
-    pub(super) fn ask<T>(&self, ask: Ask<'_>, read: impl Fn(Answer) -> Result<T, NotSound>) -> Result<T, NotSound> {
+    pub(super) fn ask<T>(
+        &self,
+        ask: Ask<'_>,
+        read: impl Fn(Answer) -> Result<T, NegativeAnswer>,
+    ) -> Result<T, NegativeAnswer> {
         let (began, mut pause) = (Instant::now(), FIRST_PAUSE);
         loop {
             let left = self.patience.map_or(Duration::MAX, |patience| patience.saturating_sub(began.elapsed()));
             let limit = self.limit.min(left).max(SHORTEST_TIMEOUT);
-            let answered = self.send(ask, limit).map_err(NotSound::Failed).and_then(&read);
-            let is_silent = matches!(&answered, Err(NotSound::Failed(failure)) if failure.is_silence());
+            let answered = self.send(ask, limit).map_err(NegativeAnswer::Failed).and_then(&read);
+            let is_silent = matches!(&answered, Err(NegativeAnswer::Failed(failure)) if failure.is_silence());
             if !is_silent || self.patience.is_none_or(|patience| began.elapsed() >= patience) {
                 return answered;
             }
             if self.interrupt.pause(pause) {
-                return Err(NotSound::Failed(Failure::Interrupted));
+                return Err(NegativeAnswer::Failed(Failure::Interrupted));
             }
             pause = (pause * 5 / 4).min(LONGEST_PAUSE);
         }

@@ -6,8 +6,8 @@
 //! and its owner ends it in words, since what somebody else takes away again ends nothing.
 
 use super::chain::Chain;
-use super::transport::{Lying, Sent, Withdrawal};
-use super::watch::{Look, Sight};
+use super::transport::{StoredRequest, Withdrawal, WriteReceipt};
+use super::watch::{GatewayView, StatusView};
 use super::{Failure, Status};
 use crate::clock::Clock;
 use crate::control::read::Stamp;
@@ -32,32 +32,32 @@ impl Files {
         self.channel.home()
     }
 
-    pub(super) fn look(&self, id: &RequestId) -> Look {
+    pub(super) fn look(&self, id: &RequestId) -> GatewayView {
         let live = match self.home().live() {
             Ok(Some(live)) => live,
             Ok(None) => return self.look_at_the_dead(),
-            Err(error) => return Look::Silent(format!("{}: {error}", self.home().lock_path().display())),
+            Err(error) => return GatewayView::Silent(format!("{}: {error}", self.home().lock_path().display())),
         };
         let status = match Snapshot::read(self.home()) {
             Ok(snapshot) => snapshot.drain,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Look::Starting(live),
-            Err(error) => return Look::Silent(format!("{}: {error}", self.home().status().display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return GatewayView::Starting(live),
+            Err(error) => return GatewayView::Silent(format!("{}: {error}", self.home().status().display())),
         };
         if status.incarnation != live {
-            return Look::Starting(live);
+            return GatewayView::Starting(live);
         }
         if status.epoch.differs_from(&Epoch::current()) {
-            return Look::Over(Failure::Ignored(OTHER_EPOCH.into()));
+            return GatewayView::Over(Failure::Ignored(OTHER_EPOCH.into()));
         }
         if let Some(age) = overdue(&status) {
-            return Look::Silent(silent_for(age));
+            return GatewayView::Silent(silent_for(age));
         }
-        let sight = Sight::of(status, id);
-        let unknown = sight.hold.is_none() && sight.answers.is_empty() && !sight.is_ending();
+        let view = StatusView::of(status, id);
+        let unknown = view.hold.is_none() && view.answers.is_empty() && !view.is_ending();
         match unknown.then(|| self.channel.find(id)) {
-            Some(Found::Absent) => Look::Removed,
-            Some(Found::Stale { epoch, .. }) => Look::Stale(of_another_boot(&epoch)),
-            _ => Look::Seen(Box::new(sight)),
+            Some(Found::Absent) => GatewayView::Removed,
+            Some(Found::Stale { epoch, .. }) => GatewayView::Stale(of_another_boot(&epoch)),
+            _ => GatewayView::Seen(Box::new(view)),
         }
     }
 
@@ -67,10 +67,10 @@ impl Files {
     }
 
     /// Nobody lives there; perhaps the last one left word that it was going.
-    fn look_at_the_dead(&self) -> Look {
+    fn look_at_the_dead(&self) -> GatewayView {
         match Snapshot::read(self.home()).map(|snapshot| snapshot.drain) {
-            Ok(last) if last.state.is_ending() => Look::ShutDown(last.incarnation),
-            _ => Look::Dead(format!("no gateway process lives in {}", self.home().path().display())),
+            Ok(last) if last.state.is_ending() => GatewayView::ShutDown(last.incarnation),
+            _ => GatewayView::Dead(format!("no gateway process lives in {}", self.home().path().display())),
         }
     }
 
@@ -113,7 +113,7 @@ impl Files {
     }
 
     /// What of `owner` stands under this name; none if nothing does that holds or could.
-    pub(super) fn find(&self, id: &RequestId, owner: &str) -> Result<Option<Lying>, Failure> {
+    pub(super) fn find(&self, id: &RequestId, owner: &str) -> Result<Option<StoredRequest>, Failure> {
         let status = self.ready(id, owner)?;
         self.standing(&self.channel.find(id), id, owner, status.as_ref())
     }
@@ -126,23 +126,28 @@ impl Files {
         id: &RequestId,
         owner: &str,
         status: Option<&DrainStatus>,
-    ) -> Result<Option<Lying>, Failure> {
-        let lying = self.judged(there, id, owner, status);
+    ) -> Result<Option<StoredRequest>, Failure> {
+        let stored = self.judged(there, id, owner, status);
         let Some((status, held)) = status.and_then(|status| Some((status, uncommitted(status, id, owner)?))) else {
-            return lying;
+            return stored;
         };
-        let is_covered = match &lying {
+        let is_covered = match &stored {
             Ok(None) => held.overwritten && !id.is_marker(),
             Ok(Some(_)) => false,
             Err(failure) => matches!(failure, Failure::Denied(_) | Failure::Ignored(_)),
         };
         if is_covered {
-            return Ok(Some(Lying { request: held.asked(&status.incarnation), committed: false }));
+            return Ok(Some(StoredRequest { request: held.asked(&status.incarnation), committed: false }));
         }
-        lying
+        stored
     }
 
-    fn lying(&self, id: &RequestId, owner: &str, status: Option<&DrainStatus>) -> Result<Option<Lying>, Failure> {
+    fn stored(
+        &self,
+        id: &RequestId,
+        owner: &str,
+        status: Option<&DrainStatus>,
+    ) -> Result<Option<StoredRequest>, Failure> {
         self.judged(&self.channel.find(id), id, owner, status)
     }
 
@@ -153,19 +158,22 @@ impl Files {
         id: &RequestId,
         owner: &str,
         status: Option<&DrainStatus>,
-    ) -> Result<Option<Lying>, Failure> {
+    ) -> Result<Option<StoredRequest>, Failure> {
         let committed = status.is_some_and(|status| committed(status, id).is_some());
         match there {
             Found::Absent if committed => {
                 // The gateway keeps it closed although its file is gone.
                 let request = Request::begin(id.clone(), owner);
-                Ok(Some(Lying { request, committed }))
+                Ok(Some(StoredRequest { request, committed }))
             }
             Found::Absent => Ok(None),
             Found::Valid(request) if request.owner != owner => Err(not_yours(&request.owner, owner)),
             Found::Valid(request) => {
                 let asks = request.action == Action::Commit && !is_over(status, id, request.nonce.as_ref());
-                Ok(Some(Lying { request: asked_by(request.as_ref().clone(), status), committed: committed || asks }))
+                Ok(Some(StoredRequest {
+                    request: asked_by(request.as_ref().clone(), status),
+                    committed: committed || asks,
+                }))
             }
             Found::Stale { epoch, .. } => Err(Failure::Ignored(of_another_boot(epoch))),
             Found::Unreadable { why, .. } => {
@@ -176,7 +184,7 @@ impl Files {
     }
 
     /// Begins a hold that isn't there. The same write twice is one.
-    pub(super) fn begin(&self, request: &Request) -> Result<Sent, Failure> {
+    pub(super) fn begin(&self, request: &Request) -> Result<WriteReceipt, Failure> {
         let status = self.ready(&request.id, &request.owner)?;
         let status = status.as_ref();
         // One look, by which is decided and which the write is bound to: another may begin the hold in between.
@@ -203,7 +211,7 @@ impl Files {
     }
 
     /// Renews a hold that is there, and never begins one that has ended.
-    pub(super) fn renew(&self, request: &Request, last: Option<&Nonce>) -> Result<Sent, Failure> {
+    pub(super) fn renew(&self, request: &Request, last: Option<&Nonce>) -> Result<WriteReceipt, Failure> {
         let status = self.ready(&request.id, &request.owner)?;
         let status = status.as_ref();
         if let Some(status) = status {
@@ -229,7 +237,7 @@ impl Files {
     }
 
     /// Asks for a commit, where what stands there is this owner's hold.
-    pub(super) fn commit(&self, request: &Request) -> Result<Sent, Failure> {
+    pub(super) fn commit(&self, request: &Request) -> Result<WriteReceipt, Failure> {
         let status = self.ready(&request.id, &request.owner)?;
         match self.standing(&self.channel.find(&request.id), &request.id, &request.owner, status.as_ref())? {
             Some(found) if found.committed && found.request.nonce != request.nonce => Err(Denied::Committed.into()),
@@ -270,7 +278,7 @@ impl Files {
         self.home().live()?.ok_or_else(nobody)
     }
 
-    fn write(&self, request: &Request) -> Result<Sent, Failure> {
+    fn write(&self, request: &Request) -> Result<WriteReceipt, Failure> {
         self.channel.write(request).map_err(|error| self.unwritten(&request.id, &error))?;
         sent(request)
     }
@@ -297,9 +305,11 @@ impl Files {
         let found = match there {
             // What an earlier boot left may be taken away by anybody.
             Found::Stale { .. } => None,
-            Found::Valid(lying) if lying.owner == request.owner => self.lying(&request.id, &request.owner, status)?,
+            Found::Valid(stored) if stored.owner == request.owner => {
+                self.stored(&request.id, &request.owner, status)?
+            }
             _ if covered.is_some() => None,
-            _ => self.lying(&request.id, &request.owner, status)?,
+            _ => self.stored(&request.id, &request.owner, status)?,
         };
         let granted = status.and_then(|status| committed(status, &request.id));
         let nonce = found.as_ref().and_then(|found| found.request.nonce.as_ref());
@@ -447,9 +457,9 @@ fn failed(path: &Path, what: &str, error: &io::Error) -> Failure {
 
 const OTHER_EPOCH: &str = "the gateway runs in another epoch than this command (another boot, or another container)";
 
-fn sent(request: &Request) -> Result<Sent, Failure> {
+fn sent(request: &Request) -> Result<WriteReceipt, Failure> {
     let nonce = request.nonce.clone().ok_or_else(|| Failure::Internal("a request without a nonce".into()))?;
-    Ok(Sent { nonce, lease: request.lease, answered: false, repeat: false })
+    Ok(WriteReceipt { nonce, lease: request.lease, answered: false, repeat: false })
 }
 
 /// This write of a hold that stands: what it doesn't say stays as it is.
@@ -457,8 +467,8 @@ fn keeping(request: &Request, stands: &Request) -> Request {
     fields::keeping(request.clone(), &fields::said_by(request), stands)
 }
 
-fn not_yours(whose: &str, ours: &str) -> Failure {
-    Failure::Denied(format!("{}: it belongs to {whose:?}, and this is {ours:?}", Denied::NotYours))
+fn not_yours(ownership: &str, ours: &str) -> Failure {
+    Failure::Denied(format!("{}: it belongs to {ownership:?}, and this is {ours:?}", Denied::NotYours))
 }
 
 /// Who begins a hold that is there would share it with its first beginner, and end it under them.
@@ -478,11 +488,11 @@ fn hold_in<'a>(status: &'a DrainStatus, id: &RequestId) -> Option<&'a HoldStatus
 /// nothing lies there, or another's write, or one that the gateway has not seen yet in the place of another's.
 fn covered<'a>(status: &'a DrainStatus, request: &Request, there: &Found) -> Option<&'a HoldStatus> {
     let held = hold_in(status, &request.id).filter(|hold| hold.owner == request.owner)?;
-    let Found::Valid(lying) = there else { return Some(held) };
+    let Found::Valid(stored) = there else { return Some(held) };
     let answers = status.acknowledged.iter().filter(|answer| answer.request_id == request.id);
-    let is_seen = answers.into_iter().any(|answer| answer.nonce == lying.nonce)
+    let is_seen = answers.into_iter().any(|answer| answer.nonce == stored.nonce)
         && !status.ignored.iter().any(|ignored| ignored.request_id == request.id.as_str());
-    (lying.owner != request.owner || !is_seen).then_some(held)
+    (stored.owner != request.owner || !is_seen).then_some(held)
 }
 
 /// The owner's uncommitted hold in a file, by the gateway's word.

@@ -5,9 +5,9 @@
 
 use super::chain::Chain;
 use super::ending::{Limits, withdraw};
-use super::session::{Session, Until};
-use super::token_store::{Kept, Record};
-use super::transport::{Lying, Sent};
+use super::session::{Goal, Session};
+use super::token_store::{Record, StoredRecord};
+use super::transport::{StoredRequest, WriteReceipt};
 use super::{Drain, Failure, Interrupt, SeenDrained};
 use crate::hold::{Denied, Incarnation, Nonce, Request, RequestId, fields};
 use crate::sync::Arc;
@@ -41,13 +41,13 @@ struct Guard {
     /// Of a hold that this session began: only what is of its chain is ended.
     begun: bool,
     /// The token, once a commit has been asked for.
-    kept: Option<Kept>,
+    kept: Option<StoredRecord>,
     armed: bool,
 }
 
 /// Whose the hold is to give up, if it comes to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
+enum Ownership {
     /// Begun here.
     Begun,
     /// Begun here, and an interruption leaves it standing.
@@ -79,8 +79,8 @@ impl Held {
         let session = Arc::new(Session::new(drain, chain));
         // One write, however often it is sent: what has gone through without an answer is not done twice.
         let request = session.another_write();
-        let whose = if gives_up { Whose::Begun } else { Whose::Detachable };
-        Self::hold(&session, whose, interrupt, || {
+        let ownership = if gives_up { Ownership::Begun } else { Ownership::Detachable };
+        Self::hold(&session, ownership, interrupt, || {
             session.sending();
             session.drain.gateway.begin(&request)
         })
@@ -100,28 +100,28 @@ impl Held {
         Self::take_up(drain, &found, &interrupt)
     }
 
-    fn take_up(drain: Drain, found: &Lying, interrupt: &Interrupt) -> Result<Self, Failure> {
+    fn take_up(drain: Drain, found: &StoredRequest, interrupt: &Interrupt) -> Result<Self, Failure> {
         if found.committed {
             return Err(Denied::Committed.into());
         }
         let chain = found.request.nonce.as_ref().map_or_else(Chain::new, Chain::of);
         let session = Arc::new(Session::new(drain, chain));
-        Self::hold(&session, Whose::Attached, interrupt, || session.renew())
+        Self::hold(&session, Ownership::Attached, interrupt, || session.renew())
     }
 
     fn hold(
         session: &Arc<Session>,
-        whose: Whose,
+        ownership: Ownership,
         interrupt: &Interrupt,
-        write: impl Fn() -> Result<Sent, Failure>,
+        write: impl Fn() -> Result<WriteReceipt, Failure>,
     ) -> Result<Self, Failure> {
-        let begun = whose != Whose::Attached;
+        let begun = ownership != Ownership::Attached;
         let mut guard = Guard { session: Arc::clone(session), heartbeat: None, begun, kept: None, armed: false };
-        let answered = session.follow(Until::Answered, interrupt, false, write);
+        let answered = session.follow(Goal::Answered, interrupt, false, write);
         // Somebody else's hold is not ours to give up.
         let stays = match answered {
             Err(Failure::Denied(_)) => true,
-            Err(Failure::Interrupted) => whose == Whose::Detachable,
+            Err(Failure::Interrupted) => ownership == Ownership::Detachable,
             _ => false,
         };
         guard.armed = begun && session.has_sent() && !stays;
@@ -156,7 +156,7 @@ impl Held {
     /// As of [`wait`](Self::wait); [`Failure::Deadline`] if it isn't.
     pub fn drained_now(&self) -> Result<SeenDrained, Failure> {
         let session = &self.guard.session;
-        session.wait_until(Until::DrainedAtOnce, &session.drain.interrupt)
+        session.wait_until(Goal::DrainedAtOnce, &session.drain.interrupt)
     }
 
     /// Trades "drained" for the right to act. The token is on the disk before this asks, and over the files the space that
@@ -182,7 +182,7 @@ impl Held {
         session.watch_again();
         session.expecting(&token);
         self.guard.kept = Some(kept);
-        let answered = session.follow(Until::Committed, &drain.interrupt, false, || drain.gateway.commit(&commit));
+        let answered = session.follow(Goal::Committed, &drain.interrupt, false, || drain.gateway.commit(&commit));
         if let Err(failure) = answered {
             // A refused commit is never granted later; of what nothing was heard, the token stays.
             if !self.guard.begun

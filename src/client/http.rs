@@ -4,11 +4,11 @@
 //! the home's lock (`docs/http.md`), and takes nothing else for the endpoint's word ([`answer`](super::answer)). The bearer
 //! token is in no message and no debug output.
 
-use super::answer::{Answer, NotSound, read};
+use super::answer::{Answer, NegativeAnswer, read};
 use super::chain::Chain;
 use super::endpoint::{Ask, Endpoint};
-use super::transport::{Lying, Sent, Withdrawal};
-use super::watch::{Look, SeenHold, Sight};
+use super::transport::{StoredRequest, Withdrawal, WriteReceipt};
+use super::watch::{GatewayView, SeenHold, StatusView};
 use super::{Failure, Interrupt, Status};
 use crate::hold::fields::body;
 use crate::hold::{Action, Denied, Incarnation, Outcome, Request, RequestId};
@@ -31,14 +31,14 @@ pub(super) struct Http {
 struct Shared {
     /// The endpoint has said that it knows holds.
     knows_holds: AtomicBool,
-    ahead: Mutex<Ahead>,
+    ahead: Mutex<LongPoll>,
     /// What was asked ahead has been answered.
     answered: AtomicBool,
 }
 
 /// Whether the endpoint is being asked to answer once it is drained.
 #[derive(Default)]
-struct Ahead {
+struct LongPoll {
     outstanding: bool,
     at: Option<Instant>,
 }
@@ -67,13 +67,13 @@ impl Http {
         Self { endpoint: self.endpoint.once(), shared: Arc::clone(&self.shared) }
     }
 
-    pub(super) fn look(&self, id: &RequestId) -> Look {
+    pub(super) fn look(&self, id: &RequestId) -> GatewayView {
         match self.standing(id) {
             Ok(Some(standing)) => standing.into_look(),
-            Ok(None) => Look::NoHold,
-            Err(Failure::Unreachable(why)) => Look::Silent(why),
-            Err(Failure::Ignored(why)) => Look::Stale(why),
-            Err(failure) => Look::Over(failure),
+            Ok(None) => GatewayView::NoHold,
+            Err(Failure::Unreachable(why)) => GatewayView::Silent(why),
+            Err(Failure::Ignored(why)) => GatewayView::Stale(why),
+            Err(failure) => GatewayView::Over(failure),
         }
     }
 
@@ -103,7 +103,7 @@ impl Http {
             interrupt.nudge();
         };
         let asked = std::thread::Builder::new().name("gateway-drain-ahead".into()).spawn(ask);
-        *ahead = Ahead { outstanding: asked.is_ok(), at: Some(Instant::now()) };
+        *ahead = LongPoll { outstanding: asked.is_ok(), at: Some(Instant::now()) };
     }
 
     /// Sees to it that the endpoint knows holds, before anything is asked of it that another would take for something else.
@@ -119,7 +119,7 @@ impl Http {
     }
 
     /// The hold of this name that stands there, no matter whose it is.
-    pub(super) fn find(&self, id: &RequestId, owner: &str) -> Result<Option<Lying>, Failure> {
+    pub(super) fn find(&self, id: &RequestId, owner: &str) -> Result<Option<StoredRequest>, Failure> {
         self.ready()?;
         let Some(standing) = self.standing(id)? else { return Ok(None) };
         let deadline = standing.deadline_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -128,19 +128,19 @@ impl Http {
         let begun = Request::begin(id.clone(), owner);
         // As far as a client wants to know it: what a renewal doesn't say, the endpoint keeps.
         let request = Request { deadline, nonce: standing.nonce, notes: standing.notes, ..begun };
-        Ok(Some(Lying { request, committed: standing.outcome == Some(Standing::Committed) }))
+        Ok(Some(StoredRequest { request, committed: standing.outcome == Some(Standing::Committed) }))
     }
 
     fn standing(&self, id: &RequestId) -> Result<Option<HoldAnswer>, Failure> {
         match self.endpoint.ask(Ask::get(&format!("{DRAIN}/{id}")), |answer| about(id, answer)) {
             Ok(standing) => Ok(Some(standing)),
-            Err(NotSound::NotHeld) => Ok(None),
-            Err(NotSound::Failed(failure)) => Err(failure),
+            Err(NegativeAnswer::NotHeld) => Ok(None),
+            Err(NegativeAnswer::Failed(failure)) => Err(failure),
         }
     }
 
     /// Begins a hold that isn't there. The same write twice is one.
-    pub(super) fn begin(&self, request: &Request) -> Result<Sent, Failure> {
+    pub(super) fn begin(&self, request: &Request) -> Result<WriteReceipt, Failure> {
         let found = match self.find(&request.id, &request.owner) {
             // What an earlier one left there holds nothing; and of who shuts down the endpoint says so by itself.
             Err(Failure::Ignored(_) | Failure::LeaseLost(_) | Failure::ShuttingDown) => None,
@@ -155,7 +155,7 @@ impl Http {
     }
 
     /// Sends one action about one hold.
-    pub(super) fn send(&self, verb: Verb, request: &Request) -> Result<Sent, Failure> {
+    pub(super) fn send(&self, verb: Verb, request: &Request) -> Result<WriteReceipt, Failure> {
         self.ready()?;
         // Between a look and a write another may begin it: which of two begins it, the endpoint decides.
         let only_new = (verb == Verb::Drain).then_some(("if-none-match", "*"));
@@ -169,12 +169,12 @@ impl Http {
         });
         let standing = match answered {
             Ok(standing) => standing,
-            Err(NotSound::NotHeld) => return Err(Failure::Withdrawn("there is no such hold, or no more".into())),
-            Err(NotSound::Failed(failure)) => return Err(failure),
+            Err(NegativeAnswer::NotHeld) => return Err(Failure::Withdrawn("there is no such hold, or no more".into())),
+            Err(NegativeAnswer::Failed(failure)) => return Err(failure),
         };
         let nonce = standing.nonce.ok_or_else(|| Failure::Unreachable("the answer names no nonce".into()))?;
         let lease = standing.lease_left_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        Ok(Sent { nonce, lease, answered: standing.acknowledged, repeat: !standing.acknowledged })
+        Ok(WriteReceipt { nonce, lease, answered: standing.acknowledged, repeat: !standing.acknowledged })
     }
 
     pub(super) fn end(&self, request: &Request, ours: Option<&Chain>) -> Result<Withdrawal, Failure> {
@@ -209,9 +209,9 @@ impl Http {
         });
         match answered {
             Ok(withdrawal) => Ok(withdrawal),
-            Err(NotSound::Failed(Failure::ShuttingDown)) => Ok(Withdrawal::Done),
-            Err(NotSound::NotHeld | NotSound::Failed(Failure::LeaseLost(_))) => Ok(Withdrawal::Nothing),
-            Err(NotSound::Failed(failure)) => Err(failure),
+            Err(NegativeAnswer::Failed(Failure::ShuttingDown)) => Ok(Withdrawal::Done),
+            Err(NegativeAnswer::NotHeld | NegativeAnswer::Failed(Failure::LeaseLost(_))) => Ok(Withdrawal::Nothing),
+            Err(NegativeAnswer::Failed(failure)) => Err(failure),
         }
     }
 
@@ -231,8 +231,8 @@ impl Http {
             asked["suppress_notification"] = true.into();
         }
         match self.endpoint.ask(Ask::post(DRAIN, &asked), |answer| done(verb, answer)) {
-            Ok(()) | Err(NotSound::NotHeld) => Ok(()),
-            Err(NotSound::Failed(failure)) => Err(failure),
+            Ok(()) | Err(NegativeAnswer::NotHeld) => Ok(()),
+            Err(NegativeAnswer::Failed(failure)) => Err(failure),
         }
     }
 
@@ -269,7 +269,7 @@ impl Http {
                 Err(Failure::Unreachable(why).into())
             }
         });
-        answered.map_err(NotSound::into_failure)
+        answered.map_err(NegativeAnswer::into_failure)
     }
 
     /// Whether its readiness probe says that it takes work.
@@ -282,12 +282,12 @@ impl Http {
             }
             Err(Failure::Unreachable(format!("{}/readyz answers {}: {said}", self.url(), answer.code)).into())
         });
-        answered.map_err(NotSound::into_failure)
+        answered.map_err(NegativeAnswer::into_failure)
     }
 }
 
 /// What an answer says of the marker.
-fn done(verb: Verb, answer: Answer) -> Result<(), NotSound> {
+fn done(verb: Verb, answer: Answer) -> Result<(), NegativeAnswer> {
     let said = answer.sound()?;
     if said["ok"] == true && said["action"] == verb.word() {
         return Ok(());
@@ -296,7 +296,7 @@ fn done(verb: Verb, answer: Answer) -> Result<(), NotSound> {
 }
 
 /// What an answer says of this hold. One about another is not the endpoint's.
-fn about(id: &RequestId, answer: Answer) -> Result<HoldAnswer, NotSound> {
+fn about(id: &RequestId, answer: Answer) -> Result<HoldAnswer, NegativeAnswer> {
     let said: HoldAnswer = read(answer.sound()?)?;
     if said.request_id == *id {
         return Ok(said);
@@ -305,21 +305,21 @@ fn about(id: &RequestId, answer: Answer) -> Result<HoldAnswer, NotSound> {
 }
 
 impl HoldAnswer {
-    fn into_look(self) -> Look {
+    fn into_look(self) -> GatewayView {
         let outcome = match self.outcome {
             Some(Standing::Held) => Some(Outcome::Held),
             Some(Standing::Pending) => Some(Outcome::Pending),
             Some(Standing::Committed) => Some(Outcome::Committed),
             Some(Standing::Withdrawn | Standing::Overridden) | None => None,
         };
-        let Some(gateway) = self.gateway else { return Look::Silent("no gateway runs there".into()) };
+        let Some(gateway) = self.gateway else { return GatewayView::Silent("no gateway runs there".into()) };
         let hold = outcome.map(|outcome| SeenHold {
             age: self.age_seconds.unwrap_or_default(),
             lease_left: self.lease_left_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             pending: outcome == Outcome::Pending,
             committed: outcome == Outcome::Committed,
         });
-        Look::Seen(Box::new(Sight {
+        GatewayView::Seen(Box::new(StatusView {
             incarnation: gateway.incarnation,
             state: gateway.state,
             generation: gateway.generation,

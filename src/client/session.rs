@@ -5,8 +5,8 @@
 //! carries on what that one proved, and writes nothing of its own.
 
 use super::chain::Chain;
-use super::transport::Sent;
-use super::watch::{Look, Verdict, Watch, Written};
+use super::transport::WriteReceipt;
+use super::watch::{GatewayView, Verdict, WaitState, Written};
 use super::{Drain, Failure, Interrupt, Progress, SeenDrained};
 use crate::clock::Clock;
 use crate::hold::{Denied, Incarnation, Nonce, Request};
@@ -35,8 +35,8 @@ pub(super) struct Session {
     /// Whose writes these are.
     pub(super) chain: Chain,
     clock: Clock,
-    ledger: Mutex<Ledger>,
-    watch: Mutex<Watch>,
+    log: Mutex<WriteLog>,
+    watch: Mutex<WaitState>,
     /// Ends the heartbeat.
     pub(super) quiet: Interrupt,
 }
@@ -50,7 +50,7 @@ impl fmt::Debug for Session {
 
 /// What has been written.
 #[derive(Debug, Default)]
-struct Ledger {
+struct WriteLog {
     nonces: Vec<Nonce>,
     answered: bool,
     written_at: Duration,
@@ -68,7 +68,7 @@ struct Ledger {
 
 /// What a wait is content with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Until {
+pub(super) enum Goal {
     Answered,
     Drained(Option<Duration>),
     DrainedAtOnce,
@@ -80,26 +80,26 @@ impl Session {
         // It looks again by itself, for as long as it has patience.
         let drain = Drain { gateway: drain.gateway.once(), ..drain };
         let clock = Clock::boot();
-        let watch = Mutex::new(Watch::new(drain.only_for.clone(), clock.now()));
-        let ledger = Mutex::new(Ledger { written_at: clock.now(), ..Ledger::default() });
-        Self { drain, chain, clock, ledger, watch, quiet: Interrupt::new() }
+        let watch = Mutex::new(WaitState::new(drain.only_for.clone(), clock.now()));
+        let log = Mutex::new(WriteLog { written_at: clock.now(), ..WriteLog::default() });
+        Self { drain, chain, clock, log, watch, quiet: Interrupt::new() }
     }
 
     /// Whether something may have been written: then there may be something to take back.
     pub(super) fn has_sent(&self) -> bool {
-        self.ledger.lock().sent
+        self.log.lock().sent
     }
 
     /// Notes that this write is about to be sent.
     pub(super) fn sending(&self) {
-        self.ledger.lock().sent = true;
+        self.log.lock().sent = true;
     }
 
     /// Notes a write whose answer may be lost: it is looked for by its nonce.
     pub(super) fn expecting(&self, nonce: &Nonce) {
-        let mut ledger = self.ledger.lock();
-        ledger.nonces = vec![nonce.clone()];
-        ledger.answered = false;
+        let mut log = self.log.lock();
+        log.nonces = vec![nonce.clone()];
+        log.answered = false;
     }
 
     /// The process that holds the gate closed.
@@ -120,9 +120,9 @@ impl Session {
                 match session.renew() {
                     Ok(sent) => session.note(sent),
                     // The next beat may get through; meanwhile the waiter sees for itself that nothing answers.
-                    Err(failure) if failure.is_silence() => session.ledger.lock().unwritten = Some(failure),
+                    Err(failure) if failure.is_silence() => session.log.lock().unwritten = Some(failure),
                     Err(failure) => {
-                        session.ledger.lock().lost = Some(failure);
+                        session.log.lock().lost = Some(failure);
                         return;
                     }
                 }
@@ -133,10 +133,10 @@ impl Session {
     }
 
     /// Renews the lease, unless it has run out: that would begin another hold behind everybody's back.
-    pub(super) fn renew(&self) -> Result<Sent, Failure> {
+    pub(super) fn renew(&self) -> Result<WriteReceipt, Failure> {
         let (last, since) = {
-            let ledger = self.ledger.lock();
-            (ledger.nonces.last().cloned(), self.clock.now().saturating_sub(ledger.written_at))
+            let log = self.log.lock();
+            (log.nonces.last().cloned(), self.clock.now().saturating_sub(log.written_at))
         };
         if self.lease().is_some_and(|lease| since >= lease) && last.is_some() {
             return Err(Failure::LeaseLost(format!("the lease ran out: it was not renewed for {} s", since.as_secs())));
@@ -147,21 +147,21 @@ impl Session {
 
     /// How long the hold lasts without a renewal, as far as that is known.
     fn lease(&self) -> Option<Duration> {
-        self.ledger.lock().lease.or(self.drain.request.lease)
+        self.log.lock().lease.or(self.drain.request.lease)
     }
 
-    fn note(&self, sent: Sent) {
-        let mut ledger = self.ledger.lock();
-        if ledger.nonces.last() != Some(&sent.nonce) {
-            ledger.nonces.push(sent.nonce);
+    fn note(&self, sent: WriteReceipt) {
+        let mut log = self.log.lock();
+        if log.nonces.last() != Some(&sent.nonce) {
+            log.nonces.push(sent.nonce);
         }
         // Only the last few can still be answered.
-        let old = ledger.nonces.len().saturating_sub(REMEMBERED);
-        ledger.nonces.drain(..old);
-        ledger.answered = sent.answered;
-        ledger.unwritten = None;
-        ledger.lease = sent.lease.or(ledger.lease);
-        ledger.written_at = self.clock.now();
+        let old = log.nonces.len().saturating_sub(REMEMBERED);
+        log.nonces.drain(..old);
+        log.answered = sent.answered;
+        log.unwritten = None;
+        log.lease = sent.lease.or(log.lease);
+        log.written_at = self.clock.now();
     }
 
     pub(super) fn watch_again(&self) {
@@ -174,12 +174,12 @@ impl Session {
     }
 
     pub(super) fn wait(&self, interrupt: &Interrupt) -> Result<SeenDrained, Failure> {
-        self.wait_until(Until::Drained(self.drain.timeout), interrupt)
+        self.wait_until(Goal::Drained(self.drain.timeout), interrupt)
     }
 
     /// Waits by a write that was made since this wait began. That is the last step's own, if the wait follows at once: it was
     /// acknowledged, and what it proved has not been let out of sight.
-    pub(super) fn wait_until(&self, until: Until, interrupt: &Interrupt) -> Result<SeenDrained, Failure> {
+    pub(super) fn wait_until(&self, until: Goal, interrupt: &Interrupt) -> Result<SeenDrained, Failure> {
         let now = self.clock.now();
         let carries_on = {
             let mut watch = self.watch.lock();
@@ -192,7 +192,7 @@ impl Session {
             at_once
         };
         if !carries_on {
-            self.ledger.lock().nonces.clear();
+            self.log.lock().nonces.clear();
         }
         let followed = self.follow(until, interrupt, carries_on, || self.renew());
         if matches!(followed, Err(Failure::Withdrawn(_) | Failure::LeaseLost(_))) {
@@ -205,14 +205,14 @@ impl Session {
     /// Writes until the write has gone through, unless that `written` already, and looks until `until` is so.
     pub(super) fn follow(
         &self,
-        until: Until,
+        until: Goal,
         interrupt: &Interrupt,
         mut written: bool,
-        write: impl Fn() -> Result<Sent, Failure>,
+        write: impl Fn() -> Result<WriteReceipt, Failure>,
     ) -> Result<Option<SeenDrained>, Failure> {
         let began = self.clock.now();
         let (mut pause, mut last) = (FIRST_PAUSE, None);
-        let limit = if let Until::Drained(timeout) = until { timeout } else { None };
+        let limit = if let Goal::Drained(timeout) = until { timeout } else { None };
         loop {
             if interrupt.is_raised() {
                 return Err(Failure::Interrupted);
@@ -236,11 +236,11 @@ impl Session {
             let before = self.drain.gateway.glance();
             let look = self.drain.gateway.look(&self.drain.request.id);
             let (verdict, silence) = self.judge(&look);
-            let alive = matches!(look, Look::Seen(_) | Look::Starting(_));
+            let alive = matches!(look, GatewayView::Seen(_) | GatewayView::Starting(_));
             let waited = self.clock.now().saturating_sub(began);
             let over = limit.is_some_and(|limit| waited >= limit);
             let mut progress = Progress::of(&self.drain, &look, &verdict, waited, limit);
-            let unwritten = unwritten.or_else(|| self.ledger.lock().unwritten.clone());
+            let unwritten = unwritten.or_else(|| self.log.lock().unwritten.clone());
             if let (Some(Failure::Unreachable(why)), Verdict::Silent(_)) = (&unwritten, &verdict) {
                 progress.silent = Some(why.clone());
             }
@@ -248,18 +248,18 @@ impl Session {
             if let (Some(tell), false) = (&self.drain.on_progress, matches!(verdict, Verdict::Over(_))) {
                 tell(&progress);
             }
-            if let Some(lost) = self.ledger.lock().lost.clone() {
+            if let Some(lost) = self.log.lock().lost.clone() {
                 return Err(lost);
             }
-            if let Look::Seen(sight) = &look {
-                self.ledger.lock().left = Some((sight.in_flight + sight.internal, sight.active_work.clone()));
+            if let GatewayView::Seen(view) = &look {
+                self.log.lock().left = Some((view.in_flight + view.internal, view.active_work.clone()));
             }
             let deadline = || {
-                let left = self.ledger.lock().left.clone().unwrap_or_default();
+                let left = self.log.lock().left.clone().unwrap_or_default();
                 Failure::Deadline { in_flight: left.0, active_work: left.1 }
             };
             let impatient = silence >= self.drain.patience;
-            let dead = matches!(look, Look::Dead(_) | Look::ShutDown(_));
+            let dead = matches!(look, GatewayView::Dead(_) | GatewayView::ShutDown(_));
             match (verdict, until) {
                 (Verdict::Over(failure), _) => return Err(failure),
                 // Out of sight for a moment, and with work left when it was seen last.
@@ -274,11 +274,11 @@ impl Session {
                     let why = format!("it lives and has acknowledged nothing for {} s", silence.as_secs());
                     return Err(unwritten.unwrap_or(Failure::Unreachable(why)));
                 }
-                (Verdict::Committed, Until::Committed) | (Verdict::Standing | Verdict::Drained(_), Until::Answered) => {
+                (Verdict::Committed, Goal::Committed) | (Verdict::Standing | Verdict::Drained(_), Goal::Answered) => {
                     return Ok(None);
                 }
                 (Verdict::Committed, _) => return Err(Denied::Committed.into()),
-                (Verdict::Drained(seen), Until::Drained(_) | Until::DrainedAtOnce) => {
+                (Verdict::Drained(seen), Goal::Drained(_) | Goal::DrainedAtOnce) => {
                     // Once more: the status may be the last word of a process that died after it.
                     let again = self.drain.gateway.look(&self.drain.request.id);
                     if let (Verdict::Drained(still), _) = self.judge(&again)
@@ -287,10 +287,10 @@ impl Session {
                         return Ok(Some(seen));
                     }
                 }
-                (Verdict::Standing, Until::DrainedAtOnce) if progress.pending => {
+                (Verdict::Standing, Goal::DrainedAtOnce) if progress.pending => {
                     return Err(Denied::NotClosedYet.into());
                 }
-                (Verdict::Standing, Until::DrainedAtOnce) => return Err(deadline()),
+                (Verdict::Standing, Goal::DrainedAtOnce) => return Err(deadline()),
                 (Verdict::Standing, _) if over => return Err(deadline()),
                 (Verdict::Silent(_) | Verdict::Standing | Verdict::Drained(_), _) => {}
             }
@@ -303,18 +303,18 @@ impl Session {
     }
 
     fn saw_work(&self) -> bool {
-        self.ledger.lock().left.as_ref().is_some_and(|(in_flight, _)| *in_flight > 0)
+        self.log.lock().left.as_ref().is_some_and(|(in_flight, _)| *in_flight > 0)
     }
 
     fn silence(&self) -> Duration {
         self.watch.lock().silence(self.clock.now())
     }
 
-    fn judge(&self, look: &Look) -> (Verdict, Duration) {
+    fn judge(&self, look: &GatewayView) -> (Verdict, Duration) {
         let now = self.clock.now();
-        let ledger = self.ledger.lock();
-        let nonces = &ledger.nonces;
-        let written = Written { nonces, answered: ledger.answered && !nonces.is_empty() };
+        let log = self.log.lock();
+        let nonces = &log.nonces;
+        let written = Written { nonces, answered: log.answered && !nonces.is_empty() };
         let mut watch = self.watch.lock();
         let verdict = watch.judge(look, written, now);
         (verdict, watch.silence(now))
@@ -322,21 +322,21 @@ impl Session {
 }
 
 impl Progress {
-    fn of(drain: &Drain, look: &Look, verdict: &Verdict, waited: Duration, limit: Option<Duration>) -> Self {
-        let sight = if let Look::Seen(sight) = look { Some(sight.as_ref()) } else { None };
-        let hold = sight.and_then(|sight| sight.hold.as_ref());
+    fn of(drain: &Drain, look: &GatewayView, verdict: &Verdict, waited: Duration, limit: Option<Duration>) -> Self {
+        let view = if let GatewayView::Seen(view) = look { Some(view.as_ref()) } else { None };
+        let hold = view.and_then(|view| view.hold.as_ref());
         let silent = if let Verdict::Silent(why) = verdict { Some(why.clone()) } else { None };
         Self {
             request_id: drain.request.id.clone(),
-            state: sight.map(|sight| sight.state),
-            incarnation: sight.map(|sight| sight.incarnation.clone()),
-            generation: sight.map(|sight| sight.generation),
-            in_flight: sight.map_or(0, |sight| sight.in_flight),
-            internal: sight.map_or(0, |sight| sight.internal),
-            drained: sight.is_some_and(|sight| sight.drained),
-            stalled: sight.is_some_and(|sight| sight.stalled),
+            state: view.map(|view| view.state),
+            incarnation: view.map(|view| view.incarnation.clone()),
+            generation: view.map(|view| view.generation),
+            in_flight: view.map_or(0, |view| view.in_flight),
+            internal: view.map_or(0, |view| view.internal),
+            drained: view.is_some_and(|view| view.drained),
+            stalled: view.is_some_and(|view| view.stalled),
             pending: hold.is_some_and(|hold| hold.pending),
-            active_work: sight.map(|sight| sight.active_work.clone()).unwrap_or_default(),
+            active_work: view.map(|view| view.active_work.clone()).unwrap_or_default(),
             lease_left_seconds: hold.and_then(|hold| hold.lease_left).map(|left| left.as_secs_f64()),
             waited_seconds: waited.as_secs_f64(),
             time_left_seconds: limit.map(|limit| limit.saturating_sub(waited).as_secs_f64()),

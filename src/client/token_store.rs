@@ -39,7 +39,7 @@ impl fmt::Debug for Record {
 
 /// A record that is on the disk.
 #[derive(Clone, Debug)]
-pub(super) struct Kept {
+pub(super) struct StoredRecord {
     path: PathBuf,
     pub(super) record: Record,
 }
@@ -74,7 +74,7 @@ impl TokenStore {
     }
 
     /// Keeps a token: once this returns, it is on the disk.
-    pub(super) fn keep(&self, record: Record) -> Result<Kept, Failure> {
+    pub(super) fn keep(&self, record: Record) -> Result<StoredRecord, Failure> {
         let written = self.make_folder().and_then(|()| {
             let mut builder = tempfile::Builder::new();
             let prefix = format!("{}.", record.request_id);
@@ -85,18 +85,18 @@ impl TokenStore {
             File::open(&self.folder)?.sync_all()?;
             Ok(path)
         });
-        written.map(|path| Kept { path, record }).map_err(|error| self.unusable(&error))
+        written.map(|path| StoredRecord { path, record }).map_err(|error| self.unusable(&error))
     }
 
     /// The tokens of this owner's commits of this hold.
-    pub(super) fn find(&self, gateway: &str, id: &RequestId, owner: &str) -> Vec<Kept> {
+    pub(super) fn find(&self, gateway: &str, id: &RequestId, owner: &str) -> Vec<StoredRecord> {
         let prefix = format!("{id}.");
         let Ok(listed) = std::fs::read_dir(&self.folder) else { return Vec::new() };
         let named = listed.flatten().map(|entry| entry.path()).filter(|path| {
             path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&prefix))
         });
-        let kept = named.filter_map(|path| read(&path).ok().map(|record| Kept { path, record }));
-        let ours = |kept: &Kept| {
+        let kept = named.filter_map(|path| read(&path).ok().map(|record| StoredRecord { path, record }));
+        let ours = |kept: &StoredRecord| {
             let Record { gateway: at, request_id, owner: of, .. } = &kept.record;
             at == gateway && request_id == id && of == owner
         };
@@ -123,7 +123,7 @@ fn read(path: &Path) -> io::Result<Record> {
     Ok(serde_json::from_slice(&bytes)?)
 }
 
-impl Kept {
+impl StoredRecord {
     /// Forgets the token: its hold has ended.
     pub(super) fn forget(&self) {
         // What stays is a token that ends nothing.

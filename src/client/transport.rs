@@ -5,7 +5,7 @@ use super::files::Files;
 use super::http::Http;
 use super::marker::MarkerDrain;
 use super::text::quoted;
-use super::watch::Look;
+use super::watch::GatewayView;
 use super::{Failure, Interrupt, Status};
 use crate::control::Home;
 use crate::control::read::Stamp;
@@ -28,11 +28,11 @@ use std::time::{Duration, Instant};
 /// ```
 #[derive(Clone)]
 pub struct Gateway {
-    way: Way,
+    way: Transport,
 }
 
 #[derive(Clone)]
-enum Way {
+enum Transport {
     Files(Files),
     Http(Http),
 }
@@ -57,7 +57,7 @@ const OFTEN_FOR: Duration = Duration::from_millis(100);
 
 /// A request that was written.
 #[derive(Clone, Debug)]
-pub(super) struct Sent {
+pub(super) struct WriteReceipt {
     /// By which nonce the gateway acknowledges it.
     pub(super) nonce: Nonce,
     /// How long the hold lasts by it, if that is known.
@@ -70,7 +70,7 @@ pub(super) struct Sent {
 
 /// What stands under a hold's name.
 #[derive(Clone, Debug)]
-pub(super) struct Lying {
+pub(super) struct StoredRequest {
     /// As it was asked for last, with the nonce of that write.
     pub(super) request: Request,
     /// The gateway has granted its commit, or has yet to answer one.
@@ -104,7 +104,7 @@ impl Gateway {
     /// The gateway of this home, by its files.
     #[must_use]
     pub fn at(home: Home) -> Self {
-        Self { way: Way::Files(Files::new(home)) }
+        Self { way: Transport::Files(Files::new(home)) }
     }
 
     /// The gateway, or the dashboard of one, that answers under this address; `secret` is the bearer token.
@@ -112,7 +112,7 @@ impl Gateway {
     /// # Errors
     /// [`Failure::Usage`] for an address that can't be used, or [certificates](Self::ROOTS_VARIABLE) that can't be read.
     pub fn over_http(url: &str, secret: Option<String>) -> Result<Self, Failure> {
-        Ok(Self { way: Way::Http(Http::new(url, secret)?) })
+        Ok(Self { way: Transport::Http(Http::new(url, secret)?) })
     }
 
     /// What the gateway publishes of itself.
@@ -121,8 +121,8 @@ impl Gateway {
     /// [`Failure::Unreachable`] if it can't be asked. That no gateway lives there is an answer, not an error.
     pub fn status(&self) -> Result<Status, Failure> {
         match &self.way {
-            Way::Files(files) => files.status(),
-            Way::Http(http) => http.status(),
+            Transport::Files(files) => files.status(),
+            Transport::Http(http) => http.status(),
         }
     }
 
@@ -130,8 +130,8 @@ impl Gateway {
     #[must_use]
     pub fn as_arguments(&self) -> String {
         match &self.way {
-            Way::Files(files) => format!("--home {}", quoted(&files.home().path().to_string_lossy())),
-            Way::Http(http) => format!("--url {}", quoted(http.url())),
+            Transport::Files(files) => format!("--home {}", quoted(&files.home().path().to_string_lossy())),
+            Transport::Http(http) => format!("--url {}", quoted(http.url())),
         }
     }
 
@@ -141,8 +141,8 @@ impl Gateway {
     /// [`Failure::Unreachable`] if none does or it can't be asked.
     pub fn incarnation(&self) -> Result<Incarnation, Failure> {
         match &self.way {
-            Way::Files(files) => files.incarnation(),
-            Way::Http(http) => http.incarnation(),
+            Transport::Files(files) => files.incarnation(),
+            Transport::Http(http) => http.incarnation(),
         }
     }
 
@@ -150,8 +150,8 @@ impl Gateway {
     #[cfg(feature = "fleet")]
     pub(crate) fn home_path(&self) -> Option<&std::path::Path> {
         match &self.way {
-            Way::Files(files) => Some(files.home().path()),
-            Way::Http(_) => None,
+            Transport::Files(files) => Some(files.home().path()),
+            Transport::Http(_) => None,
         }
     }
 
@@ -159,8 +159,8 @@ impl Gateway {
     #[cfg(feature = "fleet")]
     pub(crate) fn url(&self) -> Option<&str> {
         match &self.way {
-            Way::Files(_) => None,
-            Way::Http(http) => Some(http.url()),
+            Transport::Files(_) => None,
+            Transport::Http(http) => Some(http.url()),
         }
     }
 
@@ -168,21 +168,21 @@ impl Gateway {
     #[cfg(feature = "fleet")]
     pub(crate) fn unready(&self) -> Result<(), Failure> {
         match &self.way {
-            Way::Files(_) => Ok(()),
-            Way::Http(http) => http.unready(),
+            Transport::Files(_) => Ok(()),
+            Transport::Http(http) => http.unready(),
         }
     }
 
     /// What isn't answered by the endpoint itself is asked again for so long, and no answer is waited for longer.
     pub(crate) fn be_patient_for(&mut self, patience: Duration) {
-        if let Way::Http(http) = &mut self.way {
+        if let Transport::Http(http) = &mut self.way {
             http.endpoint_mut().be_patient_for(patience);
         }
     }
 
     /// Lets somebody else stop the asking.
     pub(crate) fn be_interrupted_by(&mut self, interrupt: Interrupt) {
-        if let Way::Http(http) = &mut self.way {
+        if let Transport::Http(http) = &mut self.way {
             http.endpoint_mut().be_interrupted_by(interrupt);
         }
     }
@@ -191,8 +191,8 @@ impl Gateway {
     /// sent once.
     pub(crate) fn once(&self) -> Self {
         let way = match &self.way {
-            Way::Files(files) => Way::Files(files.clone()),
-            Way::Http(http) => Way::Http(http.once()),
+            Transport::Files(files) => Transport::Files(files.clone()),
+            Transport::Http(http) => Transport::Http(http.once()),
         };
         Self { way }
     }
@@ -200,34 +200,34 @@ impl Gateway {
     /// What this gateway is known by in records of its controllers.
     pub(super) fn name(&self) -> String {
         match &self.way {
-            Way::Files(files) => {
+            Transport::Files(files) => {
                 let path = files.home().path();
                 let whole = path.canonicalize().or_else(|_| std::path::absolute(path));
                 format!("home {}", whole.unwrap_or_else(|_| path.to_owned()).display())
             }
-            Way::Http(http) => format!("url {}", http.url()),
+            Transport::Http(http) => format!("url {}", http.url()),
         }
     }
 
-    pub(super) fn look(&self, id: &RequestId) -> Look {
+    pub(super) fn look(&self, id: &RequestId) -> GatewayView {
         match &self.way {
-            Way::Files(files) => files.look(id),
-            Way::Http(http) => http.look(id),
+            Transport::Files(files) => files.look(id),
+            Transport::Http(http) => http.look(id),
         }
     }
 
     /// What to [pause](Self::pause) with, from before a look.
     pub(super) fn glance(&self) -> Glance {
         match &self.way {
-            Way::Files(files) => files.glance().map_or(Glance::Nothing, Glance::Status),
-            Way::Http(_) => Glance::Unseen,
+            Transport::Files(files) => files.glance().map_or(Glance::Nothing, Glance::Status),
+            Transport::Http(_) => Glance::Unseen,
         }
     }
 
     /// Pauses before the next look at a hold: for so long, until it is interrupted, or until the gateway has published since
     /// `before`, or over HTTP says that it is drained. That only hastens the look.
     pub(super) fn pause(&self, id: &RequestId, interrupt: &Interrupt, before: &Glance, time: Duration) {
-        if let Way::Http(http) = &self.way {
+        if let Transport::Http(http) = &self.way {
             return http.pause(id, interrupt, time);
         }
         let began = Instant::now();
@@ -242,30 +242,30 @@ impl Gateway {
     }
 
     /// What stands under this name and is this owner's; none if nothing does that holds or could.
-    pub(super) fn find(&self, id: &RequestId, owner: &str) -> Result<Option<Lying>, Failure> {
+    pub(super) fn find(&self, id: &RequestId, owner: &str) -> Result<Option<StoredRequest>, Failure> {
         match &self.way {
-            Way::Files(files) => files.find(id, owner),
-            Way::Http(http) => http.find(id, owner),
+            Transport::Files(files) => files.find(id, owner),
+            Transport::Http(http) => http.find(id, owner),
         }
     }
 
-    pub(super) fn begin(&self, request: &Request) -> Result<Sent, Failure> {
+    pub(super) fn begin(&self, request: &Request) -> Result<WriteReceipt, Failure> {
         match &self.way {
-            Way::Files(files) => files.begin(request),
-            Way::Http(http) => http.begin(request),
+            Transport::Files(files) => files.begin(request),
+            Transport::Http(http) => http.begin(request),
         }
     }
 
-    pub(super) fn renew(&self, request: &Request, last: Option<&Nonce>) -> Result<Sent, Failure> {
+    pub(super) fn renew(&self, request: &Request, last: Option<&Nonce>) -> Result<WriteReceipt, Failure> {
         match &self.way {
-            Way::Files(files) => files.renew(request, last),
-            Way::Http(http) => http.send(Verb::Renew, request),
+            Transport::Files(files) => files.renew(request, last),
+            Transport::Http(http) => http.send(Verb::Renew, request),
         }
     }
 
     /// Sees to it that no renewal of the chain outlives the hold that has ended. The endpoint does that by itself.
     pub(super) fn take_back(&self, id: &RequestId, ours: &Chain) {
-        if let Way::Files(files) = &self.way {
+        if let Transport::Files(files) = &self.way {
             files.take_back(id, ours);
         }
     }
@@ -274,57 +274,57 @@ impl Gateway {
     /// endpoint writes it, and on its own disk.
     pub(super) fn prepare(&self, withdrawal: &Request) -> Result<(), Failure> {
         match &self.way {
-            Way::Files(files) => files.prepare(withdrawal),
-            Way::Http(_) => Ok(()),
+            Transport::Files(files) => files.prepare(withdrawal),
+            Transport::Http(_) => Ok(()),
         }
     }
 
     /// Gives back what was reserved.
     pub(super) fn discard(&self, id: &RequestId) {
-        if let Way::Files(files) = &self.way {
+        if let Transport::Files(files) = &self.way {
             files.discard(id);
         }
     }
 
-    pub(super) fn commit(&self, request: &Request) -> Result<Sent, Failure> {
+    pub(super) fn commit(&self, request: &Request) -> Result<WriteReceipt, Failure> {
         match &self.way {
-            Way::Files(files) => files.commit(request),
-            Way::Http(http) => http.send(Verb::Commit, request),
+            Transport::Files(files) => files.commit(request),
+            Transport::Http(http) => http.send(Verb::Commit, request),
         }
     }
 
     /// Sends what ends a hold: a withdrawal, or an override. With a chain, only of a hold that the chain began.
     pub(super) fn end(&self, request: &Request, ours: Option<&Chain>) -> Result<Withdrawal, Failure> {
         match &self.way {
-            Way::Files(files) => files.end(request, ours),
-            Way::Http(http) => http.end(request, ours),
+            Transport::Files(files) => files.end(request, ours),
+            Transport::Http(http) => http.end(request, ours),
         }
     }
 
     /// Writes the marker; `again` if it is there already and to be kept.
     pub(super) fn put_marker(&self, drain: &MarkerDrain, again: bool) -> Result<(), Failure> {
         match &self.way {
-            Way::Files(files) => {
+            Transport::Files(files) => {
                 let begin = Request::begin(RequestId::marker(), drain.owner.clone());
                 let request = Request { notes: drain.notes.clone(), ..begin };
                 files.put_marker(&request.suppress_notification(drain.suppress_notification), again)
             }
-            Way::Http(http) => http.marker(Verb::Drain, drain.suppress_notification),
+            Transport::Http(http) => http.marker(Verb::Drain, drain.suppress_notification),
         }
     }
 
     pub(super) fn remove_marker(&self, owner: &str) -> Result<(), Failure> {
         match &self.way {
-            Way::Files(files) => files.remove_marker(owner),
-            Way::Http(http) => http.marker(Verb::Cancel, false),
+            Transport::Files(files) => files.remove_marker(owner),
+            Transport::Http(http) => http.marker(Verb::Cancel, false),
         }
     }
 
     /// Whether what was [written](Withdrawal::Written) to end a hold has taken effect.
     pub(super) fn has_ended(&self, request: &Request) -> Result<bool, Failure> {
         match &self.way {
-            Way::Files(files) => files.has_ended(request),
-            Way::Http(http) => http.has_ended(request),
+            Transport::Files(files) => files.has_ended(request),
+            Transport::Http(http) => http.has_ended(request),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::ExitCode;
 use super::files::Files;
-use super::watch::{Verdict, Watch, Written};
+use super::watch::{Verdict, WaitState, Written};
 use crate::clock::Clock;
 use crate::control::{Epoch, Home};
 use crate::hold::{Nonce, RequestId};
@@ -44,7 +44,7 @@ fn conclusions(case: &Value) -> Value {
     // What was written last lies there.
     let lies = json!({"action": "drain", "nonce": nonces.last(), "principal": "ops"});
     fs::write(home.request_path(&id), lies.to_string()).unwrap();
-    let mut watch = Watch::new(None, Duration::ZERO);
+    let mut watch = WaitState::new(None, Duration::ZERO);
     let judge = |look: &Value| {
         let mut lock = None;
         let _ = fs::remove_file(home.lock_path());

@@ -1,6 +1,6 @@
 //! What a waiter may conclude from what it sees: the rules of E2 and C6, pure.
 //!
-//! It is handed one [`Look`] after another and says what each means. It relies on no file and no clock of its own; the
+//! It is handed one [`GatewayView`] after another and says what each means. It relies on no file and no clock of its own; the
 //! wait in [`held`](super::held) looks, pauses and renews.
 //!
 //! A waiter concludes "drained" only from a status that
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// One look at a gateway.
 #[derive(Clone, Debug)]
-pub(super) enum Look {
+pub(super) enum GatewayView {
     /// Nothing could be seen; and why.
     Silent(String),
     /// Nobody lives there; and why that is known.
@@ -38,12 +38,12 @@ pub(super) enum Look {
     /// What has ended the hold, in the gateway's own words.
     Over(Failure),
     /// The living process's own status.
-    Seen(Box<Sight>),
+    Seen(Box<StatusView>),
 }
 
 /// What the status of a living gateway shows to one waiter.
 #[derive(Clone, Debug)]
-pub(super) struct Sight {
+pub(super) struct StatusView {
     pub(super) incarnation: Incarnation,
     pub(super) state: DrainState,
     pub(super) generation: Generation,
@@ -69,7 +69,7 @@ pub(super) struct SeenHold {
     pub(super) committed: bool,
 }
 
-impl Sight {
+impl StatusView {
     /// What a published status shows of one hold.
     pub(super) fn of(status: DrainStatus, id: &RequestId) -> Self {
         let hold = status.hold(id).map(SeenHold::from);
@@ -141,7 +141,7 @@ pub(super) struct Written<'a> {
 
 /// What has been seen so far.
 #[derive(Clone, Debug)]
-pub(super) struct Watch {
+pub(super) struct WaitState {
     bound: Option<Incarnation>,
     /// A write of this wait has been acknowledged: every look from then on is later than the wait's beginning.
     answered: bool,
@@ -153,7 +153,7 @@ pub(super) struct Watch {
     heard_at: Duration,
 }
 
-impl Watch {
+impl WaitState {
     /// A wait that begins `now`, with this process or, if none is named, with the first that is seen.
     pub(super) fn new(only_for: Option<Incarnation>, now: Duration) -> Self {
         Self {
@@ -194,43 +194,47 @@ impl Watch {
     }
 
     /// What `look` means to a controller that has `written` this since the wait began.
-    pub(super) fn judge(&mut self, look: &Look, written: Written<'_>, now: Duration) -> Verdict {
-        let sight = match look {
-            Look::Silent(why) | Look::Dead(why) => return Verdict::Silent(why.clone()),
+    pub(super) fn judge(&mut self, look: &GatewayView, written: Written<'_>, now: Duration) -> Verdict {
+        let view = match look {
+            GatewayView::Silent(why) | GatewayView::Dead(why) => return Verdict::Silent(why.clone()),
             // An ending that is older than our own writing says nothing about it.
-            Look::Over(Failure::LeaseLost(_)) if !self.answered => return Verdict::Silent(UNANSWERED.into()),
-            Look::Over(failure) => return Verdict::Over(failure.clone()),
-            Look::ShutDown(last) if self.bound.as_ref() == Some(last) => return Verdict::Over(Failure::ShuttingDown),
-            Look::ShutDown(_) => return Verdict::Silent("no gateway lives there: the last one was shut down".into()),
-            Look::Starting(live) => {
+            GatewayView::Over(Failure::LeaseLost(_)) if !self.answered => return Verdict::Silent(UNANSWERED.into()),
+            GatewayView::Over(failure) => return Verdict::Over(failure.clone()),
+            GatewayView::ShutDown(last) if self.bound.as_ref() == Some(last) => {
+                return Verdict::Over(Failure::ShuttingDown);
+            }
+            GatewayView::ShutDown(_) => {
+                return Verdict::Silent("no gateway lives there: the last one was shut down".into());
+            }
+            GatewayView::Starting(live) => {
                 let silent = Verdict::Silent(super::status::UNPUBLISHED.into());
                 return self.other_process(live).unwrap_or(silent);
             }
-            Look::Removed if !written.nonces.is_empty() => return Verdict::Over(withdrawn()),
+            GatewayView::Removed if !written.nonces.is_empty() => return Verdict::Over(withdrawn()),
             // What lay there before our own writing says nothing about it.
-            Look::Stale(_) if !self.known => return Verdict::Silent(UNANSWERED.into()),
-            Look::Stale(why) => return Verdict::Over(Failure::Ignored(why.clone())),
-            Look::NoHold if self.known => return Verdict::Over(withdrawn()),
-            Look::NoHold | Look::Removed => return Verdict::Silent(UNANSWERED.into()),
-            Look::Seen(sight) => sight,
+            GatewayView::Stale(_) if !self.known => return Verdict::Silent(UNANSWERED.into()),
+            GatewayView::Stale(why) => return Verdict::Over(Failure::Ignored(why.clone())),
+            GatewayView::NoHold if self.known => return Verdict::Over(withdrawn()),
+            GatewayView::NoHold | GatewayView::Removed => return Verdict::Silent(UNANSWERED.into()),
+            GatewayView::Seen(view) => view,
         };
-        if let Some(other) = self.other_process(&sight.incarnation) {
+        if let Some(other) = self.other_process(&view.incarnation) {
             return other;
         }
-        if sight.is_ending() {
+        if view.is_ending() {
             return Verdict::Over(Failure::ShuttingDown);
         }
         let ours = |nonce: &Option<Nonce>| nonce.as_ref().is_some_and(|nonce| written.nonces.contains(nonce));
-        let answer = sight.answers.iter().find(|(nonce, _)| ours(nonce));
+        let answer = view.answers.iter().find(|(nonce, _)| ours(nonce));
         let newest = written.answered || answer.is_some_and(|(nonce, _)| nonce.as_ref() == written.nonces.last());
-        let advanced = sight.revision.is_some() && sight.revision != self.revision && self.answered;
+        let advanced = view.revision.is_some() && view.revision != self.revision && self.answered;
         if newest || advanced {
             self.heard_at = now;
         }
-        self.revision = sight.revision;
+        self.revision = view.revision;
         self.answered |= answer.is_some() || (written.answered && !written.nonces.is_empty());
         self.known |= self.answered;
-        let outcome = match (answer, &sight.hold) {
+        let outcome = match (answer, &view.hold) {
             (Some((_, outcome)), _) => *outcome,
             // The hold of an earlier wait is gone, whether or not this wait's own write has been looked at.
             (None, hold) if !self.answered && (hold.is_some() || !self.known) => {
@@ -239,24 +243,24 @@ impl Watch {
             // Acknowledged before, and overwritten since by another who renews the same hold; or gone.
             (None, Some(hold)) => hold.standing(),
             (None, None) => {
-                let other = sight.answers.iter().find_map(|(_, outcome)| Failure::of(*outcome));
+                let other = view.answers.iter().find_map(|(_, outcome)| Failure::of(*outcome));
                 return Verdict::Over(other.unwrap_or_else(withdrawn));
             }
         };
         if let Some(failure) = Failure::of(outcome) {
             return Verdict::Over(failure);
         }
-        let Some(hold) = &sight.hold else {
+        let Some(hold) = &view.hold else {
             return Verdict::Over(Failure::Internal("the status acknowledges a hold that it doesn't show".into()));
         };
-        if self.is_broken(hold, sight.generation) {
+        if self.is_broken(hold, view.generation) {
             let why = "the hold ended and began again; the drain that was waited for is over";
             return Verdict::Over(Failure::LeaseLost(why.into()));
         }
         match outcome {
             Outcome::Committed => Verdict::Committed,
-            Outcome::Held if sight.drained && sight.state == DrainState::ExternalDraining && !hold.pending => {
-                Verdict::Drained(SeenDrained::new(sight.incarnation.clone(), sight.generation))
+            Outcome::Held if view.drained && view.state == DrainState::ExternalDraining && !hold.pending => {
+                Verdict::Drained(SeenDrained::new(view.incarnation.clone(), view.generation))
             }
             _ => Verdict::Standing,
         }
@@ -302,9 +306,9 @@ pub enum Conclusion {
 #[doc(hidden)]
 #[must_use]
 pub fn concluded(status: DrainStatus, id: &RequestId, nonce: &Nonce) -> Conclusion {
-    let look = Look::Seen(Box::new(Sight::of(status, id)));
+    let look = GatewayView::Seen(Box::new(StatusView::of(status, id)));
     let written = Written { nonces: std::slice::from_ref(nonce), answered: false };
-    match Watch::new(None, Duration::ZERO).judge(&look, written, Duration::ZERO) {
+    match WaitState::new(None, Duration::ZERO).judge(&look, written, Duration::ZERO) {
         Verdict::Silent(_) | Verdict::Standing => Conclusion::Waits,
         Verdict::Drained(_) => Conclusion::Drained,
         Verdict::Committed => Conclusion::Committed,
@@ -318,7 +322,7 @@ mod tests {
 
     /// What may be amiss with a look that otherwise shows a drained gateway.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    enum Amiss {
+    enum Defect {
         OtherProcess,
         EarlierWrite,
         NotDrained,
@@ -330,16 +334,16 @@ mod tests {
         NoHold,
     }
 
-    const ALL: [Amiss; 9] = [
-        Amiss::OtherProcess,
-        Amiss::EarlierWrite,
-        Amiss::NotDrained,
-        Amiss::ShuttingDown,
-        Amiss::Running,
-        Amiss::Pending,
-        Amiss::OtherGeneration,
-        Amiss::BegunAnew,
-        Amiss::NoHold,
+    const ALL: [Defect; 9] = [
+        Defect::OtherProcess,
+        Defect::EarlierWrite,
+        Defect::NotDrained,
+        Defect::ShuttingDown,
+        Defect::Running,
+        Defect::Pending,
+        Defect::OtherGeneration,
+        Defect::BegunAnew,
+        Defect::NoHold,
     ];
 
     fn named(name: &str) -> Nonce {
@@ -347,82 +351,82 @@ mod tests {
     }
 
     /// A look in which all of this is amiss.
-    fn look(amiss: &[Amiss]) -> Look {
-        let is = |what| amiss.contains(&what);
+    fn look(defects: &[Defect]) -> GatewayView {
+        let is = |what| defects.contains(&what);
         let pick = |what, then: &'static str, otherwise: &'static str| if is(what) { then } else { otherwise };
-        let state = match (is(Amiss::ShuttingDown), is(Amiss::Running)) {
+        let state = match (is(Defect::ShuttingDown), is(Defect::Running)) {
             (true, _) => DrainState::ShutdownDraining,
             (false, true) => DrainState::Running,
             (false, false) => DrainState::ExternalDraining,
         };
-        let pending = is(Amiss::Pending);
-        let age = if is(Amiss::BegunAnew) { 0.1 } else { 5.0 };
+        let pending = is(Defect::Pending);
+        let age = if is(Defect::BegunAnew) { 0.1 } else { 5.0 };
         let hold = SeenHold { age, lease_left: None, pending, committed: false };
         let outcome = if pending { Outcome::Pending } else { Outcome::Held };
-        Look::Seen(Box::new(Sight {
-            incarnation: Incarnation::from(pick(Amiss::OtherProcess, "other", "ours").to_owned()),
+        GatewayView::Seen(Box::new(StatusView {
+            incarnation: Incarnation::from(pick(Defect::OtherProcess, "other", "ours").to_owned()),
             state,
-            generation: Generation(if is(Amiss::OtherGeneration) { 8 } else { 7 }),
+            generation: Generation(if is(Defect::OtherGeneration) { 8 } else { 7 }),
             in_flight: 0,
             internal: 0,
-            drained: !is(Amiss::NotDrained),
+            drained: !is(Defect::NotDrained),
             stalled: false,
             active_work: Vec::new(),
             revision: Some(1),
-            hold: (!is(Amiss::NoHold)).then_some(hold),
-            answers: vec![(Some(named(pick(Amiss::EarlierWrite, "before", "now"))), outcome)],
+            hold: (!is(Defect::NoHold)).then_some(hold),
+            answers: vec![(Some(named(pick(Defect::EarlierWrite, "before", "now"))), outcome)],
         }))
     }
 
     /// A waiter that knows its process, its drain and how old its hold is, and begins another wait.
-    fn watch() -> Watch {
-        let mut watch = Watch::new(None, Duration::ZERO);
+    fn watch() -> WaitState {
+        let mut watch = WaitState::new(None, Duration::ZERO);
         let before = [named("before")];
         let written = Written { nonces: &before, answered: false };
-        let first = watch.judge(&look(&[Amiss::EarlierWrite, Amiss::NotDrained]), written, Duration::ZERO);
+        let first = watch.judge(&look(&[Defect::EarlierWrite, Defect::NotDrained]), written, Duration::ZERO);
         assert_eq!(first, Verdict::Standing);
         watch.begin_again(Duration::ZERO);
         watch
     }
 
-    fn judged(amiss: &[Amiss]) -> Verdict {
+    fn judged(defects: &[Defect]) -> Verdict {
         let now = [named("now")];
-        watch().judge(&look(amiss), Written { nonces: &now, answered: false }, Duration::ZERO)
+        watch().judge(&look(defects), Written { nonces: &now, answered: false }, Duration::ZERO)
     }
 
     #[test]
     fn drained_is_concluded_when_nothing_is_amiss_and_in_none_of_the_other_511_cases() {
         for case in 0_u32..1 << ALL.len() {
-            let amiss: Vec<Amiss> = (0..ALL.len()).filter(|bit| case >> bit & 1 == 1).map(|bit| ALL[bit]).collect();
-            let drained = matches!(judged(&amiss), Verdict::Drained(_));
-            assert_eq!(drained, amiss.is_empty(), "with {amiss:?} amiss, drained was concluded: {drained}");
+            let defects: Vec<Defect> = (0..ALL.len()).filter(|bit| case >> bit & 1 == 1).map(|bit| ALL[bit]).collect();
+            let drained = matches!(judged(&defects), Verdict::Drained(_));
+            assert_eq!(drained, defects.is_empty(), "with {defects:?} defects, drained was concluded: {drained}");
         }
     }
 
     #[test]
     fn each_thing_amiss_has_a_meaning_of_its_own() {
-        let over = |amiss| match judged(&[amiss]) {
+        let over = |defects| match judged(&[defects]) {
             Verdict::Over(failure) => failure,
-            other => panic!("{amiss:?}: {other:?}"),
+            other => panic!("{defects:?}: {other:?}"),
         };
-        assert!(matches!(over(Amiss::OtherProcess), Failure::IncarnationChanged(_)));
-        assert!(matches!(over(Amiss::ShuttingDown), Failure::ShuttingDown));
-        assert!(matches!(over(Amiss::OtherGeneration), Failure::LeaseLost(_)));
-        assert!(matches!(over(Amiss::BegunAnew), Failure::LeaseLost(_)));
-        assert!(matches!(judged(&[Amiss::EarlierWrite]), Verdict::Silent(_)));
-        assert_eq!(judged(&[Amiss::NotDrained]), Verdict::Standing);
-        assert_eq!(judged(&[Amiss::Pending]), Verdict::Standing);
+        assert!(matches!(over(Defect::OtherProcess), Failure::IncarnationChanged(_)));
+        assert!(matches!(over(Defect::ShuttingDown), Failure::ShuttingDown));
+        assert!(matches!(over(Defect::OtherGeneration), Failure::LeaseLost(_)));
+        assert!(matches!(over(Defect::BegunAnew), Failure::LeaseLost(_)));
+        assert!(matches!(judged(&[Defect::EarlierWrite]), Verdict::Silent(_)));
+        assert_eq!(judged(&[Defect::NotDrained]), Verdict::Standing);
+        assert_eq!(judged(&[Defect::Pending]), Verdict::Standing);
     }
 
     #[test]
     fn a_process_that_is_gone_or_has_published_nothing_is_silent_or_another() {
         let nothing = Written { nonces: &[], answered: false };
-        let starting = |name: &str| Look::Starting(Incarnation::from(name.to_owned()));
-        let judge = |look: &Look| watch().judge(look, nothing, Duration::ZERO);
-        assert!(matches!(judge(&Look::Silent("gone".into())), Verdict::Silent(_)));
+        let starting = |name: &str| GatewayView::Starting(Incarnation::from(name.to_owned()));
+        let judge = |look: &GatewayView| watch().judge(look, nothing, Duration::ZERO);
+        assert!(matches!(judge(&GatewayView::Silent("gone".into())), Verdict::Silent(_)));
         assert!(matches!(judge(&starting("ours")), Verdict::Silent(_)));
         assert!(matches!(judge(&starting("other")), Verdict::Over(Failure::IncarnationChanged(_))));
-        let last_word = Look::ShutDown(Incarnation::from("ours".to_owned()));
+        let last_word = GatewayView::ShutDown(Incarnation::from("ours".to_owned()));
         assert_eq!(judge(&last_word), Verdict::Over(Failure::ShuttingDown));
     }
 
@@ -430,19 +434,19 @@ mod tests {
     fn what_is_no_status_means_as_much_as_was_known_before() {
         let lease = Failure::LeaseLost("it ran out".into());
         let denied = Failure::Denied("no".into());
-        let ended = |name: &str| Look::ShutDown(Incarnation::from(name.to_owned()));
+        let ended = |name: &str| GatewayView::ShutDown(Incarnation::from(name.to_owned()));
         // To a controller that knows nothing yet, has just begun another wait for the same hold, and was answered in this one.
         for (look, to_a_stranger, to_one_who_knows, to_one_who_was_answered) in [
-            (Look::Over(lease), "silent", "silent", "lease lost"),
-            (Look::Over(denied), "denied", "denied", "denied"),
+            (GatewayView::Over(lease), "silent", "silent", "lease lost"),
+            (GatewayView::Over(denied), "denied", "denied", "denied"),
             (ended("ours"), "silent", "shutting down", "shutting down"),
             (ended("other"), "silent", "silent", "silent"),
-            (Look::Stale("of another boot".into()), "silent", "ignored", "ignored"),
-            (Look::NoHold, "silent", "withdrawn", "withdrawn"),
-            (Look::Removed, "silent", "silent", "silent"),
+            (GatewayView::Stale("of another boot".into()), "silent", "ignored", "ignored"),
+            (GatewayView::NoHold, "silent", "withdrawn", "withdrawn"),
+            (GatewayView::Removed, "silent", "silent", "silent"),
         ] {
             let nothing = Written { nonces: &[], answered: false };
-            let word = |mut watch: Watch| match watch.judge(&look, nothing, Duration::ZERO) {
+            let word = |mut watch: WaitState| match watch.judge(&look, nothing, Duration::ZERO) {
                 Verdict::Silent(_) => "silent",
                 Verdict::Over(Failure::LeaseLost(_)) => "lease lost",
                 Verdict::Over(Failure::Denied(_)) => "denied",
@@ -451,41 +455,41 @@ mod tests {
                 Verdict::Over(Failure::Withdrawn(_)) => "withdrawn",
                 other => panic!("{look:?}: {other:?}"),
             };
-            assert_eq!(word(Watch::new(None, Duration::ZERO)), to_a_stranger, "{look:?}");
+            assert_eq!(word(WaitState::new(None, Duration::ZERO)), to_a_stranger, "{look:?}");
             assert_eq!(word(watch()), to_one_who_knows, "{look:?}");
             assert_eq!(word(answered()), to_one_who_was_answered, "{look:?}");
         }
         let now = [named("now")];
-        let gone = watch().judge(&Look::Removed, Written { nonces: &now, answered: false }, Duration::ZERO);
+        let gone = watch().judge(&GatewayView::Removed, Written { nonces: &now, answered: false }, Duration::ZERO);
         assert_eq!(gone, Verdict::Over(withdrawn()), "a controller that has written finds the file gone");
     }
 
     /// A waiter whose own write was acknowledged.
-    fn answered() -> Watch {
+    fn answered() -> WaitState {
         let mut watch = watch();
         let now = [named("now")];
-        watch.judge(&look(&[Amiss::NotDrained]), Written { nonces: &now, answered: false }, Duration::ZERO);
+        watch.judge(&look(&[Defect::NotDrained]), Written { nonces: &now, answered: false }, Duration::ZERO);
         watch
     }
 
     /// A look with everything as it should be, but for this.
-    fn but(change: impl FnOnce(&mut Sight)) -> Look {
-        let Look::Seen(mut sight) = look(&[]) else { panic!("it is a sight") };
-        change(&mut sight);
-        Look::Seen(sight)
+    fn but(change: impl FnOnce(&mut StatusView)) -> GatewayView {
+        let GatewayView::Seen(mut view) = look(&[]) else { panic!("it is a view") };
+        change(&mut view);
+        GatewayView::Seen(view)
     }
 
     #[test]
     fn once_answered_a_hold_that_another_renews_still_stands_and_one_that_is_gone_is_over() {
         let now = [named("now")];
         let written = Written { nonces: &now, answered: false };
-        let overwritten = look(&[Amiss::EarlierWrite, Amiss::NotDrained]);
+        let overwritten = look(&[Defect::EarlierWrite, Defect::NotDrained]);
         assert_eq!(answered().judge(&overwritten, written, Duration::ZERO), Verdict::Standing);
         assert!(matches!(watch().judge(&overwritten, written, Duration::ZERO), Verdict::Silent(_)));
-        let gone = look(&[Amiss::EarlierWrite, Amiss::NoHold]);
+        let gone = look(&[Defect::EarlierWrite, Defect::NoHold]);
         assert_eq!(answered().judge(&gone, written, Duration::ZERO), Verdict::Over(withdrawn()));
         assert_eq!(watch().judge(&gone, written, Duration::ZERO), Verdict::Over(withdrawn()));
-        let stranger = Watch::new(None, Duration::ZERO).judge(&gone, written, Duration::ZERO);
+        let stranger = WaitState::new(None, Duration::ZERO).judge(&gone, written, Duration::ZERO);
         assert!(matches!(stranger, Verdict::Silent(_)), "it has never been acknowledged: {stranger:?}");
         let told = Written { nonces: &now, answered: true };
         assert_eq!(
@@ -495,16 +499,16 @@ mod tests {
         );
         let told_nothing = Written { nonces: &[], answered: true };
         assert!(matches!(watch().judge(&overwritten, told_nothing, Duration::ZERO), Verdict::Silent(_)));
-        let mut first = Watch::new(None, Duration::ZERO);
+        let mut first = WaitState::new(None, Duration::ZERO);
         first.judge(&look(&[]), written, Duration::ZERO);
         first.begin_again(Duration::ZERO);
-        assert_eq!(first.judge(&Look::NoHold, written, Duration::ZERO), Verdict::Over(withdrawn()));
+        assert_eq!(first.judge(&GatewayView::NoHold, written, Duration::ZERO), Verdict::Over(withdrawn()));
     }
 
     #[test]
     fn a_commit_is_granted_by_the_gateways_own_word() {
         let now = [named("now")];
-        let granted = but(|sight| sight.answers = vec![(Some(named("now")), Outcome::Committed)]);
+        let granted = but(|view| view.answers = vec![(Some(named("now")), Outcome::Committed)]);
         let verdict = watch().judge(&granted, Written { nonces: &now, answered: false }, Duration::ZERO);
         assert_eq!(verdict, Verdict::Committed);
     }
@@ -514,9 +518,9 @@ mod tests {
         let at = Duration::from_secs;
         let both = [named("now"), named("later")];
         let first = Written { nonces: &both[..1], answered: false };
-        let mut watch = Watch::new(None, at(0));
+        let mut watch = WaitState::new(None, at(0));
         assert_eq!(watch.process(), None);
-        watch.judge(&look(&[Amiss::EarlierWrite]), first, at(5));
+        watch.judge(&look(&[Defect::EarlierWrite]), first, at(5));
         assert_eq!((watch.heard_at(), watch.silence(at(7))), (at(0), at(7)), "that answers an earlier write");
         assert_eq!(watch.process().map(Incarnation::as_str), Some("ours"));
         watch.judge(&look(&[]), first, at(8));
@@ -524,18 +528,18 @@ mod tests {
         let second = Written { nonces: &both, answered: false };
         watch.judge(&look(&[]), second, at(9));
         assert_eq!(watch.heard_at(), at(8), "the same status once more");
-        watch.judge(&but(|sight| sight.revision = None), second, at(10));
-        assert_eq!(watch.heard_at(), at(8), "one whose number can't be seen");
-        watch.judge(&but(|sight| sight.revision = Some(2)), second, at(11));
+        watch.judge(&but(|view| view.revision = None), second, at(10));
+        assert_eq!(watch.heard_at(), at(8), "one ownership number can't be seen");
+        watch.judge(&but(|view| view.revision = Some(2)), second, at(11));
         assert_eq!(watch.heard_at(), at(11), "a new one");
         let told = Written { nonces: &both, answered: true };
-        watch.judge(&but(|sight| sight.revision = Some(2)), told, at(12));
+        watch.judge(&but(|view| view.revision = Some(2)), told, at(12));
         assert_eq!(watch.heard_at(), at(12), "it was answered as it was written");
         watch.carry_on(at(13));
         assert_eq!(watch.heard_at(), at(13));
         watch.begin_again(at(14));
         assert_eq!(watch.heard_at(), at(14));
-        watch.judge(&but(|sight| (sight.revision, sight.answers) = (Some(3), Vec::new())), second, at(15));
+        watch.judge(&but(|view| (view.revision, view.answers) = (Some(3), Vec::new())), second, at(15));
         assert_eq!(watch.heard_at(), at(14), "nothing of this wait has been answered yet");
     }
 

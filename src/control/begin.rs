@@ -31,7 +31,7 @@ pub(super) fn write(home: &OpenHome, id: &RequestId, bytes: &[u8], epoch: &Epoch
     if matches!(seen, Found::Absent) {
         return put_new(&folder, &name, bytes, owner);
     }
-    let _turn = Turn::take(&folder, &name);
+    let _turn = WriteLock::take(&folder, &name);
     if scan::find(&folder, &name, id, epoch).nonce() != seen.nonce() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
@@ -63,9 +63,9 @@ fn rename_new(_: &OwnedFd, _: &str, _: &str) -> rustix::io::Result<()> {
 /// It is an advisory lock on the file that is to be replaced, which goes with that file. Another program that keeps the file
 /// locked delays a turn by [`LONGEST_WAIT`] at most; after that, and where the file system has no locks, the writers race as
 /// if there were no turns.
-struct Turn(#[expect(dead_code, reason = "the lock lasts as long as the file is open")] Option<Opened>);
+struct WriteLock(#[expect(dead_code, reason = "the lock lasts as long as the file is open")] Option<Opened>);
 
-impl Turn {
+impl WriteLock {
     fn take(folder: &OwnedFd, name: &str) -> Self {
         let Ok(opened) = read::open(folder, name.as_bytes()) else { return Self(None) };
         let began = Instant::now();

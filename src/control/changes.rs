@@ -37,7 +37,7 @@ pub(crate) enum Topic {
 
 /// In which folder something has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Folder {
     Home,
     Holds,
 }
@@ -58,19 +58,19 @@ enum Kind {
 impl Topic {
     /// Whether this change is of interest. What a gateway writes itself must be of none to it: it would look for ever. Nor is what
     /// is taken from it and that it puts back, which the next tick finds: a home could hardly be deleted.
-    fn has(self, place: Place, name: &[u8], kind: Kind) -> bool {
+    fn has(self, place: Folder, name: &[u8], kind: Kind) -> bool {
         let is = |own: &str| name == own.as_bytes();
         match (self, place) {
-            (Self::Requests, Place::Holds) => name.ends_with(b".json") && !name.starts_with(b"."),
-            (Self::Requests, Place::Home) if is(Home::MARKER) => true,
+            (Self::Requests, Folder::Holds) => name.ends_with(b".json") && !name.starts_with(b"."),
+            (Self::Requests, Folder::Home) if is(Home::MARKER) => true,
             // Each file in it that goes with it is told by itself.
-            (Self::Requests, Place::Home) if is(Home::HOLDS) => kind != Kind::Gone,
-            (Self::Requests, Place::Home) if is(Home::LOCK) => kind == Kind::Come,
+            (Self::Requests, Folder::Home) if is(Home::HOLDS) => kind != Kind::Gone,
+            (Self::Requests, Folder::Home) if is(Home::LOCK) => kind == Kind::Come,
             // A gateway moves its status there once it is closed; a program that writes it in place is another.
-            (Self::Requests, Place::Home) => is(Home::STATUS) && kind == Kind::Written,
+            (Self::Requests, Folder::Home) => is(Home::STATUS) && kind == Kind::Written,
             // The lock is closed by the process that ends.
-            (Self::Status, Place::Home) => is(Home::STATUS) || is(Home::LOCK),
-            (Self::Status, Place::Holds) => false,
+            (Self::Status, Folder::Home) => is(Home::STATUS) || is(Home::LOCK),
+            (Self::Status, Folder::Holds) => false,
         }
     }
 }
@@ -78,11 +78,11 @@ impl Topic {
 /// Tells of changes in a home, from a thread of its own.
 pub(crate) struct Changes {
     topic: Topic,
-    tell: Tell,
+    tell: ChangeCallback,
     following: Mutex<Option<system::Following>>,
 }
 
-type Tell = Arc<dyn Fn() + Send + Sync>;
+type ChangeCallback = Arc<dyn Fn() + Send + Sync>;
 
 impl Changes {
     /// Nothing is told yet: see [`follow`](Self::follow). `tell` runs on a thread of its own, which it must not hold up.

@@ -203,7 +203,7 @@ fn attempt(home: &OpenHome, record: &Record) -> Result<File, Refused> {
     if let Some(record) = earlier::live(home) {
         return Err(Refused::Busy(Holder::EarlierGateway(record)));
     }
-    let turn = Turn::take(home)?;
+    let turn = StartLock::take(home)?;
     let free = lock_folder(home);
     let file = match open(home, OFlags::RDWR)? {
         Some(file) => file,
@@ -233,9 +233,9 @@ fn attempt(home: &OpenHome, record: &Record) -> Result<File, Refused> {
 }
 
 /// One start at a time looks at the lock: by a lock on the folder of holds, which nobody keeps.
-struct Turn(Option<OwnedFd>);
+struct StartLock(Option<OwnedFd>);
 
-impl Turn {
+impl StartLock {
     fn take(home: &OpenHome) -> Result<Self, Refused> {
         // Whatever stands in the way there is found by the first look, and closes the gate.
         let Ok(holds) = home.make_holds() else { return Ok(Self(None)) };
@@ -252,7 +252,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for StartLock {
     fn drop(&mut self) {
         // See the drop of [`HomeLock`].
         self.0.iter().for_each(|holds| _ = flock(holds, FlockOperation::Unlock));
@@ -328,7 +328,7 @@ pub struct HomeLock {
 
 /// How a gateway and its home stand.
 #[derive(Debug)]
-pub(crate) enum Standing {
+pub(crate) enum HomeState {
     /// The home is this gateway's.
     Held,
     /// It is, and those who look for it at its path don't find it.
@@ -341,7 +341,7 @@ pub(crate) enum Standing {
 
 /// What a look at the home has come to.
 #[derive(Debug)]
-pub(crate) struct Look {
+pub(crate) struct HomeView {
     pub(crate) scan: Scan,
     /// Why the gateway can't be controlled or watched as it should, though it may be open.
     pub(crate) unready: Option<String>,
@@ -349,7 +349,7 @@ pub(crate) struct Look {
     pub(crate) replaced: bool,
 }
 
-impl Look {
+impl HomeView {
     /// A look that couldn't be taken.
     pub(crate) fn blind(why: String) -> Self {
         Self { scan: Scan::blind(&*why), unready: Some(why), replaced: false }
@@ -387,9 +387,9 @@ impl HomeLock {
     /// What the file system says, or that it was deleted or has been taken over by another gateway.
     pub fn check(&self) -> io::Result<()> {
         match self.standing()? {
-            Standing::Held | Standing::Unreachable(_) => Ok(()),
-            Standing::Replaced(why) => Err(io::Error::other(why)),
-            Standing::Deleted => Err(io::Error::other(self.deleted())),
+            HomeState::Held | HomeState::Unreachable(_) => Ok(()),
+            HomeState::Replaced(why) => Err(io::Error::other(why)),
+            HomeState::Deleted => Err(io::Error::other(self.deleted())),
         }
     }
 
@@ -398,9 +398,9 @@ impl HomeLock {
     }
 
     /// How the gateway and its home stand. A lock that was removed is put back.
-    fn standing(&self) -> io::Result<Standing> {
+    fn standing(&self) -> io::Result<HomeState> {
         if fstat(&self.home.folder)?.st_nlink == 0 {
-            return Ok(Standing::Deleted);
+            return Ok(HomeState::Deleted);
         }
         // Not if it was locked at the start, which it mostly was.
         lock_folder(&self.home);
@@ -409,20 +409,22 @@ impl HomeLock {
             match self.put_back() {
                 Ok(None) => {}
                 Ok(Some(by)) => {
-                    return Ok(Standing::Replaced(format!("another gateway has taken over the home {home} ({by})")));
+                    return Ok(HomeState::Replaced(format!("another gateway has taken over the home {home} ({by})")));
                 }
                 Err(error) => {
                     let why = format!("the lock of the home {home} is gone, and can't be put back: {error}");
-                    return Ok(Standing::Unreachable(why));
+                    return Ok(HomeState::Unreachable(why));
                 }
             }
         }
         let ours = fstat(&self.home.folder)?;
         let path = self.named.path();
         Ok(match rustix::fs::stat(path) {
-            Ok(there) if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino) => Standing::Held,
-            Ok(_) => Standing::Unreachable(format!("another folder than this gateway's home is at {}", path.display())),
-            Err(errno) => Standing::Unreachable(format!("the home is not found at {}: {errno}", path.display())),
+            Ok(there) if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino) => HomeState::Held,
+            Ok(_) => {
+                HomeState::Unreachable(format!("another folder than this gateway's home is at {}", path.display()))
+            }
+            Err(errno) => HomeState::Unreachable(format!("the home is not found at {}: {errno}", path.display())),
         })
     }
 
@@ -451,15 +453,15 @@ impl HomeLock {
     }
 
     /// Looks at everything in the home, and at each of the holds `known` from files so far. Never fails (C4).
-    pub(crate) fn look(&self, known: &[RequestId], epoch: &Epoch) -> Look {
+    pub(crate) fn look(&self, known: &[RequestId], epoch: &Epoch) -> HomeView {
         match self.standing() {
-            Ok(Standing::Held) => Look { scan: self.scan(known, epoch), unready: None, replaced: false },
-            Ok(Standing::Unreachable(why)) => {
-                Look { scan: self.scan(known, epoch), unready: Some(why), replaced: false }
+            Ok(HomeState::Held) => HomeView { scan: self.scan(known, epoch), unready: None, replaced: false },
+            Ok(HomeState::Unreachable(why)) => {
+                HomeView { scan: self.scan(known, epoch), unready: Some(why), replaced: false }
             }
-            Ok(Standing::Replaced(why)) => Look { replaced: true, ..Look::blind(why) },
-            Ok(Standing::Deleted) => Look { scan: Scan::lost(self.deleted()), ..Look::blind(self.deleted()) },
-            Err(error) => Look::blind(format!("the home can't be looked at: {error}")),
+            Ok(HomeState::Replaced(why)) => HomeView { replaced: true, ..HomeView::blind(why) },
+            Ok(HomeState::Deleted) => HomeView { scan: Scan::lost(self.deleted()), ..HomeView::blind(self.deleted()) },
+            Err(error) => HomeView::blind(format!("the home can't be looked at: {error}")),
         }
     }
 

@@ -62,7 +62,7 @@ pub(super) struct Read {
 }
 
 /// A key and what lies there.
-pub(super) struct Found {
+pub(super) struct KeyValue {
     pub(super) key: String,
     pub(super) value: Vec<u8>,
     revision: i64,
@@ -149,7 +149,7 @@ impl Etcd {
     }
 
     /// What lies below a prefix, in the order of the keys.
-    fn below(&self, prefix: &str) -> Result<Vec<Found>, Trouble> {
+    fn below(&self, prefix: &str) -> Result<Vec<KeyValue>, Trouble> {
         let mut end = prefix.as_bytes().to_vec();
         if let Some(last) = end.last_mut() {
             *last += 1;
@@ -283,7 +283,7 @@ fn compare(key: &str, revision: i64) -> Value {
 }
 
 /// The keys and values of an answer.
-fn found_in(answer: &Value) -> Result<Vec<Found>, Trouble> {
+fn found_in(answer: &Value) -> Result<Vec<KeyValue>, Trouble> {
     let one = |found: &Value| {
         let key = String::from_utf8(STANDARD.decode(found["key"].as_str()?).ok()?).ok();
         // What is empty is left out.
@@ -295,5 +295,5 @@ fn found_in(answer: &Value) -> Result<Vec<Found>, Trouble> {
     let read = listed.iter().map(one).collect::<Option<Vec<_>>>();
     let read = read.ok_or_else(|| Trouble::Unanswered("its answer can't be read as etcd's".into()))?;
     // A key that is no text is none of ours.
-    Ok(read.into_iter().filter_map(|(key, value, revision)| Some(Found { key: key?, value, revision })).collect())
+    Ok(read.into_iter().filter_map(|(key, value, revision)| Some(KeyValue { key: key?, value, revision })).collect())
 }

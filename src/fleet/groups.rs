@@ -3,7 +3,7 @@
 use super::etcd::{Etcd, Read, Trouble};
 use super::ready::unready;
 use super::semaphore::Semaphore;
-use super::server::Said;
+use super::server::ServerAnswer;
 use super::slot::{Note, Taker, Whereabouts};
 use super::{Engine, Fleet, address};
 use crate::client::{Failure, Interrupt};
@@ -110,8 +110,8 @@ impl Fleet {
             Engine::Etcd(etcd) => etcd,
             Engine::FleetLock(server) => {
                 return self.tried(|| match server.steady_state(&self.group, id)? {
-                    Said::Yes => Ok(Some(Released::Accepted)),
-                    Said::NotNow(why) => Err(Trouble::Unanswered(why)),
+                    ServerAnswer::Yes => Ok(Some(Released::Accepted)),
+                    ServerAnswer::NotNow(why) => Err(Trouble::Unanswered(why)),
                 });
             }
         };

@@ -3,7 +3,7 @@
 
 use super::etcd::{Etcd, Trouble};
 use super::ready::{lives, unready};
-use super::server::Said;
+use super::server::ServerAnswer;
 use super::slot::{End, Ending, Left, Stored, Taker, Taking, Whereabouts};
 use super::{Engine, Fleet, address};
 use crate::client::{Committed, Done, Drain, Failure, Gateway, Interrupt};
@@ -45,11 +45,11 @@ pub struct Roll<'f> {
     timeout: Option<Duration>,
     ready_within: Duration,
     interrupt: Interrupt,
-    on_waiting: Option<Arc<Tell>>,
+    on_waiting: Option<Arc<WaitingCallback>>,
 }
 
 /// The callback for waiting.
-type Tell = dyn Fn(&Waiting) + Send + Sync;
+type WaitingCallback = dyn Fn(&Waiting) + Send + Sync;
 
 /// What is waited for before a slot is free.
 #[derive(Clone, Debug, PartialEq)]
@@ -388,8 +388,8 @@ impl Slot<'_> {
                 let said = server.pre_reboot(&fleet.group, id);
                 *doubt |= matches!(said, Err(Trouble::Unanswered(_)));
                 return match said? {
-                    Said::Yes => Ok(Tried::Taken),
-                    Said::NotNow(why) => Ok(Tried::Full(fleet.waiting(None, &[], Some(why)))),
+                    ServerAnswer::Yes => Ok(Tried::Taken),
+                    ServerAnswer::NotNow(why) => Ok(Tried::Full(fleet.waiting(None, &[], Some(why)))),
                 };
             }
         };
@@ -444,8 +444,8 @@ impl Slot<'_> {
                     return Ok(Ended::Left(left));
                 }
                 return match server.steady_state(&fleet.group, id)? {
-                    Said::Yes => Ok(Ended::GivenBack),
-                    Said::NotNow(why) => Err(Trouble::Unanswered(why)),
+                    ServerAnswer::Yes => Ok(Ended::GivenBack),
+                    ServerAnswer::NotNow(why) => Err(Trouble::Unanswered(why)),
                 };
             }
         };
@@ -492,7 +492,7 @@ impl Slot<'_> {
             Engine::Etcd(etcd) => self.withdraw_from(etcd),
             Engine::FleetLock(server) => match unready(&self.roll.gateway) {
                 Some(why) => Err(Trouble::Refused(Failure::Fleet(format!("the gateway does not run: {why}")))),
-                None => Ok(server.steady_state(&fleet.group, id)? == Said::Yes),
+                None => Ok(server.steady_state(&fleet.group, id)? == ServerAnswer::Yes),
             },
         }
     }

@@ -27,7 +27,7 @@ pub(super) struct Server {
 
 /// What the server says of a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum ServerAnswer {
     Yes,
     /// Not now, and why.
     NotNow(String),
@@ -43,15 +43,15 @@ impl Server {
         self.limit = limit;
     }
 
-    pub(super) fn pre_reboot(&self, group: &str, id: &str) -> Result<Said, Trouble> {
+    pub(super) fn pre_reboot(&self, group: &str, id: &str) -> Result<ServerAnswer, Trouble> {
         self.ask("/v1/pre-reboot", group, id)
     }
 
-    pub(super) fn steady_state(&self, group: &str, id: &str) -> Result<Said, Trouble> {
+    pub(super) fn steady_state(&self, group: &str, id: &str) -> Result<ServerAnswer, Trouble> {
         self.ask("/v1/steady-state", group, id)
     }
 
-    fn ask(&self, path: &str, group: &str, id: &str) -> Result<Said, Trouble> {
+    fn ask(&self, path: &str, group: &str, id: &str) -> Result<ServerAnswer, Trouble> {
         let soonest = self.asked.lock().and_then(|asked| asked.checked_add(SPACE));
         if let Some(wait) = soonest.and_then(|soonest| soonest.checked_duration_since(Instant::now())) {
             Interrupt::new().pause(wait);
@@ -76,14 +76,14 @@ impl Server {
 }
 
 /// What an answer means. Only the protocol's own words count: anything else is a proxy's, or another server's, and silence.
-fn judge(code: u16, is_page: bool, body: &[u8]) -> Result<Said, Trouble> {
+fn judge(code: u16, is_page: bool, body: &[u8]) -> Result<ServerAnswer, Trouble> {
     let looks_like_a_page = is_page || body.trim_ascii_start().starts_with(b"<");
     if code == 200 {
         // Servers answer with nothing, with a sentence or with JSON; a page for people is somebody else's.
         return if looks_like_a_page {
             Err(Trouble::Unanswered("it answers 200 with a page, and not as a FleetLock server does".into()))
         } else {
-            Ok(Said::Yes)
+            Ok(ServerAnswer::Yes)
         };
     }
     let error: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -94,8 +94,8 @@ fn judge(code: u16, is_page: bool, body: &[u8]) -> Result<Said, Trouble> {
     let why = format!("{} ({kind})", brief(&value));
     match (code, kind.as_str()) {
         // Airlock says `failed_lock` and 500 when no slot is free, and also when two asked at once.
-        (_, kind) if kind.starts_with("failed_lock") => Ok(Said::NotNow(why)),
-        (409 | 423 | 429, _) => Ok(Said::NotNow(why)),
+        (_, kind) if kind.starts_with("failed_lock") => Ok(ServerAnswer::NotNow(why)),
+        (409 | 423 | 429, _) => Ok(ServerAnswer::NotNow(why)),
         (400..500, _) => Err(Trouble::Refused(Failure::Fleet(format!("the server refuses: {why}")))),
         _ => Err(Trouble::Unanswered(format!("it answers {code}: {why}"))),
     }
@@ -113,11 +113,11 @@ mod tests {
     fn only_the_protocols_own_words_count() {
         let json = |kind: &str| json!({"kind": kind, "value": "why"}).to_string();
         for body in ["", "obtained reboot lease", r#"{"kind": "lock_granted", "value": "Ready"}"#] {
-            assert_eq!(judge(200, false, body.as_bytes()).unwrap(), Said::Yes, "{body}");
+            assert_eq!(judge(200, false, body.as_bytes()).unwrap(), ServerAnswer::Yes, "{body}");
         }
         for (code, kind) in [(500, "failed_lock"), (409, "failed_lock_semaphore_full"), (423, "locked"), (429, "slow")]
         {
-            assert!(matches!(judge(code, false, json(kind).as_bytes()), Ok(Said::NotNow(_))), "{code} {kind}");
+            assert!(matches!(judge(code, false, json(kind).as_bytes()), Ok(ServerAnswer::NotNow(_))), "{code} {kind}");
         }
         for (code, kind) in [(400, "unknown_group"), (401, "x"), (403, "x"), (404, "x"), (405, "method_not_allowed")] {
             assert!(matches!(judge(code, false, json(kind).as_bytes()), Err(Trouble::Refused(_))), "{code} {kind}");

@@ -8,7 +8,7 @@ mod kind;
 mod reading;
 
 pub use kind::Kind;
-pub(crate) use kind::{Said, Verb};
+pub(crate) use kind::{FieldValue, Verb};
 #[cfg(feature = "axum")]
 pub(crate) use reading::in_body;
 pub(crate) use reading::in_file;
@@ -27,7 +27,7 @@ pub const MAX_REASON: usize = 512;
 
 /// Where a field is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Medium {
     /// In a request's file: over HTTP the endpoint itself says it.
     File,
     /// In a request's file and in the body of `POST /api/gateway/drain`.
@@ -39,13 +39,13 @@ pub(crate) enum Place {
 pub struct Field {
     name: &'static str,
     kind: Kind,
-    place: Place,
+    medium: Medium,
     verbs: &'static [Verb],
     meaning: &'static str,
     /// What a request says in it; null where it says nothing, or where only the writer of the file knows.
     says: fn(&Request) -> Value,
     /// Takes in what was said.
-    hears: fn(&mut Draft, Said),
+    hears: fn(&mut Draft, FieldValue),
 }
 
 impl Field {
@@ -75,14 +75,14 @@ impl Field {
     /// Whether it may stand in the body of `POST /api/gateway/drain`.
     #[must_use]
     pub fn is_over_http(&self) -> bool {
-        self.place == Place::Both
+        self.medium == Medium::Both
     }
 
     /// Whether it is about the hold that is wanted, and not about the one write.
     #[cfg(any(feature = "axum", feature = "client", test))]
     fn is_of_the_hold(&self) -> bool {
         let names_the_write = matches!(self.kind, Kind::Action | Kind::RequestId | Kind::Nonce(..));
-        self.place == Place::Both && self.goes_with(Verb::Drain) && !names_the_write
+        self.medium == Medium::Both && self.goes_with(Verb::Drain) && !names_the_write
     }
 
     #[cfg(any(feature = "axum", feature = "client", test))]
@@ -149,7 +149,7 @@ pub const FIELDS: [Field; 15] = [
     Field {
         name: "action",
         kind: Kind::Action,
-        place: Place::Both,
+        medium: Medium::Both,
         verbs: ALL,
         meaning: "what is wanted",
         says: |request| json!(request.action),
@@ -158,7 +158,7 @@ pub const FIELDS: [Field; 15] = [
     Field {
         name: "request_id",
         kind: Kind::RequestId,
-        place: Place::Both,
+        medium: Medium::Both,
         verbs: ALL,
         meaning: "which hold; without it, the marker. In a file it is for people: the file's name decides",
         says: |request| json!(request.id),
@@ -167,7 +167,7 @@ pub const FIELDS: [Field; 15] = [
     Field {
         name: "reason",
         kind: Kind::Note(MAX_REASON),
-        place: Place::Both,
+        medium: Medium::Both,
         verbs: SETTING,
         meaning: "why, for people",
         says: |request| text(&request.notes.reason),
@@ -176,7 +176,7 @@ pub const FIELDS: [Field; 15] = [
     Field {
         name: "ticket",
         kind: Kind::Note(MAX_NAME),
-        place: Place::Both,
+        medium: Medium::Both,
         verbs: SETTING,
         meaning: "the change that it belongs to, for operators who file changes",
         says: |request| text(&request.notes.ticket),
@@ -185,7 +185,7 @@ pub const FIELDS: [Field; 15] = [
     Field {
         name: "lease_seconds",
         kind: Kind::Seconds(1.0, DAY),
-        place: Place::Both,
+        medium: Medium::Both,
         verbs: SETTING,
         meaning: "how long the hold lasts without a renewal. Default: 3600",
         says: |request| seconds(request.lease),
@@ -194,7 +194,7 @@ pub const FIELDS: [Field; 15] = [
     Field {
         name: "deadline_seconds",
         kind: Kind::Seconds(MOMENT, YEAR),
-        place: Place::Both,
+        medium: Medium::Both,
         verbs: SETTING,
         meaning: "how long the act may take after the commit before the hold is shown as overdue",
         says: |request| seconds(request.deadline),
@@ -203,7 +203,7 @@ pub const FIELDS: [Field; 15] = [
     Field {
         name: "unready_delay_seconds",
         kind: Kind::Seconds(0.0, 600.0),
-        place: Place::Both,
+        medium: Medium::Both,
         verbs: &[Verb::Drain],
         meaning: "how long readiness fails before the gate closes",
         says: |request| seconds(Some(request.unready_delay).filter(|delay| !delay.is_zero())),
@@ -212,16 +212,16 @@ pub const FIELDS: [Field; 15] = [
     Field {
         name: "suppress_notification",
         kind: Kind::Flag,
-        place: Place::Both,
+        medium: Medium::Both,
         verbs: SETTING,
         meaning: "a shutdown under this hold notifies nobody. Only an explicit `true` counts",
         says: |request| json!(request.suppress_notification),
-        hears: |draft, said| draft.request.suppress_notification = matches!(said, Said::Flag(true)),
+        hears: |draft, said| draft.request.suppress_notification = matches!(said, FieldValue::Flag(true)),
     },
     Field {
         name: "incarnation",
         kind: Kind::Name(MAX_NAME),
-        place: Place::Both,
+        medium: Medium::Both,
         verbs: ALL,
         meaning: "the only process that it is meant for; a `commit` must name it",
         says: |request| json!(request.incarnation),
@@ -230,7 +230,7 @@ pub const FIELDS: [Field; 15] = [
     Field {
         name: "generation",
         kind: Kind::Whole(Generation::MAX),
-        place: Place::Both,
+        medium: Medium::Both,
         verbs: &[Verb::Commit],
         meaning: "the drain that was seen; a `commit` must name it",
         says: |request| json!(request.generation),
@@ -239,7 +239,7 @@ pub const FIELDS: [Field; 15] = [
     Field {
         name: "token",
         kind: Kind::Name(MAX_NAME),
-        place: Place::Both,
+        medium: Medium::Both,
         verbs: &[Verb::Cancel],
         meaning: "the nonce of the commit, without which a committed hold can't be cancelled",
         says: |request| json!(request.token),
@@ -248,7 +248,7 @@ pub const FIELDS: [Field; 15] = [
     Field {
         name: "nonce",
         kind: Kind::Nonce(16, MAX_NAME),
-        place: Place::Both,
+        medium: Medium::Both,
         verbs: ALL,
         meaning: "a name for this write, new each time and hard to guess: a commit's becomes its token. Without it, one is made",
         says: |request| json!(request.nonce),
@@ -257,7 +257,7 @@ pub const FIELDS: [Field; 15] = [
     Field {
         name: "principal",
         kind: Kind::Name(MAX_NAME),
-        place: Place::File,
+        medium: Medium::File,
         verbs: ALL,
         meaning: "the owner; empty if there is none",
         says: |request| json!(request.owner),
@@ -266,7 +266,7 @@ pub const FIELDS: [Field; 15] = [
     Field {
         name: "requested_at",
         kind: Kind::Time,
-        place: Place::File,
+        medium: Medium::File,
         verbs: ALL,
         meaning: "when it was written, by the writer's clock. Without it the file's modification time counts",
         says: |_| Value::Null,
@@ -275,7 +275,7 @@ pub const FIELDS: [Field; 15] = [
     Field {
         name: "epoch",
         kind: Kind::Name(MAX_NAME),
-        place: Place::File,
+        medium: Medium::File,
         verbs: ALL,
         meaning: "the boot that it was written in; empty or missing where that isn't known",
         says: |_| Value::Null,

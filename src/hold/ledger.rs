@@ -39,11 +39,11 @@ struct Entry {
 }
 
 /// Where a hold is kept: two holds of one name, one in a file and one of a call, are different holds.
-pub(super) type Place = (RequestId, Source);
+pub(super) type HoldPlace = (RequestId, Source);
 
 /// What lies in one place: a write and, beside it, that something there could not be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Page {
+struct PlaceWrites {
     entries: Vec<Entry>,
     /// A lease has run out here, and nothing has begun since.
     lapsed: bool,
@@ -51,51 +51,51 @@ struct Page {
 
 /// Which writes lie there, and what was decided of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Ledger(BTreeMap<Place, Page>);
+pub(super) struct Ledger(BTreeMap<HoldPlace, PlaceWrites>);
 
 impl Ledger {
     /// What was decided of this write.
-    pub(super) fn decided(&self, place: &Place, nonce: Option<&Nonce>) -> Option<Decided> {
-        let page = self.0.get(place)?;
-        page.entries.iter().find(|entry| entry.nonce.as_ref() == nonce).map(|entry| entry.decided)
+    pub(super) fn decided(&self, place: &HoldPlace, nonce: Option<&Nonce>) -> Option<Decided> {
+        let writes = self.0.get(place)?;
+        writes.entries.iter().find(|entry| entry.nonce.as_ref() == nonce).map(|entry| entry.decided)
     }
 
     /// Notes a decision. The write takes the place of every other; what could not be read takes nothing's place.
-    pub(super) fn note(&mut self, place: &Place, nonce: Option<&Nonce>, decided: Decided) {
-        let page = self.0.entry(place.clone()).or_default();
-        page.entries.retain(|entry| nonce.is_none() && entry.nonce.is_some());
-        page.entries.push(Entry { nonce: nonce.cloned(), decided });
-        page.lapsed &= decided != Decided::Stands;
+    pub(super) fn note(&mut self, place: &HoldPlace, nonce: Option<&Nonce>, decided: Decided) {
+        let writes = self.0.entry(place.clone()).or_default();
+        writes.entries.retain(|entry| nonce.is_none() && entry.nonce.is_some());
+        writes.entries.push(Entry { nonce: nonce.cloned(), decided });
+        writes.lapsed &= decided != Decided::Stands;
     }
 
     /// The hold in this place has ended: what stood with it has ended too.
-    pub(super) fn ended(&mut self, place: &Place, ending: Ending) {
-        let Some(page) = self.0.get_mut(place) else { return };
-        for entry in page.entries.iter_mut().filter(|entry| entry.decided == Decided::Stands) {
+    pub(super) fn ended(&mut self, place: &HoldPlace, ending: Ending) {
+        let Some(writes) = self.0.get_mut(place) else { return };
+        for entry in writes.entries.iter_mut().filter(|entry| entry.decided == Decided::Stands) {
             entry.decided = Decided::Finally(Outcome::Ended(ending));
         }
-        page.lapsed |= ending == Ending::Expired;
+        writes.lapsed |= ending == Ending::Expired;
     }
 
     /// Nothing lies in this place any more.
-    pub(super) fn forget(&mut self, place: &Place) {
+    pub(super) fn forget(&mut self, place: &HoldPlace) {
         self.0.remove(place);
     }
 
     /// Whether a lease has run out here, and nothing has begun since.
-    pub(super) fn has_lapsed(&self, place: &Place) -> bool {
-        self.0.get(place).is_some_and(|page| page.lapsed)
+    pub(super) fn has_lapsed(&self, place: &HoldPlace) -> bool {
+        self.0.get(place).is_some_and(|writes| writes.lapsed)
     }
 
     /// The places in which something lies.
-    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+    pub(super) fn places(&self) -> impl Iterator<Item = &HoldPlace> {
         self.0.keys()
     }
 
     /// Every write, and what was decided of it.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Place, Option<&Nonce>, Decided)> {
-        self.0.iter().flat_map(|(place, page)| {
-            page.entries.iter().map(move |entry| (place, entry.nonce.as_ref(), entry.decided))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&HoldPlace, Option<&Nonce>, Decided)> {
+        self.0.iter().flat_map(|(place, writes)| {
+            writes.entries.iter().map(move |entry| (place, entry.nonce.as_ref(), entry.decided))
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What a controller asks of a hold, and what it is answered.
 
-use super::ledger::Place;
+use super::ledger::HoldPlace;
 use super::{Incarnation, Nonce, Notes, RequestId};
 use crate::gate::Generation;
 use core::fmt;
@@ -111,7 +111,7 @@ impl Request {
     }
 
     /// Where its hold is kept.
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn place(&self) -> HoldPlace {
         (self.id.clone(), self.source)
     }
 

@@ -1,6 +1,6 @@
 //! What one request does to the holds, and one look at all files.
 
-use super::ledger::{Decided, Place};
+use super::ledger::{Decided, HoldPlace};
 use super::{
     Action, Commit, Denied, Ending, Facts, Hold, HoldChange, HoldEvent, HoldSet, LeasePolicy, NotHonoured, Outcome,
     Request, RequestId, Source,
@@ -107,7 +107,7 @@ impl HoldSet {
     }
 
     /// Keeps in mind whose write lies in the place of a hold now (C7).
-    fn see(&mut self, place: &Place, request: &Request) {
+    fn see(&mut self, place: &HoldPlace, request: &Request) {
         if request.source == Source::File
             && let Some(hold) = self.holds.get_mut(place)
         {
@@ -117,13 +117,13 @@ impl HoldSet {
     }
 
     /// Notes a decision. Of calls only as long as there is a hold: nothing lies anywhere that could ask again.
-    fn note(&mut self, place: &Place, request: &Request, decided: Decided) {
+    fn note(&mut self, place: &HoldPlace, request: &Request, decided: Decided) {
         if request.source == Source::File || self.holds.contains_key(place) {
             self.ledger.note(place, request.nonce.as_ref(), decided);
         }
     }
 
-    fn decide(&mut self, place: &Place, request: &Request, facts: &Facts<'_>, now: Duration) -> Decision {
+    fn decide(&mut self, place: &HoldPlace, request: &Request, facts: &Facts<'_>, now: Duration) -> Decision {
         if request.stale {
             return (Some(Decided::Finally(Outcome::Ignored(NotHonoured::OtherEpoch))), Vec::new());
         }
@@ -141,7 +141,7 @@ impl HoldSet {
         }
     }
 
-    fn begin(&mut self, place: &Place, request: &Request, now: Duration) -> Decision {
+    fn begin(&mut self, place: &HoldPlace, request: &Request, now: Duration) -> Decision {
         let lease = self.policy.lease(request.lease);
         let Some(hold) = self.holds.get_mut(place) else {
             let hold = self.new_hold(request, lease, now);
@@ -194,7 +194,7 @@ impl HoldSet {
         }
     }
 
-    fn commit(&mut self, place: &Place, request: &Request, facts: &Facts<'_>, now: Duration) -> Decision {
+    fn commit(&mut self, place: &HoldPlace, request: &Request, facts: &Facts<'_>, now: Duration) -> Decision {
         let lapsed = self.ledger.has_lapsed(place);
         let Some(hold) = self.holds.get_mut(place) else {
             return refused(if lapsed { Denied::LeaseExpired } else { Denied::NotHeld });
@@ -226,7 +226,7 @@ impl HoldSet {
         (Some(Decided::Stands), vec![HoldChange::new(hold, &request.owner, HoldEvent::Committed)])
     }
 
-    fn withdraw(&mut self, place: &Place, request: &Request, facts: &Facts<'_>) -> Decision {
+    fn withdraw(&mut self, place: &HoldPlace, request: &Request, facts: &Facts<'_>) -> Decision {
         match self.holds.get(place) {
             Some(hold) if hold.owner != request.owner => refused(Denied::NotYours),
             Some(Hold { commit: Some(commit), .. }) if request.token.as_ref() != Some(&commit.token) => {

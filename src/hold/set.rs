@@ -1,6 +1,6 @@
 //! The holds: which there are, what ends them without a request, and what the next process takes over.
 
-use super::ledger::{Decided, Ledger, Place};
+use super::ledger::{Decided, HoldPlace, Ledger};
 use super::{
     Acknowledgement, Denied, Ending, Hold, HoldChange, HoldEvent, LeasePolicy, Nonce, Outcome, Request, RequestId,
     Source,
@@ -16,7 +16,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct HoldSet {
     pub(super) policy: LeasePolicy,
-    pub(super) holds: BTreeMap<Place, Hold>,
+    pub(super) holds: BTreeMap<HoldPlace, Hold>,
     pub(super) ledger: Ledger,
 }
 
@@ -84,7 +84,7 @@ impl HoldSet {
         self.standing_in(&(id.clone(), source), nonce, now)
     }
 
-    pub(super) fn standing_in(&self, place: &Place, nonce: Option<&Nonce>, now: Duration) -> Option<Outcome> {
+    pub(super) fn standing_in(&self, place: &HoldPlace, nonce: Option<&Nonce>, now: Duration) -> Option<Outcome> {
         let hold = self.holds.get(place);
         if let Some(hold) = hold.filter(|hold| hold.nonce.as_ref() == nonce) {
             return Some(hold.standing(now));
@@ -99,7 +99,7 @@ impl HoldSet {
     #[must_use]
     pub fn acknowledged(&self, now: Duration) -> Vec<Acknowledgement> {
         let in_files = self.ledger.iter().filter(|((_, source), ..)| *source == Source::File);
-        let answer = |(place, nonce, _): (&Place, Option<&Nonce>, Decided)| {
+        let answer = |(place, nonce, _): (&HoldPlace, Option<&Nonce>, Decided)| {
             let outcome = self.standing_in(place, nonce, now)?;
             Some(Acknowledgement { request_id: place.0.clone(), nonce: nonce.cloned(), outcome })
         };
@@ -139,7 +139,7 @@ impl HoldSet {
 
     fn expire_those(&mut self, now: Duration, wanted: impl Fn(&Hold) -> bool) -> Vec<HoldChange> {
         let due = |hold: &&Hold| hold.commit.is_none() && hold.expires_at <= now && wanted(hold);
-        let due: Vec<Place> = self.iter().filter(due).map(Hold::place).collect();
+        let due: Vec<HoldPlace> = self.iter().filter(due).map(Hold::place).collect();
         due.iter().filter_map(|place| self.remove(place, Ending::Expired)).collect()
     }
 
@@ -159,12 +159,13 @@ impl HoldSet {
     /// A shutdown takes in every hold of the process's own calls (S3). What is kept in files is the next process's too, and
     /// stays.
     pub fn absorb(&mut self) -> Vec<HoldChange> {
-        let calls: Vec<Place> = self.holds.keys().filter(|(_, source)| *source == Source::Process).cloned().collect();
+        let calls: Vec<HoldPlace> =
+            self.holds.keys().filter(|(_, source)| *source == Source::Process).cloned().collect();
         calls.iter().filter_map(|place| self.remove(place, Ending::Absorbed)).collect()
     }
 
     /// Takes a hold away, and with it what stood as it did.
-    pub(super) fn remove(&mut self, place: &Place, ending: Ending) -> Option<HoldChange> {
+    pub(super) fn remove(&mut self, place: &HoldPlace, ending: Ending) -> Option<HoldChange> {
         let hold = self.holds.remove(place)?;
         match place.1 {
             Source::File => self.ledger.ended(place, ending),

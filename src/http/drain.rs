@@ -25,7 +25,7 @@ use tokio::time::Instant;
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What was seen before anything was written.
-struct Seen {
+struct PriorState {
     status: Option<Arc<Snapshot>>,
     found: Found,
 }
@@ -50,7 +50,7 @@ pub(super) async fn act(
     let writing = turn.lock().await;
     let status = published.status().await.map_err(unusable(Some(false)))?;
     let found = published.found(asked.id()).await.map_err(unusable(Some(false)))?;
-    let seen = Seen { status, found };
+    let seen = PriorState { status, found };
     let planned = plan(asked, who, &seen);
     if matches!(&planned, Err(problem) if problem.fault == Fault::Denied(Denied::LeaseExpired))
         && asked.verb == Verb::Cancel
@@ -81,7 +81,7 @@ pub(super) async fn act(
 
 /// What may be done, from what the gateway has published; the file that lies there matters only to spare it, and a file
 /// that is gone is not put back by a renewal: somebody has withdrawn the hold.
-fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
+fn plan(asked: &Asked, who: &str, seen: &PriorState) -> Result<Plan, Problem> {
     let (id, verb, status) = (asked.id(), asked.verb, seen.status.as_deref());
     if let (Some(meant_for), Some(status)) = (asked.said().incarnation.as_ref(), status)
         && *meant_for != status.drain.incarnation
@@ -154,7 +154,7 @@ fn plan(asked: &Asked, who: &str, seen: &Seen) -> Result<Plan, Problem> {
 }
 
 /// What the owner has asked for last. Another's write over the hold has no say in it.
-fn standing_request(request: &Request, seen: &Seen) -> Option<Request> {
+fn standing_request(request: &Request, seen: &PriorState) -> Option<Request> {
     match &seen.found {
         Found::Valid(lying) if lying.owner == request.owner => {
             Some(asked_by((**lying).clone(), seen.status.as_deref().map(|status| &status.drain)))
@@ -171,7 +171,12 @@ fn exists() -> Problem {
 }
 
 /// Whether there is a hold of this name already, by another write than this one: one that is asked for again is no other.
-fn stands(asked: &Asked, held: Option<&HoldStatus>, seen: &Seen, ended: &impl Fn(&Option<Nonce>) -> bool) -> bool {
+fn stands(
+    asked: &Asked,
+    held: Option<&HoldStatus>,
+    seen: &PriorState,
+    ended: &impl Fn(&Option<Nonce>) -> bool,
+) -> bool {
     let other = |nonce: &Option<Nonce>| nonce.is_none() || *nonce != asked.said().nonce;
     let lies = match &seen.found {
         Found::Valid(lying) if lying.action == Action::Begin && !ended(&lying.nonce) => other(&lying.nonce),
@@ -193,7 +198,7 @@ async fn write(
     published: &Published,
     writing: MutexGuard<'_, ()>,
     asked: &Asked,
-    seen: &Seen,
+    seen: &PriorState,
     request: Request,
     wait: Option<Duration>,
     patience: Duration,
@@ -254,7 +259,7 @@ async fn remove(
     published: &Published,
     writing: MutexGuard<'_, ()>,
     asked: &Asked,
-    seen: &Seen,
+    seen: &PriorState,
     patience: Duration,
 ) -> Result<Response, Problem> {
     let removed = published.remove(asked.id()).await.map_err(unusable(Some(false)))?;
@@ -270,7 +275,7 @@ async fn remove(
     })
 }
 
-fn was_begun_again(id: &RequestId, seen: &Seen, status: &Snapshot) -> bool {
+fn was_begun_again(id: &RequestId, seen: &PriorState, status: &Snapshot) -> bool {
     let first_seen = |status: &Snapshot| hold(status, id).map(|hold| hold.first_seen_millis);
     let before = seen.status.as_deref().and_then(first_seen);
     before.is_some() && before != first_seen(status)

@@ -13,11 +13,11 @@
 //! gate or the holds: the crate's own gateway is judged by it like any other.
 
 mod adapter;
-#[cfg(any(test, all(loom, feature = "loom")))]
-mod bounded;
 #[cfg(not(all(loom, feature = "loom")))]
 mod gate;
 mod holds;
+#[cfg(any(test, all(loom, feature = "loom")))]
+mod interleavings;
 mod liveness;
 #[cfg(all(loom, feature = "loom"))]
 pub mod loom;

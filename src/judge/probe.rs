@@ -2,26 +2,26 @@
 //!
 //! It uses the wire contract alone: the marker, the hold files, the published status, the endpoint. Where a gateway knows
 //! less of it than this crate does (the reference's has no `drain` object and one hold), the properties that can't be seen
-//! are said to be unseen. It takes back all that it has begun, on every path: see `outside`.
+//! are said to be unseen. It takes back all that it has begun, on every path: see `driver`.
 //!
 //! | File | What it is |
 //! |---|---|
-//! | `outside.rs` | what can be done to a gateway and seen of it, and what has to be undone |
+//! | `driver.rs` | what can be done to a gateway and seen of it, and what has to be undone |
 //! | `checks.rs` | what is tried, in order, and what it shows |
-//! | `trials.rs` | the table of it, by property, with what each needs |
+//! | `catalogue.rs` | the table of it, by property, with what each needs |
 //!
 //! `docs/probe.md` tells how to use it.
 
+mod catalogue;
 mod checks;
-mod outside;
-mod trials;
+mod driver;
 
-pub use trials::{Need, TRIALS, Trial};
+pub use catalogue::{Need, TRIALS, Trial};
 
 use crate::client::Interrupt;
 use crate::properties::PropertyId;
 use core::fmt;
-use outside::Outside;
+use driver::Driver;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -126,12 +126,12 @@ impl std::error::Error for CanNotProbe {}
 /// [`CanNotProbe`]: it can't be reached, or isn't running, or somebody holds it already, or the turn that is tried first is
 /// neither admitted nor refused. Nothing has been touched.
 pub fn run(options: &Options, interrupt: &Interrupt) -> Result<Report, CanNotProbe> {
-    let mut outside = Outside::of(options, interrupt)?;
+    let mut driver = Driver::of(options, interrupt)?;
     let mut report = Report::default();
-    if let Err(stop) = checks::all(&mut outside, &mut report.rows) {
+    if let Err(stop) = checks::all(&mut driver, &mut report.rows) {
         report.cut_short = Some(stop.to_string());
     }
-    report.left_behind = outside.take_back().err();
+    report.left_behind = driver.take_back().err();
     Ok(report)
 }
 

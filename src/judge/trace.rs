@@ -35,7 +35,7 @@ pub enum Verdict {
     /// It is no trace, or not a whole one.
     Unreadable {
         /// Where.
-        at: Place,
+        at: Location,
         /// Why.
         why: String,
     },
@@ -43,7 +43,7 @@ pub enum Verdict {
 
 /// A line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// Of which file, as it was named; `-` for standard input.
     pub file: String,
     /// Which line, from 1; 0 for the file as a whole.
@@ -54,7 +54,7 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// Where it is.
-    pub at: Place,
+    pub at: Location,
     /// What it breaks.
     pub property: PropertyId,
     /// How.
@@ -178,7 +178,7 @@ impl Checker {
         let has = |(id, owner): &Committed| {
             line.holds.iter().flatten().any(|hold| hold.committed && hold.request == *id && hold.owner == *owner)
         };
-        match before.process.bequest().iter().find(|hold| !has(hold)) {
+        match before.process.left_commits().iter().find(|hold| !has(hold)) {
             None => Ok(()),
             Some((id, owner)) => {
                 let what =
@@ -191,12 +191,12 @@ impl Checker {
     /// A process that doesn't say what ran before it may have lost a commit, or may be of another home.
     fn note_unjudged(&mut self, line: &Line, epoch: &Epoch) {
         for (name, known) in &self.processes {
-            let bequest = known.process.bequest();
-            if self.notes.len() < MAX_NOTES && !bequest.is_empty() && !known.process.epoch.differs_from(epoch) {
+            let left_commits = known.process.left_commits();
+            if self.notes.len() < MAX_NOTES && !left_commits.is_empty() && !known.process.epoch.differs_from(epoch) {
                 self.notes.push(format!(
                     "process {} doesn't say what ran before it: if it was {name}, with the commit of {}, whether that \
                      was lost is not judged",
-                    line.incarnation, bequest[0].0
+                    line.incarnation, left_commits[0].0
                 ));
             }
         }
@@ -251,8 +251,8 @@ impl Source {
         Self { name, reader, line: 0, bytes: Vec::new(), head: None, ended: false }
     }
 
-    fn place(&self) -> Place {
-        Place { file: self.name.clone(), line: self.line }
+    fn location(&self) -> Location {
+        Location { file: self.name.clone(), line: self.line }
     }
 
     /// Reads the next line, unless the last one has not been taken yet.
@@ -308,7 +308,7 @@ pub fn check_files(paths: &[PathBuf]) -> Report {
         match Source::open(path) {
             Ok(source) => sources.push(source),
             Err(error) => {
-                let at = Place { file: path.display().to_string(), line: 0 };
+                let at = Location { file: path.display().to_string(), line: 0 };
                 return Checker::new().report(Verdict::Unreadable { at, why: error.to_string() });
             }
         }
@@ -358,7 +358,7 @@ fn run(checker: &mut Checker, source: &mut Source, only: bool) -> Result<bool, V
                 return Ok(progress);
             }
             Ok(Some(line)) => !only && line.after.as_ref().is_some_and(|before| !checker.knows(before)),
-            Err(why) => return Err(Verdict::Unreadable { at: source.place(), why }),
+            Err(why) => return Err(Verdict::Unreadable { at: source.location(), why }),
         };
         if waits {
             return Ok(progress);
@@ -371,9 +371,9 @@ fn run(checker: &mut Checker, source: &mut Source, only: bool) -> Result<bool, V
 fn step(checker: &mut Checker, source: &mut Source) -> Result<(), Verdict> {
     let Some(line) = source.head.take() else { return Ok(()) };
     checker.take(&line).map_err(|fault| match fault {
-        Fault::Unreadable(why) => Verdict::Unreadable { at: source.place(), why },
+        Fault::Unreadable(why) => Verdict::Unreadable { at: source.location(), why },
         Fault::Breach(Breach { property, what }, possible) => Verdict::Violates(Violation {
-            at: source.place(),
+            at: source.location(),
             property,
             what,
             possible,
@@ -387,7 +387,7 @@ impl Checker {
         // What nobody wrote, nobody wrote rightly.
         let nothing = verdict == Verdict::Conforms && self.lines == 0;
         let verdict = if nothing {
-            let at = Place { file: self.first_source, line: 0 };
+            let at = Location { file: self.first_source, line: 0 };
             Verdict::Unreadable { at, why: "there is no line of a trace in it".into() }
         } else {
             verdict
@@ -418,9 +418,9 @@ impl Report {
                 let property = json!({"number": property.to_string(), "sentence": property.sentence()});
                 let text = json!(line);
                 let more = json!({"property": property, "what": what, "possible": possible, "text": text});
-                ("violates", with_place(more, at))
+                ("violates", with_location(more, at))
             }
-            Verdict::Unreadable { at, why } => ("unreadable", with_place(json!({"why": why}), at)),
+            Verdict::Unreadable { at, why } => ("unreadable", with_location(json!({"why": why}), at)),
         };
         report["verdict"] = json!(word);
         if let (Value::Object(report), Value::Object(more)) = (&mut report, more) {
@@ -430,13 +430,13 @@ impl Report {
     }
 }
 
-fn with_place(mut value: Value, at: &Place) -> Value {
+fn with_location(mut value: Value, at: &Location) -> Value {
     value["file"] = json!(at.file);
     value["line"] = json!(at.line);
     value
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.line, self.file.as_str()) {
             (0, file) => write!(f, "{file}"),

@@ -25,7 +25,7 @@ fn a_disk_that_answers_too_late_at_the_start_lets_no_gateway_start_without_what_
     let home = Home::at(folder.path());
     let incarnation = Incarnation::fresh();
     let lock = home.lock(&incarnation).unwrap();
-    let disk = Bounded::new("test").unwrap();
+    let disk = DiskWorker::new("test").unwrap();
     let (answer, hung) = channel::<()>();
     disk.jobs.send(Box::new(move || _ = hung.recv())).unwrap();
     let options = Options { disk_timeout: Duration::from_millis(50), ..Options::default() };
@@ -43,7 +43,7 @@ fn a_disk_that_hangs_holds_up_neither_the_deadline_of_a_shutdown_nor_its_grace()
     let settings = Settings { interrupt_grace: Duration::from_millis(50), ..Settings::default() };
     let disk_timeout = Duration::from_secs(3600);
     let options = Options { disk_timeout, settings, ..Options::default() };
-    let disk = Bounded::new("test").unwrap();
+    let disk = DiskWorker::new("test").unwrap();
     let jobs = disk.jobs.clone();
     let gateway = Reconciler::start_on(disk, home, lock, incarnation, options).unwrap();
 
@@ -71,7 +71,7 @@ fn a_disk_that_hangs_closes_the_gate_and_ends_no_lease_and_readiness_says_why() 
     std::fs::write(home.marker(), "").unwrap();
 
     // A disk that hangs, once it is told to, with the work of the very thread that looks.
-    let mut disk = Bounded::new("test").unwrap();
+    let mut disk = DiskWorker::new("test").unwrap();
     let (jobs, work) = channel();
     disk.jobs = jobs;
     let hangs = Arc::new(AtomicBool::new(false));
@@ -139,8 +139,8 @@ fn a_kick_in_the_middle_of_a_look_makes_another_one() {
     let home = Home::at(folder.path());
     let incarnation = Incarnation::fresh();
     let lock = home.lock(&incarnation).unwrap();
-    let mut disk = Bounded::new("test").unwrap();
-    let (jobs, work) = channel::<bounded::Job>();
+    let mut disk = DiskWorker::new("test").unwrap();
+    let (jobs, work) = channel::<disk_worker::Job>();
     let real = std::mem::replace(&mut disk.jobs, jobs);
     let ((inside, looking), (kick, kicked)) = (channel(), channel::<()>());
     let gate = Arc::new(std::sync::OnceLock::<crate::Gate>::new());
@@ -213,8 +213,8 @@ fn told(folder: &tempfile::TempDir) -> (Home, Reconciler, Arc<std::sync::atomic:
     std::fs::create_dir(home.path()).unwrap();
     let incarnation = Incarnation::fresh();
     let lock = home.lock(&incarnation).unwrap();
-    let mut disk = Bounded::new("test").unwrap();
-    let (jobs, work) = channel::<bounded::Job>();
+    let mut disk = DiskWorker::new("test").unwrap();
+    let (jobs, work) = channel::<disk_worker::Job>();
     let real = std::mem::replace(&mut disk.jobs, jobs);
     let count = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let counter = Arc::clone(&count);

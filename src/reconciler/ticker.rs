@@ -1,9 +1,9 @@
 //! What the thread does: it looks, lets the gateway follow, and publishes.
 
 use super::Shared;
-use super::bounded::{self, Bounded};
+use super::disk_worker::{DiskFailure, DiskWorker};
 use crate::control::changes::Changes;
-use crate::control::lock::Look;
+use crate::control::lock::HomeView;
 use crate::control::scan::Scan;
 use crate::control::write;
 use crate::hold::{Commit, Hold, HoldSet, Nonce, Source};
@@ -25,7 +25,7 @@ const LONGEST_REST: Duration = Duration::from_millis(50);
 /// What the thread owns.
 pub(super) struct Ticker {
     shared: Arc<Shared>,
-    disk: Bounded,
+    disk: DiskWorker,
     writer: Arc<StatusWriter>,
     /// Tells of changes, if it is to.
     changes: Option<Arc<Changes>>,
@@ -40,13 +40,13 @@ pub(super) struct Ticker {
     short: bool,
     /// The last look found the status as it was published: not removed, not replaced, not written over. A look that fails
     /// found nothing.
-    stands: bool,
+    is_intact: bool,
 }
 
 impl Ticker {
     pub(super) fn new(
         shared: Arc<Shared>,
-        disk: Bounded,
+        disk: DiskWorker,
         writer: Arc<StatusWriter>,
         changes: Option<Arc<Changes>>,
     ) -> Self {
@@ -60,7 +60,7 @@ impl Ticker {
             has_recorded: false,
             revision: 0,
             short: false,
-            stands: false,
+            is_intact: false,
         }
     }
 
@@ -124,7 +124,7 @@ impl Ticker {
 
     /// Does something to the disk. If that takes long, a shutdown's deadline takes effect meanwhile (L4). A lease does not:
     /// its renewal may lie in what is being read.
-    fn on_disk<T: Send + 'static>(&mut self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, bounded::Failed> {
+    fn on_disk<T: Send + 'static>(&mut self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, DiskFailure> {
         let shared = &self.shared;
         let meanwhile = || shared.settle_shutdown();
         self.disk.call(shared.options.disk_timeout, meanwhile, work)
@@ -139,11 +139,11 @@ impl Ticker {
             // First: what changes in the middle of the look makes another one.
             let told = changes.is_some_and(|changes| changes.follow(writer.lock().home()).is_ok());
             let look = writer.lock().look(&known, &epoch);
-            (look, told, writer.stands())
+            (look, told, writer.is_intact())
         });
-        let blind = |why| (Look::blind(format!("the home can't be looked at: {why}")), false, false);
-        let (Look { scan, unready: unseen, replaced }, told, stands) = looked.unwrap_or_else(blind);
-        self.stands = stands;
+        let blind = |why| (HomeView::blind(format!("the home can't be looked at: {why}")), false, false);
+        let (HomeView { scan, unready: unseen, replaced }, told, is_intact) = looked.unwrap_or_else(blind);
+        self.is_intact = is_intact;
         if replaced {
             // Whatever is asked for in the home is asked of the other one.
             let _ = self.shared.controller.begin_shutdown(REPLACED_GRACE);
@@ -241,8 +241,9 @@ impl Ticker {
         }
         let now = self.shared.options.settings.clock.now();
         let mut snapshot = self.shared.snapshot();
-        let stays_true = self.published.as_mut().is_some_and(|(published, _)| published.still_says(&snapshot));
-        if stays_true && !self.until_refresh().is_zero() && self.stands {
+        let stays_true =
+            self.published.as_mut().is_some_and(|(published, _)| published.take_times_and_compare(&snapshot));
+        if stays_true && !self.until_refresh().is_zero() && self.is_intact {
             return Ok(());
         }
         self.revision += 1;
@@ -259,7 +260,7 @@ impl Ticker {
                 let writer = Arc::clone(&self.writer);
                 let _ = self.on_disk(move || writer.remove());
                 self.published = None;
-            } else if self.is_believed(now) && self.stands() {
+            } else if self.is_believed(now) && self.is_intact() {
                 // It says what is so, and nobody takes it for silence yet.
                 failed = None;
             }
@@ -292,9 +293,9 @@ impl Ticker {
     }
 
     /// Whether what was published last is there still. A look that fails is none.
-    fn stands(&mut self) -> bool {
+    fn is_intact(&mut self) -> bool {
         let writer = Arc::clone(&self.writer);
-        self.on_disk(move || writer.stands()).unwrap_or(false)
+        self.on_disk(move || writer.is_intact()).unwrap_or(false)
     }
 }
 

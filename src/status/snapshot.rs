@@ -469,9 +469,9 @@ impl Snapshot {
         }
     }
 
-    /// Whether a newer one says the same, but for what only time has changed: that is taken over from it, so that no copy of
-    /// either is needed. A status that says nothing new isn't written.
-    pub(crate) fn still_says(&mut self, newer: &Self) -> bool {
+    /// Takes from a newer status what only time has changed, so that no copy of either is needed, and says whether the two
+    /// are equal then. A status that says nothing new isn't written.
+    pub(crate) fn take_times_and_compare(&mut self, newer: &Self) -> bool {
         self.updated_at.clone_from(&newer.updated_at);
         self.drain.revision = newer.drain.revision;
         self.drain.clock_millis = newer.drain.clock_millis;
@@ -483,8 +483,8 @@ impl Snapshot {
         self == newer
     }
 
-    /// Whether this is true where a newer one is, of which it was [asked](Self::still_says) before: they differ in errors of the
-    /// reconciler at most.
+    /// Whether this is true where a newer one is, with which it was [compared](Self::take_times_and_compare) before: they
+    /// differ in errors of the reconciler at most.
     pub(crate) fn is_true_beside(&self, newer: &Self) -> bool {
         let mut same = newer.clone();
         same.drain.reconciler.clone_from(&self.drain.reconciler);

@@ -13,12 +13,12 @@ use std::time::Duration;
 /// What a status says for the next process alone: what of a hold the rest of the status doesn't say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Takeover(BTreeMap<RequestId, Moments>);
+pub struct Takeover(BTreeMap<RequestId, HoldTimes>);
 
-/// The moments of a hold that is kept in a file, in milliseconds since boot, and what it is bound to.
+/// The times of a hold that is kept in a file, in milliseconds since boot, and what it is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Moments {
+pub struct HoldTimes {
     /// When it began, or begins, to close the gate.
     #[serde(default)]
     pub closes_at: u64,
@@ -41,11 +41,11 @@ impl Takeover {
     #[must_use]
     pub fn of(holds: &[Hold]) -> Self {
         let in_files = holds.iter().filter(|hold| hold.is_in_file());
-        Self(in_files.map(|hold| (hold.id.clone(), Moments::of(hold))).collect())
+        Self(in_files.map(|hold| (hold.id.clone(), HoldTimes::of(hold))).collect())
     }
 }
 
-impl Moments {
+impl HoldTimes {
     fn of(hold: &Hold) -> Self {
         Self {
             closes_at: millis(hold.closes_at),
@@ -56,7 +56,7 @@ impl Moments {
         }
     }
 
-    /// Of a status that says no moments, as one of another gateway's may be: as far as the rest of it tells.
+    /// Of a status that says no times, as one of another gateway's may be: as far as the rest of it tells.
     fn guessed(hold: &HoldStatus, clock_millis: u64) -> Self {
         let from_now = |seconds: f64| {
             let duration = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
@@ -73,23 +73,23 @@ impl Moments {
 }
 
 impl HoldStatus {
-    fn to_hold(&self, moments: Moments) -> Hold {
+    fn to_hold(&self, times: HoldTimes) -> Hold {
         // The nonce of the commit is its token.
         let token = self.token.clone().or_else(|| self.nonce.clone()).filter(|_| self.committed);
-        let at = Duration::from_millis(moments.committed_at.unwrap_or(moments.closes_at));
+        let at = Duration::from_millis(times.committed_at.unwrap_or(times.closes_at));
         Hold {
             id: self.request_id.clone(),
             owner: self.owner.clone(),
             notes: self.notes.clone(),
             source: self.source,
             first_seen: Duration::from_millis(self.first_seen_millis),
-            closes_at: Duration::from_millis(moments.closes_at),
-            expires_at: Duration::from_millis(moments.expires_at),
+            closes_at: Duration::from_millis(times.closes_at),
+            expires_at: Duration::from_millis(times.expires_at),
             deadline: self.deadline_seconds.and_then(|s| Duration::try_from_secs_f64(s).ok()),
             suppress_notification: self.suppress_notification,
             nonce: self.nonce.clone(),
-            bound: moments.bound,
-            overwritten: moments.overwritten,
+            bound: times.bound,
+            overwritten: times.overwritten,
             commit: token.map(|token| Commit { token, at }),
         }
     }
@@ -143,7 +143,7 @@ impl CommitRecord {
 
 /// Takes the holds over that are kept in files and bound to no process, unless the machine has booted since: an unknown
 /// epoch counts as the same one, unless the clock shows that.
-fn take_over(
+fn restore_holds(
     holds: &[HoldStatus],
     takeover: &Takeover,
     (then, clock_millis): (&Epoch, u64),
@@ -155,8 +155,8 @@ fn take_over(
         return false;
     }
     for hold in holds.iter().filter(|hold| hold.source == Source::File) {
-        let moments = takeover.0.get(&hold.request_id).copied();
-        let hold = hold.to_hold(moments.unwrap_or_else(|| Moments::guessed(hold, clock_millis)));
+        let times = takeover.0.get(&hold.request_id).copied();
+        let hold = hold.to_hold(times.unwrap_or_else(|| HoldTimes::guessed(hold, clock_millis)));
         if !hold.bound || hold.commit.is_some() {
             into.restore(hold);
         }
@@ -170,10 +170,10 @@ impl Snapshot {
     ///
     /// `now` is the successor's time since boot.
     #[must_use]
-    pub fn bequest(&self, epoch: &Epoch, policy: LeasePolicy, now: Duration) -> HoldSet {
+    pub fn take_over(&self, epoch: &Epoch, policy: LeasePolicy, now: Duration) -> HoldSet {
         let mut holds = HoldSet::new(policy);
         let drain = &self.drain;
-        if take_over(&drain.holds, &drain.takeover, (&drain.epoch, drain.clock_millis), (epoch, now), &mut holds) {
+        if restore_holds(&drain.holds, &drain.takeover, (&drain.epoch, drain.clock_millis), (epoch, now), &mut holds) {
             drain.acknowledged.iter().for_each(|answer| holds.restore_answer(answer));
         }
         holds
@@ -185,7 +185,7 @@ impl Snapshot {
 /// That is what the status left. If that is lost, it is the commits on record; and a commit among the `files` that is on no
 /// record is its owner's hold, uncommitted, for one lease.
 #[must_use]
-pub fn inherited(
+pub fn take_over(
     status: Option<&Snapshot>,
     record: Option<&CommitRecord>,
     files: impl FnOnce() -> Vec<Request>,
@@ -194,12 +194,12 @@ pub fn inherited(
     now: Duration,
 ) -> HoldSet {
     if let Some(status) = status.filter(|status| status.drain.is_there()) {
-        return status.bequest(epoch, policy, now);
+        return status.take_over(epoch, policy, now);
     }
     let mut holds = HoldSet::new(policy);
     if let Some(record) = record {
         let written = (&record.epoch, record.clock_millis);
-        take_over(&record.holds, &record.takeover, written, (epoch, now), &mut holds);
+        restore_holds(&record.holds, &record.takeover, written, (epoch, now), &mut holds);
     }
     let commits = |request: &&Request| request.action == Action::Commit && !request.stale;
     files().iter().filter(commits).for_each(|commit| holds.restore_unproven(commit, now));

@@ -25,7 +25,7 @@ impl StatusWriter {
     }
 
     /// Whether the status is still the file that was published last: not removed, not replaced, not written over.
-    pub(crate) fn stands(&self) -> bool {
+    pub(crate) fn is_intact(&self) -> bool {
         let there = read::stamp(&self.lock.home().folder, Home::STATUS.as_bytes());
         there.is_ok_and(|there| *self.written.lock() == Some(there))
     }

@@ -23,7 +23,6 @@ mod http_hostile; // Any bytes to any route
 mod http_serve; // `http::serve` returns within its deadline, whatever its clients do, and nothing that could finish is cut off
 mod http_vectors; // The test vectors of the endpoint
 mod illegal_transitions; // What the table doesn't have doesn't compile
-mod inheritance; // What a gateway takes over from an earlier process of its boot, and what it doesn't
 mod layer_interruption; // Responses that a shutdown interrupts in the layer
 mod layered; // The tower layer beside what stands around it and inside it
 mod lifecycle; // The typestates by hand
@@ -43,6 +42,7 @@ mod specification; // `docs/spec.md` says what the code does
 mod status; // The published status
 mod status_page; // The page for people
 mod table; // The table, written out a second time
+mod takeover; // What a gateway takes over from an earlier process of its boot, and what it doesn't
 mod tidy; // What no compiler checks of the source and its pages
 mod tower_layer; // The tower layer under a real server, over real sockets
 mod trace_mutations; // Mutations of good traces

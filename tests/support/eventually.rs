@@ -3,7 +3,7 @@
 use gateway_drain::{Home, Snapshot};
 use std::time::{Duration, Instant};
 
-/// How long a test waits, however slow the machine: a minute, and three seconds where a bug is sown and it may well wait in
+/// How long a test waits, however slow the machine: a minute, and three seconds where a bug is planted and it may well wait in
 /// vain.
 fn deadline() -> Instant {
     Instant::now() + Duration::from_secs(if std::env::var_os("SEED").is_some() { 3 } else { 60 })

@@ -1,4 +1,4 @@
-//! The seeded bugs: what each is, where it is sown, and the check that must notice it.
+//! The seeded bugs: what each is, where it is planted, and the check that must notice it.
 //!
 //! Those of the gate stand here, the others in a file for each part of the source. Each guard of the gate, the holds, the
 //! channel's readers and writer, the home's lock, the status, the reconciler and the client's conclusions is deleted by a seed of its own.
@@ -7,12 +7,12 @@
 mod channel;
 #[path = "catalogue/client.rs"]
 mod client;
-#[path = "catalogue/crowds.rs"]
-mod crowds;
 #[path = "catalogue/endpoint.rs"]
 mod endpoint;
 #[path = "catalogue/holds.rs"]
 mod holds;
+#[path = "catalogue/many_tasks.rs"]
+mod many_tasks;
 #[path = "catalogue/reconciler.rs"]
 mod reconciler;
 #[path = "catalogue/state.rs"]
@@ -46,7 +46,7 @@ pub struct Seed {
 pub enum Check {
     /// A model of `verification/interleavings`, under loom.
     Model(&'static str),
-    /// One of the crowds there, under drawn schedules of shuttle.
+    /// A model of many tasks there, under drawn schedules of shuttle.
     Schedules(&'static str),
     /// A test, in `tests/`.
     Test(&'static str),
@@ -56,7 +56,7 @@ pub enum Check {
 
 impl Check {
     /// The test's path.
-    #[allow(dead_code, reason = "build scripts only sow")]
+    #[allow(dead_code, reason = "build scripts only plant them")]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Model(name) | Self::Schedules(name) | Self::Test(name) | Self::Unit(name) => name,
@@ -70,9 +70,18 @@ use Check::{Model, Test, Unit};
 /// All of them.
 #[allow(dead_code, reason = "as above")]
 pub fn seeds() -> impl Iterator<Item = &'static Seed> {
-    [GATE, state::SEEDS, holds::SEEDS, channel::SEEDS, reconciler::SEEDS, crowds::SEEDS, endpoint::SEEDS, client::SEEDS]
-        .into_iter()
-        .flatten()
+    [
+        GATE,
+        state::SEEDS,
+        holds::SEEDS,
+        channel::SEEDS,
+        reconciler::SEEDS,
+        many_tasks::SEEDS,
+        endpoint::SEEDS,
+        client::SEEDS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Sown in the gate.

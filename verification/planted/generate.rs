@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::{env, fs};
 
-/// Copies `../../src` to `$OUT_DIR/src`, with the seeds of the catalogue sown.
+/// Copies `../../src` to `$OUT_DIR/src`, with the seeds of the catalogue planted.
 pub fn generate() {
     let source = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../../src");
     let out = Path::new(&env::var("OUT_DIR").expect("cargo sets it")).join("src");
@@ -23,25 +23,25 @@ pub fn generate() {
     println!("cargo::rustc-check-cfg=cfg(shuttle)");
     println!("cargo::rustc-check-cfg=cfg(feature, values(any()))");
 
-    let mut sown = 0;
-    copy(&source, &out, &source, &mut sown);
-    assert_eq!(sown, seeds().count(), "every seed names a file of src/ that exists");
+    let mut planted = 0;
+    copy(&source, &out, &source, &mut planted);
+    assert_eq!(planted, seeds().count(), "every seed names a file of src/ that exists");
 }
 
-fn copy(from: &Path, to: &Path, root: &Path, sown: &mut usize) {
+fn copy(from: &Path, to: &Path, root: &Path, planted: &mut usize) {
     fs::create_dir_all(to).expect("the output folder can be written");
     for entry in fs::read_dir(from).expect("src/ can be read") {
         let path = entry.expect("src/ can be listed").path();
         let target = to.join(path.file_name().expect("it has a name"));
         if path.is_dir() {
-            copy(&path, &target, root, sown);
+            copy(&path, &target, root, planted);
             continue;
         }
         let name = path.strip_prefix(root).expect("it is below src/").to_str().expect("names are text");
         let text = fs::read_to_string(&path).expect("a source file can be read");
         let seeds: Vec<&Seed> = seeds().filter(|seed| seed.file == name).collect();
-        *sown += seeds.len();
-        let mut text = sow(&text, &seeds);
+        *planted += seeds.len();
+        let mut text = plant(&text, &seeds);
         if name == "lib.rs" {
             text = as_included(&text);
         }
@@ -69,15 +69,15 @@ pub(crate) fn seeded(id: &str) -> bool {
     items + switch
 }
 
-fn sow(text: &str, seeds: &[&Seed]) -> String {
+fn plant(text: &str, seeds: &[&Seed]) -> String {
     let mut spans: Vec<(Range<usize>, &Seed)> = seeds.iter().map(|seed| (span(text, seed), *seed)).collect();
     // Outer spans before what they contain; of equal spans, in the order of the catalogue.
     spans.sort_by_key(|(span, _)| (span.start, std::cmp::Reverse(span.end)));
-    sow_into(text, 0..text.len(), &spans)
+    plant_into(text, 0..text.len(), &spans)
 }
 
-fn sow_into(text: &str, within: Range<usize>, spans: &[(Range<usize>, &Seed)]) -> String {
-    let mut sown = String::new();
+fn plant_into(text: &str, within: Range<usize>, spans: &[(Range<usize>, &Seed)]) -> String {
+    let mut planted = String::new();
     let mut at = within.start;
     let mut rest = spans;
     while let Some(((span, first), _)) = rest.split_first() {
@@ -86,16 +86,16 @@ fn sow_into(text: &str, within: Range<usize>, spans: &[(Range<usize>, &Seed)]) -
         let (group, inner) = rest[..inside].split_at(rest.iter().take_while(|(other, _)| other == span).count());
         // An expression is put in brackets, so that it can stand wherever the snippet did.
         let (open, close) = if text[span.clone()].trim_end().ends_with(';') { ("", "") } else { ("(", ")") };
-        sown += &text[at..span.start];
-        sown += open;
+        planted += &text[at..span.start];
+        planted += open;
         for (_, seed) in group {
-            sown += &format!("if crate::seeded({:?}) {{ {} }} else ", seed.id, seed.replace);
+            planted += &format!("if crate::seeded({:?}) {{ {} }} else ", seed.id, seed.replace);
         }
-        sown += &format!("{{ {} }}{close}", sow_into(text, span.clone(), inner));
+        planted += &format!("{{ {} }}{close}", plant_into(text, span.clone(), inner));
         at = span.end;
         rest = &rest[inside..];
     }
-    sown + &text[at..within.end]
+    planted + &text[at..within.end]
 }
 
 /// Where the seed's snippet stands.

@@ -36,7 +36,7 @@ const STEPS: &[Step] = &[
         steps::model,
     ),
     step("large-models", "the models of races with the most executions, each whole", steps::large_models),
-    step("shuttle", "the models of races under drawn schedules, with crowds", steps::shuttle),
+    step("shuttle", "the models of races under drawn schedules, with many tasks", steps::shuttle),
     step("loom", "the crate itself on loom's primitives, as its users explore their own code", steps::loom),
     step("foreign-ground", "other users, PID namespaces, forked children, odd file systems", steps::foreign_ground),
     step("browser", "the status page in Chromium", || script("browser")),

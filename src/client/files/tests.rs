@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Barrier;
 
 /// What the client makes of this status, in a home whose lock the process `ours` holds.
-fn look_at(status: &DrainStatus) -> Look {
+fn look_at(status: &DrainStatus) -> GatewayView {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::at(folder.path());
     let _lock = home.lock(&Incarnation::from("ours".to_owned())).unwrap();
@@ -26,15 +26,15 @@ fn only_a_fresh_status_of_the_living_process_in_this_epoch_is_a_sight() {
         refresh_seconds: Some(10.0),
         ..DrainStatus::default()
     };
-    assert!(matches!(look_at(&fresh()), Look::Removed), "nobody knows the hold, and it has no file");
+    assert!(matches!(look_at(&fresh()), GatewayView::Removed), "nobody knows the hold, and it has no file");
     let of_another = DrainStatus { incarnation: Incarnation::from("another".to_owned()), ..fresh() };
-    assert!(matches!(look_at(&of_another), Look::Starting(live) if live.as_str() == "ours"));
+    assert!(matches!(look_at(&of_another), GatewayView::Starting(live) if live.as_str() == "ours"));
     // Longer ago than three of its refreshes and five seconds.
     let old = DrainStatus { clock_millis: now.saturating_sub(36_000), ..fresh() };
-    assert!(matches!(look_at(&old), Look::Silent(_)));
+    assert!(matches!(look_at(&old), GatewayView::Silent(_)));
     let elsewhere = DrainStatus { epoch: Epoch::from("another:1".to_owned()), ..fresh() };
     let look = look_at(&elsewhere);
-    assert!(matches!(look, Look::Over(Failure::Ignored(_))), "{look:?}");
+    assert!(matches!(look, GatewayView::Over(Failure::Ignored(_))), "{look:?}");
 }
 
 /// How many begin one hold at the same time, and how often.

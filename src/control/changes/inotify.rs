@@ -1,6 +1,6 @@
 //! Linux: inotify, read by a thread that sleeps in `poll` until something has changed.
 
-use super::{Kind, OpenHome, PAUSE, Place, Tell, Topic};
+use super::{ChangeCallback, Folder, Kind, OpenHome, PAUSE, Topic};
 use crate::sync::Arc;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
@@ -46,7 +46,7 @@ struct Watches {
 }
 
 impl Following {
-    pub(super) fn start(topic: Topic, tell: Tell) -> io::Result<Self> {
+    pub(super) fn start(topic: Topic, tell: ChangeCallback) -> io::Result<Self> {
         let watches = Arc::new(Watches {
             topic,
             events: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
@@ -176,8 +176,8 @@ impl Watches {
             Kind::Other
         };
         match (is(&self.home), is(&self.holds)) {
-            (true, _) => self.topic.has(Place::Home, name, kind),
-            (false, true) => self.topic.has(Place::Holds, name, kind),
+            (true, _) => self.topic.has(Folder::Home, name, kind),
+            (false, true) => self.topic.has(Folder::Holds, name, kind),
             // Of a watch that has just been laid, or lifted.
             (false, false) => true,
         }

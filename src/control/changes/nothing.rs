@@ -1,12 +1,12 @@
 //! A system of which nothing is asked: the tick is all there is.
 
-use super::{OpenHome, Tell, Topic};
+use super::{ChangeCallback, OpenHome, Topic};
 use std::io;
 
 pub(super) struct Following;
 
 impl Following {
-    pub(super) fn start(_: Topic, _: Tell) -> io::Result<Self> {
+    pub(super) fn start(_: Topic, _: ChangeCallback) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

@@ -71,23 +71,23 @@ impl Kind {
     }
 
     /// What a field of this kind takes, as strictly as a writer has to keep to it.
-    pub(super) fn take(self, value: &Value) -> Option<Said> {
+    pub(super) fn take(self, value: &Value) -> Option<FieldValue> {
         match (self, value) {
-            (Self::Action, Value::String(word)) => Verb::of_word(word).map(Said::Action),
-            (Self::RequestId, Value::String(id)) => RequestId::new(&**id).ok().map(Said::Id),
+            (Self::Action, Value::String(word)) => Verb::of_word(word).map(FieldValue::Action),
+            (Self::RequestId, Value::String(id)) => RequestId::new(&**id).ok().map(FieldValue::Id),
             (Self::Name(most) | Self::Note(most), Value::String(text)) => {
-                text.chars().nth(most).is_none().then(|| Said::Text(text.clone()))
+                text.chars().nth(most).is_none().then(|| FieldValue::Text(text.clone()))
             }
             (Self::Nonce(least, most), Value::String(text)) => {
-                (least..=most).contains(&text.chars().count()).then(|| Said::Text(text.clone()))
+                (least..=most).contains(&text.chars().count()).then(|| FieldValue::Text(text.clone()))
             }
             (Self::Seconds(least, most), _) => {
                 let seconds = value.as_f64().filter(|seconds| (least..=most).contains(seconds))?;
-                Duration::try_from_secs_f64(seconds).ok().map(Said::Seconds)
+                Duration::try_from_secs_f64(seconds).ok().map(FieldValue::Seconds)
             }
-            (Self::Whole(most), _) => whole(value).filter(|number| *number <= most).map(Said::Whole),
-            (Self::Flag, value) => Some(Said::Flag(*value == Value::Bool(true))),
-            (Self::Time, Value::String(text)) => time(text).map(Said::Time),
+            (Self::Whole(most), _) => whole(value).filter(|number| *number <= most).map(FieldValue::Whole),
+            (Self::Flag, value) => Some(FieldValue::Flag(*value == Value::Bool(true))),
+            (Self::Time, Value::String(text)) => time(text).map(FieldValue::Time),
             _ => None,
         }
     }
@@ -113,7 +113,7 @@ impl fmt::Display for Kind {
 }
 
 /// What one field has said.
-pub(crate) enum Said {
+pub(crate) enum FieldValue {
     Action(Verb),
     Id(RequestId),
     Text(String),
@@ -126,7 +126,7 @@ pub(crate) enum Said {
 
 macro_rules! said {
     ($($name:ident: $case:ident -> $type:ty;)*) => {
-        impl Said {
+        impl FieldValue {
             $(pub(super) fn $name(self) -> Option<$type> {
                 if let Self::$case(said) = self { Some(said) } else { None }
             })*

@@ -1,6 +1,6 @@
 //! From bytes to a request, by the table: leniently from a file, strictly from a body.
 
-use super::{Draft, FIELDS, Kind, Said};
+use super::{Draft, FIELDS, FieldValue, Kind};
 #[cfg(feature = "axum")]
 use super::{Says, Verb, misfit};
 use crate::hold::{Request, RequestId};
@@ -20,17 +20,17 @@ pub(crate) fn in_file(bytes: &[u8], id: &RequestId) -> Result<Draft, String> {
         let taken = match (field.kind, &value) {
             // What is taken in comes out again in the status, which has to stay readable however many files say too much.
             (Kind::Note(most), Value::String(text)) if text.chars().nth(most).is_some() => {
-                Some(Said::Text(text.chars().take(most - 1).chain(['…']).collect()))
+                Some(FieldValue::Text(text.chars().take(most - 1).chain(['…']).collect()))
             }
             (Kind::Name(most) | Kind::Nonce(_, most), Value::String(text)) if text.chars().nth(most).is_some() => {
                 return Err(format!("its {} has more than {most} characters", field.name));
             }
-            (Kind::Nonce(..), Value::String(text)) => Some(Said::Text(text.clone())),
+            (Kind::Nonce(..), Value::String(text)) => Some(FieldValue::Text(text.clone())),
             // A lease of no time at all would open the gate: what is above nothing is at least the least there is.
             (Kind::Seconds(least, most), value) => {
                 let seconds = value.as_f64().filter(|seconds| *seconds > 0.0);
                 let bounded = seconds.map(|seconds| seconds.clamp(least, most));
-                bounded.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).map(Said::Seconds)
+                bounded.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).map(FieldValue::Seconds)
             }
             (kind, value) => kind.take(value),
         };
@@ -67,7 +67,7 @@ pub(crate) fn in_body(bytes: &[u8]) -> Result<(Verb, Draft, Says), String> {
             continue;
         }
         let said = field.kind.take(&value).ok_or_else(|| misfit(field))?;
-        if let Said::Action(action) = said {
+        if let FieldValue::Action(action) = said {
             verb = action;
         }
         *says = true;

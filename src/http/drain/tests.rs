@@ -23,12 +23,12 @@ fn held(committed: bool) -> Value {
     json!({"owner": "alice", "nonce": "n", "committed": committed, "token": if committed { json!("t") } else { json!(null) }})
 }
 
-fn seen(status: Option<Snapshot>, found: Found) -> Seen {
-    Seen { status: status.map(Arc::new), found }
+fn seen(status: Option<Snapshot>, found: Found) -> PriorState {
+    PriorState { status: status.map(Arc::new), found }
 }
 
 /// What is planned for a body, as a word: `write`, `remove`, or the fault's.
-fn planned(body: &Value, who: &str, seen: &Seen) -> &'static str {
+fn planned(body: &Value, who: &str, seen: &PriorState) -> &'static str {
     let asked = Asked::parse(body.to_string().as_bytes()).unwrap();
     match plan(&asked, who, seen) {
         Ok(Plan::Write) => "write",

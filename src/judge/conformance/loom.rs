@@ -16,7 +16,7 @@
 
 pub use crate::sync::atomic;
 
-use super::bounded::{
+use super::interleavings::{
     ADMITTED, DRAINED_IN_TIME, ENTERED, REFUSED, Race, Shown, admission, anything, churn, count, drained, handed_over,
     last_release,
 };

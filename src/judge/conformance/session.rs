@@ -83,7 +83,7 @@ enum Work {
 }
 
 /// What one call did.
-pub(super) struct Seen {
+pub(super) struct CallEffect {
     pub step: Step,
     pub before: Snapshot,
     pub after: Snapshot,
@@ -91,7 +91,7 @@ pub(super) struct Seen {
     pub admitted: bool,
 }
 
-impl Seen {
+impl CallEffect {
     /// Whether the call has kept a property that shows in a step.
     pub fn keeps(&self, property: PropertyId) -> bool {
         // A drain is over when somebody ends it, whatever the gateway tells, and when the gateway has stopped.
@@ -141,7 +141,7 @@ impl<G: Gateway> Session<G> {
     }
 
     /// Makes one call.
-    pub fn take(&mut self, step: Step) -> Seen {
+    pub fn take(&mut self, step: Step) -> CallEffect {
         let before = self.gateway.snapshot();
         let admitted = call(&self.gateway, &mut self.permits, step);
         let after = self.gateway.snapshot();
@@ -151,7 +151,7 @@ impl<G: Gateway> Session<G> {
             _ => "",
         };
         self.note(format!("{step}{answer}: {after}"));
-        Seen { step, before, after, admitted }
+        CallEffect { step, before, after, admitted }
     }
 
     pub fn take_all(&mut self, steps: &[Step]) {
@@ -161,7 +161,7 @@ impl<G: Gateway> Session<G> {
     }
 
     /// Makes the calls, and looks at each.
-    pub fn walk(&mut self, steps: &[Step], mut look: impl FnMut(&mut Self, &Seen) -> Found) -> Found {
+    pub fn walk(&mut self, steps: &[Step], mut look: impl FnMut(&mut Self, &CallEffect) -> Found) -> Found {
         for step in steps {
             let seen = self.take(*step);
             look(self, &seen)?;

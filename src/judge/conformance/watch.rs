@@ -22,21 +22,21 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The calls of one judging.
 #[derive(Default)]
 struct Board {
-    threads: Mutex<Vec<Arc<Place>>>,
+    threads: Mutex<Vec<Arc<ThreadCalls>>>,
 }
 
 /// In which call one thread is. Only that thread writes here, so that calls of several threads stay as independent as the
 /// gateway makes them.
 #[derive(Default)]
 #[repr(align(128))]
-struct Place {
+struct ThreadCalls {
     /// The number of its calls so far, and the call that it is in or 0.
     call: AtomicU64,
     /// What it has admitted less what it has finished; another thread may finish it.
     held: AtomicU64,
 }
 
-/// A call. The number is what [`Place`] says.
+/// A call. The number is what [`ThreadCalls`] says.
 #[derive(Clone, Copy)]
 enum Call {
     Fresh = 1,
@@ -85,7 +85,7 @@ thread_local! {
     /// Of the thread that judges.
     static BOARD: RefCell<Option<Arc<Board>>> = const { RefCell::new(None) };
     /// Of each thread that calls, with the board that it is on.
-    static PLACE: RefCell<Option<(Arc<Board>, Arc<Place>)>> = const { RefCell::new(None) };
+    static PLACE: RefCell<Option<(Arc<Board>, Arc<ThreadCalls>)>> = const { RefCell::new(None) };
     /// Whether the last judging that this thread asked for was given up.
     static GIVEN_UP: Cell<bool> = const { Cell::new(false) };
 }
@@ -97,7 +97,7 @@ pub(super) fn gave_up() -> bool {
 
 impl Board {
     /// Does something with this thread's place.
-    fn on_place(self: &Arc<Self>, act: impl Fn(&Place)) {
+    fn on_place(self: &Arc<Self>, act: impl Fn(&ThreadCalls)) {
         let known = PLACE.with_borrow(|known| {
             let known = known.as_ref().filter(|(board, _)| Arc::ptr_eq(board, self));
             known.map(|(_, place)| act(place)).is_some()
@@ -105,7 +105,7 @@ impl Board {
         if known {
             return;
         }
-        let place = Arc::new(Place::default());
+        let place = Arc::new(ThreadCalls::default());
         act(&place);
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&place));
         PLACE.set(Some((Arc::clone(self), place)));

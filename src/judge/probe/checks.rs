@@ -5,7 +5,7 @@
 
 mod holds;
 
-use super::outside::{Outside, Seen, Stop, Turned};
+use super::driver::{Driver, PublishedStatus, Stop, TurnAnswer};
 use super::{Row, Sight, TRIALS};
 use crate::control::Epoch;
 use crate::hold::Nonce;
@@ -23,7 +23,7 @@ const NO_NEW_PROCESS: &str = "after --restart-cmd no other process published a s
 /// How often a drain is begun and cancelled in a row.
 const ROUNDS: u32 = 20;
 
-pub(super) fn all(gateway: &mut Outside<'_>, rows: &mut Vec<Row>) -> Result<(), Stop> {
+pub(super) fn all(gateway: &mut Driver<'_>, rows: &mut Vec<Row>) -> Result<(), Stop> {
     let mut rows = Rows(rows);
     let done = each(gateway, &mut rows);
     match &gateway.torn {
@@ -55,7 +55,7 @@ fn only_told(rows: &mut [Row]) {
 }
 
 /// Tells whether the gateway drains and reopens at all.
-fn each(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<bool, Stop> {
+fn each(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<bool, Stop> {
     if !begin_and_cancel(gateway, rows)? {
         return Ok(false);
     }
@@ -103,10 +103,10 @@ impl Rows<'_> {
 }
 
 /// Begins, looks, cancels. Tells whether the gateway can be drained at all: without that nothing else can be tried.
-fn begin_and_cancel(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<bool, Stop> {
+fn begin_and_cancel(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<bool, Stop> {
     let nonce = gateway.begin()?;
     let patience = gateway.options.patience;
-    let seen = match gateway.until(Seen::is_draining)? {
+    let seen = match gateway.until(PublishedStatus::is_draining)? {
         Ok((seen, took)) => {
             rows.kept(H1, format!("the status says draining {} ms after the request", took.as_millis()));
             rows.kept(S6, "while a request lay there the status said draining");
@@ -115,8 +115,8 @@ fn begin_and_cancel(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<bo
         Err(last) => {
             let said = format!("{} s after the request the status says {}", patience.as_secs(), last.state());
             match gateway.turn() {
-                Some((Turned::Refused, _)) => rows.broken(S6, format!("{said}, and a turn is refused")),
-                Some((Turned::Admitted(code), _)) => {
+                Some((TurnAnswer::Refused, _)) => rows.broken(S6, format!("{said}, and a turn is refused")),
+                Some((TurnAnswer::Admitted(code), _)) => {
                     rows.broken(H1, format!("{said}, and a turn is answered with {code}, which is no refusal"));
                 }
                 None => rows.broken(H1, format!("{said}; taken at its word, its gate is open (no --turn-url to look)")),
@@ -131,7 +131,7 @@ fn begin_and_cancel(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<bo
     }
     turned_away(gateway, rows);
     gateway.cancel()?;
-    let reopened = gateway.until(Seen::is_running)?;
+    let reopened = gateway.until(PublishedStatus::is_running)?;
     match reopened {
         Ok((_, took)) => rows.kept(L2, format!("the status says running {} ms after the cancel", took.as_millis())),
         Err(last) => {
@@ -142,7 +142,7 @@ fn begin_and_cancel(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<bo
     Ok(true)
 }
 
-fn acknowledged(gateway: &mut Outside<'_>, rows: &mut Rows<'_>, nonce: &Nonce) -> Result<(), Stop> {
+fn acknowledged(gateway: &mut Driver<'_>, rows: &mut Rows<'_>, nonce: &Nonce) -> Result<(), Stop> {
     match gateway.until(|seen| seen.answer(nonce).is_some())? {
         Ok((seen, _)) => {
             let answer = seen.answer(nonce).unwrap_or_default();
@@ -154,10 +154,10 @@ fn acknowledged(gateway: &mut Outside<'_>, rows: &mut Rows<'_>, nonce: &Nonce) -
     Ok(())
 }
 
-fn turned_away(gateway: &Outside<'_>, rows: &mut Rows<'_>) {
+fn turned_away(gateway: &Driver<'_>, rows: &mut Rows<'_>) {
     match gateway.turn() {
-        Some((Turned::Refused, _)) => rows.kept(G1, "a turn was refused once the status said draining"),
-        Some((Turned::Admitted(code), _)) => {
+        Some((TurnAnswer::Refused, _)) => rows.kept(G1, "a turn was refused once the status said draining"),
+        Some((TurnAnswer::Admitted(code), _)) => {
             let what =
                 format!("a turn was answered with {code}, which is no refusal, although the status said draining");
             rows.broken(G1, what);
@@ -168,8 +168,8 @@ fn turned_away(gateway: &Outside<'_>, rows: &mut Rows<'_>) {
 }
 
 /// Drains around a turn.
-fn a_turn_in_flight(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
-    let Some((Turned::Admitted(_), Some(turn))) = gateway.turn() else {
+fn a_turn_in_flight(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
+    let Some((TurnAnswer::Admitted(_), Some(turn))) = gateway.turn() else {
         for property in [G2, G3] {
             rows.unseen(property, "no --turn-url, or the turn was not admitted");
         }
@@ -181,7 +181,7 @@ fn a_turn_in_flight(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<()
     let soon = gateway.while_watched().max(Duration::from_secs(1));
     let counted = gateway.watch(soon, |seen| seen.agents() > 0)?.is_ok();
     gateway.begin()?;
-    let draining = gateway.until(Seen::is_draining)?;
+    let draining = gateway.until(PublishedStatus::is_draining)?;
     let first = draining.as_ref().map_or(0, |(seen, _)| seen.agents());
     let drains = draining.is_ok();
     if drains && first == 0 && streams_on(gateway, &turn)? {
@@ -194,7 +194,7 @@ fn a_turn_in_flight(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<()
         drained_around(gateway, rows, first, &turn)?;
     }
     gateway.cancel()?;
-    let _ = gateway.until(Seen::is_running)?;
+    let _ = gateway.until(PublishedStatus::is_running)?;
     if turn.is_finished() {
         // It has ended: this waits for nothing, and whether it was whole is for the application to know.
         let _ = turn.join();
@@ -203,7 +203,7 @@ fn a_turn_in_flight(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<()
 }
 
 /// Whether a turn of the probe's own is in flight, and for longer than its end may be late here.
-fn streams_on(gateway: &Outside<'_>, turn: &JoinHandle<bool>) -> Result<bool, Stop> {
+fn streams_on(gateway: &Driver<'_>, turn: &JoinHandle<bool>) -> Result<bool, Stop> {
     let begun = Instant::now();
     while !turn.is_finished() && begun.elapsed() < gateway.while_watched() {
         gateway.pause(gateway.options.tick / 8)?;
@@ -213,7 +213,7 @@ fn streams_on(gateway: &Outside<'_>, turn: &JoinHandle<bool>) -> Result<bool, St
 
 /// Watches the count fall to zero, and stay there.
 fn drained_around(
-    gateway: &mut Outside<'_>,
+    gateway: &mut Driver<'_>,
     rows: &mut Rows<'_>,
     first: i64,
     turn: &JoinHandle<bool>,
@@ -242,7 +242,7 @@ fn drained_around(
         let refused = gateway.turn();
         let again = gateway.never(|seen| seen.agents() > 0 || !seen.is_draining())?;
         match again {
-            None if refused.is_some_and(|(turned, _)| turned == Turned::Refused) => {
+            None if refused.is_some_and(|(turned, _)| turned == TurnAnswer::Refused) => {
                 rows.kept(G3, "once drained it stayed drained, and a turn was refused");
             }
             None => rows.kept(G3, "once drained it stayed drained"),
@@ -256,13 +256,13 @@ fn drained_around(
 }
 
 /// Begins twice, cancels once.
-fn begun_twice(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
+fn begun_twice(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
     gateway.begin()?;
-    let _ = gateway.until(Seen::is_draining)?;
+    let _ = gateway.until(PublishedStatus::is_draining)?;
     gateway.begin()?;
     let opened = gateway.never(|seen| !seen.is_draining())?;
     gateway.cancel()?;
-    let reopened = gateway.until(Seen::is_running)?.is_ok();
+    let reopened = gateway.until(PublishedStatus::is_running)?.is_ok();
     let evidence = match (&opened, reopened) {
         (Some(seen), _) => format!("the second begin led to {}", seen.state()),
         (None, true) => "begun twice and cancelled once: draining, then running".into(),
@@ -273,8 +273,8 @@ fn begun_twice(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Sto
 }
 
 /// Races the gateway's looks.
-fn begun_and_cancelled_in_a_row(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
-    let generation = |seen: &Seen| seen.drain().and_then(|drain| drain["generation"].as_u64());
+fn begun_and_cancelled_in_a_row(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
+    let generation = |seen: &PublishedStatus| seen.drain().and_then(|drain| drain["generation"].as_u64());
     let before = gateway.look().map_err(Stop::Lost)?;
     for round in 0..ROUNDS {
         gateway.begin()?;
@@ -282,7 +282,7 @@ fn begun_and_cancelled_in_a_row(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) 
         gateway.cancel()?;
         gateway.pause(gateway.options.tick * (round % 3) / 8)?;
     }
-    let ran = gateway.until(Seen::is_running)?.is_ok();
+    let ran = gateway.until(PublishedStatus::is_running)?.is_ok();
     let stayed = gateway.never(|seen| !seen.is_running())?.is_none();
     let what = format!("begun and cancelled {ROUNDS} times in a row");
     rows.tell(
@@ -292,7 +292,7 @@ fn begun_and_cancelled_in_a_row(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) 
         format!("{what}: it doesn't run, or not for long, with no request there"),
     );
     gateway.begin()?;
-    let drained = gateway.until(Seen::is_draining)?;
+    let drained = gateway.until(PublishedStatus::is_draining)?;
     let closed = drained.is_ok() && gateway.never(|seen| !seen.is_draining())?.is_none();
     rows.tell(
         H1,
@@ -309,7 +309,7 @@ fn begun_and_cancelled_in_a_row(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) 
         _ => rows.unseen(G4, "the status has no generation"),
     }
     gateway.cancel()?;
-    let _ = gateway.until(Seen::is_running)?;
+    let _ = gateway.until(PublishedStatus::is_running)?;
     Ok(())
 }
 
@@ -330,11 +330,11 @@ const MARKERS: [(&str, Put); 8] = [
     }),
 ];
 
-fn whatever_stands_there(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
+fn whatever_stands_there(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
     let mut closed = 0;
     for (what, put) in MARKERS {
         gateway.put(put)?;
-        let drained = gateway.until(Seen::is_draining)?;
+        let drained = gateway.until(PublishedStatus::is_draining)?;
         let opened = if drained.is_ok() { gateway.never(|seen| !seen.is_draining())? } else { None };
         match (&drained, &opened) {
             (Ok(_), None) => closed += 1,
@@ -344,7 +344,7 @@ fn whatever_stands_there(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Resu
             }
         }
         gateway.cancel()?;
-        if let Err(last) = gateway.until(Seen::is_running)? {
+        if let Err(last) = gateway.until(PublishedStatus::is_running)? {
             rows.broken(L2, format!("a marker with {what} is gone, and the status says {}", last.state()));
             return Ok(());
         }
@@ -355,17 +355,17 @@ fn whatever_stands_there(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Resu
     Ok(())
 }
 
-fn another_epoch(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
+fn another_epoch(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
     let seen = gateway.look().map_err(Stop::Lost)?;
     if !Epoch::current().is_known() || seen.drain().is_some_and(|drain| drain["epoch"] == "") {
         rows.unseen(C3, "the gateway can't know its epoch");
         return Ok(());
     }
     gateway.write_stale()?;
-    let drained = gateway.never(Seen::is_draining)?.is_some();
+    let drained = gateway.never(PublishedStatus::is_draining)?.is_some();
     let ignored = gateway.look().map_err(Stop::Lost)?;
     gateway.cancel()?;
-    let _ = gateway.until(Seen::is_running)?;
+    let _ = gateway.until(PublishedStatus::is_running)?;
     let said = ignored.drain().map(|drain| drain["ignored"].as_array().is_some_and(|ignored| !ignored.is_empty()));
     match (drained, said) {
         (true, _) => rows.broken(C3, "a marker of another epoch closed the gate"),
@@ -379,10 +379,10 @@ fn another_epoch(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), S
 }
 
 /// Restarts the gateway under the request that every gateway knows.
-fn a_restart(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
+fn a_restart(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
     let Some(command) = gateway.options.restart.clone() else { return Ok(()) };
     gateway.begin()?;
-    let _ = gateway.until(Seen::is_draining)?;
+    let _ = gateway.until(PublishedStatus::is_draining)?;
     let first = gateway.restart(&command)?.first;
     let there = first.is_some();
     match first {
@@ -391,11 +391,11 @@ fn a_restart(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop>
             let turned = gateway.turn().map(|(turned, _)| turned);
             let opened = gateway.never(|seen| !seen.is_draining())?;
             match (first.is_draining(), opened, turned) {
-                (true, None, Some(Turned::Refused)) => {
+                (true, None, Some(TurnAnswer::Refused)) => {
                     rows.kept(C5, "restarted under a live request: it said draining first, and refused a turn");
                 }
                 (true, None, None) => rows.kept(C5, "restarted under a live request: it said draining first"),
-                (_, _, Some(Turned::Admitted(code))) => {
+                (_, _, Some(TurnAnswer::Admitted(code))) => {
                     rows.broken(C5, format!("restarted under a live request, it answered a turn with {code}"));
                 }
                 _ => rows.broken(C5, format!("restarted under a live request, it said {} first", first.state())),
@@ -403,7 +403,7 @@ fn a_restart(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop>
         }
     }
     gateway.cancel()?;
-    if let Err(last) = gateway.until(Seen::is_running)? {
+    if let Err(last) = gateway.until(PublishedStatus::is_running)? {
         if !there {
             return Err(Stop::Lost(NO_NEW_PROCESS.into()));
         }
@@ -413,18 +413,18 @@ fn a_restart(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop>
 }
 
 /// Has the gateway shut down, last of all: under a request that is cancelled while it shuts down, which reopens nothing.
-fn a_stop(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
+fn a_stop(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
     let Some(command) = gateway.options.stop.clone() else { return Ok(()) };
     // While its turn lasts a gateway can't end, and can be looked at.
     let turn = gateway.turn().and_then(|(_, turn)| turn);
     let turn = turn
         .map(|turn| std::thread::spawn(move || io::copy(&mut turn.into_body().into_reader(), &mut io::sink()).is_ok()));
     gateway.begin()?;
-    let _ = gateway.until(Seen::is_draining)?;
-    let process = |seen: &Seen| format!("{:?}", seen.process());
+    let _ = gateway.until(PublishedStatus::is_draining)?;
+    let process = |seen: &PublishedStatus| format!("{:?}", seen.process());
     let this = process(&gateway.look().map_err(Stop::Lost)?);
     let (mut shutting, mut stopped, mut back) = (false, false, false);
-    let mut show = |seen: &Seen| {
+    let mut show = |seen: &PublishedStatus| {
         if process(seen) != this {
             return;
         }

@@ -9,11 +9,11 @@
 //! - admissions and finishes that nobody logged: the counts of each line bound them;
 //! - an admission logged after the gate had closed, by a thread that was overtaken: at most as many as were counted when
 //!   it closed and not logged yet;
-//! - moves that a present line is ahead of the history: at most [`place::AHEAD`];
+//! - moves that a present line is ahead of the history: at most [`position::AHEAD`];
 //! - the end of a hold's unready delay.
 
 mod holds;
-mod place;
+mod position;
 
 use crate::control::Epoch;
 use crate::gate::Generation;
@@ -23,7 +23,7 @@ use crate::state::{Denial, DrainState, Event, Step, next};
 use crate::status::GatewayState;
 use crate::trace::line::{Line, LineEvent, Order, Work};
 use holds::restored;
-use place::{Counts, Place, following, reach};
+use position::{Counts, Position, following, reach};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -50,9 +50,9 @@ pub(super) struct Process {
     incarnation: Incarnation,
     pub(super) epoch: Epoch,
     sequence: u64,
-    history: Place,
-    present: Place,
-    published: Option<Place>,
+    history: Position,
+    present: Position,
+    published: Option<Position>,
     holds: HoldSet,
     /// A request that asks for nothing yet: to make one costs a random number for every line.
     blank: Request,
@@ -82,7 +82,7 @@ impl Process {
         let base = Generation(if near { line.generation.0 } else { 0 });
         let line = &*from_base(line, base);
         let counts = Counts::of(line).unwrap_or_default();
-        let place = Place::of(line, counts);
+        let position = Position::of(line, counts);
         let mut holds = HoldSet::new(LeasePolicy::default());
         for hold in line.holds.iter().flatten() {
             holds.restore(restored(hold));
@@ -104,8 +104,8 @@ impl Process {
             incarnation: line.incarnation.clone(),
             epoch: line.epoch.clone().unwrap_or_default(),
             sequence: line.sequence,
-            history: place,
-            present: place,
+            history: position,
+            present: position,
             published: None,
             holds,
             blank: Request::begin(RequestId::marker(), ""),
@@ -127,7 +127,7 @@ impl Process {
 
     /// The holds that are committed and kept in files: a successor of the same epoch has them too (E1), after a shutdown
     /// as after a crash.
-    pub(super) fn bequest(&self) -> Vec<Committed> {
+    pub(super) fn left_commits(&self) -> Vec<Committed> {
         let committed = self.holds.iter().filter(|hold| hold.is_committed_in_file());
         committed.map(|hold| (hold.id.clone(), hold.owner.clone())).collect()
     }
@@ -231,8 +231,8 @@ impl Process {
             return breach(PropertyId::G4, what);
         }
         self.check_cause(event, from.state)?;
-        let place = Place::of(line, counts);
-        self.check_order(&place)?;
+        let position = Position::of(line, counts);
+        self.check_order(&position)?;
         let told = match event {
             Event::Stop if self.abandoned => PropertyId::G6,
             Event::Stop => PropertyId::S5,
@@ -252,8 +252,8 @@ impl Process {
             }
             self.check_logged(line, counts, told)?;
         }
-        self.history.move_to(&place).map_err(|found| self.under_commit(found))?;
-        let ahead = Place::rank(self.present.state, self.present.generation) >= Place::rank(to, generation);
+        self.history.move_to(&position).map_err(|found| self.under_commit(found))?;
+        let ahead = Position::rank(self.present.state, self.present.generation) >= Position::rank(to, generation);
         if opens {
             self.hold_ended = false;
             // Turns logged by a present that is ahead may have been admitted after this drain.
@@ -261,8 +261,8 @@ impl Process {
         }
         // What has happened is part of the present.
         if !ahead {
-            self.present.move_to(&place).map_err(|found| self.under_commit(found))?;
-        } else if opens && self.present.shares_drain(&place) && self.present.first.turns > counts.turns {
+            self.present.move_to(&position).map_err(|found| self.under_commit(found))?;
+        } else if opens && self.present.shares_drain(&position) && self.present.first.turns > counts.turns {
             let (first, closing) = (self.present.first.turns, counts.turns);
             let what = format!("{first} turn(s) were seen in flight behind a gate that closed on {closing}");
             return breach(PropertyId::G2, what);
@@ -302,10 +302,12 @@ impl Process {
     }
 
     /// Whether history passes through where the gate has already been seen.
-    fn check_order(&self, place: &Place) -> Result<(), Breach> {
-        let seen = Place::rank(self.present.state, self.present.generation);
-        let (from, to) =
-            (Place::rank(self.history.state, self.history.generation), Place::rank(place.state, place.generation));
+    fn check_order(&self, position: &Position) -> Result<(), Breach> {
+        let seen = Position::rank(self.present.state, self.present.generation);
+        let (from, to) = (
+            Position::rank(self.history.state, self.history.generation),
+            Position::rank(position.state, position.generation),
+        );
         if from < seen && seen < to {
             let what = format!(
                 "the gate was seen in {} in drain {}, and its moves never led there",
@@ -313,26 +315,26 @@ impl Process {
             );
             return breach(PropertyId::S1, what);
         }
-        if to < seen { reach(place, &self.present) } else { Ok(()) }
+        if to < seen { reach(position, &self.present) } else { Ok(()) }
     }
 
     fn take_interrupt(&mut self, line: &Line, counts: Counts) -> Result<(), Breach> {
         if line.state != DrainState::ShutdownDraining || !self.history.is_at(line.state, line.generation) {
             return breach(PropertyId::S3, "work was interrupted, and only a shutdown past its deadline does that");
         }
-        self.history.move_to(&Place::of(line, counts)).map_err(|found| self.under_commit(found))
+        self.history.move_to(&Position::of(line, counts)).map_err(|found| self.under_commit(found))
     }
 
     fn take_present(&mut self, line: &Line, counts: Counts) -> Result<(), Breach> {
-        let place = Place::of(line, counts);
-        reach(&self.present, &place)?;
+        let position = Position::of(line, counts);
+        reach(&self.present, &position)?;
         if self.history.is_at(line.state, line.generation) {
             self.check_settled(line.event)?;
         }
-        if self.history.shares_drain(&place) {
+        if self.history.shares_drain(&position) {
             self.history.counts.fall_to(counts).map_err(|found| self.under_commit(found))?;
         }
-        self.present.move_to(&place).map_err(|found| self.under_commit(found))?;
+        self.present.move_to(&position).map_err(|found| self.under_commit(found))?;
         if !line.state.admits() {
             self.closed(line.generation)?;
         }
@@ -426,13 +428,13 @@ impl Process {
         }
         let told = if counts.is_zero() { PropertyId::G3 } else { PropertyId::G6 };
         self.check_logged(line, counts, told).map_err(|found| self.under_commit(found))?;
-        let place = Place::of(line, counts);
+        let position = Position::of(line, counts);
         let Some(published) = &mut self.published else {
-            self.published = Some(place);
+            self.published = Some(position);
             return Ok(());
         };
-        reach(published, &place)?;
-        published.move_to(&place)
+        reach(published, &position)?;
+        published.move_to(&position)
     }
 
     fn under_commit(&self, found: Breach) -> Breach {
@@ -445,7 +447,7 @@ impl Process {
 
     /// What could have come next, for people.
     pub(super) fn possible(&self) -> Vec<String> {
-        let Place { state, generation, counts, .. } = self.history;
+        let Position { state, generation, counts, .. } = self.history;
         let mut possible = vec![format!("the gateway is in {state} in drain {generation}; last counted: {counts}")];
         let holds: Vec<String> = self
             .holds

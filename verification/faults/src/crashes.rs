@@ -1,7 +1,7 @@
 //! Kills of a gateway before each of its steps, stops of its successor, and kills of everything at random times.
 
 use crate::children::{self, Role};
-use crate::evidence::{self, Log};
+use crate::log::{self, Log};
 use crate::oracle::{Granted, Lies, Oracle};
 use crate::report::{Row, grouped};
 use crate::roles::{LEASE, answer, pause, wait_for};
@@ -70,7 +70,7 @@ pub fn hold() -> RequestId {
 
 /// No lease that runs now ends later than this.
 pub fn latest_end() -> Duration {
-    Duration::from_nanos(evidence::now()) + LEASE
+    Duration::from_nanos(log::now()) + LEASE
 }
 
 /// Notes every file of the channel that isn't whole, and gives the number of temporary files.
@@ -465,7 +465,7 @@ fn random(row: &mut Row, kills: u64, seed: u64) -> Result<(), String> {
     let leased = wait_for(WEDGED, || after.gate().admit().is_ok().then_some(()));
     row.must(opened || leased.is_some(), || format!("wedged in the end: {:?}", after.controller().holds()));
     row.times = killed.values().sum();
-    let audit = evidence::audit(&place.evidence).map_err(text)?;
+    let audit = log::audit(&place.evidence).map_err(text)?;
     let whom: Vec<String> = killed.iter().map(|(name, times)| format!("{name} {times}")).collect();
     row.happened = format!(
         "{}. {} turns ran; told drained {}, committed {}, all of it true; {overridden} committed holds of dead \

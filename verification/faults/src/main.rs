@@ -7,9 +7,9 @@
 
 mod children;
 mod crashes;
-mod evidence;
 mod hostile;
 mod load;
+mod log;
 mod oracle;
 mod report;
 mod resources;
@@ -155,7 +155,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         return Ok(ExitCode::SUCCESS);
     }
     let began = Instant::now();
-    let seed = args.seed.unwrap_or_else(evidence::now);
+    let seed = args.seed.unwrap_or_else(log::now);
     let crashes = || {
         vec![
             crashes::gateway_at_each_step(args.stride),

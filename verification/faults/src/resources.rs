@@ -2,7 +2,7 @@
 
 use crate::children::{self, Role};
 use crate::crashes::Place;
-use crate::evidence::{self, Log};
+use crate::log::{self, Log};
 use crate::report::Row;
 use crate::roles::{LEASE, Pressure, answer, pause, wait_for};
 use gateway_drain::control::Found;
@@ -349,7 +349,7 @@ fn paused_controller() -> Outcomes {
     log.say(&format!("killing {}", controller.pid()));
     controller.kill();
     pressure.ends();
-    let audit = evidence::audit(&place.evidence)?;
+    let audit = log::audit(&place.evidence)?;
     must(audit.told_committed > 0 && audit.turns > 0, "nothing was told, or nothing ran")?;
     audit.false_words.first().map_or(Ok(()), |word| must(false, word))?;
     Ok("turns ran on after its lease; it was told nothing that was not so".into())
@@ -442,7 +442,7 @@ fn another_boot() -> Outcomes {
     must(status.drain.epoch.differs_from(&seen.drain.epoch), "the epoch is the same")?;
     must(status.drain.state == DrainState::Running, "a hold of an earlier boot closes the gate")?;
     must(status.drain.ignored.len() == 2, &format!("what is ignored is not said: {:?}", status.drain.ignored))?;
-    within("turns run", || evidence::audit(&place.evidence).is_ok_and(|audit| audit.turns > 0))?;
+    within("turns run", || log::audit(&place.evidence).is_ok_and(|audit| audit.turns > 0))?;
     Ok("the marker and the committed hold of the earlier one are ignored, and said to be; turns run".into())
 }
 

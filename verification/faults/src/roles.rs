@@ -4,7 +4,7 @@
 //! Each reads one line before it begins, so that it can be traced from its first step on, and writes down in the evidence
 //! what it does and what it is told.
 
-use crate::evidence::{Log, now};
+use crate::log::{Log, now};
 use gateway_drain::hold::{Incarnation, Outcome};
 use gateway_drain::http::Endpoint;
 use gateway_drain::http::auth::{Settings, SharedSecret};

@@ -3,7 +3,7 @@
 
 use crate::children::{self, Role};
 use crate::crashes::{Kills, MOST_STEPS, PART, PATIENCE, Place, WEDGED, commit, hold, latest_end, override_all, whole};
-use crate::evidence::{self, Log, now};
+use crate::log::{self, Log, now};
 use crate::report::{Row, grouped};
 use crate::roles::{LEASE, Pressure, pause, wait_for};
 use gateway_drain::hold::{Nonce, Outcome};
@@ -75,7 +75,7 @@ impl Scene {
             }
         }
         self.pressure.ends();
-        let audit = evidence::audit(&self.place.evidence).map_err(|error| error.to_string())?;
+        let audit = log::audit(&self.place.evidence).map_err(|error| error.to_string())?;
         row.times += self.kills.count();
         row.happened = format!(
             "{}. {} turns pressed on the gate; told drained {}, committed {}, all of it true; {} times the lease was \

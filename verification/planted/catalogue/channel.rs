@@ -474,7 +474,7 @@ pub const SEEDS: &[Seed] = &[
         breaks: &[C4],
         bug: "A reason is taken in however long it is.",
         file: "hold/fields/reading.rs",
-        within: "Some(Said::Text(text.chars().take(most - 1).chain(['…']).collect()))",
+        within: "Some(FieldValue::Text(text.chars().take(most - 1).chain(['…']).collect()))",
         find: "text.chars().take(most - 1).chain(['…']).collect()",
         replace: "text.clone()",
         check: Test("hostile_channel::as_many_holds_as_there_can_be_saying_all_they_can_leave_the_status_readable"),

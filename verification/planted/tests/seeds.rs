@@ -27,8 +27,6 @@ mod hostile_channel;
 mod http_endpoint;
 #[path = "../../../tests/it/http_hostile.rs"]
 mod http_hostile;
-#[path = "../../../tests/it/inheritance.rs"]
-mod inheritance;
 #[path = "../../../tests/it/liveness.rs"]
 mod liveness;
 #[path = "../../../tests/it/marker.rs"]
@@ -49,6 +47,8 @@ mod status;
 mod support;
 #[path = "../../../tests/it/table.rs"]
 mod table;
+#[path = "../../../tests/it/takeover.rs"]
+mod takeover;
 #[path = "../../../tests/it/waiting.rs"]
 mod waiting;
 #[path = "../../../tests/it/writing.rs"]

@@ -27,7 +27,7 @@ fn every_seeded_bug_turns_its_schedules_red() {
 /// The text that shuttle prints of a schedule that fails, run again, fails at the same step in the same way.
 #[test]
 fn a_schedule_that_fails_is_printed_and_fails_again() {
-    let seed = catalogue::seeds().find(|seed| seed.id == "outbox-is-not-looked-at-again").expect("it is sown");
+    let seed = catalogue::seeds().find(|seed| seed.id == "outbox-is-not-looked-at-again").expect("it is planted");
     let failed = under(seed, None);
     let said = String::from_utf8_lossy(&failed.stderr);
     let schedule = said.split("failing schedule:\n\"\n").nth(1).and_then(|rest| rest.split("\n\"").next());

@@ -137,9 +137,9 @@ pub fn explore<Y: System>(system: &mut Y) -> Explored<Y> {
         system.steps(&state, &mut out);
         for Edge { action, to, breaks } in &out {
             if let Some(breaks) = breaks {
-                let mut story = tell(&graph, &parents, at, breaks);
-                story.steps.push((*action, *to));
-                return Err(story);
+                let mut counterexample = tell(&graph, &parents, at, breaks);
+                counterexample.steps.push((*action, *to));
+                return Err(counterexample);
             }
             let next = u32::try_from(graph.states.len()).expect("fewer than 2^32 states");
             let number = *numbers.entry(*to).or_insert(next);

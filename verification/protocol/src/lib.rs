@@ -16,10 +16,10 @@ pub mod explorer;
 pub mod gate_table;
 pub mod production;
 
+pub mod counterexample;
 pub mod invariants;
 pub mod liveness;
 pub mod refines;
-pub mod story;
 pub mod system;
 
 pub mod disk;

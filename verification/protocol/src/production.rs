@@ -20,7 +20,7 @@ use gateway_drain::hold::{
     Acknowledgement, Action, Facts, Hold, Incarnation, LeasePolicy, Nonce, Notes, Outcome, Source,
 };
 use gateway_drain::state::DrainState;
-use gateway_drain::status::{CommitRecord, HoldStatus, Takeover, inherited};
+use gateway_drain::status::{CommitRecord, HoldStatus, Takeover, take_over};
 use gateway_drain::{Event, HoldSet, Request, RequestId, Snapshot};
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
@@ -120,7 +120,7 @@ pub struct Status {
     /// The answers in it.
     pub answers: u16,
     /// What it leaves to a successor.
-    pub bequest: u16,
+    pub takeover: u16,
 }
 
 /// A rule that a run leaves out, to see that something notices.
@@ -370,13 +370,13 @@ impl Production {
 
     /// What production's client makes of a status, that has just written this in this place and sees no other.
     pub fn concluded(&mut self, status: Status, place: usize, nonce: u8) -> Conclusion {
-        let key = (status.state, status.drained, status.answers, status.bequest, place, nonce);
+        let key = (status.state, status.drained, status.answers, status.takeover, place, nonce);
         if let Some(concluded) = self.conclusions.get(&key) {
             return *concluded;
         }
         let mut drain = self.blank.drain.clone();
         (drain.state, drain.drained) = (status.state, status.drained);
-        drain.holds = self.sets[status.bequest as usize].iter().map(|hold| HoldStatus::of(hold, NOW)).collect();
+        drain.holds = self.sets[status.takeover as usize].iter().map(|hold| HoldStatus::of(hold, NOW)).collect();
         drain.acknowledged.clone_from(&self.answers[status.answers as usize]);
         let written = Nonce::from(format!("{}{nonce}", NAMES[place]));
         let concluded = concluded(drain, &id_of(place), &written);
@@ -560,9 +560,9 @@ impl Production {
     fn recorded(&mut self, commits: &[Hold]) -> u16 {
         let record = CommitRecord::new(commits, &self.epoch, NOW);
         let other = Epoch::from("boot:2".to_owned());
-        let after_reboot = inherited(None, Some(&record), Vec::new, &other, self.policy, NOW);
+        let after_reboot = take_over(None, Some(&record), Vec::new, &other, self.policy, NOW);
         assert_eq!(after_reboot, HoldSet::new(self.policy), "C3: a new epoch takes over nothing");
-        let set = inherited(None, Some(&record), Vec::new, &self.epoch, self.policy, NOW);
+        let set = take_over(None, Some(&record), Vec::new, &self.epoch, self.policy, NOW);
         self.set(set)
     }
 
@@ -769,28 +769,28 @@ impl Production {
             snapshot.drain.state = DrainState::Running;
         }
         let other = Epoch::from("boot:2".to_owned());
-        let after_reboot = inherited(Some(&snapshot), None, Vec::new, &other, self.policy, NOW);
+        let after_reboot = take_over(Some(&snapshot), None, Vec::new, &other, self.policy, NOW);
         assert_eq!(after_reboot, HoldSet::new(self.policy), "C3: a new epoch takes over nothing");
-        let mut bequest = inherited(Some(&snapshot), None, Vec::new, &self.epoch, self.policy, NOW);
+        let mut takeover = take_over(Some(&snapshot), None, Vec::new, &self.epoch, self.policy, NOW);
         if self.seed == Some(Seed::CommitIsNotRestored) {
-            for hold in bequest.iter().filter(|hold| hold.commit.is_some()).map(|h| h.id.clone()).collect::<Vec<_>>() {
-                self.end(&mut bequest, &hold);
+            for hold in takeover.iter().filter(|hold| hold.commit.is_some()).map(|h| h.id.clone()).collect::<Vec<_>>() {
+                self.end(&mut takeover, &hold);
             }
         }
         if self.seed.is_none() {
             assert!(
-                refines::start_by_status(&set, &bequest),
-                "no instance of the proved relation: {set:?} to {bequest:?}"
+                refines::start_by_status(&set, &takeover),
+                "no instance of the proved relation: {set:?} to {takeover:?}"
             );
         }
         let drain = snapshot.drain;
-        let (bequest, answers_then) = (self.set(bequest), self.answered(given));
+        let (takeover, answers_then) = (self.set(takeover), self.answered(given));
         let status = Status {
             drain: Drain::Current,
             state: drain.state,
             drained: drain.drained,
             answers: answers_then,
-            bequest,
+            takeover,
         };
         self.statuses.insert((holds, gate_number), status);
         status
@@ -806,7 +806,7 @@ impl Production {
         let commits = record.map(|record| self.sets[record as usize].commits());
         let record = commits.map(|commits| CommitRecord::new(&commits, &self.epoch, NOW));
         let record = record.filter(|_| self.seed != Some(Seed::FileIsTheSecondTrace));
-        let mut set = inherited(None, record.as_ref(), || scan.requests.clone(), &self.epoch, self.policy, NOW);
+        let mut set = take_over(None, record.as_ref(), || scan.requests.clone(), &self.epoch, self.policy, NOW);
         if matches!(self.seed, Some(Seed::FileIsTheSecondTrace | Seed::UnprovenCommitIsGranted)) {
             for commit in scan.requests.iter().filter(|request| request.action == Action::Commit) {
                 let Some(hold) = set.get(&commit.id, Source::File).filter(|hold| hold.commit.is_none()).cloned() else {

@@ -210,7 +210,7 @@ impl Config {
 
 /// What somebody does. The number says to which place: 0 the marker, 1 and 2 the controllers A and B.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "told in plain words by the story")]
+#[expect(missing_docs, reason = "told in plain words by `counterexample`")]
 pub enum Action {
     Start,
     Look,
@@ -408,7 +408,7 @@ impl Protocol {
         taken |= self.production.holds(state.holds).nonces[place];
         taken |= state.record.map_or(0, |record| self.production.holds(record).nonces[place]);
         if let Some(status) = state.status {
-            taken |= self.production.holds(status.bequest).nonces[place];
+            taken |= self.production.holds(status.takeover).nonces[place];
             taken |= self.production.answers(status.answers).nonces[place];
         }
         let borne = |controller: &Controller| 1 << controller.nonce | 1 << controller.told_no;
@@ -461,7 +461,7 @@ impl Protocol {
         if !self.seeded(Seed::NoLock)
             && let Some(status) = &mut state.status
         {
-            // Nobody believes it any more; it only leaves its bequest.
+            // Nobody believes it any more; it only leaves holds to the next process.
             (status.state, status.drained, status.answers) = (DrainState::Running, false, NONE);
         }
     }
@@ -475,7 +475,7 @@ impl Protocol {
         match action {
             Action::Start if !gateway_lives => {
                 state.holds = match state.status {
-                    Some(status) => status.bequest,
+                    Some(status) => status.takeover,
                     None => self.production.inherit(state.record, &state.files, state.wall),
                 };
                 state.gateway = Gateway::Inherited;
@@ -558,7 +558,7 @@ impl Protocol {
             Action::Tick => {
                 state.holds = self.production.tick(state.holds);
                 if let Some(status) = &mut state.status {
-                    status.bequest = self.production.tick(status.bequest);
+                    status.takeover = self.production.tick(status.takeover);
                 }
                 if gate.state != DrainState::Stopped {
                     state.shutdown = state.shutdown.map(|left| left.saturating_sub(1));
@@ -573,7 +573,7 @@ impl Protocol {
                     }
                 }
                 if let Some(status) = &mut state.status {
-                    *status = Status { drain: Drain::OtherProcess, bequest: NONE, answers: NONE, ..*status };
+                    *status = Status { drain: Drain::OtherProcess, takeover: NONE, answers: NONE, ..*status };
                 }
                 state.record = None;
                 state.controllers.iter_mut().for_each(Controller::release);
@@ -586,7 +586,7 @@ impl Protocol {
                 state.status = None;
             }
             Action::LoseRecord if state.record.is_some() && spend(&mut state.left.lost_records) => {
-                if !self.is_kept(&state, state.status.map(|status| status.bequest)) {
+                if !self.is_kept(&state, state.status.map(|status| status.takeover)) {
                     return None;
                 }
                 state.record = None;
@@ -756,7 +756,7 @@ impl Protocol {
         let controller = &mut state.controllers[place - 1];
         let mut outcome = self.production.answer(status.answers, place, controller.nonce);
         if self.seed == Some(Seed::NoNonce) {
-            let legacy = self.production.holds(status.bequest);
+            let legacy = self.production.holds(status.takeover);
             outcome = match (controller.phase, legacy.held[place], legacy.token[place] != 0) {
                 (Phase::Committing, _, true) => Some(Outcome::Committed),
                 (Phase::Waiting, true, _) => Some(Outcome::Held),

@@ -3,7 +3,7 @@
 
 use gateway_drain_protocol::explorer::explore;
 use gateway_drain_protocol::fleet::checks::{Check, LIVENESS, SEEDS, WITNESSES, named, waits};
-use gateway_drain_protocol::fleet::story::tell;
+use gateway_drain_protocol::fleet::counterexample::tell;
 use gateway_drain_protocol::fleet::system::{Fleet, Seed};
 use gateway_drain_protocol::liveness::{Fair, leads_to};
 use std::fmt::Write as _;

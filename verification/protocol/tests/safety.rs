@@ -3,8 +3,8 @@
 //! The counts guard the model itself: a rule that changes, an actor that can do less than before, shows in them.
 
 use gateway_drain_protocol::checks::named;
+use gateway_drain_protocol::counterexample::tell;
 use gateway_drain_protocol::explorer::explore;
-use gateway_drain_protocol::story::tell;
 use gateway_drain_protocol::system::Protocol;
 
 fn breaks_nothing(name: &str) {

@@ -1,9 +1,9 @@
-//! Each rule, left out, breaks the property that it is there for, and the shortest story of how is as long as it says.
+//! Each rule, left out, breaks the property that it is there for, and the shortest counterexample is as long as it says.
 
 use gateway_drain_protocol::checks::{CHECKS, SEEDS, Seeded, named};
+use gateway_drain_protocol::counterexample::tell;
 use gateway_drain_protocol::explorer::explore;
 use gateway_drain_protocol::production::Seed;
-use gateway_drain_protocol::story::tell;
 use gateway_drain_protocol::system::{Protocol, Watched};
 use std::fmt::Write as _;
 
@@ -20,18 +20,18 @@ fn counterexample(seeded: &Seeded) -> (usize, String) {
 fn every_rule_left_out_is_noticed_and_no_later_than_counted() {
     let mut wrong = String::new();
     for seeded in SEEDS {
-        let (steps, story) = counterexample(seeded);
-        assert!(story.starts_with(&seeded.breaks.to_string()), "{seeded:?}: {story}");
+        let (steps, text) = counterexample(seeded);
+        assert!(text.starts_with(&seeded.breaks.to_string()), "{seeded:?}: {text}");
         if steps != seeded.steps {
-            let _ = writeln!(wrong, "{seeded:?} is noticed in {steps} steps: {story}");
+            let _ = writeln!(wrong, "{seeded:?} is noticed in {steps} steps: {text}");
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
 }
 
 #[test]
-fn the_story_of_a_commit_that_ends_with_its_file_can_be_read_by_anybody() {
-    let (_, story) = counterexample(&SEEDS[0]);
+fn the_counterexample_of_a_commit_that_ends_with_its_file_can_be_read_by_anybody() {
+    let (_, text) = counterexample(&SEEDS[0]);
     let told = "E1: told committed, and a turn is in flight
 in 12 steps:
   1. A gateway starts and takes over what its predecessor left.
@@ -47,7 +47,7 @@ in 12 steps:
  11. The gateway looks at the files; A's hold is gone; the gate is now running.
  12. A turn is admitted.
 ";
-    assert_eq!(story, told);
+    assert_eq!(text, told);
     assert_eq!(SEEDS[0].seed, Seed::CommitEndsWithItsFile);
 }
 

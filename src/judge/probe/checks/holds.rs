@@ -3,7 +3,7 @@
 use super::{NO_NEW_PROCESS, Rows};
 use crate::gate::Generation;
 use crate::hold::{Incarnation, Nonce, Request, RequestId};
-use crate::judge::probe::outside::{OWNER, Outside, Restarted, Seen, Stop};
+use crate::judge::probe::driver::{Driver, OWNER, PublishedStatus, Restarted, Stop};
 use crate::properties::PropertyId::{C6, E1, H2, H3, H4, L2};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -13,25 +13,26 @@ fn id(name: &str) -> RequestId {
     RequestId::new(format!("probe-{name}")).unwrap_or_else(|_| RequestId::random())
 }
 
-pub(super) fn knows_hold_files(gateway: &mut Outside<'_>) -> Result<bool, Stop> {
+pub(super) fn knows_hold_files(gateway: &mut Driver<'_>) -> Result<bool, Stop> {
     let hold = id("a");
-    gateway.write(&Outside::request(&hold))?;
+    gateway.write(&Driver::request(&hold))?;
     // A gateway that lists its holds at all is given its time to list this one.
     let lists = gateway.look().map_err(Stop::Lost)?.drain().is_some_and(|drain| drain["holds"].is_array());
     let time = if lists { gateway.options.patience } else { gateway.while_watched() };
     let known = gateway.watch(time, |seen| seen.is_draining() && seen.hold(&hold).is_some())?.is_ok();
     gateway.remove(&hold)?;
-    let _ = gateway.until(Seen::is_running)?;
+    let _ = gateway.until(PublishedStatus::is_running)?;
     Ok(known)
 }
 
 /// Each of two holds ends, and the other one goes on.
-pub(super) fn two_holds(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
+pub(super) fn two_holds(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
     let (marker, hold) = (RequestId::marker(), id("b"));
     for (ended, other) in [(&marker, &hold), (&hold, &marker)] {
-        gateway.write(&Outside::request(&marker))?;
-        gateway.write(&Outside::request(&hold))?;
-        let both = |seen: &Seen| seen.is_draining() && seen.hold(&marker).is_some() && seen.hold(&hold).is_some();
+        gateway.write(&Driver::request(&marker))?;
+        gateway.write(&Driver::request(&hold))?;
+        let both =
+            |seen: &PublishedStatus| seen.is_draining() && seen.hold(&marker).is_some() && seen.hold(&hold).is_some();
         let both_named = gateway.until(both)?.is_ok();
         gateway.remove(ended)?;
         let freed = gateway.never(|seen| !seen.is_draining())?;
@@ -46,7 +47,7 @@ pub(super) fn two_holds(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Resul
             }
         }
         gateway.remove(other)?;
-        let _ = gateway.until(Seen::is_running)?;
+        let _ = gateway.until(PublishedStatus::is_running)?;
     }
     Ok(())
 }
@@ -55,13 +56,13 @@ pub(super) fn two_holds(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Resul
 const TRIES: u32 = 3;
 
 /// A lease is renewed, and runs out.
-pub(super) fn a_lease(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
+pub(super) fn a_lease(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
     let hold = id("lease");
     let mut told = false;
     for _ in 0..TRIES {
         told = renewed_and_run_out(gateway, rows, &hold)?;
         gateway.remove(&hold)?;
-        let _ = gateway.until(Seen::is_running)?;
+        let _ = gateway.until(PublishedStatus::is_running)?;
         if told {
             break;
         }
@@ -73,12 +74,12 @@ pub(super) fn a_lease(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<
 }
 
 /// Tells what it saw, unless a renewal was written so late that the gateway was right to end the lease.
-fn renewed_and_run_out(gateway: &mut Outside<'_>, rows: &mut Rows<'_>, hold: &RequestId) -> Result<bool, Stop> {
+fn renewed_and_run_out(gateway: &mut Driver<'_>, rows: &mut Rows<'_>, hold: &RequestId) -> Result<bool, Stop> {
     let lease = gateway.options.tick * 2 + Duration::from_secs(1);
-    let begin = || Outside::request(hold).lease(lease);
+    let begin = || Driver::request(hold).lease(lease);
     let mut written = Instant::now();
     gateway.write(&begin())?;
-    let _ = gateway.until(Seen::is_draining)?;
+    let _ = gateway.until(PublishedStatus::is_draining)?;
     let mut early = None;
     for _ in 0..3 {
         // Renewed at half of the lease, for longer than the lease.
@@ -91,7 +92,7 @@ fn renewed_and_run_out(gateway: &mut Outside<'_>, rows: &mut Rows<'_>, hold: &Re
         }
         written = next;
     }
-    let ended = gateway.watch(lease + gateway.options.patience, Seen::is_running)?;
+    let ended = gateway.watch(lease + gateway.options.patience, PublishedStatus::is_running)?;
     let again = gateway.never(|seen| !seen.is_running())?;
     let of = format!("a lease of {} ms", lease.as_millis());
     match (early, &ended, again) {
@@ -110,9 +111,11 @@ fn renewed_and_run_out(gateway: &mut Outside<'_>, rows: &mut Rows<'_>, hold: &Re
 }
 
 /// Begins a hold and commits it. None if that was not granted.
-fn committed(gateway: &mut Outside<'_>, rows: &mut Rows<'_>, hold: &RequestId) -> Result<Option<()>, Stop> {
-    gateway.write(&Outside::request(hold))?;
-    let drained = |seen: &Seen| seen.hold(hold).is_some() && seen.drain().is_some_and(|drain| drain["drained"] == true);
+fn committed(gateway: &mut Driver<'_>, rows: &mut Rows<'_>, hold: &RequestId) -> Result<Option<()>, Stop> {
+    gateway.write(&Driver::request(hold))?;
+    let drained = |seen: &PublishedStatus| {
+        seen.hold(hold).is_some() && seen.drain().is_some_and(|drain| drain["drained"] == true)
+    };
     let Ok((seen, _)) = gateway.until(drained)? else {
         rows.unseen(E1, "the gateway never said that it is drained");
         gateway.remove(hold)?;
@@ -150,15 +153,15 @@ fn committed(gateway: &mut Outside<'_>, rows: &mut Rows<'_>, hold: &RequestId) -
 }
 
 /// Commits, and lets others try to end it.
-pub(super) fn a_commit(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
+pub(super) fn a_commit(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
     let (hold, marker) = (id("commit"), RequestId::marker());
     if committed(gateway, rows, &hold)?.is_none() {
-        let _ = gateway.until(Seen::is_running)?;
+        let _ = gateway.until(PublishedStatus::is_running)?;
         return Ok(());
     }
     gateway.remove(&hold)?;
     let by_removal = gateway.never(|seen| !seen.is_draining())?;
-    gateway.write(&Outside::request(&marker))?;
+    gateway.write(&Driver::request(&marker))?;
     gateway.pause(gateway.options.tick)?;
     gateway.remove(&marker)?;
     gateway.write(&Request::withdraw(hold.clone(), OWNER).token(Nonce::fresh()))?;
@@ -179,7 +182,7 @@ pub(super) fn a_commit(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result
     if let Some(command) = gateway.options.restart.clone() {
         let Restarted { shut_down, first } = gateway.restart(&command)?;
         there = first.is_some();
-        let committed = |seen: &Seen| seen.is_draining() && seen.hold(&hold).is_some_and(is_committed);
+        let committed = |seen: &PublishedStatus| seen.is_draining() && seen.hold(&hold).is_some_and(is_committed);
         let drains = first.as_ref().is_some_and(committed);
         let stays = drains && gateway.never(|seen| !seen.is_draining() || seen.agents() > 0)?.is_none();
         match (first, stays, shut_down) {
@@ -194,7 +197,7 @@ pub(super) fn a_commit(gateway: &mut Outside<'_>, rows: &mut Rows<'_>) -> Result
         }
     }
     gateway.withdraw(&hold)?;
-    if gateway.until(Seen::is_running)?.is_err() {
+    if gateway.until(PublishedStatus::is_running)?.is_err() {
         if !there {
             // The withdrawal is left for a gateway that comes back after all.
             return Err(Stop::Lost(NO_NEW_PROCESS.into()));
@@ -265,10 +268,10 @@ mod tests {
         let patience = Duration::from_secs(60);
         let options = Options { home: Some(folder.path().into()), tick: TICK, patience, ..Options::default() };
         let interrupt = Interrupt::new();
-        let mut outside = Outside::of(&options, &interrupt).unwrap();
+        let mut driver = Driver::of(&options, &interrupt).unwrap();
         let mut rows = Vec::new();
-        a_lease(&mut outside, &mut Rows(&mut rows)).unwrap();
-        outside.take_back().unwrap();
+        a_lease(&mut driver, &mut Rows(&mut rows)).unwrap();
+        driver.take_back().unwrap();
         over.store(true, Ordering::Relaxed);
         drop(fs::File::open(home.status()).unwrap());
         gateway.join().unwrap();

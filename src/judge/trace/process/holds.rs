@@ -1,6 +1,6 @@
 //! What a trace tells of the holds of one process, decided once more by the [set](crate::hold::HoldSet) that production runs on.
 
-use super::place::{Counts, Place};
+use super::position::{Counts, Position};
 use super::{Breach, EARLY, LATE, Process, breach};
 use crate::hold::{Action, Denied, Ending, Facts, Hold, HoldEvent, Nonce, Notes, Outcome, Request, RequestId, Source};
 use crate::properties::PropertyId;
@@ -11,7 +11,7 @@ impl Process {
     pub(super) fn take_hold(&mut self, line: &Line, counts: Option<Counts>) -> Result<(), Breach> {
         let (Some(id), Some(owner), Some(by)) = (&line.request, &line.owner, &line.by) else { return Ok(()) };
         if !self.history.is_at(line.state, line.generation) {
-            let Place { state, generation, .. } = self.history;
+            let Position { state, generation, .. } = self.history;
             let what = format!(
                 "the line is of {} in drain {}, and the gateway is in {state} in drain {generation}",
                 line.state, line.generation

@@ -1,5 +1,5 @@
 //! Holds that come and go on several threads: G1, S1, S2, H1, H2, and what the observers are told. First the small races,
-//! then crowds.
+//! then many tasks.
 
 use super::explore::{Seen, all_told, thread, until};
 use gateway_drain::controller::{Change, Observation, Settings};

@@ -1,4 +1,4 @@
-//! The end: S2, S3, S5 where threads race; and crowds that wait for it: G4, L1, L4, S5.
+//! The end: S2, S3, S5 where threads race; and many tasks that wait for it: G4, L1, L4, S5.
 
 use super::explore::{Seen, block_on, thread, until};
 use gateway_drain::controller::{Settings, ShutdownReport};

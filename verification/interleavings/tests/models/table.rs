@@ -41,7 +41,7 @@ const fn check(
 }
 
 /// A race of so many threads that no checker can explore every schedule.
-const fn crowd(
+const fn many_tasks(
     name: &'static str,
     properties: &'static [PropertyId],
     workers: usize,
@@ -227,13 +227,13 @@ pub const CHECKS: &[Check] = &[
         3_471,
         &["begun, then cancelled", "cancelled too early"],
     ),
-    crowd(
+    many_tasks(
         "waiters::the_waiters_of_several_drains_each_hear_of_their_own",
         &[G3, G4],
         25,
         &["drained early", "reopened", "reopened after it had looked", "waited"],
     ),
-    crowd(
+    many_tasks(
         "waiters::every_waiter_of_a_crowd_wakes_although_others_give_up",
         &[G4],
         29,
@@ -241,25 +241,35 @@ pub const CHECKS: &[Check] = &[
     ),
     Check {
         schedules: false, // A checker knows no time, and one of the waiters has a deadline.
-        ..crowd("waiters::waiters_of_every_kind_wake_to_what_turns_wrote", &[G4, G5], 7, &["drained, then reopened"])
+        ..many_tasks(
+            "waiters::waiters_of_every_kind_wake_to_what_turns_wrote",
+            &[G4, G5],
+            7,
+            &["drained, then reopened"],
+        )
     },
-    crowd(
+    many_tasks(
         "workers::a_crowd_works_through_several_drains_and_ends_with_the_shutdown",
         &[G3, G4, G5, G6, S3],
         15,
         &["closed for a while", "closed for good"],
     ),
-    crowd(
+    many_tasks(
         "shutdown::everybody_who_waits_for_the_stop_is_given_the_same_report",
         &[G4, L1, L4, S5],
         25,
         &["asked after the stop", "asked before the stop", "more were interrupted", "the stuck alone were interrupted"],
     ),
-    crowd(
+    many_tasks(
         "controller::every_observer_is_told_everything_in_the_same_order",
         &[S1, S2, H1, H2],
         10,
         &["joined between", "joined first", "joined last", "one drain", "several drains"],
     ),
-    crowd("controller::turns_in_every_form_come_and_go_while_holds_do", &[G1, G6, H1, S1], 5, &["admitted", "refused"]),
+    many_tasks(
+        "controller::turns_in_every_form_come_and_go_while_holds_do",
+        &[G1, G6, H1, S1],
+        5,
+        &["admitted", "refused"],
+    ),
 ];

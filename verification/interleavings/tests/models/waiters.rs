@@ -1,6 +1,6 @@
 //! Waiting: G3, G4. A wake-up that is lost leaves a thread asleep for ever, which a checker reports as a deadlock.
 //!
-//! First the small races, then crowds.
+//! First the small races, then many tasks.
 
 use super::explore::thread::{self, JoinHandle};
 use super::explore::{LIMIT, Seen, Unsynchronised, block_on};

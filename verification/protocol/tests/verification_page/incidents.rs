@@ -1,6 +1,6 @@
 //! The defects of the reference system, each with the seeds that re-create it, or with why none does.
 //!
-//! A seed that is sown in the source names its defect too, behind "In the field:"; a test compares the two.
+//! A seed that is planted in the source names its defect too, behind "In the field:"; a test compares the two.
 
 /// One defect, or several reports of one.
 pub struct Incident {
@@ -16,7 +16,7 @@ pub struct Incident {
 pub enum Answer {
     /// The seeds that re-create it.
     Seeds(&'static [&'static str]),
-    /// It has nothing to be sown in, and why.
+    /// It has nothing to be planted in, and why.
     None(&'static str),
 }
 

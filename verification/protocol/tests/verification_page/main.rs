@@ -298,7 +298,7 @@ fn means(property: PropertyId) -> Vec<&'static str> {
     let judged = || sources::broken_gateways(&root()).iter().any(|broken| broken.breaks == property.to_string());
     let means = [
         ("proof", !proofs::of(&root(), &property.to_string()).is_empty()),
-        ("interleavings", row.loom + row.crowds > 0),
+        ("interleavings", row.loom + row.many_tasks > 0),
         ("real threads under ThreadSanitizer", property == G5),
         ("model", row.liveness || !row.configurations.is_empty()),
         ("conformance suite", judged()),
@@ -311,7 +311,7 @@ fn means(property: PropertyId) -> Vec<&'static str> {
 
 struct Row {
     loom: usize,
-    crowds: usize,
+    many_tasks: usize,
     executions: usize,
     configurations: Vec<&'static str>,
     liveness: bool,
@@ -322,10 +322,10 @@ struct Row {
 
 fn row(property: PropertyId) -> Row {
     let models = models::CHECKS.iter().filter(|check| check.properties.contains(&property));
-    let crowds = models.clone().filter(|check| check.executions.is_none());
+    let many_tasks = models.clone().filter(|check| check.executions.is_none());
     let explored: Vec<usize> = models.filter_map(|check| check.executions).collect();
     let beside = BESIDE.iter().find(|beside| beside.property == property).expect("every property has its line");
-    let sown = catalogue::seeds().filter(|seed| seed.breaks.contains(&property)).map(|seed| seed.id.to_owned());
+    let planted = catalogue::seeds().filter(|seed| seed.breaks.contains(&property)).map(|seed| seed.id.to_owned());
     let left_out = SEEDS.iter().filter(|seeded| seeded.breaks == property).map(|seeded| format!("{:?}", seeded.seed));
     let live = LIVENESS.iter().filter(|live| live.properties.contains(&property));
     let never = live.clone().filter_map(|live| live.seed).map(|seed| format!("{seed:?}"));
@@ -335,10 +335,10 @@ fn row(property: PropertyId) -> Row {
     let fleets = fleet::CHECKS.iter().map(|check| check.config.name).filter(|_| property == E4);
     let configurations = CHECKS.iter().filter(|c| c.properties.contains(&property)).map(|c| c.config.name);
     let on_disk = DISK_SEEDS.iter().filter(|(breaks, _)| *breaks == property).map(|(_, (_, test))| (*test).to_owned());
-    let seeds: BTreeSet<String> = sown.chain(left_out).chain(never).chain(of_fleets).chain(on_disk).collect();
+    let seeds: BTreeSet<String> = planted.chain(left_out).chain(never).chain(of_fleets).chain(on_disk).collect();
     Row {
         loom: explored.len(),
-        crowds: crowds.count(),
+        many_tasks: many_tasks.count(),
         executions: explored.iter().sum(),
         configurations: configurations.chain(fleets).collect(),
         liveness: live.count() > 0 || property == L6,
@@ -427,7 +427,7 @@ fn page() -> String {
          - **loom {}**: the production source, compiled with loom's primitives. Two workers without any bound, \
          three with 3 preemptions, four with 2; a plain `cargo test` explores those with over 100,000 executions with 2. What waiters sleep on is the crate's own (`src/sync/event.rs`) and is explored with \
          the rest. It does not see load buffering.\n\
-         - **shuttle {}**: the same models, and crowds of up to 29 threads, under {} schedules drawn at random and {} drawn with {} \
+         - **shuttle {}**: the same models, and models with up to 29 threads, under {} schedules drawn at random and {} drawn with {} \
          changes of priority for each, the same ones every time. A sample, not an exploration; every access counts as \
          sequentially consistent.\n\
          - **threads**: `.ci/tsan` runs the same {} models on real threads, {} rounds each, under ThreadSanitizer, after it has seen \
@@ -437,7 +437,7 @@ fn page() -> String {
          - **mutants**: `cargo xtask mutants` writes every change that cargo-mutants knows of the functions of {} into one copy of the \
          source, each behind a switch, sees which of the tests (unit tests, `tests/it`, `tests/processes`) come by which switch, and \
          fails if all that come by one are green with it. What is left out stands with its reason in `.cargo/mutants.toml`. At \
-         night, and by hand. It knows no memory orderings and no constant tables: those are sown with the bugs below. Not \
+         night, and by hand. It knows no memory orderings and no constant tables: those are planted with the bugs below. Not \
          examined so is the rest of `src`: the endpoint (`src/http`), the client but for its conclusions, the command line, the \
          fleet, the trace, the probe and the other judges, and of the channel and the reconciler what is not named here.\n\
          - **model**: a breadth-first explorer of the protocol over the production functions, each configuration to its end; \
@@ -482,7 +482,7 @@ fn page() -> String {
         let row = row(property.id);
         let proved = proofs::of(&root(), &property.id.to_string());
         let loom = if row.loom == 0 { String::new() } else { format!("{}, {}", row.loom, grouped(row.executions)) };
-        let crowds = if row.crowds == 0 { String::new() } else { row.crowds.to_string() };
+        let many_tasks = if row.many_tasks == 0 { String::new() } else { row.many_tasks.to_string() };
         let mut model = row.configurations.join(", ");
         if row.liveness {
             model.push_str(if model.is_empty() { "liveness" } else { "; liveness" });
@@ -491,7 +491,7 @@ fn page() -> String {
             row.tests.iter().map(|(file, test)| format!("`{file}` {}", test.replace('_', " "))).collect();
         writeln!(
             text,
-            "| **{}** {} | {} | {proved} | {loom} | {crowds} | {model} | {} | {} | {} |",
+            "| **{}** {} | {} | {proved} | {loom} | {many_tasks} | {model} | {} | {} | {} |",
             property.id,
             property.sentence,
             means(property.id).join(", "),
@@ -513,7 +513,7 @@ fn page() -> String {
         writeln!(text, "| {name} | {properties} | {} | {bound} | {executions} | {witnesses} |", check.workers).unwrap();
     }
     text.push_str(
-        "\n## The crowds\n\n| Model | Properties | Threads | Run by | Some schedule shows |\n|---|---|---|---|---|\n",
+        "\n## Models of many tasks\n\n| Model | Properties | Threads | Run by | Some schedule shows |\n|---|---|---|---|---|\n",
     );
     for check in models::CHECKS.iter().filter(|check| check.executions.is_none()) {
         let by = if check.schedules { "shuttle, threads" } else { "threads" };
@@ -531,7 +531,7 @@ fn page() -> String {
         let (states, edges) = (grouped(check.counts.states), grouped(check.counts.edges));
         writeln!(text, "| {} | {} | {states} | {edges} |", check.config.name, check.about).unwrap();
     }
-    text.push_str("\n## The rules left out of the model\n\n| Rule | Configuration | Breaks | Steps of the shortest story |\n|---|---|---|---|\n");
+    text.push_str("\n## The rules left out of the model\n\n| Rule | Configuration | Breaks | Steps of the shortest counterexample |\n|---|---|---|---|\n");
     for seeded in SEEDS {
         writeln!(text, "| {:?} | {} | {} | {} |", seeded.seed, seeded.config, seeded.breaks, seeded.steps).unwrap();
     }
@@ -542,7 +542,7 @@ fn page() -> String {
         writeln!(text, "| {seed:?} | {} | L6 | for ever |", fleet::LIVENESS.config).unwrap();
     }
     text.push_str(&tables_of_others());
-    text.push_str("\n## The bugs sown in the source\n\n| Seed | Breaks | What is wrong | The check that goes red |\n|---|---|---|---|\n");
+    text.push_str("\n## The bugs planted in the source\n\n| Seed | Breaks | What is wrong | The check that goes red |\n|---|---|---|---|\n");
     for seed in catalogue::seeds() {
         writeln!(text, "| {} | {} | {} | {} |", seed.id, listed(seed.breaks), seed.bug, seed.check.name()).unwrap();
     }
@@ -605,7 +605,7 @@ fn every_defect_of_the_reference_has_a_seed_that_names_it_or_a_reason() {
 fn no_property_is_without_a_check_or_has_fewer_than_two_seeded_bugs() {
     for property in PROPERTIES {
         let row = row(property.id);
-        let checks = row.loom + row.crowds + row.configurations.len() + usize::from(row.liveness) + row.tests.len();
+        let checks = row.loom + row.many_tasks + row.configurations.len() + usize::from(row.liveness) + row.tests.len();
         assert!(checks > 0, "{property} has no check");
         assert!(
             row.seeds.len() >= 2,

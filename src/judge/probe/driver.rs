@@ -1,6 +1,6 @@
 //! A gateway seen from outside: what can be done to it, what can be seen of it, and what has to be undone.
 //!
-//! Whatever closes the gate is noted before it is done, and [`Outside::take_back`] undoes it: at the end, on an error, on
+//! Whatever closes the gate is noted before it is done, and [`Driver::take_back`] undoes it: at the end, on an error, on
 //! an interrupt and, by `Drop`, on a panic.
 
 use super::{CanNotProbe, Options};
@@ -51,11 +51,11 @@ impl From<io::Error> for Stop {
 
 /// One status.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct PublishedStatus {
     pub(super) fields: Value,
 }
 
-impl Seen {
+impl PublishedStatus {
     pub(super) fn state(&self) -> &str {
         self.fields["gateway_state"].as_str().unwrap_or("nothing")
     }
@@ -101,7 +101,7 @@ impl Seen {
 
 /// What a gateway said to a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turned {
+pub(super) enum TurnAnswer {
     /// With which status code.
     Admitted(u16),
     Refused,
@@ -112,10 +112,10 @@ pub(super) struct Restarted {
     /// It was seen to shut down first, which ends a commit by right.
     pub(super) shut_down: bool,
     /// The first status of the new process, if there was one.
-    pub(super) first: Option<Seen>,
+    pub(super) first: Option<PublishedStatus>,
 }
 
-pub(super) struct Outside<'a> {
+pub(super) struct Driver<'a> {
     pub(super) options: &'a Options,
     interrupt: Interrupt,
     agent: ureq::Agent,
@@ -130,7 +130,7 @@ pub(super) struct Outside<'a> {
     had_holds_folder: bool,
 }
 
-impl<'a> Outside<'a> {
+impl<'a> Driver<'a> {
     pub(super) fn of(options: &'a Options, interrupt: &'a Interrupt) -> Result<Self, CanNotProbe> {
         if options.home.is_none() && options.url.is_none() {
             return Err(CanNotProbe("there is no gateway to probe: give --home, --url or both".into()));
@@ -144,7 +144,7 @@ impl<'a> Outside<'a> {
             .new_agent();
         let channel = options.home.clone().map(|home| Channel::new(Home::at(home)));
         let had_holds_folder = channel.as_ref().is_some_and(|channel| channel.home().holds_folder().exists());
-        let mut outside = Self {
+        let mut driver = Self {
             had_holds_folder,
             options,
             interrupt: interrupt.clone(),
@@ -155,11 +155,11 @@ impl<'a> Outside<'a> {
             torn: None,
             negative: false,
         };
-        outside.expect_idle()?;
-        outside.expect_a_turn()?;
+        driver.expect_idle()?;
+        driver.expect_a_turn()?;
         // A long turn must not be taken for one of a later trial.
-        let _ = outside.until(|seen| seen.agents() == 0);
-        Ok(outside)
+        let _ = driver.until(|seen| seen.agents() == 0);
+        Ok(driver)
     }
 
     fn expect_idle(&mut self) -> Result<(), CanNotProbe> {
@@ -187,7 +187,7 @@ impl<'a> Outside<'a> {
         self.options.tick * 2 + Duration::from_millis(200)
     }
 
-    pub(super) fn look(&mut self) -> Result<Seen, String> {
+    pub(super) fn look(&mut self) -> Result<PublishedStatus, String> {
         self.reads += 1;
         let fields = match (self.home().map(Home::status), &self.options.url) {
             (Some(path), _) => self.read(&path)?,
@@ -202,7 +202,7 @@ impl<'a> Outside<'a> {
             }
             (None, None) => Value::Null,
         };
-        let seen = Seen { fields };
+        let seen = PublishedStatus { fields };
         self.negative |= seen.agents() < 0;
         Ok(seen)
     }
@@ -217,22 +217,25 @@ impl<'a> Outside<'a> {
     }
 
     /// Waits until a status says so: the status and how long it took, or the last one if none ever did.
-    pub(super) fn until(&mut self, says: impl Fn(&Seen) -> bool) -> Result<Result<(Seen, Duration), Seen>, Stop> {
+    pub(super) fn until(
+        &mut self,
+        says: impl Fn(&PublishedStatus) -> bool,
+    ) -> Result<Result<(PublishedStatus, Duration), PublishedStatus>, Stop> {
         self.watch(self.options.patience, says)
     }
 
     /// Watches for something that must not happen.
-    pub(super) fn never(&mut self, says: impl Fn(&Seen) -> bool) -> Result<Option<Seen>, Stop> {
+    pub(super) fn never(&mut self, says: impl Fn(&PublishedStatus) -> bool) -> Result<Option<PublishedStatus>, Stop> {
         Ok(self.watch(self.while_watched(), says)?.ok().map(|(seen, _)| seen))
     }
 
     pub(super) fn watch(
         &mut self,
         time: Duration,
-        mut says: impl FnMut(&Seen) -> bool,
-    ) -> Result<Result<(Seen, Duration), Seen>, Stop> {
+        mut says: impl FnMut(&PublishedStatus) -> bool,
+    ) -> Result<Result<(PublishedStatus, Duration), PublishedStatus>, Stop> {
         let began = Instant::now();
-        let mut last = Seen::default();
+        let mut last = PublishedStatus::default();
         loop {
             let unheard = match self.look() {
                 Ok(seen) if says(&seen) => return Ok(Ok((seen, began.elapsed()))),
@@ -369,11 +372,11 @@ impl<'a> Outside<'a> {
     }
 
     /// Starts a turn, and leaves it running; none if the probe wasn't told how or the answer says neither.
-    pub(super) fn turn(&self) -> Option<(Turned, Option<ureq::http::Response<ureq::Body>>)> {
+    pub(super) fn turn(&self) -> Option<(TurnAnswer, Option<ureq::http::Response<ureq::Body>>)> {
         match self.answer()?.ok()? {
-            response if self.options.refused.contains(&response.status().as_u16()) => Some((Turned::Refused, None)),
+            response if self.options.refused.contains(&response.status().as_u16()) => Some((TurnAnswer::Refused, None)),
             response if response.status().is_success() => {
-                Some((Turned::Admitted(response.status().as_u16()), Some(response)))
+                Some((TurnAnswer::Admitted(response.status().as_u16()), Some(response)))
             }
             _ => None,
         }
@@ -424,7 +427,7 @@ impl<'a> Outside<'a> {
     }
 
     /// Runs the command, and shows every status meanwhile.
-    pub(super) fn run(&mut self, command: &str, mut show: impl FnMut(&Seen)) -> Result<(), Stop> {
+    pub(super) fn run(&mut self, command: &str, mut show: impl FnMut(&PublishedStatus)) -> Result<(), Stop> {
         let mut shell = Command::new("sh");
         shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = shell.spawn().map_err(|error| Stop::Lost(format!("{command}: {error}")))?;
@@ -466,7 +469,7 @@ impl<'a> Outside<'a> {
             }
         }
         self.begun.clear();
-        match self.until(Seen::is_running) {
+        match self.until(PublishedStatus::is_running) {
             Ok(Ok(_)) => {}
             Ok(Err(last)) => left.push(format!("the gateway, whose status still says {}", last.state())),
             Err(why) => left.push(format!("the gateway ({why})")),
@@ -488,7 +491,7 @@ impl<'a> Outside<'a> {
     }
 }
 
-impl Drop for Outside<'_> {
+impl Drop for Driver<'_> {
     fn drop(&mut self) {
         // Only after a panic is there anything left, and then nobody to tell.
         let _ = self.take_back();
@@ -522,20 +525,20 @@ mod tests {
         let options = Options { home: Some(folder.path().into()), tick, patience, ..Options::default() };
         let interrupt = Interrupt::new();
 
-        let mut outside = Outside::of(&options, &interrupt).unwrap();
+        let mut driver = Driver::of(&options, &interrupt).unwrap();
         let panicked = catch_unwind(AssertUnwindSafe(move || {
             let hold = RequestId::new("committed").unwrap();
-            outside.begin().unwrap();
-            outside.write(&Outside::request(&hold)).unwrap();
-            let (seen, _) = outside.until(|seen| seen.hold(&hold).is_some()).unwrap().unwrap();
+            driver.begin().unwrap();
+            driver.write(&Driver::request(&hold)).unwrap();
+            let (seen, _) = driver.until(|seen| seen.hold(&hold).is_some()).unwrap().unwrap();
             let drain = seen.drain().unwrap();
             let incarnation = drain["incarnation"].as_str().unwrap().to_owned().into();
             let generation = serde_json::from_value(drain["generation"].clone()).unwrap();
             let commit = Request::commit(hold.clone(), OWNER, incarnation, generation);
             let token = commit.nonce.clone().unwrap();
-            outside.committed(&hold, token.clone());
-            outside.write(&commit).unwrap();
-            outside.until(|seen| seen.answer(&token) == Some("committed")).unwrap().unwrap();
+            driver.committed(&hold, token.clone());
+            driver.write(&commit).unwrap();
+            driver.until(|seen| seen.answer(&token) == Some("committed")).unwrap().unwrap();
             panic!("in the middle of it");
         }));
 

@@ -7,17 +7,17 @@ use std::fmt::Write as _;
 
 /// Tells a counterexample.
 pub fn tell(system: &Protocol, found: &Counterexample<State, Action>) -> String {
-    let mut story = format!("{}\nin {} steps:\n", found.breaks, found.steps.len());
+    let mut text = format!("{}\nin {} steps:\n", found.breaks, found.steps.len());
     let mut before = found.start;
     for (number, (action, after)) in (1..).zip(&found.steps) {
-        let _ = write!(story, "{number:>3}. {}", words(*action, &before));
+        let _ = write!(text, "{number:>3}. {}", words(*action, &before));
         for consequence in consequences(system, &before, after) {
-            let _ = write!(story, "; {consequence}");
+            let _ = write!(text, "; {consequence}");
         }
-        story.push_str(".\n");
+        text.push_str(".\n");
         before = *after;
     }
-    story
+    text
 }
 
 fn who(place: u8) -> &'static str {

@@ -9,7 +9,7 @@ pub(super) type Job = Box<dyn FnOnce() + Send>;
 
 /// One thread, one piece of work at a time. A piece that hangs is not waited for any longer, and until it comes back
 /// every further one fails at once: a disk that hangs costs one thread, never more.
-pub(super) struct Bounded {
+pub(super) struct DiskWorker {
     pub(super) jobs: Sender<Job>,
     /// The end of the piece that was given up waiting for.
     overdue: Option<Receiver<()>>,
@@ -20,14 +20,14 @@ const SLICE: Duration = Duration::from_millis(20);
 
 /// Why a piece of work has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failed {
+pub(super) enum DiskFailure {
     /// It takes longer than it may, or an earlier one does still.
     TimedOut,
     /// It panicked.
     Panicked,
 }
 
-impl fmt::Display for Failed {
+impl fmt::Display for DiskFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TimedOut => "the file system doesn't answer in time",
@@ -36,7 +36,7 @@ impl fmt::Display for Failed {
     }
 }
 
-impl Bounded {
+impl DiskWorker {
     pub(super) fn new(name: &str) -> std::io::Result<Self> {
         let (jobs, work) = channel::<Job>();
         std::thread::Builder::new().name(name.into()).spawn(move || work.into_iter().for_each(|job| job()))?;
@@ -49,10 +49,10 @@ impl Bounded {
         timeout: Duration,
         meanwhile: impl Fn(),
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Failed> {
+    ) -> Result<T, DiskFailure> {
         if let Some(overdue) = &self.overdue {
             if overdue.try_recv() == Err(TryRecvError::Empty) {
-                return Err(Failed::TimedOut);
+                return Err(DiskFailure::TimedOut);
             }
             self.overdue = None;
         }
@@ -65,7 +65,7 @@ impl Bounded {
             drop(over);
         };
         if self.jobs.send(Box::new(job)).is_err() {
-            return Err(Failed::Panicked);
+            return Err(DiskFailure::Panicked);
         }
         let mut left = timeout;
         loop {
@@ -73,10 +73,10 @@ impl Bounded {
             left -= slice;
             match got.recv_timeout(slice) {
                 Ok(Ok(value)) => return Ok(value),
-                Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => return Err(Failed::Panicked),
+                Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => return Err(DiskFailure::Panicked),
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => {
                     self.overdue = Some(overdue);
-                    return Err(Failed::TimedOut);
+                    return Err(DiskFailure::TimedOut);
                 }
                 Err(RecvTimeoutError::Timeout) => meanwhile(),
             }
@@ -90,25 +90,28 @@ mod tests {
 
     #[test]
     fn work_that_hangs_is_given_up_and_holds_up_no_more_than_itself() {
-        let mut bounded = Bounded::new("test").unwrap();
+        let mut worker = DiskWorker::new("test").unwrap();
         let (go, gate) = channel::<()>();
-        let hung = bounded.call(Duration::from_millis(10), || (), move || gate.recv().is_ok());
-        assert_eq!(hung, Err(Failed::TimedOut));
+        let hung = worker.call(Duration::from_millis(10), || (), move || gate.recv().is_ok());
+        assert_eq!(hung, Err(DiskFailure::TimedOut));
         assert_eq!(
-            bounded.call(Duration::from_secs(60), || (), || 1),
-            Err(Failed::TimedOut),
+            worker.call(Duration::from_secs(60), || (), || 1),
+            Err(DiskFailure::TimedOut),
             "the thread is still taken"
         );
 
         go.send(()).unwrap();
-        bounded.overdue.as_ref().unwrap().recv().unwrap_err();
-        assert_eq!(bounded.call(Duration::from_secs(60), || (), || 2), Ok(2), "the thread has come back");
+        worker.overdue.as_ref().unwrap().recv().unwrap_err();
+        assert_eq!(worker.call(Duration::from_secs(60), || (), || 2), Ok(2), "the thread has come back");
     }
 
     #[test]
     fn work_that_panics_is_told_and_the_thread_goes_on() {
-        let mut bounded = Bounded::new("test").unwrap();
-        assert_eq!(bounded.call::<()>(Duration::from_secs(60), || (), || panic!("as intended")), Err(Failed::Panicked));
-        assert_eq!(bounded.call(Duration::from_secs(60), || (), || 3), Ok(3));
+        let mut worker = DiskWorker::new("test").unwrap();
+        assert_eq!(
+            worker.call::<()>(Duration::from_secs(60), || (), || panic!("as intended")),
+            Err(DiskFailure::Panicked)
+        );
+        assert_eq!(worker.call(Duration::from_secs(60), || (), || 3), Ok(3));
     }
 }

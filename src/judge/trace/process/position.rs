@@ -58,7 +58,7 @@ impl core::fmt::Display for Counts {
 
 /// Where a kind of lines has got to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Position {
     pub(super) state: DrainState,
     pub(super) generation: Generation,
     pub(super) counts: Counts,
@@ -66,7 +66,7 @@ pub(super) struct Place {
     pub(super) first: Counts,
 }
 
-impl Place {
+impl Position {
     pub(super) fn of(line: &Line, counts: Counts) -> Self {
         Self { state: line.state, generation: line.generation, counts, first: counts }
     }
@@ -107,7 +107,7 @@ impl Place {
 }
 
 /// Whether a present line can be where it says: at most [`AHEAD`] moves of the table ahead of the one before it.
-pub(super) fn reach(from: &Place, to: &Place) -> Result<(), Breach> {
+pub(super) fn reach(from: &Position, to: &Position) -> Result<(), Breach> {
     if from.is_at(to.state, to.generation) {
         return Ok(());
     }
@@ -121,7 +121,7 @@ pub(super) fn reach(from: &Place, to: &Place) -> Result<(), Breach> {
                 if to.is_at(moved, drain) {
                     return Ok(());
                 }
-                if Place::rank(moved, drain) < Place::rank(to.state, to.generation) {
+                if Position::rank(moved, drain) < Position::rank(to.state, to.generation) {
                     further.push((moved, drain));
                 }
             }
@@ -129,7 +129,7 @@ pub(super) fn reach(from: &Place, to: &Place) -> Result<(), Breach> {
         if further.is_empty() {
             break;
         }
-        further.sort_unstable_by_key(|(state, generation)| Place::rank(*state, *generation));
+        further.sort_unstable_by_key(|(state, generation)| Position::rank(*state, *generation));
         further.dedup();
         frontier = further;
     }
@@ -139,7 +139,7 @@ pub(super) fn reach(from: &Place, to: &Place) -> Result<(), Breach> {
         _ if to.generation.0 < from.generation.0 => PropertyId::G4,
         _ => PropertyId::S1,
     };
-    let (Place { state, generation, .. }, at) = (from, format!("{} in drain {}", to.state, to.generation));
+    let (Position { state, generation, .. }, at) = (from, format!("{} in drain {}", to.state, to.generation));
     breach(property, format!("the gate was seen in {state} in drain {generation}, from which nothing leads to {at}"))
 }
 

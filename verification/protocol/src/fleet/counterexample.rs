@@ -6,26 +6,26 @@ use std::fmt::Write as _;
 
 /// Tells a counterexample.
 pub fn tell(system: &Fleet, found: &Counterexample<State, Action>) -> String {
-    let mut story = format!("{}\nin {} steps:\n", found.breaks, found.steps.len());
+    let mut text = format!("{}\nin {} steps:\n", found.breaks, found.steps.len());
     let mut before = system.initial();
     for (number, (action, after)) in (1..).zip(&found.steps) {
-        let _ = write!(story, "{number:>3}. {}", words(*action, &before));
+        let _ = write!(text, "{number:>3}. {}", words(*action, &before));
         for (gateway, name) in GATEWAY.iter().enumerate() {
             match (before.closed(gateway), after.closed(gateway)) {
-                (false, true) => write!(story, "; {name} is closed"),
-                (true, false) => write!(story, "; {name} is open"),
+                (false, true) => write!(text, "; {name} is closed"),
+                (true, false) => write!(text, "; {name} is open"),
                 _ => Ok(()),
             }
             .expect("a text can be written to");
         }
         if before.value.holders != after.value.holders {
             let held: Vec<&str> = (0..GATEWAYS).filter(|id| after.value.holders[*id]).map(|id| GATEWAY[id]).collect();
-            let _ = write!(story, "; slots: {}", if held.is_empty() { "none".to_owned() } else { held.join(", ") });
+            let _ = write!(text, "; slots: {}", if held.is_empty() { "none".to_owned() } else { held.join(", ") });
         }
-        story.push_str(".\n");
+        text.push_str(".\n");
         before = *after;
     }
-    story
+    text
 }
 
 const GATEWAY: [&str; GATEWAYS] = ["a", "b", "c"];

@@ -4,7 +4,7 @@ use gateway_drain::control::Epoch;
 use gateway_drain::hold::{
     Acknowledgement, Action, Denied, Ending, Facts, Incarnation, LeasePolicy, Nonce, NotHonoured, Outcome, Source,
 };
-use gateway_drain::status::{CommitRecord, HoldStatus, Takeover, inherited};
+use gateway_drain::status::{CommitRecord, HoldStatus, Takeover, take_over};
 use gateway_drain::{Controller, HoldSet, Request, RequestId, Snapshot};
 use serde_json::json;
 use std::time::Duration;
@@ -55,7 +55,7 @@ fn epoch(of: &str) -> Epoch {
 }
 
 fn taken_over(status: &Snapshot, epoch: &Epoch, now: Duration) -> HoldSet {
-    status.bequest(epoch, LeasePolicy::default(), now)
+    status.take_over(epoch, LeasePolicy::default(), now)
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_commit_in_a_file_that_is_on_no_record_is_taken_over_as_a_hold_and_granted_n
     commit.action = Action::Commit;
     let files = || vec![begun.clone(), commit.clone()];
     for record in [None, Some(CommitRecord::new(&[], &epoch("monday:1"), THEN))] {
-        let holds = inherited(None, record.as_ref(), files, &epoch("monday:1"), LeasePolicy::default(), LATER);
+        let holds = take_over(None, record.as_ref(), files, &epoch("monday:1"), LeasePolicy::default(), LATER);
         let held: Vec<_> = holds.iter().map(|hold| (&hold.id, hold.commit.is_some())).collect();
         assert_eq!(held, [(&commit.id, false)], "what only began is seen at the first look");
         let answer = holds.standing(&commit.id, Source::File, commit.nonce.as_ref(), LATER);
@@ -138,7 +138,7 @@ fn a_commit_on_record_outlasts_the_loss_of_the_status_and_of_its_file() {
     let of_the_reference = Snapshot::from_bytes(br#"{"gateway_state": "running"}"#).expect("a status");
     for status in [None, Some(&of_the_reference)] {
         let take_over =
-            |epoch: &Epoch| inherited(status, Some(&record), Vec::new, epoch, LeasePolicy::default(), LATER);
+            |epoch: &Epoch| take_over(status, Some(&record), Vec::new, epoch, LeasePolicy::default(), LATER);
         let held = take_over(&epoch("monday:1"));
         let token = held.iter().filter_map(|hold| hold.commit.as_ref()).map(|commit| commit.token.clone());
         assert_eq!(token.collect::<Vec<_>>(), [commit.nonce.clone().expect("a commit has a nonce")], "E1");
@@ -151,7 +151,7 @@ fn a_status_that_can_be_read_is_believed_and_not_the_record() {
     let (holds, _) = committed();
     let record = CommitRecord::new(&holds.commits(), &epoch("monday:1"), THEN);
     let status = published(&HoldSet::new(LeasePolicy::default()), &Incarnation::fresh());
-    let held = inherited(Some(&status), Some(&record), Vec::new, &epoch("monday:1"), LeasePolicy::default(), LATER);
+    let held = take_over(Some(&status), Some(&record), Vec::new, &epoch("monday:1"), LeasePolicy::default(), LATER);
     assert_eq!(held.iter().count(), 0, "L2: the commit has ended, and the record was about to say so");
 }
 
