@@ -122,54 +122,54 @@ fn starved(folder: &Path) -> PathBuf {
     folder.to_owned()
 }
 
-/// Brings a deployment to this ending, whichever it is: a new exit code doesn't compile without a way to it.
-fn reach(code: ExitCode, scene: &mut Scene) -> Option<Tool> {
+/// How a deployment is brought to this ending, whichever it is: a new exit code doesn't compile without a way to it.
+fn way_to(code: ExitCode) -> Option<fn(&mut Scene) -> Tool> {
     Some(match code {
         // Of `check-trace` and `probe`.
         ExitCode::Broken | ExitCode::Unjudged => return None,
-        // Of a fleet, which `tests/fleet.rs` rolls.
+        // Of a fleet, which `tests/external/fleet.rs` rolls.
         #[cfg(feature = "fleet")]
         ExitCode::NoSlot | ExitCode::Fleet | ExitCode::SlotKept => return None,
-        ExitCode::Drained => scene.deploy(&[]),
-        ExitCode::Internal => {
+        ExitCode::Drained => |scene| scene.deploy(&[]),
+        ExitCode::Internal => |scene| {
             let starved = starved(scene.elsewhere.path());
             scene.deploy_with(&[], &["true"], Some(&starved))
-        }
-        ExitCode::Usage => scene.deploy(&["--timeout", "soon"]),
-        ExitCode::Deadline => scene.waiting(&["--timeout", "1s"]),
-        ExitCode::Withdrawn => {
+        },
+        ExitCode::Usage => |scene| scene.deploy(&["--timeout", "soon"]),
+        ExitCode::Deadline => |scene| scene.waiting(&["--timeout", "1s"]),
+        ExitCode::Withdrawn => |scene| {
             let deployment = scene.waiting(&[]);
             scene.channel().remove(&id()).expect("it can be removed");
             deployment
-        }
-        ExitCode::LeaseLost => scene.frozen(&["--lease", "1s"], || ()),
-        ExitCode::IncarnationChanged => {
+        },
+        ExitCode::LeaseLost => |scene| scene.frozen(&["--lease", "1s"], || ()),
+        ExitCode::IncarnationChanged => |scene| {
             let deployment = scene.waiting(&["--patience", "60s"]);
             scene.replace_gateway();
             deployment
-        }
-        ExitCode::Unreachable => {
+        },
+        ExitCode::Unreachable => |scene| {
             let deployment = scene.waiting(&["--patience", "3s"]);
             scene.gateway.take().expect("it runs").kill();
             deployment
-        }
-        ExitCode::Denied => {
+        },
+        ExitCode::Denied => |scene| {
             drain(scene.home(), &["--owner", "somebody-else", "begin", "upgrade"]).expect(ExitCode::Drained);
             scene.deploy(&["--id", "upgrade"])
-        }
-        ExitCode::ShuttingDown => {
+        },
+        ExitCode::ShuttingDown => |scene| {
             let deployment = scene.waiting(&[]);
             scene.gateway().terminate();
             deployment
-        }
+        },
         // What another boot writes over a live hold ends nothing, and its owner writes over it in turn (C7). A gateway of
         // another boot is in `tests/processes/endings.rs`.
         ExitCode::Ignored => return None,
-        ExitCode::Interrupted => {
+        ExitCode::Interrupted => |scene| {
             let deployment = scene.waiting(&[]);
             deployment.signal_in_script(Signal::INT);
             deployment
-        }
+        },
     })
 }
 
@@ -180,12 +180,12 @@ fn ends_the_gateway(code: ExitCode) -> bool {
 
 fn every_ending(way: Way) {
     for code in ExitCode::ALL {
+        let Some(reach) = way_to(code) else { continue };
         let mut scene = Scene::start(way);
         let load = Load::start(&scene.gateway().address, 2, |_| 20);
         load.until(10);
         let began = Instant::now();
-        let Some(deployment) = reach(code, &mut scene) else { continue };
-        let deployed = deployment.ended();
+        let deployed = reach(&mut scene).ended();
         let wanted = if code == ExitCode::Drained { 0 } else { code.under_run() };
         assert_eq!(deployed.code, Some(i32::from(wanted)), "{way:?}, {code:?}: {deployed:?}");
         assert_eq!(scene.acted().exists(), code == ExitCode::Drained, "{way:?}, {code:?}: the action");
