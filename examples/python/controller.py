@@ -18,17 +18,28 @@ ENDINGS = {"expired": "lease_lost", "lease_expired": "lease_lost", "other_genera
            "other_incarnation": "incarnation_changed", "shutting_down": "shutting_down", "absorbed": "shutting_down",
            "other_epoch": "ignored"}  # fmt: skip
 
+ENDING = ("shutdown_draining", "stopped")
+
 
 class Ended(Exception):
     """The wait ended otherwise than drained: an exit code, and why."""
 
 
+NUMBER, TEXT = (int, float), (str,)
+TYPES = {"format": NUMBER, "state": TEXT, "generation": NUMBER, "incarnation": TEXT, "epoch": TEXT, "drained": (bool,),
+         "holds": (list,), "acknowledged": (list,), "clock_millis": NUMBER, "refresh_seconds": NUMBER}  # fmt: skip
+
+
+def epoch():
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as boot, open("/proc/1/stat", encoding="utf-8") as first:
+        return boot.read().strip() + ":" + first.read().rsplit(")", 1)[1].split()[19]
+
+
 def is_silent(drain):
     """A status that is too old: its gateway is frozen, or its disk takes nothing more (7)."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as boot:
-        same = str(drain.get("epoch")).split(":")[0] == boot.read().strip()
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - (drain.get("clock_millis") or 0) / 1000
-    return drain.get("format", 1) >= 2 and same and age > 3 * (drain.get("refresh_seconds") or 10) + 5
+    judged = (drain.get("format") or 1) >= 2 and drain.get("epoch") == epoch()
+    return judged and age > 3 * (drain.get("refresh_seconds") or 10) + 5
 
 
 class Hold:
@@ -72,7 +83,10 @@ class Hold:
         """What the gateway last published of its drain; nothing if it can't be read."""
         try:
             with open(os.path.join(self.home, "gateway_state.json"), encoding="utf-8") as file:
-                return dict(json.load(file)["drain"])
+                drain = dict(json.load(file)["drain"])
+            # A field of another type makes the status unreadable.
+            sound = all(drain.get(name) is None or type(drain[name]) in types for name, types in TYPES.items())
+            return drain if sound else {}
         except (OSError, ValueError, KeyError, TypeError):
             return {}
 
@@ -80,9 +94,11 @@ class Hold:
         """Whether the process that wrote the status lives: it has the lock, and the lock names it (5)."""
         try:
             with open(os.path.join(self.home, ".drain.lock"), encoding="utf-8") as lock:
-                named, pid, started, namespace = lock.read().split()
+                named, *more = lock.read().split()
                 if named != incarnation:
                     return False
+                # A record of another form can't be judged.
+                pid, started, namespace = more if len(more) == 3 else ("", "", "-")
                 if namespace == str(os.stat("/proc/self/ns/pid").st_ino):
                     state, *rest = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
                     if state in "ZX" or rest[18] != started:
@@ -94,19 +110,32 @@ class Hold:
         except (OSError, ValueError, IndexError):
             return False
 
+    def is_taken(self):
+        """Whether anybody has the lock."""
+        try:
+            with open(os.path.join(self.home, ".drain.lock"), encoding="utf-8") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def conclude(self, nonces):
         """What the status means to one who has written these since it began to wait (7): a word, why, and the status."""
         drain = self.status()
-        incarnation = drain.get("incarnation")
+        incarnation, state = drain.get("incarnation"), drain.get("state")
         if not self.lives(incarnation) or is_silent(drain):
-            return "silence", None, None
+            # What the process of this wait said last is that it ends, and nobody lives there.
+            ended = incarnation == self.process and state in ENDING and not self.is_taken()
+            return ("shutting_down", None, drain) if self.process and ended else ("silence", None, None)
         self.process = self.process or incarnation
         answers = [entry for entry in drain.get("acknowledged") or [] if entry["request_id"] == self.id]
         answer = next((entry for entry in answers if entry["nonce"] in nonces), None)
         hold = next((hold for hold in drain.get("holds") or [] if hold["request_id"] == self.id), None)
         if incarnation != self.process:
             return "incarnation_changed", None, drain
-        if drain.get("state") in ("shutdown_draining", "stopped"):
+        if state in ENDING:
             return "shutting_down", None, drain
         self.heard = self.heard or answer is not None
         if not self.heard:
@@ -123,7 +152,7 @@ class Hold:
         self.age, self.drain = hold["age_seconds"], drained_since
         if answer and answer["outcome"] == "committed":
             return "committed", None, drain
-        closed = drain.get("state") == "external_draining" and not hold["pending"] and not hold["committed"]
+        closed = state == "external_draining" and not hold["pending"] and not hold["committed"]
         return "drained" if closed and drain.get("drained") is True else "standing", None, drain
 
     def answered(self, nonce):

@@ -17,9 +17,12 @@ MARKER, HOLDS, STATUS = ".drain_request.json", ".drain_holds", "gateway_state.js
 LOCK, COMMITS = ".drain.lock", ".drain_commits.json"
 NAMES = ["principal", "nonce", "token", "incarnation", "epoch"]
 SECONDS = {"lease_seconds": (1, 86400), "deadline_seconds": (0.001, 31536000), "unready_delay_seconds": (0, 600)}
-OTHERS = ["action", "request_id", "reason", "generation", "suppress_notification", "requested_at"]
+SHORTENED = {"reason": 512, "ticket": 256}
+OTHERS = ["action", "request_id", "generation", "suppress_notification", "requested_at"]
 MAX_GENERATION = 4194303
-FIELDS = {*NAMES, *SECONDS, *OTHERS}
+# Unicode's; Python's own has U+001C to U+001F too.
+WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+FIELDS = {*NAMES, *SHORTENED, *SECONDS, *OTHERS}
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 ID = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
@@ -98,18 +101,19 @@ def interpret(content, modified, epoch, marker):
     fields = dict(pairs)
     if any(name in FIELDS and sum(name == other for other, _ in pairs) > 1 for name in fields):
         raise ValueError("a field stands in it twice")
-    request = {name: fields[name] if isinstance(fields.get(name), str) else "" for name in [*NAMES, "reason"]}
+    request = {name: fields[name] if isinstance(fields.get(name), str) else "" for name in [*NAMES, *SHORTENED]}
     if any(len(request[name]) > 256 for name in NAMES):
         raise ValueError("a text in it is too long")
-    request["reason"] = reason if len(reason := request["reason"]) <= 512 else reason[:511] + "…"
-    request["action"] = "drain" if marker else str(fields.get("action")).strip().lower()
+    for name, most in SHORTENED.items():
+        request[name] = text if len(text := request[name]) <= most else text[: most - 1] + "…"
+    request["action"] = "drain" if marker else str(fields.get("action")).strip(WHITE_SPACE).lower()
     if request["epoch"] and other_boot(request["epoch"], epoch):
         request["action"] = "stale"
     elif request["action"] not in ("drain", "commit", "cancel", "override"):
         raise ValueError("it has no known action")
     for name, (least, most) in SECONDS.items():
         number = fields.get(name)
-        request[name] = max(least, min(number, most)) if isinstance(number, float) and number > 0 else 0
+        request[name] = round(max(least, min(number, most)), 9) if isinstance(number, float) and number > 0 else 0
     number = fields.get("generation")
     whole = isinstance(number, float) and number.is_integer() and 0 <= number <= MAX_GENERATION
     request["generation"] = int(number) if whole else None
@@ -145,7 +149,7 @@ def shown(name):
 
 def unreadable(why, nonce=None):
     nothing = dict.fromkeys([*NAMES, *SECONDS, "suppress_notification", "age"], 0)
-    return {**nothing, "action": None, "principal": "", "reason": str(why), "nonce": nonce}
+    return {**nothing, "action": None, "principal": "", "reason": str(why), "ticket": "", "nonce": nonce}
 
 
 class Gateway:
@@ -157,7 +161,9 @@ class Gateway:
         self.state, self.generation, self.in_flight, self.revision = "running", 0, 0, 0
         # By request id: what keeps the gate closed, and what was decided of the write that lies there (4).
         self.holds, self.ledger, self.knows_nothing = {}, {}, True
-        self.errors, self.last_error, self.published, self.recorded = 0, None, ("", 0), None
+        # What can't be read is no write, and answered beside the last one; `lapsed` are names under which a lease ran out.
+        self.unread, self.lapsed = {}, set()
+        self.errors, self.last_error, self.published, self.recorded = 0, None, ("", 0, None), None
         self.lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=self.home)
         patience = since_boot() + 1
         while is_of_first_version(self.home) or is_taken(self.home) or is_taken(self.lock):
@@ -179,17 +185,24 @@ class Gateway:
                 left = json.loads(read(self.home, name, 1 << 26)[0])
                 left = left.get("drain", {"epoch": ""}) if name == STATUS else left
                 if left["epoch"] == self.epoch:
-                    more, then = left.get("takeover", {}).get("python", {}), left["clock_millis"] / 1000
+                    takeover, then = left.get("takeover", {}), left["clock_millis"] / 1000
+                    more = takeover.get("python", {})
                     for hold in (hold for hold in left["holds"] if hold["source"] == "file"):
-                        known = {"own": True, "closes": 0, "bound": False, "since": then - hold["age_seconds"]}
+                        known = {"own": not hold.get("overwritten"), "bound": bool(hold.get("bound")), "closes": 0}
+                        known |= {"since": then - hold["age_seconds"], "committed_at": then}
                         known |= {"expires": then + (hold["lease_left_seconds"] or 0), **more.get(hold["request_id"], {})}
                         self.holds[hold["request_id"]] = {**hold, **known}
                     # What was for that process alone has ended with it.
                     ended = {name for name, hold in self.holds.items() if hold["bound"]}
                     self.holds = {name: hold for name, hold in self.holds.items() if name not in ended}
                     decided = [entry for entry in left.get("acknowledged", [])
-                               if entry.get("why") != "shutting_down" and entry["request_id"] not in ended]  # fmt: skip
-                    self.ledger = {entry["request_id"]: {"why": None, **entry} for entry in decided}
+                               if entry.get("why") != "shutting_down" and entry["request_id"] not in ended
+                               and (name == STATUS or entry["request_id"] in self.holds)]  # fmt: skip
+                    for entry in decided:
+                        answers = self.unread if entry["nonce"] is None else self.ledger
+                        answers[entry["request_id"]] = {"why": None, **entry}
+                    told = {entry["request_id"] for entry in decided if entry.get("why") in ("expired", "lease_expired")}
+                    self.lapsed = set(takeover.get("lapsed", told))
                 self.knows_nothing = name != STATUS
                 return
             except FileNotFoundError:
@@ -241,22 +254,26 @@ class Gateway:
         elif hold and hold["committed"]:
             outcome = "refused", "committed"
         else:
-            self.hold(name, asked, now)
+            # What can't be read renews nothing.
+            if not hold or asked["nonce"]:
+                self.hold(name, asked, now)
             outcome = "held", None
         if outcome[0] == "ended":
             self.holds.pop(name, None)
         elif name in self.holds:
             # What lies over another's hold ends it neither by its coming nor by its going: that hold lives out its lease.
             self.holds[name]["own"] = not stranger and outcome[0] != "ignored"
-        self.ledger[name] = {"request_id": name, "nonce": asked["nonce"], "outcome": outcome[0], "why": outcome[1]}
+        answers = self.ledger if asked["nonce"] else self.unread
+        answers[name] = {"request_id": name, "nonce": asked["nonce"], "outcome": outcome[0], "why": outcome[1]}
 
     def hold(self, name, asked, now):
         """A hold begins or is renewed."""
         before, lease, age = self.holds.get(name), max(asked["lease_seconds"] or 3600, 1), asked["age"]
         late = min(age, lease / 2) if not before and 0 < age < lease else 0
+        self.lapsed.discard(name)
         begun = before or {"since": now, "closes": now + asked["unready_delay_seconds"]}
         self.holds[name] = {
-            "request_id": name, "owner": asked["principal"], "reason": asked["reason"], "source": "file",
+            "request_id": name, "owner": asked["principal"], "reason": asked["reason"], "ticket": asked["ticket"], "source": "file",
             "since": begun["since"], "closes": begun["closes"], "expires": now + lease - late, "nonce": asked["nonce"],
             "committed": False, "token": None, "bound": bool(asked["incarnation"]) and asked["action"] == "drain",
             "deadline_seconds": asked["deadline_seconds"] or None, "suppress_notification": asked["suppress_notification"],
@@ -264,14 +281,15 @@ class Gateway:
 
     def commit(self, name, hold, asked, now):
         if not hold:
-            return "refused", "lease_expired" if self.ledger.get(name, {}).get("why") == "expired" else "not_held"
+            return "refused", "lease_expired" if name in self.lapsed else "not_held"
         if not asked["incarnation"]:
             return "refused", "other_incarnation"
         if asked["generation"] != self.generation:
             return "refused", "other_generation"
         if hold["closes"] > now or not self.drained():
             return "refused", "not_closed_yet" if hold["closes"] > now else "not_drained"
-        hold.update(committed=True, token=asked["nonce"], nonce=asked["nonce"], committed_at=now, bound=False)
+        since = hold["committed_at"] if hold["committed"] else now
+        hold.update(committed=True, token=asked["nonce"], nonce=asked["nonce"], committed_at=since, bound=False)
         return "committed", None
 
     def scan(self):
@@ -281,7 +299,7 @@ class Gateway:
             folder = os.open(HOLDS, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.home)
             names = {name[:-5] for name in os.listdir(folder) if name.endswith(".json") and name[0] != "."}
             # That a listing lacks a file is no absence: what is known is asked for by its name.
-            for name in names | {known for known in [*self.holds, *self.ledger] if known[0] != "!" and known != "marker"}:
+            for name in names | {known for known in [*self.holds, *self.ledger, *self.unread] if known[0] != "!" and known != "marker"}:
                 sound = len(name) <= 64 and ID.issuperset(name) and name != "marker"
                 found[name if sound else "!" + shown(name)] = find(folder, name + ".json", self.epoch) if sound else unreadable("no request id")
             os.close(folder)
@@ -289,23 +307,52 @@ class Gateway:
         except OSError as error:
             return (found, True) if isinstance(error, FileNotFoundError) else ({**found, "!holds": unreadable(error)}, False)
 
+    @staticmethod
+    def renews(hold, asked):
+        """Whether its owner renews or commits it."""
+        return hold and asked["principal"] == hold["owner"] and asked["action"] in ("drain", "commit", None)
+
+    def gone(self, name):
+        """Definitely absent."""
+        hold = self.holds.get(name)
+        for known in (self.ledger, self.unread):
+            known.pop(name, None)
+        self.lapsed.discard(name)
+        if hold and (hold["own"] or name == "marker") and not hold["committed"]:
+            del self.holds[name]
+
+    def answer(self, name, asked, now):
+        """Each write is decided once."""
+        known = (self.ledger if asked["nonce"] else self.unread).get(name)
+        if not known or known["nonce"] != asked["nonce"]:
+            self.decide(name, asked, now)
+
+    def expire(self, name):
+        del self.holds[name]
+        self.lapsed.add(name)
+        for known in (self.ledger, self.unread):
+            if known.get(name, {}).get("outcome") in ("held", "pending"):
+                known[name].update(outcome="ended", why="expired")
+
     def look(self):
         """One look is one step (5.4)."""
         with self.books:
             now, (found, whole) = since_boot(), self.scan()
-            for name in {*found, *(whole and [*self.holds, *self.ledger] or [])}:
-                asked, known, hold = found.get(name), self.ledger.get(name), self.holds.get(name)
-                if asked is None:
-                    self.ledger.pop(name, None)
-                    if hold and (hold["own"] or name == "marker") and not hold["committed"]:
-                        del self.holds[name]
-                elif not known or known["nonce"] != asked["nonce"]:
-                    self.decide(name, asked, now)
+            known = {*self.holds, *self.ledger, *self.unread} if whole else set()
+            for name in {*found, *known}:
+                if found.get(name) is None:
+                    self.gone(name)
+                elif found[name]["nonce"]:
+                    self.unread.pop(name, None)
+            there = {name: asked for name, asked in found.items() if asked}
+            renewals = {name for name, asked in there.items() if self.renews(self.holds.get(name), asked)}
+            for name in renewals:
+                self.answer(name, there[name], now)
             for name, hold in list(self.holds.items()):
                 if not hold["committed"] and hold["expires"] <= now:
-                    del self.holds[name]
-                    if self.ledger.get(name, {}).get("outcome") in ("held", "pending"):
-                        self.ledger[name].update(outcome="ended", why="expired")
+                    self.expire(name)
+            for name in there.keys() - renewals:
+                self.answer(name, there[name], now)
             self.knows_nothing = False
             closed = any(hold["closes"] <= now for hold in self.holds.values())
             if closed != (self.state != "running") and self.state in ("running", "external_draining"):
@@ -316,37 +363,49 @@ class Gateway:
         self.generation += self.state == "running"
         self.state = state
 
+    def lies(self, name):
+        return name in self.ledger or name in self.unread
+
     def ignored(self):
         """What lies in the channel, or doesn't any more, and is not honoured."""
         yield from ((name, "other_epoch") for name, entry in self.ledger.items() if entry["outcome"] == "ignored")
-        yield from ((name, "overwritten") for name, hold in self.holds.items() if not hold["own"] and name in self.ledger)
-        yield from ((name, "file_gone") for name, hold in self.holds.items() if hold["committed"] and name not in self.ledger)
+        yield from ((name, "overwritten") for name, hold in self.holds.items() if not hold["own"] and self.lies(name))
+        yield from ((name, "file_gone") for name, hold in self.holds.items() if hold["committed"] and not self.lies(name))
+
+    def lying(self):
+        """Which file is the status now: one that somebody removed or replaced is published again."""
+        with contextlib.suppress(OSError):
+            file = os.stat(STATUS, dir_fd=self.home, follow_symlinks=False)
+            return file.st_ino, file.st_mtime_ns
 
     def publish(self, now):
         """The status, if it says something new or the last is ten seconds old (6)."""
-        for entry in self.ledger.values():
+        answers = [*self.ledger.values(), *self.unread.values()]
+        for entry in answers:
             if entry["outcome"] in ("held", "pending") and entry["request_id"] in self.holds:
                 entry["outcome"] = "pending" if self.holds[entry["request_id"]]["closes"] > now else "held"
-        private = ["own", "since", "closes", "expires", "bound", "committed_at"]
+        private = ["own", "since", "closes", "expires", "committed_at"]
         public = lambda hold: {name: value for name, value in hold.items() if name not in private}
         holds = [{**public(hold), "pending": hold["closes"] > now, "age_seconds": now - hold["since"],
                   "lease_left_seconds": None if hold["committed"] else hold["expires"] - now,
-                  "overdue": now > hold.get("committed_at", now) + (hold["deadline_seconds"] or now)}
+                  "overdue": bool(hold["deadline_seconds"]) and now >= hold.get("committed_at", now) + hold["deadline_seconds"],
+                  "overwritten": not hold["own"]}
                  for hold in self.holds.values()]  # fmt: skip
         drain = {
             "format": 2, "state": self.state, "generation": self.generation, "incarnation": self.incarnation,
             "epoch": self.epoch, "in_flight": self.in_flight, "internal": 0, "drained": self.drained(),
             "interrupted": self.interrupt.is_set(), "abandoned": self.state == "stopped" and self.in_flight > 0,
-            "pending": any(hold["pending"] for hold in holds), "acknowledged": list(self.ledger.values()),
+            "pending": any(hold["pending"] for hold in holds), "acknowledged": answers,
+            "suppress_notification": any(hold["suppress_notification"] for hold in holds),
             "ignored": [{"request_id": name, "kind": kind, "detail": kind} for name, kind in self.ignored()],
             "reconciler": {"alive": True, "errors": self.errors, "panics": 0, "last_error": self.last_error},
             "tick_seconds": self.tick, "refresh_seconds": 10,
             # What only the next process needs.
             "takeover": {"python": {name: {key: hold[key] for key in private if key in hold}
-                                    for name, hold in self.holds.items()}},
+                                    for name, hold in self.holds.items()}, "lapsed": sorted(self.lapsed)},
         }  # fmt: skip
         says = json.dumps([drain, [{**hold, "age_seconds": 0, "lease_left_seconds": 0} for hold in holds]])
-        if says == self.published[0] and now < self.published[1] + 10:
+        if (says, self.lying()) == (self.published[0], self.published[2]) and now < self.published[1] + 10:
             return
         self.revision += 1
         moment = {"revision": self.revision, "clock_millis": int(now * 1000)}
@@ -363,10 +422,10 @@ class Gateway:
                 "restart_requested": False, "exit_reason": None, "platforms": {},
                 "updated_at": datetime.now(timezone.utc).isoformat(), "drain": {**drain, **moment, "holds": holds},
             })  # fmt: skip
-            self.published = says, now
+            self.published = says, now, self.lying()
         except OSError as error:
             # No status is better than an old one.
-            self.errors, self.last_error, self.published = self.errors + 1, str(error), ("", 0)
+            self.errors, self.last_error, self.published = self.errors + 1, str(error), ("", 0, None)
             with contextlib.suppress(OSError):
                 os.unlink(STATUS, dir_fd=self.home)
 

@@ -7,6 +7,7 @@ The gateway runs in this process, with a clock that the vectors move; its files 
 """
 
 import fcntl, json, os, sys, tempfile, time
+from datetime import datetime, timezone
 
 sys.dont_write_bytecode = True
 import controller
@@ -67,6 +68,7 @@ def request(case):
     number = lambda name: found[name] or None
     return {
         "found": "valid", "action": found["action"], "principal": found["principal"], "reason": found["reason"],
+        "ticket": found["ticket"],
         "lease_seconds": number("lease_seconds"), "deadline_seconds": number("deadline_seconds"),
         "unready_delay_seconds": found["unready_delay_seconds"], "suppress_notification": found["suppress_notification"],
         "incarnation": found["incarnation"] or None, "generation": found["generation"], "token": found["token"] or None,
@@ -94,6 +96,18 @@ def near(one, other):
     if isinstance(one, (int, float)) and isinstance(other, (int, float)) and not isinstance(one, bool):
         return abs(one - other) < 1e-5 * max(1, abs(one) * 1e-6)
     return one == other
+
+
+def strip(path):
+    """Leaves in a status only the fields that every implementation knows."""
+    with open(path, encoding="utf-8") as file:
+        status = json.load(file)
+    drain = status["drain"]
+    for fields in [drain, *drain["holds"], *drain["acknowledged"]]:
+        for name in [name for name in fields if name == "takeover" or name.startswith("x-")]:
+            del fields[name]
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(status, file)
 
 
 class Run:
@@ -127,7 +141,9 @@ class Run:
 
     def named(self, text):
         incarnation = self.running.incarnation if self.running else ""
-        return text.replace("$incarnation", incarnation).replace("$earlier", self.earlier).replace("$epoch", EPOCH)
+        minute = datetime.fromtimestamp(time.time() - 60, timezone.utc).isoformat()
+        text = text.replace("$incarnation", incarnation).replace("$earlier", self.earlier)
+        return text.replace("$epoch", EPOCH).replace("$a_minute_ago", minute)
 
     def replace(self, hold, text):
         aside = os.path.join(self.home, ".aside")
@@ -154,13 +170,20 @@ class Run:
                 self.replace(hold, json.dumps(asked))
         elif what == "put":
             for hold, text in how.items():
-                self.replace(hold, text)
+                self.replace(hold, content(text).decode())
         elif what == "remove":
             for hold in how:
                 os.unlink(path(self.home, hold))
         elif what == "lose":
             for name in how:
                 os.unlink(os.path.join(self.home, name))
+        elif what == "spoil":
+            for name in how:
+                with open(os.path.join(self.home, name), "w", encoding="utf-8") as file:
+                    file.write("{")
+        elif what == "strip":
+            for name in how:
+                strip(os.path.join(self.home, name))
         elif what == "shutdown_seconds":
             self.running.move("shutdown_draining")
             self.deadline = self.now + how
@@ -180,12 +203,15 @@ class Run:
         rounded = lambda left: None if left is None else float(round(left))
         holds = [{"request_id": hold["request_id"], "owner": hold["owner"], "committed": hold["committed"],
                   "pending": hold["pending"], "lease_left": rounded(hold["lease_left_seconds"]),
-                  "overdue": hold["overdue"], "token": hold["token"]} for hold in drain["holds"]]  # fmt: skip
+                  "overdue": hold["overdue"], "token": hold["token"], "age": rounded(hold["age_seconds"]),
+                  "bound": hold["bound"], "overwritten": hold["overwritten"]} for hold in drain["holds"]]  # fmt: skip
         answers = [{name: value for name, value in entry.items() if value is not None or name == "nonce"}
                    for entry in drain["acknowledged"]]  # fmt: skip
         return {
             "gateway_state": status["gateway_state"], "state": drain["state"], "generation": drain["generation"],
-            "in_flight": drain["in_flight"], "drained": drain["drained"], "holds": sorted(holds, key=order),
+            "in_flight": drain["in_flight"], "drained": drain["drained"], "pending": drain["pending"],
+            "suppress_notification": drain["suppress_notification"], "active_agents": status["active_agents"],
+            "holds": sorted(holds, key=order),
             "acknowledged": sorted(answers, key=order), "admits": admits,
             "ignored": sorted(([entry["request_id"], entry["kind"]] for entry in drain["ignored"]), key=order),
         }  # fmt: skip

@@ -11,6 +11,7 @@ use gateway_drain::status::{HoldStatus, Snapshot};
 use gateway_drain::{Clock, OwnedPermit, Reconciler, Request, RequestId};
 use serde_json::{Value, json};
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
@@ -76,6 +77,7 @@ fn reading(case: &Value) -> Value {
             assert_eq!(ageless(&asked), ageless(seen), "a look says the same");
             json!({
                 "found": "valid", "action": asked.action, "principal": asked.owner, "reason": asked.notes.reason,
+                "ticket": asked.notes.ticket,
                 "lease_seconds": seconds(asked.lease), "deadline_seconds": seconds(asked.deadline),
                 "unready_delay_seconds": seconds(Some(asked.unready_delay)),
                 "suppress_notification": asked.suppress_notification, "incarnation": asked.incarnation,
@@ -112,6 +114,22 @@ fn each_pair_of_epochs_is_one_boot_or_two_as_the_vectors_say() {
         assert_eq!(file.differs_from(&gateway), gateway.differs_from(&file));
         json!({"stale": file.differs_from(&gateway)})
     });
+}
+
+/// Leaves in a status only the fields that every implementation knows.
+fn strip(path: &Path) {
+    fn private(name: &str) -> bool {
+        name == "takeover" || name.starts_with("x-")
+    }
+    let mut status: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let drain = status["drain"].as_object_mut().unwrap();
+    drain.retain(|name, _| !private(name));
+    for list in ["holds", "acknowledged"] {
+        for entry in drain[list].as_array_mut().unwrap() {
+            entry.as_object_mut().unwrap().retain(|name, _| !private(name));
+        }
+    }
+    fs::write(path, status.to_string()).unwrap();
 }
 
 /// A gateway whose time and whose looks the vectors say.
@@ -173,7 +191,11 @@ impl Gateway {
         let mut named = self.incarnations.iter().rev();
         let none = String::new();
         let [now, earlier] = [named.next().unwrap_or(&none), named.next().unwrap_or(&none)];
-        text.replace("$incarnation", now).replace("$earlier", earlier).replace("$epoch", Epoch::current().as_str())
+        let a_minute_ago = (jiff::Timestamp::now() - Duration::from_secs(60)).to_string();
+        text.replace("$incarnation", now)
+            .replace("$earlier", earlier)
+            .replace("$epoch", Epoch::current().as_str())
+            .replace("$a_minute_ago", &a_minute_ago)
     }
 
     fn replace(&mut self, hold: &str, text: &str) {
@@ -199,6 +221,16 @@ impl Gateway {
                         fs::remove_file(self.home.path().join(name.as_str().unwrap())).unwrap();
                     }
                 }
+                "spoil" => {
+                    for name in how.as_array().unwrap() {
+                        fs::write(self.home.path().join(name.as_str().unwrap()), "{").unwrap();
+                    }
+                }
+                "strip" => {
+                    for name in how.as_array().unwrap() {
+                        strip(&self.home.path().join(name.as_str().unwrap()));
+                    }
+                }
                 "start" => self.start(),
                 "write" => {
                     for (hold, request) in how.as_object().unwrap() {
@@ -207,7 +239,7 @@ impl Gateway {
                 }
                 "put" => {
                     for (hold, text) in how.as_object().unwrap() {
-                        self.replace(hold, text.as_str().unwrap());
+                        self.replace(hold, &String::from_utf8(bytes(text)).unwrap());
                     }
                 }
                 "remove" => {
@@ -246,6 +278,7 @@ impl Gateway {
             json!({
                 "request_id": hold.request_id, "owner": hold.owner, "committed": hold.committed, "pending": hold.pending,
                 "lease_left": hold.lease_left_seconds.map(f64::round), "overdue": hold.overdue, "token": hold.token,
+                "age": hold.age_seconds.round(), "overwritten": hold.overwritten, "bound": hold.bound,
             })
         };
         let mut answers: Vec<_> = drain.acknowledged.iter().map(|answer| json!(answer)).collect();
@@ -256,7 +289,8 @@ impl Gateway {
         holds.sort_by_key(ToString::to_string);
         json!({
             "gateway_state": status.gateway_state, "state": drain.state, "generation": drain.generation,
-            "in_flight": drain.in_flight, "drained": drain.drained, "holds": holds, "acknowledged": answers,
+            "in_flight": drain.in_flight, "drained": drain.drained, "pending": drain.pending,
+            "suppress_notification": drain.suppress_notification, "active_agents": status.active_agents, "holds": holds, "acknowledged": answers,
             "ignored": ignored, "admits": self.reconciler().gate().admit().is_ok(),
         })
     }
