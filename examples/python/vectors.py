@@ -141,9 +141,9 @@ class Run:
 
     def named(self, text):
         incarnation = self.running.incarnation if self.running else ""
-        minute = datetime.fromtimestamp(time.time() - 60, timezone.utc).isoformat()
+        hour_ago = datetime.fromtimestamp(time.time() - 3600, timezone.utc).isoformat()
         text = text.replace("$incarnation", incarnation).replace("$earlier", self.earlier)
-        return text.replace("$epoch", EPOCH).replace("$a_minute_ago", minute)
+        return text.replace("$epoch", EPOCH).replace("$an_hour_ago", hour_ago)
 
     def replace(self, hold, text):
         aside = os.path.join(self.home, ".aside")

@@ -162,8 +162,10 @@ impl Gateway {
     fn start(&mut self) {
         if self.running.is_none() {
             let settings = Settings { clock: self.clock.clone(), ..Settings::default() };
-            // A tick that nobody waits for: whatever happens was asked for.
-            let options = Options { settings, tick: Duration::from_secs(3600), ..Options::default() };
+            // A tick that nobody waits for, and no word of changes: each look was asked for, and a step is done before it.
+            let never = Duration::from_secs(3600);
+            let (tick, refresh, disk_timeout) = (never, never, never);
+            let options = Options { settings, tick, refresh, disk_timeout, events: false, ..Options::default() };
             let running = Reconciler::start(self.home.clone(), options).unwrap();
             self.incarnations.push(running.controller().incarnation().to_string());
             self.running = Some(running);
@@ -191,11 +193,11 @@ impl Gateway {
         let mut named = self.incarnations.iter().rev();
         let none = String::new();
         let [now, earlier] = [named.next().unwrap_or(&none), named.next().unwrap_or(&none)];
-        let a_minute_ago = (jiff::Timestamp::now() - Duration::from_secs(60)).to_string();
+        let an_hour_ago = (jiff::Timestamp::now() - Duration::from_secs(3600)).to_string();
         text.replace("$incarnation", now)
             .replace("$earlier", earlier)
             .replace("$epoch", Epoch::current().as_str())
-            .replace("$a_minute_ago", &a_minute_ago)
+            .replace("$an_hour_ago", &an_hour_ago)
     }
 
     fn replace(&mut self, hold: &str, text: &str) {
