@@ -15,7 +15,7 @@ use gateway_drain::reconciler::Options;
 use gateway_drain::{Controller, Home, Reconciler};
 use http_body_util::BodyExt;
 use std::convert::Infallible;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -116,7 +116,12 @@ impl Served {
         std::thread::spawn(move || {
             let (mut head, mut buffer) = (Vec::new(), vec![0; 65_536]);
             // A reset counts as the end; of a flood the beginning and the end are enough.
-            while let Ok(read @ 1..) = stream.read(&mut buffer) {
+            loop {
+                let read = match stream.read(&mut buffer) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                    Ok(0) | Err(_) => break,
+                    Ok(read) => read,
+                };
                 if head.len() > 1_000_000 {
                     head.drain(..500_000);
                 }

@@ -92,7 +92,8 @@ fn a_controller_in_python_that_was_killed_finds_its_token_in_its_own_file() {
     let home = home();
     let gateway = GatewayProcess::start(home.path());
     let [_, (_, mut killed)] = controllers(home.path());
-    killed.args(["--id", "upgrade", "--", "sleep", "1"]);
+    // It acts for longer than the test looks.
+    killed.args(["--id", "upgrade", "--", "sleep", "20"]);
     let killed = Tool::spawn(killed);
     gateway.until("its commit", |status| status.drain.holds.iter().any(|hold| hold.committed));
     killed.signal(Signal::KILL);

@@ -171,6 +171,13 @@ fn what_the_status_alone_says_of_the_gate_is_told_and_not_kept_and_no_folder_sta
 }
 
 #[test]
+fn a_gateway_that_is_still_on_a_look_from_before_the_last_cancel_is_not_accused() {
+    let gateway = TinyGateway::start(Some(Fault::ClosesLate));
+    let report = probed(&options(gateway.home()));
+    assert_eq!(report.broken(), [], "{report}");
+}
+
+#[test]
 fn a_gateway_that_is_shut_down_at_the_end_is_seen_to_stop_and_not_to_reopen() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = GatewayProcess::start_at(folder.path(), "127.0.0.1:0");

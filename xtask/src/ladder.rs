@@ -66,6 +66,9 @@ const NIGHTLY: &[Step] = &[
     step("recipes", "other servers and a broker, each with a gate", || script("recipes")),
     step("strangers", "a local and a remote stranger, who send anything for a minute", steps::strangers),
     step("luck", "new sequences of events beside the reference model, from a seed that is drawn", || script("luck")),
+    step("stopped", "the tests while they, the gateways or the tools are stopped again and again", || {
+        script("stopped")
+    }),
     step("mutants", "every change of every function that cargo-mutants knows", || mutants::run_on(&[])),
     step("judges", "the conformance suite against gateways of many makes, broken and correct", || script("judges")),
 ];
