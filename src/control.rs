@@ -9,7 +9,7 @@
 //! | reading them: bounded, through no link | [`read`] |
 //! | one look at all of them | [`mod@scan`] |
 //! | writing them: whole or not at all | [`mod@write`] |
-//! | of several that begin one hold at the same time, one does | `begin` |
+//! | a write or a removal of what was seen there, and of nothing that was written since | `bound` |
 //! | which boot a file belongs to | [`epoch`] |
 //! | what the system tells of changes in it | `changes` |
 //!
@@ -17,7 +17,7 @@
 //! the [`Reconciler`](crate::Reconciler).
 
 #[cfg(any(feature = "client", feature = "axum"))]
-mod begin;
+mod bound;
 pub(crate) mod changes;
 mod earlier;
 pub mod epoch;
@@ -141,17 +141,30 @@ impl Channel {
     }
 
     /// As [`write`](Self::write), but only in the place of what was `seen` there: of several that have seen the same, one
-    /// begins its hold. Gives the moment that the file bears.
+    /// writes. Gives the moment that the file bears.
     ///
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`] if something else stands there by now.
     #[cfg(any(feature = "client", feature = "axum"))]
-    pub(crate) fn begin(&self, request: &Request, seen: &Found) -> io::Result<String> {
+    pub(crate) fn write_over(&self, request: &Request, seen: &Found) -> io::Result<String> {
         fields::check(request).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
         let requested_at = request_file::now();
         let bytes = request_file::to_bytes_dated(request, &self.epoch, &requested_at);
-        begin::write(&OpenHome::open(self.home.path())?, &request.id, &bytes, &self.epoch, seen)?;
+        bound::write(&OpenHome::open(self.home.path())?, &request.id, &bytes, &self.epoch, seen)?;
         Ok(requested_at)
+    }
+
+    /// As [`remove`](Self::remove), but only what was `seen` there.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] if something else stands there by now.
+    #[cfg(any(feature = "client", feature = "axum"))]
+    pub(crate) fn remove_seen(&self, id: &RequestId, seen: &Found) -> io::Result<bool> {
+        match OpenHome::open(self.home.path()) {
+            Ok(home) => bound::remove(&home, id, &self.epoch, seen),
+            Err(Unreadable::Missing) => Ok(false),
+            Err(why) => Err(why.into()),
+        }
     }
 
     /// Writes a request beside the holds under a name that nobody reads, so that its space is taken before it is wanted: a

@@ -9,7 +9,7 @@
 //! | the table of routes, and their description | `routes.rs` |
 //! | who asks, and may do what | `asking.rs`, [`auth`], and the trail of it in [`audit`] |
 //! | how long somebody wants to wait | `prefer.rs` |
-//! | what a body asks for | `body.rs` |
+//! | what a body asks for, and on which condition | `body.rs`, `conditional.rs` |
 //! | what the gateway has published, and the files | `status_source.rs` |
 //! | what may be written, and the wait for the answer | `drain.rs` |
 //! | from a request to its answer | `handlers.rs` |
@@ -21,6 +21,7 @@ mod asking;
 pub mod audit;
 pub mod auth;
 mod body;
+mod conditional;
 mod drain;
 mod handlers;
 mod page;

@@ -42,6 +42,9 @@ pub(crate) struct HoldAnswer {
     pub(crate) owner: String,
     #[serde(flatten)]
     pub(crate) notes: Notes,
+    /// Two holds of one name differ in it. An endpoint of another gateway may not say it.
+    #[serde(default)]
+    pub(crate) first_seen_millis: Option<u64>,
     pub(crate) age_seconds: Option<f64>,
     pub(crate) lease_left_seconds: Option<f64>,
     pub(crate) deadline_seconds: Option<f64>,
@@ -77,6 +80,12 @@ pub(crate) struct GatewayAnswer {
     pub(crate) drained: bool,
     pub(crate) stalled: bool,
     pub(crate) active_work: Vec<WorkStatus>,
+}
+
+/// The tag of a hold whose last write this is (RFC 9110, section 8.8.3); none for a name that no tag can have.
+pub(crate) fn tag(nonce: &Nonce) -> Option<String> {
+    let fits = nonce.as_str().bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b','));
+    fits.then(|| format!("\"{nonce}\""))
 }
 
 /// A new secret: 64 random characters of a 64-letter alphabet. 384 bits, with no character that a header or a shell minds.

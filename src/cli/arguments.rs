@@ -53,7 +53,8 @@ pub struct Arguments {
     #[arg(long, global = true, value_name = "NAME", help_heading = "Gateway")]
     pub owner: Option<String>,
 
-    /// How long nothing may be heard of the gateway before it counts as unreachable.
+    /// How long nothing may be heard of the gateway before it counts as unreachable. `status` takes a refused connection
+    /// for that after a second.
     #[arg(long, global = true, value_name = "TIME", value_parser = time, default_value = "10s", help_heading = "Gateway")]
     pub patience: Duration,
 

@@ -18,6 +18,8 @@ pub(super) struct Answer {
 #[derive(Debug, PartialEq)]
 pub(super) enum NegativeAnswer {
     NotHeld,
+    /// The hold's last write is not the one that was named.
+    Changed,
     Failed(Failure),
 }
 
@@ -26,7 +28,16 @@ impl NegativeAnswer {
     pub(super) fn into_failure(self) -> Failure {
         match self {
             Self::NotHeld => Denied::NotHeld.into(),
+            Self::Changed => Failure::Unreachable("the hold is being written by another hand as well".into()),
             Self::Failed(failure) => failure,
+        }
+    }
+
+    /// Where it is about one that was there.
+    pub(super) fn into_withdrawn(self) -> Failure {
+        match self {
+            Self::NotHeld => Failure::Withdrawn("there is no such hold, or no more".into()),
+            other => other.into_failure(),
         }
     }
 }
@@ -64,6 +75,7 @@ impl Answer {
         Err(NegativeAnswer::Failed(match (word, denied) {
             (_, Some(Denied::NotHeld)) => return Err(NegativeAnswer::NotHeld),
             (_, Some(why)) => why.into(),
+            ("changed", _) => return Err(NegativeAnswer::Changed),
             ("unauthenticated", _) => {
                 let variable = super::Gateway::SECRET_VARIABLE;
                 Failure::Denied(format!("the endpoint takes no token from us (401): {variable} is not set or is wrong"))
@@ -103,7 +115,7 @@ mod tests {
     fn failure(code: u16, body: Value) -> Failure {
         match (Answer { code, body }).sound() {
             Err(NegativeAnswer::Failed(failure)) => failure,
-            Err(NegativeAnswer::NotHeld) => Failure::Withdrawn("not held".into()),
+            Err(other) => other.into_withdrawn(),
             Ok(body) => panic!("{code} was taken for a yes: {body}"),
         }
     }

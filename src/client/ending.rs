@@ -1,6 +1,6 @@
 //! How a hold is ended, and how it is made sure that it has ended.
 
-use super::chain::Chain;
+use super::chain::InHand;
 use super::session::FIRST_PAUSE;
 use super::transport::Withdrawal;
 use super::{Drain, Failure, Interrupt};
@@ -16,9 +16,9 @@ pub(super) struct Limits {
     pub(super) insists: bool,
 }
 
-/// Has a hold ended by this request, a withdrawal or an override, and waits until the gateway has noticed. With a chain,
-/// only a hold that the chain began is ended.
-pub(super) fn withdraw(drain: &Drain, request: &Request, ours: Option<&Chain>, limits: Limits) -> Result<(), Failure> {
+/// Has a hold ended by this request, a withdrawal or an override, and waits until the gateway has noticed. With one in hand,
+/// only that one is ended.
+pub(super) fn withdraw(drain: &Drain, request: &Request, ours: Option<&InHand>, limits: Limits) -> Result<(), Failure> {
     let (clock, pauses, gateway) = (Clock::boot(), Interrupt::new(), drain.gateway.once());
     let began = clock.now();
     let (mut written, mut last) = (None, None);

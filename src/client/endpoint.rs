@@ -10,6 +10,7 @@ use super::session::{FIRST_PAUSE, LONGEST_PAUSE};
 use super::{Drain, Failure, Interrupt};
 use crate::sync::{Arc, Mutex};
 use serde_json::Value;
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 use ureq::Agent;
 
@@ -18,6 +19,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// No answer is waited for less long, however little patience there is.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// A connection that is refused is tried again for so long at most where nobody waits for the gateway: the time in which a
+/// supervisor puts another process in its place.
+const REFUSED: Duration = Duration::from_secs(1);
 
 /// No answer is larger: 4 MiB.
 const MAX_ANSWER: u64 = 4 * 1024 * 1024;
@@ -30,6 +35,8 @@ pub(super) struct Endpoint {
     secret: Option<String>,
     /// How long it is tried; none, where the caller looks again by itself.
     patience: Option<Duration>,
+    /// How long it is tried while connections are refused.
+    patience_if_refused: Duration,
     /// How long one answer is waited for.
     limit: Duration,
     interrupt: Interrupt,
@@ -57,6 +64,13 @@ impl<'a> Ask<'a> {
     }
 }
 
+/// A request that had no answer.
+struct Unsent {
+    failure: Failure,
+    /// Nobody listens at the address.
+    is_refused: bool,
+}
+
 impl Endpoint {
     pub(super) fn new(url: &str, secret: Option<String>) -> Result<Self, Failure> {
         if secret.as_ref().is_some_and(|secret| !secret.bytes().all(|byte| byte.is_ascii_graphic())) {
@@ -75,6 +89,7 @@ impl Endpoint {
             url: url.trim_end_matches('/').to_owned(),
             secret,
             patience: Some(Drain::PATIENCE),
+            patience_if_refused: Duration::MAX,
             limit: Drain::PATIENCE.min(TIMEOUT),
             interrupt: Interrupt::new(),
             not_before: Arc::default(),
@@ -104,6 +119,11 @@ impl Endpoint {
         Self { patience: None, ..self.clone() }
     }
 
+    /// As this one, for a question that nobody waits for: a refused connection is soon an answer to it.
+    pub(super) fn in_passing(&self) -> Self {
+        Self { patience_if_refused: REFUSED, ..self.clone() }
+    }
+
     /// Asks, and reads the answer. What `read` takes for silence is asked again.
     pub(super) fn ask<T>(
         &self,
@@ -114,9 +134,12 @@ impl Endpoint {
         loop {
             let left = self.patience.map_or(Duration::MAX, |patience| patience.saturating_sub(began.elapsed()));
             let limit = self.limit.min(left).max(SHORTEST_TIMEOUT);
-            let answered = self.send(ask, limit).map_err(NegativeAnswer::Failed).and_then(&read);
+            let sent = self.send(ask, limit);
+            let is_refused = sent.as_ref().is_err_and(|unsent| unsent.is_refused);
+            let answered = sent.map_err(|unsent| NegativeAnswer::Failed(unsent.failure)).and_then(&read);
             let is_silent = matches!(&answered, Err(NegativeAnswer::Failed(failure)) if failure.is_silence());
-            if !is_silent || self.patience.is_none_or(|patience| began.elapsed() >= patience) {
+            let most = if is_refused { self.patience_if_refused } else { Duration::MAX };
+            if !is_silent || self.patience.is_none_or(|patience| began.elapsed() >= patience.min(most)) {
                 return answered;
             }
             if self.interrupt.pause(pause) {
@@ -127,10 +150,11 @@ impl Endpoint {
     }
 
     /// A request that comes too soon after the answer to wait is not sent.
-    fn send(&self, ask: Ask<'_>, limit: Duration) -> Result<Answer, Failure> {
+    fn send(&self, ask: Ask<'_>, limit: Duration) -> Result<Answer, Unsent> {
         let told = *self.not_before.lock();
         if told.is_some_and(|not_before| Instant::now() < not_before) {
-            return Err(Failure::Unreachable(format!("{}: it asked to be left alone for a while", self.url)));
+            let failure = Failure::Unreachable(format!("{}: it asked to be left alone for a while", self.url));
+            return Err(Unsent { failure, is_refused: false });
         }
         let url = format!("{}{}", self.url, ask.path);
         let bearer = self.secret.as_ref().map(|secret| format!("Bearer {secret}"));
@@ -147,7 +171,10 @@ impl Endpoint {
                 bearer.iter().fold(post, |post, bearer| post.header("authorization", bearer)).send(body.to_string())
             }
         };
-        let failed = |error: ureq::Error| Failure::Unreachable(format!("{}: {error}", self.url));
+        let failed = |error: ureq::Error| {
+            let is_refused = matches!(&error, ureq::Error::Io(io) if io.kind() == ErrorKind::ConnectionRefused);
+            Unsent { failure: Failure::Unreachable(format!("{}: {error}", self.url)), is_refused }
+        };
         let mut response = asked.map_err(failed)?;
         let code = response.status().as_u16();
         let retry_after = response.headers().get("retry-after").and_then(|seconds| seconds.to_str().ok()?.parse().ok());

@@ -5,7 +5,7 @@
 //! that owner's hold (H2). The one exception is a file that lies over this owner's hold: whose the hold is, the gateway says,
 //! and its owner ends it in words, since what somebody else takes away again ends nothing.
 
-use super::chain::Chain;
+use super::chain::{Chain, InHand, another};
 use super::transport::{StoredRequest, Withdrawal, WriteReceipt};
 use super::watch::{GatewayView, StatusView};
 use super::{Failure, Status};
@@ -137,7 +137,8 @@ impl Files {
             Err(failure) => matches!(failure, Failure::Denied(_) | Failure::Ignored(_)),
         };
         if is_covered {
-            return Ok(Some(StoredRequest { request: held.asked(&status.incarnation), committed: false }));
+            let request = held.asked(&status.incarnation);
+            return Ok(Some(StoredRequest { request, first_seen: held.first_seen(), committed: false }));
         }
         stored
     }
@@ -160,20 +161,19 @@ impl Files {
         status: Option<&DrainStatus>,
     ) -> Result<Option<StoredRequest>, Failure> {
         let committed = status.is_some_and(|status| committed(status, id).is_some());
+        let first_seen = status.and_then(|status| hold_in(status, id)).and_then(HoldStatus::first_seen);
         match there {
             Found::Absent if committed => {
                 // The gateway keeps it closed although its file is gone.
                 let request = Request::begin(id.clone(), owner);
-                Ok(Some(StoredRequest { request, committed }))
+                Ok(Some(StoredRequest { request, first_seen, committed }))
             }
             Found::Absent => Ok(None),
             Found::Valid(request) if request.owner != owner => Err(not_yours(&request.owner, owner)),
             Found::Valid(request) => {
                 let asks = request.action == Action::Commit && !is_over(status, id, request.nonce.as_ref());
-                Ok(Some(StoredRequest {
-                    request: asked_by(request.as_ref().clone(), status),
-                    committed: committed || asks,
-                }))
+                let request = asked_by(request.as_ref().clone(), status);
+                Ok(Some(StoredRequest { request, first_seen, committed: committed || asks }))
             }
             Found::Stale { epoch, .. } => Err(Failure::Ignored(of_another_boot(epoch))),
             Found::Unreadable { why, .. } => {
@@ -204,14 +204,15 @@ impl Files {
                 return Err(held_already(&request.id));
             }
         }
-        match self.channel.begin(request, &there) {
+        match self.channel.write_over(request, &there) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(held_already(&request.id)),
             begun => begun.map_err(|error| self.unwritten(&request.id, &error)).and_then(|_| sent(request)),
         }
     }
 
-    /// Renews a hold that is there, and never begins one that has ended.
-    pub(super) fn renew(&self, request: &Request, last: Option<&Nonce>) -> Result<WriteReceipt, Failure> {
+    /// Renews the hold in hand, and never begins one that has ended.
+    pub(super) fn renew(&self, request: &Request, in_hand: &InHand) -> Result<WriteReceipt, Failure> {
+        let last = in_hand.last.as_ref();
         let status = self.ready(&request.id, &request.owner)?;
         let status = status.as_ref();
         if let Some(status) = status {
@@ -226,22 +227,30 @@ impl Files {
                 _ => {}
             }
         }
-        match self.standing(&self.channel.find(&request.id), &request.id, &request.owner, status)? {
+        let there = self.channel.find(&request.id);
+        match self.standing(&there, &request.id, &request.owner, status)? {
             Some(found) if found.committed => Err(Denied::Committed.into()),
             Some(found) if matches!(found.request.action, Action::Begin | Action::Commit) => {
-                self.write(&keeping(request, &found.request))
+                is_in_hand(in_hand, &found, status)?;
+                self.write_over(&keeping(request, &found.request), &there)
             }
             Some(_) => Err(Failure::Withdrawn("the hold is being withdrawn".into())),
             None => Err(Failure::Withdrawn("there is no such hold, or no more: its file is not there".into())),
         }
     }
 
-    /// Asks for a commit, where what stands there is this owner's hold.
-    pub(super) fn commit(&self, request: &Request) -> Result<WriteReceipt, Failure> {
+    /// Asks for a commit of the hold in hand.
+    pub(super) fn commit(&self, request: &Request, in_hand: &InHand) -> Result<WriteReceipt, Failure> {
         let status = self.ready(&request.id, &request.owner)?;
-        match self.standing(&self.channel.find(&request.id), &request.id, &request.owner, status.as_ref())? {
+        let there = self.channel.find(&request.id);
+        match self.standing(&there, &request.id, &request.owner, status.as_ref())? {
             Some(found) if found.committed && found.request.nonce != request.nonce => Err(Denied::Committed.into()),
-            Some(found) => self.write(&keeping(request, &found.request)),
+            Some(found) => {
+                if found.request.nonce != request.nonce {
+                    is_in_hand(in_hand, &found, status.as_ref())?;
+                }
+                self.write_over(&keeping(request, &found.request), &there)
+            }
             None => Err(Failure::Withdrawn("there is no such hold, or no more: its file is not there".into())),
         }
     }
@@ -283,6 +292,22 @@ impl Files {
         sent(request)
     }
 
+    /// Writes in the place of what was found there. What another has written since is looked at first.
+    fn write_over(&self, request: &Request, there: &Found) -> Result<WriteReceipt, Failure> {
+        match self.channel.write_over(request, there) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(changed()),
+            written => written.map_err(|error| self.unwritten(&request.id, &error)).and_then(|_| sent(request)),
+        }
+    }
+
+    /// Removes what was found there; tells whether there was anything.
+    fn remove_seen(&self, id: &RequestId, there: &Found) -> Result<bool, Failure> {
+        match self.channel.remove_seen(id, there) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(changed()),
+            removed => removed.map_err(|error| failed(&self.home().request_path(id), "can't be removed", &error)),
+        }
+    }
+
     /// Removes a request's file; tells whether there was one.
     fn remove(&self, id: &RequestId) -> Result<bool, Failure> {
         self.channel.remove(id).map_err(|error| failed(&self.home().request_path(id), "can't be removed", &error))
@@ -292,9 +317,10 @@ impl Files {
         failed(&self.home().request_path(id), "can't be written", error)
     }
 
-    /// Takes a hold away, as far as the files can: what is left is for the gateway to notice. With a chain, only what is of
-    /// that chain, or bears the token.
-    pub(super) fn end(&self, request: &Request, ours: Option<&Chain>) -> Result<Withdrawal, Failure> {
+    /// Takes a hold away, as far as the files can: what is left is for the gateway to notice. With one in hand, only what is of
+    /// its chain, or bears the token.
+    pub(super) fn end(&self, request: &Request, ours: Option<&InHand>) -> Result<Withdrawal, Failure> {
+        let ours = ours.map(|in_hand| &in_hand.chain);
         if request.action == Action::Override {
             return self.override_hold(request);
         }
@@ -302,7 +328,7 @@ impl Files {
         let status = status.as_ref();
         let there = self.channel.find(&request.id);
         let covered = status.and_then(|status| covered(status, request, &there));
-        let found = match there {
+        let found = match &there {
             // What an earlier boot left may be taken away by anybody.
             Found::Stale { .. } => None,
             Found::Valid(stored) if stored.owner == request.owner => {
@@ -342,10 +368,10 @@ impl Files {
             return Ok(Withdrawal::NotOurs);
         }
         if covered.is_some() && !request.id.is_marker() {
-            return self.write(request).map(|_| Withdrawal::Written);
+            return self.write_over(request, &there).map(|_| Withdrawal::Written);
         }
-        let there = self.remove(&request.id)?;
-        Ok(if there { Withdrawal::Written } else { Withdrawal::Nothing })
+        let removed = self.remove_seen(&request.id, &there)?;
+        Ok(if removed { Withdrawal::Written } else { Withdrawal::Nothing })
     }
 
     /// Puts the prepared withdrawal in its place; without one, writes it.
@@ -467,8 +493,33 @@ fn keeping(request: &Request, stands: &Request) -> Request {
     fields::keeping(request.clone(), &fields::said_by(request), stands)
 }
 
-fn not_yours(ownership: &str, ours: &str) -> Failure {
-    Failure::Denied(format!("{}: it belongs to {ownership:?}, and this is {ours:?}", Denied::NotYours))
+/// Whether what was found is the hold in hand, as far as the gateway has answered it.
+fn is_in_hand(in_hand: &InHand, found: &StoredRequest, status: Option<&DrainStatus>) -> Result<(), Failure> {
+    let (id, nonce) = (&found.request.id, found.request.nonce.as_ref());
+    if in_hand.is(nonce, None) {
+        return Ok(());
+    }
+    let held = status.and_then(|status| hold_in(status, id));
+    let answered = |status: &DrainStatus| {
+        let mut answers = status.acknowledged.iter();
+        answers.any(|answer| answer.request_id == *id && answer.nonce.as_ref() == nonce)
+    };
+    let is_seen = held.is_some_and(|held| held.nonce.as_ref() == nonce) || status.is_some_and(answered);
+    match held {
+        Some(held) if is_seen && in_hand.is(nonce, held.first_seen()) => Ok(()),
+        _ if is_seen => Err(another()),
+        // Of what the gateway has yet to look at, it isn't known whether it renews this hold or begins another.
+        _ => Err(changed()),
+    }
+}
+
+/// What stands there was written by another hand just now: it is looked at again.
+fn changed() -> Failure {
+    Failure::Unreachable("another write lies in the hold's place, and the gateway has not answered it yet".into())
+}
+
+fn not_yours(whose: &str, ours: &str) -> Failure {
+    Failure::Denied(format!("{}: it belongs to {whose:?}, and this is {ours:?}", Denied::NotYours))
 }
 
 /// Who begins a hold that is there would share it with its first beginner, and end it under them.

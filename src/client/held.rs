@@ -3,7 +3,7 @@
 //! Who attaches to a hold takes nothing back on a failure: it is another's to end. Who commits has the token, kept on the
 //! disk before it is asked for, and ends the commit with it.
 
-use super::chain::Chain;
+use super::chain::{Chain, InHand};
 use super::ending::{Limits, withdraw};
 use super::session::{Goal, Session};
 use super::token_store::{Record, StoredRecord};
@@ -75,8 +75,7 @@ impl Held {
             return Self::take_up(drain, &found, interrupt);
         }
         drain.request.lease.get_or_insert(Drain::LEASE);
-        let chain = Chain::new();
-        let session = Arc::new(Session::new(drain, chain));
+        let session = Arc::new(Session::new(drain, InHand::new()));
         // One write, however often it is sent: what has gone through without an answer is not done twice.
         let request = session.another_write();
         let ownership = if gives_up { Ownership::Begun } else { Ownership::Detachable };
@@ -105,7 +104,8 @@ impl Held {
             return Err(Denied::Committed.into());
         }
         let chain = found.request.nonce.as_ref().map_or_else(Chain::new, Chain::of);
-        let session = Arc::new(Session::new(drain, chain));
+        let in_hand = InHand { chain, first_seen: found.first_seen, last: found.request.nonce.clone() };
+        let session = Arc::new(Session::new(drain, in_hand));
         Self::hold(&session, Ownership::Attached, interrupt, || session.renew())
     }
 
@@ -182,7 +182,8 @@ impl Held {
         session.watch_again();
         session.expecting(&token);
         self.guard.kept = Some(kept);
-        let answered = session.follow(Goal::Committed, &drain.interrupt, false, || drain.gateway.commit(&commit));
+        let commit = || drain.gateway.commit(&commit, &session.in_hand());
+        let answered = session.follow(Goal::Committed, &drain.interrupt, false, commit);
         if let Err(failure) = answered {
             // A refused commit is never granted later; of what nothing was heard, the token stays.
             if !self.guard.begun
@@ -275,8 +276,8 @@ impl Guard {
             Some(kept) => withdrawal(drain, &kept.record.token),
             None => Request::withdraw(id, owner),
         };
-        let ours = (self.begun || self.kept.is_some()).then_some(&self.session.chain);
-        withdraw(drain, &request, ours, Limits { time: limit, insists: true })?;
+        let ours = (self.begun || self.kept.is_some()).then(|| self.session.in_hand());
+        withdraw(drain, &request, ours.as_ref(), Limits { time: limit, insists: true })?;
         self.forget();
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! token is in no message and no debug output.
 
 use super::answer::{Answer, NegativeAnswer, read};
-use super::chain::Chain;
+use super::chain::{InHand, another};
 use super::endpoint::{Ask, Endpoint};
 use super::transport::{StoredRequest, Withdrawal, WriteReceipt};
 use super::watch::{GatewayView, SeenHold, StatusView};
@@ -13,7 +13,7 @@ use super::{Failure, Interrupt, Status};
 use crate::hold::fields::body;
 use crate::hold::{Action, Denied, Incarnation, Outcome, Request, RequestId};
 use crate::sync::{Arc, Mutex};
-use crate::wire::{HoldAnswer, Standing, Verb};
+use crate::wire::{HoldAnswer, Standing, Verb, tag};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -47,6 +47,8 @@ struct LongPoll {
 const AHEAD: Duration = Duration::from_secs(2);
 /// Who pauses for less has only just begun to wait.
 const SHORT: Duration = Duration::from_millis(25);
+/// Of a hold that another hand writes as well, it is looked so often which one it is.
+const LOOKS: usize = 3;
 /// However soon the endpoint answers, it is asked no more often.
 const SELDOM: Duration = Duration::from_millis(250);
 
@@ -61,6 +63,10 @@ impl Http {
 
     pub(super) fn endpoint_mut(&mut self) -> &mut Endpoint {
         &mut self.endpoint
+    }
+
+    pub(super) fn in_passing(&self) -> Self {
+        Self { endpoint: self.endpoint.in_passing(), shared: Arc::clone(&self.shared) }
     }
 
     pub(super) fn once(&self) -> Self {
@@ -123,19 +129,20 @@ impl Http {
         self.ready()?;
         let Some(standing) = self.standing(id)? else { return Ok(None) };
         let deadline = standing.deadline_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let first_seen = standing.first_seen();
         // Whose token this is is the endpoint's to know, and it refuses what isn't ours.
         let owner = if standing.owner.is_empty() { owner.to_owned() } else { standing.owner };
         let begun = Request::begin(id.clone(), owner);
         // As far as a client wants to know it: what a renewal doesn't say, the endpoint keeps.
         let request = Request { deadline, nonce: standing.nonce, notes: standing.notes, ..begun };
-        Ok(Some(StoredRequest { request, committed: standing.outcome == Some(Standing::Committed) }))
+        Ok(Some(StoredRequest { request, first_seen, committed: standing.outcome == Some(Standing::Committed) }))
     }
 
     fn standing(&self, id: &RequestId) -> Result<Option<HoldAnswer>, Failure> {
         match self.endpoint.ask(Ask::get(&format!("{DRAIN}/{id}")), |answer| about(id, answer)) {
             Ok(standing) => Ok(Some(standing)),
             Err(NegativeAnswer::NotHeld) => Ok(None),
-            Err(NegativeAnswer::Failed(failure)) => Err(failure),
+            Err(no) => Err(no.into_failure()),
         }
     }
 
@@ -151,35 +158,66 @@ impl Http {
             Some(found) if found.request.nonce != request.nonce => return Err(super::files::held_already(&request.id)),
             _ => {}
         }
-        self.send(Verb::Drain, request)
+        // Between a look and a write another may begin it: which of two begins it, the endpoint decides.
+        let begun = self.send(Verb::Drain, request, Some(("if-none-match", "*")));
+        begun.map_err(NegativeAnswer::into_withdrawn)
     }
 
-    /// Sends one action about one hold.
-    pub(super) fn send(&self, verb: Verb, request: &Request) -> Result<WriteReceipt, Failure> {
+    /// Renews the hold in hand.
+    pub(super) fn renew(&self, request: &Request, in_hand: &InHand) -> Result<WriteReceipt, Failure> {
+        self.send_in_hand(Verb::Renew, request, in_hand)
+    }
+
+    /// Asks for a commit of the hold in hand.
+    pub(super) fn commit(&self, request: &Request, in_hand: &InHand) -> Result<WriteReceipt, Failure> {
+        self.send_in_hand(Verb::Commit, request, in_hand)
+    }
+
+    /// Sends one action about the hold in hand. The endpoint is told which write is the hold's last one, as far as it is known
+    /// here; where another is, whose hold that belongs to is looked at first.
+    fn send_in_hand(&self, verb: Verb, request: &Request, in_hand: &InHand) -> Result<WriteReceipt, Failure> {
+        let mut last = in_hand.last.clone();
+        for _ in 0..LOOKS {
+            let tag = last.as_ref().and_then(tag);
+            match self.send(verb, request, tag.as_deref().map(|tag| ("if-match", tag))) {
+                Err(NegativeAnswer::Changed) => {}
+                sent => return sent.map_err(NegativeAnswer::into_withdrawn),
+            }
+            match self.standing(&request.id)? {
+                None => return Err(NegativeAnswer::NotHeld.into_withdrawn()),
+                Some(standing) if standing.outcome == Some(Standing::Committed) => return Err(Denied::Committed.into()),
+                Some(standing) if in_hand.is(standing.nonce.as_ref(), standing.first_seen()) => last = standing.nonce,
+                Some(_) => return Err(another()),
+            }
+        }
+        Err(NegativeAnswer::Changed.into_failure())
+    }
+
+    /// Sends one action about one hold, on a condition.
+    fn send(
+        &self,
+        verb: Verb,
+        request: &Request,
+        condition: Option<(&str, &str)>,
+    ) -> Result<WriteReceipt, NegativeAnswer> {
         self.ready()?;
-        // Between a look and a write another may begin it: which of two begins it, the endpoint decides.
-        let only_new = (verb == Verb::Drain).then_some(("if-none-match", "*"));
         let asked = body(verb, request);
-        let answered = self.endpoint.ask(Ask { header: only_new, ..Ask::post(DRAIN, &asked) }, |answer| {
+        let standing = self.endpoint.ask(Ask { header: condition, ..Ask::post(DRAIN, &asked) }, |answer| {
             let standing = about(&request.id, answer)?;
             if standing.gateway.is_none() {
                 return Err(Failure::Unreachable("no gateway runs there".into()).into());
             }
             Ok(standing)
-        });
-        let standing = match answered {
-            Ok(standing) => standing,
-            Err(NegativeAnswer::NotHeld) => return Err(Failure::Withdrawn("there is no such hold, or no more".into())),
-            Err(NegativeAnswer::Failed(failure)) => return Err(failure),
-        };
+        })?;
         let nonce = standing.nonce.ok_or_else(|| Failure::Unreachable("the answer names no nonce".into()))?;
         let lease = standing.lease_left_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         Ok(WriteReceipt { nonce, lease, answered: standing.acknowledged, repeat: !standing.acknowledged })
     }
 
-    pub(super) fn end(&self, request: &Request, ours: Option<&Chain>) -> Result<Withdrawal, Failure> {
+    pub(super) fn end(&self, request: &Request, ours: Option<&InHand>) -> Result<Withdrawal, Failure> {
         self.ready()?;
-        if let Some(chain) = ours {
+        let mut last = None;
+        if let Some(in_hand) = ours {
             let standing = match self.standing(&request.id) {
                 // By whom it was begun isn't known.
                 Err(silent) if silent.is_silence() => return Err(silent),
@@ -187,17 +225,27 @@ impl Http {
             };
             let is_anothers = |standing: HoldAnswer| {
                 standing.outcome != Some(Standing::Committed)
-                    && !chain.has(standing.nonce.as_ref())
+                    && !in_hand.chain.has(standing.nonce.as_ref())
                     && (request.token.is_none() || standing.nonce != request.token)
+            };
+            let is_committed = |standing: &HoldAnswer| standing.outcome == Some(Standing::Committed);
+            // Of a commit the token says enough. What has not been acknowledged is the write that was made last.
+            last = match &standing {
+                Some(standing) if is_committed(standing) => None,
+                Some(standing) => standing.nonce.clone(),
+                None => in_hand.last.clone(),
             };
             if standing.is_some_and(is_anothers) {
                 // Another began a hold under the same name: it stays.
                 return Ok(Withdrawal::NotOurs);
             }
         }
+        // Between the look and the withdrawal another may begin one.
+        let tag = last.as_ref().and_then(tag);
+        let condition = tag.as_deref().map(|tag| ("if-match", tag));
         let verb = if request.action == Action::Override { Verb::Override } else { Verb::Cancel };
         let asked = body(verb, request);
-        let answered = self.endpoint.ask(Ask::post(DRAIN, &asked), |answer| {
+        let answered = self.endpoint.ask(Ask { header: condition, ..Ask::post(DRAIN, &asked) }, |answer| {
             let code = answer.code;
             // The marker's answer is the reference's, and names no hold.
             if request.id.is_marker() {
@@ -211,7 +259,7 @@ impl Http {
             Ok(withdrawal) => Ok(withdrawal),
             Err(NegativeAnswer::Failed(Failure::ShuttingDown)) => Ok(Withdrawal::Done),
             Err(NegativeAnswer::NotHeld | NegativeAnswer::Failed(Failure::LeaseLost(_))) => Ok(Withdrawal::Nothing),
-            Err(NegativeAnswer::Failed(failure)) => Err(failure),
+            Err(no) => Err(no.into_failure()),
         }
     }
 
@@ -232,7 +280,7 @@ impl Http {
         }
         match self.endpoint.ask(Ask::post(DRAIN, &asked), |answer| done(verb, answer)) {
             Ok(()) | Err(NegativeAnswer::NotHeld) => Ok(()),
-            Err(NegativeAnswer::Failed(failure)) => Err(failure),
+            Err(no) => Err(no.into_failure()),
         }
     }
 
@@ -305,6 +353,10 @@ fn about(id: &RequestId, answer: Answer) -> Result<HoldAnswer, NegativeAnswer> {
 }
 
 impl HoldAnswer {
+    fn first_seen(&self) -> Option<u64> {
+        self.first_seen_millis.filter(|seen| *seen > 0)
+    }
+
     fn into_look(self) -> GatewayView {
         let outcome = match self.outcome {
             Some(Standing::Held) => Some(Outcome::Held),
@@ -312,9 +364,11 @@ impl HoldAnswer {
             Some(Standing::Committed) => Some(Outcome::Committed),
             Some(Standing::Withdrawn | Standing::Overridden) | None => None,
         };
+        let first_seen = self.first_seen();
         let Some(gateway) = self.gateway else { return GatewayView::Silent("no gateway runs there".into()) };
         let hold = outcome.map(|outcome| SeenHold {
             age: self.age_seconds.unwrap_or_default(),
+            first_seen,
             lease_left: self.lease_left_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             pending: outcome == Outcome::Pending,
             committed: outcome == Outcome::Committed,

@@ -281,7 +281,7 @@ impl MarkerDrain {
 }
 
 fn look(gateway: &Gateway) -> Result<Status, Failure> {
-    let status = gateway.status()?;
+    let status = gateway.status_in_time()?;
     status.silence().map_or(Ok(()), |why| Err(Failure::Unreachable(why)))?;
     Ok(status)
 }

@@ -4,7 +4,7 @@
 //! waiting and committing differ in what they write and when they are content. A step that follows at once on the one before
 //! carries on what that one proved, and writes nothing of its own.
 
-use super::chain::Chain;
+use super::chain::{Chain, InHand};
 use super::transport::WriteReceipt;
 use super::watch::{GatewayView, Verdict, WaitState, Written};
 use super::{Drain, Failure, Interrupt, Progress, SeenDrained};
@@ -33,7 +33,7 @@ const REMEMBERED: usize = 32;
 pub(super) struct Session {
     pub(super) drain: Drain,
     /// Whose writes these are.
-    pub(super) chain: Chain,
+    chain: Chain,
     clock: Clock,
     log: Mutex<WriteLog>,
     watch: Mutex<WaitState>,
@@ -52,6 +52,8 @@ impl fmt::Debug for Session {
 #[derive(Debug, Default)]
 struct WriteLog {
     nonces: Vec<Nonce>,
+    /// The newest write of the hold, in whichever wait it was made.
+    last: Option<Nonce>,
     answered: bool,
     written_at: Duration,
     /// How long the hold lasts by the last write, as far as that is known.
@@ -76,13 +78,20 @@ pub(super) enum Goal {
 }
 
 impl Session {
-    pub(super) fn new(drain: Drain, chain: Chain) -> Self {
+    pub(super) fn new(drain: Drain, in_hand: InHand) -> Self {
         // It looks again by itself, for as long as it has patience.
         let drain = Drain { gateway: drain.gateway.once(), ..drain };
         let clock = Clock::boot();
-        let watch = Mutex::new(WaitState::new(drain.only_for.clone(), clock.now()));
-        let log = Mutex::new(WriteLog { written_at: clock.now(), ..WriteLog::default() });
-        Self { drain, chain, clock, log, watch, quiet: Interrupt::new() }
+        let watch = WaitState::new(drain.only_for.clone(), clock.now()).of_one_first_seen(in_hand.first_seen);
+        let watch = Mutex::new(watch);
+        let log = Mutex::new(WriteLog { written_at: clock.now(), last: in_hand.last, ..WriteLog::default() });
+        Self { drain, chain: in_hand.chain, clock, log, watch, quiet: Interrupt::new() }
+    }
+
+    /// The hold that this is about.
+    pub(super) fn in_hand(&self) -> InHand {
+        let last = self.log.lock().last.clone();
+        InHand { chain: self.chain.clone(), first_seen: self.watch.lock().first_seen(), last }
     }
 
     /// Whether something may have been written: then there may be something to take back.
@@ -134,15 +143,15 @@ impl Session {
 
     /// Renews the lease, unless it has run out: that would begin another hold behind everybody's back.
     pub(super) fn renew(&self) -> Result<WriteReceipt, Failure> {
-        let (last, since) = {
+        let (was_written, since) = {
             let log = self.log.lock();
-            (log.nonces.last().cloned(), self.clock.now().saturating_sub(log.written_at))
+            (!log.nonces.is_empty(), self.clock.now().saturating_sub(log.written_at))
         };
-        if self.lease().is_some_and(|lease| since >= lease) && last.is_some() {
+        if self.lease().is_some_and(|lease| since >= lease) && was_written {
             return Err(Failure::LeaseLost(format!("the lease ran out: it was not renewed for {} s", since.as_secs())));
         }
         self.sending();
-        self.drain.gateway.renew(&self.another_write(), last.as_ref())
+        self.drain.gateway.renew(&self.another_write(), &self.in_hand())
     }
 
     /// How long the hold lasts without a renewal, as far as that is known.
@@ -152,6 +161,7 @@ impl Session {
 
     fn note(&self, sent: WriteReceipt) {
         let mut log = self.log.lock();
+        log.last = Some(sent.nonce.clone());
         if log.nonces.last() != Some(&sent.nonce) {
             log.nonces.push(sent.nonce);
         }

@@ -1,6 +1,6 @@
 //! The two ways to a gateway, behind one set of verbs: the files of its home, or its HTTP endpoint.
 
-use super::chain::Chain;
+use super::chain::{Chain, InHand};
 use super::files::Files;
 use super::http::Http;
 use super::marker::MarkerDrain;
@@ -73,6 +73,8 @@ pub(super) struct WriteReceipt {
 pub(super) struct StoredRequest {
     /// As it was asked for last, with the nonce of that write.
     pub(super) request: Request,
+    /// When the gateway first saw it, as far as that is known.
+    pub(super) first_seen: Option<u64>,
     /// The gateway has granted its commit, or has yet to answer one.
     pub(super) committed: bool,
 }
@@ -115,11 +117,20 @@ impl Gateway {
         Ok(Self { way: Transport::Http(Http::new(url, secret)?) })
     }
 
-    /// What the gateway publishes of itself.
+    /// What the gateway publishes of itself. Nobody waits for it: where connections are refused, it is asked for a second at
+    /// most.
     ///
     /// # Errors
     /// [`Failure::Unreachable`] if it can't be asked. That no gateway lives there is an answer, not an error.
     pub fn status(&self) -> Result<Status, Failure> {
+        match &self.way {
+            Transport::Files(files) => files.status(),
+            Transport::Http(http) => http.in_passing().status(),
+        }
+    }
+
+    /// The same, for one who waits for the gateway.
+    pub(super) fn status_in_time(&self) -> Result<Status, Failure> {
         match &self.way {
             Transport::Files(files) => files.status(),
             Transport::Http(http) => http.status(),
@@ -256,10 +267,10 @@ impl Gateway {
         }
     }
 
-    pub(super) fn renew(&self, request: &Request, last: Option<&Nonce>) -> Result<WriteReceipt, Failure> {
+    pub(super) fn renew(&self, request: &Request, in_hand: &InHand) -> Result<WriteReceipt, Failure> {
         match &self.way {
-            Transport::Files(files) => files.renew(request, last),
-            Transport::Http(http) => http.send(Verb::Renew, request),
+            Transport::Files(files) => files.renew(request, in_hand),
+            Transport::Http(http) => http.renew(request, in_hand),
         }
     }
 
@@ -286,15 +297,15 @@ impl Gateway {
         }
     }
 
-    pub(super) fn commit(&self, request: &Request) -> Result<WriteReceipt, Failure> {
+    pub(super) fn commit(&self, request: &Request, in_hand: &InHand) -> Result<WriteReceipt, Failure> {
         match &self.way {
-            Transport::Files(files) => files.commit(request),
-            Transport::Http(http) => http.send(Verb::Commit, request),
+            Transport::Files(files) => files.commit(request, in_hand),
+            Transport::Http(http) => http.commit(request, in_hand),
         }
     }
 
-    /// Sends what ends a hold: a withdrawal, or an override. With a chain, only of a hold that the chain began.
-    pub(super) fn end(&self, request: &Request, ours: Option<&Chain>) -> Result<Withdrawal, Failure> {
+    /// Sends what ends a hold: a withdrawal, or an override. With one in hand, that one only.
+    pub(super) fn end(&self, request: &Request, ours: Option<&InHand>) -> Result<Withdrawal, Failure> {
         match &self.way {
             Transport::Files(files) => files.end(request, ours),
             Transport::Http(http) => http.end(request, ours),

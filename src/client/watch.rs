@@ -64,6 +64,8 @@ pub(super) struct StatusView {
 #[derive(Clone, Debug)]
 pub(super) struct SeenHold {
     pub(super) age: f64,
+    /// None where the gateway doesn't say it.
+    pub(super) first_seen: Option<u64>,
     pub(super) lease_left: Option<Duration>,
     pub(super) pending: bool,
     pub(super) committed: bool,
@@ -98,6 +100,7 @@ impl From<&HoldStatus> for SeenHold {
     fn from(hold: &HoldStatus) -> Self {
         Self {
             age: hold.age_seconds,
+            first_seen: hold.first_seen(),
             lease_left: hold.lease_left_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             pending: hold.pending,
             committed: hold.committed,
@@ -149,6 +152,8 @@ pub(super) struct WaitState {
     known: bool,
     age: f64,
     generation: Option<Generation>,
+    /// When the gateway first saw the hold, where it says that.
+    first_seen: Option<u64>,
     revision: Option<u64>,
     heard_at: Duration,
 }
@@ -162,9 +167,20 @@ impl WaitState {
             known: false,
             age: 0.0,
             generation: None,
+            first_seen: None,
             revision: None,
             heard_at: now,
         }
+    }
+
+    /// The same, of a hold that was found standing there.
+    pub(super) fn of_one_first_seen(self, first_seen: Option<u64>) -> Self {
+        Self { first_seen, ..self }
+    }
+
+    /// When the gateway first saw the hold; none until it has acknowledged it, or where it doesn't say.
+    pub(super) fn first_seen(&self) -> Option<u64> {
+        self.first_seen
     }
 
     /// Since when something of the gateway has been heard of.
@@ -273,9 +289,10 @@ impl WaitState {
     }
 
     /// Whether the hold or its drain is another one than before (failure 6: begin, cancel, begin again). A drain has one
-    /// generation from its closing to its end, and a hold grows older.
+    /// generation from its closing to its end, a hold grows older, and no two of one name were first seen at the same time.
     fn is_broken(&mut self, hold: &SeenHold, generation: Generation) -> bool {
-        let younger = hold.age < self.age;
+        let another = hold.first_seen.is_some_and(|seen| *self.first_seen.get_or_insert(seen) != seen);
+        let younger = another || hold.age < self.age;
         self.age = hold.age;
         let reopened = !hold.pending && *self.generation.get_or_insert(generation) != generation;
         younger || reopened
@@ -361,7 +378,7 @@ mod tests {
         };
         let pending = is(Defect::Pending);
         let age = if is(Defect::BegunAnew) { 0.1 } else { 5.0 };
-        let hold = SeenHold { age, lease_left: None, pending, committed: false };
+        let hold = SeenHold { age, first_seen: None, lease_left: None, pending, committed: false };
         let outcome = if pending { Outcome::Pending } else { Outcome::Held };
         GatewayView::Seen(Box::new(StatusView {
             incarnation: Incarnation::from(pick(Defect::OtherProcess, "other", "ours").to_owned()),

@@ -1,6 +1,7 @@
 //! What the body of `POST /api/gateway/drain` asks for. Pure: bytes in, a request or a clear refusal out, by the table of
 //! [`fields`].
 
+use super::conditional::Condition;
 use super::problem::{Fault, Problem};
 use crate::hold::fields::{self, Says, Verb};
 use crate::hold::{Action, Nonce, Request, RequestId, Source};
@@ -13,8 +14,8 @@ pub(super) struct Asked {
     said: Request,
     /// Which fields it names.
     says: Says,
-    /// It is to begin a hold, and to take over none (`If-None-Match: *`).
-    pub(super) only_new: bool,
+    /// On which condition.
+    pub(super) condition: Condition,
 }
 
 impl Asked {
@@ -28,7 +29,7 @@ impl Asked {
             let what = "a commit needs the `incarnation` and the `generation` that were seen drained";
             return Err(Problem::bad_request(what));
         }
-        Ok(Self { verb, said, says, only_new: false })
+        Ok(Self { verb, said, says, condition: Condition::default() })
     }
 
     /// Which hold; the marker's if the body names none.

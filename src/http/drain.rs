@@ -63,6 +63,9 @@ pub(super) async fn act(
         }
     }
     let planned = planned?;
+    if !is_as_expected(asked, &seen) {
+        return Err(changed());
+    }
     let patience = match wait {
         Some(wait) => wait,
         None if seen.status.is_none() && !published.is_live().await => Duration::ZERO,
@@ -90,14 +93,7 @@ fn plan(asked: &Asked, who: &str, seen: &PriorState) -> Result<Plan, Problem> {
     }
     let held = status.and_then(|status| hold(status, id));
     let answered = status.and_then(|status| answer(status, id));
-    // Over and done with, but for what a shutdown refuses: that would still hold the next process.
-    let over = |outcome| match outcome {
-        Outcome::Ended(ending) => ending != Ending::Absorbed,
-        Outcome::Refused(why) => why != Denied::ShuttingDown,
-        Outcome::Ignored(_) => true,
-        Outcome::Held | Outcome::Pending | Outcome::Committed | Outcome::Unknown => false,
-    };
-    let ended = |nonce: &Option<Nonce>| answered.is_some_and(|(write, outcome)| write == nonce && over(outcome));
+    let ended = |nonce: &Option<Nonce>| answered.is_some_and(|(write, outcome)| write == nonce && is_over(outcome));
     // Whose it is: the gateway's word, or, of a write that it hasn't answered yet, the file's.
     let owner = match (held, &seen.found) {
         (Some(held), _) => Some(held.owner.as_str()),
@@ -119,7 +115,7 @@ fn plan(asked: &Asked, who: &str, seen: &PriorState) -> Result<Plan, Problem> {
         return Err(Denied::Committed.into());
     }
     match verb {
-        Verb::Drain if asked.only_new && stands(asked, held, seen, &ended) => Err(exists()),
+        Verb::Drain if asked.condition.only_new && stands(asked, held, seen, &ended) => Err(exists()),
         Verb::Drain if status.is_none() && asked.said().incarnation.is_some() => Err(no_gateway(Some(false))),
         Verb::Drain => Ok(Plan::Write),
         Verb::Cancel if id.is_marker() => Ok(Plan::Remove),
@@ -166,6 +162,39 @@ fn standing_request(request: &Request, seen: &PriorState) -> Option<Request> {
     }
 }
 
+/// Over and done with, but for what a shutdown refuses: that would still hold the next process.
+fn is_over(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Ended(ending) => ending != Ending::Absorbed,
+        Outcome::Refused(why) => why != Denied::ShuttingDown,
+        Outcome::Ignored(_) => true,
+        Outcome::Held | Outcome::Pending | Outcome::Committed | Outcome::Unknown => false,
+    }
+}
+
+/// Whether the hold's last write is one that the request's condition names, or the request itself, which is sent again.
+fn is_as_expected(asked: &Asked, seen: &PriorState) -> bool {
+    let status = seen.status.as_deref();
+    let held = status.and_then(|status| hold(status, asked.id()));
+    let answered = status.and_then(|status| answer(status, asked.id()));
+    let ended = |nonce: &Option<Nonce>| answered.is_some_and(|(write, outcome)| write == nonce && is_over(outcome));
+    let last = match &seen.found {
+        Found::Valid(lying)
+            if held.is_none_or(|held| held.owner == lying.owner)
+                && matches!(lying.action, Action::Begin | Action::Commit)
+                && !ended(&lying.nonce) =>
+        {
+            lying.nonce.as_ref()
+        }
+        _ => held.and_then(|held| held.nonce.as_ref()),
+    };
+    asked.condition.is_met(last) || (last.is_some() && last == asked.said().nonce.as_ref())
+}
+
+fn changed() -> Problem {
+    Problem::new(Fault::Changed, "the hold's last write is not one that `If-Match` names: look at it again")
+}
+
 fn exists() -> Problem {
     Problem::new(Fault::Exists, "there is such a hold already: it can be renewed, or begun without `If-None-Match`")
 }
@@ -205,13 +234,15 @@ async fn write(
 ) -> Result<Response, Problem> {
     let id = asked.id();
     let deadline = Instant::now() + patience;
-    let written = if asked.verb == Verb::Drain && asked.only_new {
-        published.begin(request.clone(), seen.found.clone()).await
+    let written = if asked.condition.is_bound() {
+        published.write_over(request.clone(), seen.found.clone()).await
     } else {
         published.write(request.clone()).await
     };
     let requested_at = match written {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(exists()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(if asked.condition.only_new { exists() } else { changed() });
+        }
         written => written.map_err(unusable(Some(false)))?,
     };
     drop(writing);
@@ -227,7 +258,7 @@ async fn write(
         return Ok(if id.is_marker() {
             json(StatusCode::ACCEPTED, &MarkerAnswer::new(asked, requested_at, false))
         } else {
-            json(StatusCode::ACCEPTED, &HoldAnswer::unacknowledged(asked, &request, status.as_deref()))
+            HoldAnswer::unacknowledged(asked, &request, status.as_deref()).response(StatusCode::ACCEPTED)
         });
     };
     // Over and done with: it would only lie there. Not so if a hold still stands: its file is what was replaced.
@@ -250,7 +281,7 @@ async fn write(
     Ok(if id.is_marker() {
         json(StatusCode::OK, &MarkerAnswer::new(asked, requested_at, outcome == Outcome::Held))
     } else {
-        json(StatusCode::OK, &HoldAnswer::acknowledged(asked, &request, outcome, &status))
+        HoldAnswer::acknowledged(asked, &request, outcome, &status).response(StatusCode::OK)
     })
 }
 
@@ -262,7 +293,11 @@ async fn remove(
     seen: &PriorState,
     patience: Duration,
 ) -> Result<Response, Problem> {
-    let removed = published.remove(asked.id()).await.map_err(unusable(Some(false)))?;
+    let bound = asked.condition.is_bound().then(|| seen.found.clone());
+    let removed = match published.remove(asked.id(), bound).await {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(changed()),
+        removed => removed.map_err(unusable(Some(false)))?,
+    };
     drop(writing);
     let gone = |status: Option<&Arc<Snapshot>>| status.filter(|status| hold(status, asked.id()).is_none()).cloned();
     let status = published.wait(patience, gone).await.map_err(unusable(Some(true)))?;
@@ -271,7 +306,7 @@ async fn remove(
         let was_draining = removed && !matches!(seen.found, Found::Stale { .. });
         json(code, &RemovedAnswer { ok: true, action: asked.verb.word(), was_draining })
     } else {
-        json(code, &HoldAnswer::withdrawn(asked, status.as_deref()))
+        HoldAnswer::withdrawn(asked, status.as_deref()).response(code)
     })
 }
 
@@ -296,7 +331,7 @@ pub(super) async fn stand(published: &Published, id: &RequestId, wait: Option<Du
         None => status,
     };
     let held = hold(&status, id).ok_or(Denied::NotHeld)?;
-    Ok(json(StatusCode::OK, &HoldAnswer::of(held, &status)))
+    Ok(HoldAnswer::of(held, &status).response(StatusCode::OK))
 }
 
 /// Waits until drained, while the hold lasts, in the process that acknowledged it; gives the last status seen.

@@ -7,6 +7,7 @@ use super::audit::Entry;
 use super::auth::attempts::Attempts;
 use super::auth::{Principal, Scope, Token, Verdict};
 use super::body::Asked;
+use super::conditional::Condition;
 use super::drain::PATIENCE;
 use super::problem::{CHALLENGE, Fault, Problem};
 use super::responses::{RestartAnswer, StatusAnswer, json, text};
@@ -196,9 +197,9 @@ impl Serving {
         let published = &self.endpoint.published;
         let mut response = match route.operation {
             Operation::Drain => {
-                let only_new = request.headers().get(header::IF_NONE_MATCH).is_some_and(|any| any.as_bytes() == b"*");
+                let condition = Condition::of(request.headers());
                 let mut asked = Asked::parse(&self.body(request).await?)?;
-                asked.only_new = only_new;
+                asked.condition = condition;
                 done.action = asked.verb.word();
                 done.request_id = Some(asked.id().to_string());
                 allow(principal, if asked.verb == Verb::Override { Scope::Override } else { scope })?;

@@ -27,6 +27,8 @@ pub(super) enum Fault {
     OtherEpoch,
     /// `If-None-Match: *`, and there is such a hold.
     Exists,
+    /// `If-Match`, and the hold's last write is another.
+    Changed,
     Denied(Denied),
 }
 
@@ -43,9 +45,10 @@ impl Fault {
                 Denied::Committed | Denied::NotDrained | Denied::NotClosedYet | Denied::ShuttingDown | Denied::Unknown,
             ) => StatusCode::CONFLICT,
             Self::Denied(Denied::LeaseExpired) => StatusCode::GONE,
-            Self::Exists | Self::OtherEpoch | Self::Denied(Denied::OtherIncarnation | Denied::OtherGeneration) => {
-                StatusCode::PRECONDITION_FAILED
-            }
+            Self::Exists
+            | Self::Changed
+            | Self::OtherEpoch
+            | Self::Denied(Denied::OtherIncarnation | Denied::OtherGeneration) => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
@@ -69,6 +72,7 @@ impl Fault {
             Self::Unavailable => "unavailable",
             Self::OtherEpoch => "other_epoch",
             Self::Exists => "exists",
+            Self::Changed => "changed",
             Self::Denied(Denied::NotYours) => "not_yours",
             Self::Denied(Denied::NotHeld) => "not_held",
             Self::Denied(Denied::LeaseExpired) => "lease_expired",
@@ -83,8 +87,9 @@ impl Fault {
     }
 
     #[cfg(test)]
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::Exists,
+        Self::Changed,
         Self::BadRequest,
         Self::Unauthenticated,
         Self::Forbidden,

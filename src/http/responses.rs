@@ -5,7 +5,7 @@ use crate::gate::Generation;
 use crate::hold::{Incarnation, Notes, Outcome, Request};
 use crate::state::DrainState;
 use crate::status::{HoldStatus, Readout, Snapshot};
-use crate::wire::{GatewayAnswer, HoldAnswer, HoldsAnswer, Standing, Verb};
+use crate::wire::{GatewayAnswer, HoldAnswer, HoldsAnswer, Standing, Verb, tag};
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -59,6 +59,16 @@ pub(super) struct RemovedAnswer {
 }
 
 impl HoldAnswer {
+    /// Tagged with the hold's last write, which a later request can name in its `If-Match`. A commit's is its token.
+    pub(super) fn response(&self, code: StatusCode) -> Response {
+        let mut response = json(code, self);
+        let tag = self.nonce.as_ref().filter(|_| !self.committed).and_then(tag);
+        if let Some(tag) = tag.and_then(|tag| HeaderValue::try_from(tag).ok()) {
+            response.headers_mut().insert(header::ETAG, tag);
+        }
+        response
+    }
+
     /// A hold as the gateway knows it.
     pub(super) fn of(held: &HoldStatus, status: &Snapshot) -> Self {
         let outcome = match (held.committed, held.pending) {
@@ -76,6 +86,7 @@ impl HoldAnswer {
             outcome: Some(outcome),
             owner: held.owner.clone(),
             notes: held.notes.clone(),
+            first_seen_millis: Some(held.first_seen_millis),
             age_seconds: Some(held.age_seconds),
             lease_left_seconds: held.lease_left_seconds,
             deadline_seconds: held.deadline_seconds,
@@ -97,6 +108,7 @@ impl HoldAnswer {
             outcome: None,
             owner: request.owner.clone(),
             notes: request.notes.clone(),
+            first_seen_millis: None,
             age_seconds: None,
             lease_left_seconds: request.lease.map(|lease| lease.as_secs_f64()),
             deadline_seconds: request.deadline.map(|deadline| deadline.as_secs_f64()),
@@ -137,6 +149,7 @@ impl HoldAnswer {
             outcome: status.map(|_| ended_by(asked)),
             owner: String::new(),
             notes: Notes::default(),
+            first_seen_millis: None,
             age_seconds: None,
             lease_left_seconds: None,
             deadline_seconds: None,

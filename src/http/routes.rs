@@ -223,6 +223,12 @@ impl Route {
             let wait = json!({"type": "string", "example": "wait=30"});
             parameters.push(json!({"name": "Prefer", "in": "header", "schema": wait}));
         }
+        if self.operation == Operation::Drain {
+            let tag = json!({"type": "string", "example": "\"1f0c...\""});
+            parameters.push(json!({"name": "If-Match", "in": "header", "schema": tag}));
+            let any = json!({"type": "string", "example": "*"});
+            parameters.push(json!({"name": "If-None-Match", "in": "header", "schema": any}));
+        }
         if !parameters.is_empty() {
             described["parameters"] = parameters.into();
         }

@@ -153,16 +153,18 @@ impl Published {
     }
 
     /// As [`write`](Self::write), but only in the place of what was `seen` there.
-    pub(super) async fn begin(&self, request: Request, seen: Found) -> io::Result<String> {
-        let written = self.on_disk(move |channel| channel.begin(&request, &seen)).await;
+    pub(super) async fn write_over(&self, request: Request, seen: Found) -> io::Result<String> {
+        let written = self.on_disk(move |channel| channel.write_over(&request, &seen)).await;
         self.kick();
         written
     }
 
-    /// Removes a hold's file; tells whether there was one.
-    pub(super) async fn remove(&self, id: &RequestId) -> io::Result<bool> {
+    /// Removes a hold's file, or only what was `seen` there; tells whether there was anything.
+    pub(super) async fn remove(&self, id: &RequestId, seen: Option<Found>) -> io::Result<bool> {
         let id = id.clone();
-        let removed = self.on_disk(move |channel| channel.remove(&id)).await;
+        let remove =
+            move |channel: &Channel| seen.map_or_else(|| channel.remove(&id), |seen| channel.remove_seen(&id, &seen));
+        let removed = self.on_disk(remove).await;
         self.kick();
         removed
     }

@@ -313,6 +313,12 @@ impl HoldStatus {
         }
     }
 
+    /// When the gateway first saw it, where the status says so.
+    #[cfg(feature = "client")]
+    pub(crate) fn first_seen(&self) -> Option<u64> {
+        (self.first_seen_millis > 0).then_some(self.first_seen_millis)
+    }
+
     /// What the hold was asked for last, as far as the gateway tells, for its renewal where the request itself was
     /// written over. The lease is a minute, or what is left if that is more.
     #[cfg(any(feature = "axum", feature = "client"))]

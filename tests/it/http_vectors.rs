@@ -84,6 +84,7 @@ fn lasting(value: &Value) -> Value {
             let changes = |name: &str| {
                 let of_time = [
                     "age_seconds",
+                    "first_seen_millis",
                     "requested_at",
                     "updated_at",
                     "gateway_updated_at",

@@ -379,22 +379,31 @@ over_all! {
         scene.drain(&["cancel", "upgrade"]).expect(ExitCode::Drained);
     }
 
-    fn a_run_that_loses_sight_of_its_hold_does_not_end_the_one_that_another_run_has_begun_since(way: Way) {
-        // Within the ten seconds until the first heartbeat, which would renew whatever hold of the owner's has that name.
-        let scene = Scene::start(way).undisturbed();
+    fn a_run_that_slept_past_its_heartbeat_neither_renews_nor_ends_the_hold_that_another_run_has_begun_since(way: Way) {
+        let scene = Scene::start(way);
         let _ = scene.gateway().turn(600_000);
-        let first = scene.start_tool(&["run", "--id", "upgrade", "--patience", "60s", "--", "true"]);
-        first.said("1 in flight");
+        // Its heartbeat comes every five seconds. Once it waits it writes nothing before that: it is not stopped in mid write.
+        let waits = ["--lease", "15s", "--timeout", "1h", "--patience", "60s"];
+        let first = scene.start_tool(&[&["run", "--id", "upgrade"], &waits[..], &["--", "true"]].concat());
+        first.said("deadline in");
         first.signal(Signal::STOP);
+        let asleep = Instant::now();
         scene.channel().remove(&id()).unwrap();
         scene.gateway().until("that it is gone", |status| status.drain.holds.is_empty());
         scene.drain(&["begin", "upgrade"]).expect(ExitCode::Drained);
-        first.signal(Signal::INT);
+        let second = |status: &Snapshot| status.drain.hold(&id()).map(|hold| (hold.first_seen_millis, hold.nonce.clone()));
+        let begun = second(&scene.gateway().until("the second hold", |status| second(status).is_some()));
+        let (_keep, pause) = std::sync::mpsc::channel::<()>();
+        while asleep.elapsed() < Duration::from_millis(5500) {
+            let _ = pause.recv_timeout(Duration::from_millis(100));
+        }
         first.signal(Signal::CONT);
         let ended = first.ended();
-        assert!(matches!(ended.code, Some(204 | 205 | 230)), "{ended:?}");
-        scene.gateway().until("the second hold", |status| !status.drain.holds.is_empty());
-        scene.assert_held();
+        assert!(matches!(ended.code, Some(204 | 205)), "{way:?}: {ended:?}");
+        // A look after it.
+        scene.channel().write(&Request::begin(RequestId::new("other").unwrap(), "ann")).unwrap();
+        let looked = scene.gateway().until("another hold", |status| status.drain.holds.len() == 2);
+        assert_eq!(second(&looked), begun, "{way:?}: something was done to the second hold");
     }
 
     fn a_gateway_that_begins_to_shut_down_ends_the_wait_with_9(way: Way) {

@@ -6,6 +6,7 @@
 mod support;
 
 mod act_signals; // `run` and signals
+mod begun_again; // What a controller does is done to the hold that it has in hand
 mod client; // The client as a library, against real gateway processes
 mod client_tls; // The client and the probe over TLS, to the endpoint behind a terminator, with a certificate of its own authority
 mod command_output; // What the command line prints

@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// A gateway that is reached over HTTP alone, with a secret that the tool itself has made.
 struct Remote {
@@ -96,6 +97,23 @@ fn a_gateway_that_is_killed_ends_the_wait_with_7() {
     let begun = remote.drain(&["begin", "upgrade", "--patience", "500ms"]).expect(ExitCode::Unreachable);
     let last = begun.stderr.lines().last().unwrap_or_default();
     assert_eq!(last.matches("can't be reached").count(), 1, "it says so once: {last}");
+}
+
+#[test]
+fn a_refused_connection_is_soon_an_answer_to_a_status_and_is_ridden_out_by_what_waits_for_the_gateway() {
+    let mut remote = Remote::start();
+    let address = remote.gateway().address.clone();
+    remote.gateway.take().unwrap().kill();
+    let began = Instant::now();
+    let status = remote.drain(&["status", "--patience", "10m"]).expect(ExitCode::Unreachable);
+    assert!(began.elapsed() < Duration::from_secs(60), "it took the patience of a command that waits");
+    assert!(status.stderr.contains("refused"), "{}", status.stderr);
+    for command in [&["begin", "upgrade"][..], &["run", "--", "true"], &["cancel", "upgrade"]] {
+        let waits = remote.start_tool(&[command, &["--patience", "10m"]].concat()[..]);
+        remote.gateway = Some(GatewayProcess::start_with_secret(remote.home.path(), &remote.secret, &address));
+        assert_eq!(remote.ended(waits).code, Some(0), "{command:?}");
+        remote.gateway.take().unwrap().kill();
+    }
 }
 
 #[test]

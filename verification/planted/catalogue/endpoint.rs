@@ -21,9 +21,9 @@ pub const SEEDS: &[Seed] = &[
         breaks: &[C6],
         bug: "A cancel that could not remove the marker succeeds. In the field: the latent defect of the deaf cancel.",
         file: "http/drain.rs",
-        within: "published.remove(asked.id()).await.map_err(unusable(Some(false)))?",
-        find: "published.remove(asked.id()).await.map_err(unusable(Some(false)))?",
-        replace: "published.remove(asked.id()).await.unwrap_or(true)",
+        within: "removed => removed.map_err(unusable(Some(false)))?",
+        find: "removed.map_err(unusable(Some(false)))?",
+        replace: "removed.unwrap_or(true)",
         check: Test("http_endpoint::a_cancel_that_can_not_remove_the_marker_is_no_success"),
     },
     Seed {

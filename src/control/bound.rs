@@ -1,7 +1,7 @@
-//! Writing the file that begins a hold: of several that begin one at the same time, one does.
+//! Writing and removing a hold's file in the place of what was seen there, and of nothing that was written since.
 //!
-//! A writer looks first whether the hold is there, and is then bound to what it saw ([`write`]): nothing, or a write that
-//! holds nothing any more.
+//! A writer looks first what stands there, and is then bound to it ([`write`], [`remove`]): of several that begin one hold at
+//! the same time one does, and who renews or ends a hold does it to the one that it saw.
 
 use super::epoch::Epoch;
 use super::opened::OpenHome;
@@ -36,6 +36,21 @@ pub(super) fn write(home: &OpenHome, id: &RequestId, bytes: &[u8], epoch: &Epoch
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     whole::replace(&folder, &name, bytes, Some(owner), |_| Ok(())).map(drop)
+}
+
+/// Removes what was `seen` there; tells whether there was anything.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] if something else is there by now; otherwise what the file system says.
+pub(super) fn remove(home: &OpenHome, id: &RequestId, epoch: &Epoch, seen: &Found) -> io::Result<bool> {
+    let name = Home::file_name(id);
+    let Ok(folder) = home.folder_of(id) else { return home.remove_request(id) };
+    let _turn = WriteLock::take(&folder, &name);
+    let there = scan::find(&folder, &name, id, epoch);
+    if !matches!(there, Found::Absent) && there.nonce() != seen.nonce() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    home.remove_request(id)
 }
 
 /// Writes a file where nothing has its name: the second of two writers is refused, in one step. A file system that can't
@@ -110,7 +125,7 @@ mod tests {
             let seen = seen(&channel, &id, what);
             let writer = || {
                 let request = Request { nonce: Some(Nonce::fresh()), ..Request::begin(id.clone(), "ops") };
-                channel.begin(&request, &seen).map(|_| request.nonce)
+                channel.write_over(&request, &seen).map(|_| request.nonce)
             };
             let begun: Vec<_> = std::thread::scope(|scope| {
                 let writers: Vec<_> = (0..4).map(|_| scope.spawn(writer)).collect();
@@ -126,6 +141,27 @@ mod tests {
     }
 
     #[test]
+    fn what_was_written_since_it_was_seen_is_not_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let channel = Channel::new(Home::at(place.path()));
+        std::fs::create_dir(channel.home().holds_folder()).unwrap();
+        for (round, what) in
+            ["a write of an earlier boot", "a write without a nonce", "a write"].into_iter().enumerate()
+        {
+            let id = RequestId::new(format!("upgrade-{round}")).unwrap();
+            let seen = seen(&channel, &id, what);
+            let since = Request { nonce: Some(Nonce::fresh()), ..Request::begin(id.clone(), "ops") };
+            channel.write(&since).unwrap();
+            let refused = channel.remove_seen(&id, &seen).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists, "after {what}: {refused}");
+            let seen = channel.find(&id);
+            assert_eq!(seen.nonce(), since.nonce.as_ref(), "after {what}");
+            assert!(channel.remove_seen(&id, &seen).unwrap(), "after {what}");
+            assert!(!channel.remove_seen(&id, &seen).unwrap(), "after {what}: nothing is left");
+        }
+    }
+
+    #[test]
     fn a_file_that_another_program_keeps_locked_delays_a_begin_and_does_not_prevent_it() {
         let place = tempfile::tempdir().unwrap();
         let channel = Channel::new(Home::at(place.path()));
@@ -135,7 +171,7 @@ mod tests {
         let locked = std::fs::File::open(channel.home().request_path(&id)).unwrap();
         flock(&locked, FlockOperation::NonBlockingLockExclusive).unwrap();
         let request = Request { nonce: Some(Nonce::fresh()), ..Request::begin(id.clone(), "ops") };
-        channel.begin(&request, &seen).unwrap();
+        channel.write_over(&request, &seen).unwrap();
         assert_eq!(channel.find(&id).nonce(), request.nonce.as_ref());
     }
 }

@@ -1,0 +1,83 @@
+//! On which condition a request is done (RFC 9110, section 13): that there is no such hold yet, or that its last write is still
+//! the one that its controller knows.
+
+use crate::hold::Nonce;
+use crate::wire;
+use axum::http::{HeaderMap, HeaderValue, header};
+
+/// What a request's headers demand of the hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Condition {
+    /// `If-None-Match: *`: it begins a hold, and takes over none.
+    pub(super) only_new: bool,
+    /// `If-Match`: what stands there was written last by one of these, each in its quotes. `*` is any.
+    only_of: Option<Vec<String>>,
+}
+
+impl Condition {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let only_new = headers.get(header::IF_NONE_MATCH).is_some_and(|any| any.as_bytes() == b"*");
+        let listed = headers.get_all(header::IF_MATCH).iter().map(HeaderValue::as_bytes);
+        let tags = listed.flat_map(|list| list.split(|byte| *byte == b','));
+        let tags: Vec<_> = tags.map(|tag| String::from_utf8_lossy(tag.trim_ascii()).into_owned()).collect();
+        Self { only_new, only_of: (!tags.is_empty()).then_some(tags) }
+    }
+
+    /// Whether it is bound to what was seen there.
+    pub(super) fn is_bound(&self) -> bool {
+        self.only_new || self.only_of.is_some()
+    }
+
+    /// Whether a hold that this write wrote last is one that is meant.
+    pub(super) fn is_met(&self, last: Option<&Nonce>) -> bool {
+        let Some(tags) = &self.only_of else { return true };
+        let last = last.map(wire::tag);
+        last.is_some_and(|last| tags.iter().any(|named| named == "*" || Some(named) == last.as_ref()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn condition(name: &header::HeaderName, values: &[&'static str]) -> Condition {
+        let pairs = values.iter().map(|value| (name.clone(), HeaderValue::from_static(value)));
+        Condition::of(&pairs.collect())
+    }
+
+    #[test]
+    fn a_condition_is_met_by_the_write_that_it_names_and_by_no_other() {
+        let (ours, other) = (Nonce::from("0123456789abcdef".to_owned()), Nonce::from("fedcba9876543210".to_owned()));
+        for (values, is_ours, is_other, is_none) in [
+            (&[][..], true, true, true),
+            (&["*"], true, true, false),
+            (&["\"0123456789abcdef\""], true, false, false),
+            (&["\"x\" ,  \"0123456789abcdef\""], true, false, false),
+            (&["\"x\"", "\"0123456789abcdef\""], true, false, false),
+            (&["W/\"0123456789abcdef\""], false, false, false),
+            (&["0123456789abcdef"], false, false, false),
+            (&[""], false, false, false),
+        ] {
+            let condition = condition(&header::IF_MATCH, values);
+            let met = (condition.is_met(Some(&ours)), condition.is_met(Some(&other)), condition.is_met(None));
+            assert_eq!(met, (is_ours, is_other, is_none), "{values:?}");
+        }
+        assert!(condition(&header::IF_NONE_MATCH, &["*"]).only_new);
+        assert!(!condition(&header::IF_NONE_MATCH, &["\"x\""]).only_new);
+    }
+
+    #[test]
+    fn what_a_tag_says_is_what_a_condition_names() {
+        for (nonce, has_one) in
+            [("0123456789abcdef.01", true), ("with \"quotes\" in it", false), ("a,b", false), ("ä", false)]
+        {
+            let nonce = Nonce::from(nonce.to_owned());
+            let tag = wire::tag(&nonce);
+            assert_eq!(tag.is_some(), has_one, "{nonce}");
+            if let Some(tag) = tag {
+                let headers = [(header::IF_MATCH, HeaderValue::try_from(tag).unwrap())].into_iter().collect();
+                assert!(Condition::of(&headers).is_met(Some(&nonce)));
+            }
+        }
+    }
+}

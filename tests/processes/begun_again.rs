@@ -1,0 +1,201 @@
+//! What a controller does is done to the hold that it has in hand, and not to another that its owner has begun since under
+//! the same name: over the files, over HTTP, and whenever the other one begins.
+
+use crate::support::lying_proxy::{hand_on, serve};
+use crate::support::process::{GatewayProcess, home, owner};
+use gateway_drain::client::{Drain, Failure, Gateway, Held};
+use gateway_drain::status::HoldStatus;
+use gateway_drain::{Channel, Home, Request, RequestId};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const SECRET: &str = "0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+/// Whom the secret proves.
+const PRINCIPAL: &str = "drain-control";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Files,
+    Http,
+}
+
+/// A gateway that another hold keeps closed throughout, so that its drain never changes.
+struct Scene {
+    way: Way,
+    home: tempfile::TempDir,
+    gateway: GatewayProcess,
+}
+
+impl Scene {
+    fn start(way: Way) -> Self {
+        let home = home();
+        let gateway = GatewayProcess::start_with_secret(home.path(), SECRET, "127.0.0.1:0");
+        let channel = Channel::new(Home::at(home.path()));
+        channel.write(&Request::begin(RequestId::new("another").unwrap(), "ann")).unwrap();
+        gateway.until("the other hold", |status| status.drain.drained);
+        Self { way, home, gateway }
+    }
+
+    fn owner(&self) -> String {
+        if self.way == Way::Files { owner() } else { PRINCIPAL.into() }
+    }
+
+    fn drain(&self, address: &str) -> Drain {
+        let gateway = match self.way {
+            Way::Files => Gateway::at(Home::at(self.home.path())),
+            Way::Http => Gateway::over_http(&format!("http://{address}"), Some(SECRET.into())).unwrap(),
+        };
+        let tokens = self.home.path().join("tokens");
+        Drain::of(gateway, self.owner()).id(id()).patience(Duration::from_secs(5)).keeping_tokens_in(tokens)
+    }
+
+    fn begin(&self) -> Held {
+        self.drain(&self.gateway.address).begin().unwrap()
+    }
+
+    fn begin_again(&self) -> HoldStatus {
+        begin_again(self.home.path(), &self.owner())
+    }
+
+    #[track_caller]
+    fn assert_untouched(&self, second: &HoldStatus, by: &str) {
+        // What was written is seen at the gateway's next look.
+        let revision = self.gateway.until("a status", |_| true).drain.revision;
+        Channel::new(Home::at(self.home.path())).write(&Request::begin(id_of("beat"), "ann")).unwrap();
+        let status = self.gateway.until("a later look", |status| {
+            status.drain.revision > revision && status.drain.holds.iter().any(|hold| hold.request_id == id_of("beat"))
+        });
+        Channel::new(Home::at(self.home.path())).remove(&id_of("beat")).unwrap();
+        self.gateway.until("the end of it", |status| status.drain.hold(&id_of("beat")).is_none());
+        let Some(now) = status.drain.hold(&id()) else { panic!("{:?}: {by} ended the other hold", self.way) };
+        let facts = |hold: &HoldStatus| (hold.first_seen_millis, hold.nonce.clone(), hold.committed);
+        assert_eq!(facts(now), facts(second), "{:?}: {by} was done to the other hold", self.way);
+    }
+}
+
+fn id() -> RequestId {
+    id_of("upgrade")
+}
+
+fn id_of(name: &str) -> RequestId {
+    RequestId::new(name).unwrap()
+}
+
+/// The hold ends, and its owner begins another one of the same name elsewhere.
+fn begin_again(home: &Path, owner: &str) -> HoldStatus {
+    let channel = Channel::new(Home::at(home));
+    let status = |what: &str, there: bool| {
+        crate::support::eventually::until(&Home::at(home), what, |status| status.drain.hold(&id()).is_some() == there)
+    };
+    channel.remove(&id()).unwrap();
+    status("that it is gone", false);
+    channel.write(&Request::begin(id(), owner)).unwrap();
+    status("the second hold", true).drain.hold(&id()).unwrap().clone()
+}
+
+fn is_lost<T: std::fmt::Debug>(ended: &Result<T, Failure>) -> bool {
+    matches!(ended, Err(Failure::LeaseLost(_) | Failure::Withdrawn(_)))
+}
+
+#[test]
+fn no_wait_no_commit_no_withdrawal_and_no_drop_of_a_controller_touches_the_hold_that_its_owner_has_begun_since() {
+    for way in [Way::Files, Way::Http] {
+        let scene = Scene::start(way);
+        for step in ["wait", "commit", "withdraw", "drop"] {
+            let held = scene.begin();
+            let seen = held.wait().unwrap();
+            let second = scene.begin_again();
+            match step {
+                "wait" => {
+                    let ended = held.wait();
+                    assert!(is_lost(&ended), "{way:?}: {ended:?}");
+                }
+                "commit" => {
+                    let ended = held.commit(&seen);
+                    assert!(is_lost(&ended), "{way:?}: {ended:?}");
+                }
+                "withdraw" => held.withdraw().unwrap(),
+                _ => drop(held),
+            }
+            scene.assert_untouched(&second, step);
+            Channel::new(Home::at(scene.home.path())).remove(&id()).unwrap();
+            scene.gateway.until("the end of it", |status| status.drain.hold(&id()).is_none());
+        }
+    }
+}
+
+#[test]
+fn a_controller_that_slept_past_its_heartbeat_does_not_renew_the_hold_that_its_owner_has_begun_since() {
+    let sleeps = |way| {
+        let scene = Scene::start(way);
+        // Its heartbeat comes every three seconds, and no hold is begun while it writes.
+        let held = scene.drain(&scene.gateway.address).lease(Duration::from_secs(9)).begin().unwrap();
+        let began = Instant::now();
+        let second = scene.begin_again();
+        let (_keep, pause) = std::sync::mpsc::channel::<()>();
+        while began.elapsed() < Duration::from_millis(3500) {
+            let _ = pause.recv_timeout(Duration::from_millis(100));
+        }
+        scene.assert_untouched(&second, "a heartbeat");
+        drop(held);
+        scene.assert_untouched(&second, "the end of it");
+    };
+    std::thread::scope(|scope| {
+        for way in [Way::Files, Way::Http] {
+            scope.spawn(move || sleeps(way));
+        }
+    });
+}
+
+#[test]
+fn a_renewal_by_another_hand_of_its_owner_leaves_a_controller_its_hold() {
+    for way in [Way::Files, Way::Http] {
+        let scene = Scene::start(way);
+        let held = scene.begin();
+        let seen = held.wait().unwrap();
+        let renewal = Request::begin(id(), scene.owner());
+        Channel::new(Home::at(scene.home.path())).write(&renewal).unwrap();
+        scene
+            .gateway
+            .until("the renewal", |status| status.drain.hold(&id()).is_some_and(|hold| hold.nonce == renewal.nonce));
+        let committed = held.commit(&seen).unwrap();
+        committed.withdraw().unwrap();
+        scene.gateway.until("that it is gone", |status| status.drain.hold(&id()).is_none());
+    }
+}
+
+#[test]
+fn over_http_the_other_hold_may_begin_between_the_look_and_the_act() {
+    for action in ["renew", "commit", "cancel"] {
+        let scene = Scene::start(Way::Http);
+        let (behind, home) = (scene.gateway.address.clone(), scene.home.path().to_owned());
+        let second = Arc::new(Mutex::new(None));
+        let began = Arc::clone(&second);
+        let proxy = serve(move |asked| {
+            let body: serde_json::Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+            let mut second = began.lock().expect("nobody panicked");
+            if body["action"] == action && second.is_none() {
+                *second = Some(begin_again(&home, PRINCIPAL));
+            }
+            drop(second);
+            hand_on(&behind, asked)
+        });
+        let held = scene.drain(&proxy).begin().unwrap();
+        match action {
+            "renew" => {
+                let attached = scene.drain(&proxy).attach();
+                assert!(is_lost(&attached), "{attached:?}");
+                drop(held);
+            }
+            "commit" => {
+                let seen = held.wait().unwrap();
+                let ended = held.commit(&seen);
+                assert!(is_lost(&ended), "{ended:?}");
+            }
+            _ => held.withdraw().unwrap(),
+        }
+        let second = second.lock().unwrap().take().expect("it was asked for");
+        scene.assert_untouched(&second, action);
+    }
+}
