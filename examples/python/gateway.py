@@ -387,6 +387,7 @@ class Gateway:
         private = ["own", "since", "closes", "expires", "committed_at"]
         public = lambda hold: {name: value for name, value in hold.items() if name not in private}
         holds = [{**public(hold), "pending": hold["closes"] > now, "age_seconds": now - hold["since"],
+                  "first_seen_millis": int(hold["since"] * 1000),
                   "lease_left_seconds": None if hold["committed"] else hold["expires"] - now,
                   "overdue": bool(hold["deadline_seconds"]) and now >= hold.get("committed_at", now) + hold["deadline_seconds"],
                   "overwritten": not hold["own"]}

@@ -147,7 +147,9 @@ impl<'a> Context<'a> {
     }
 
     fn begin_marker(&self, begin: &Begin) -> Result<(), Failure> {
-        self.signals.look_at();
+        let remove = self.line(&["cancel", "--marker"]);
+        let left = format!("interrupted; whether the marker lies there is not known\nremove it:  {remove}");
+        self.signals.give_up(ExitCode::Interrupted.code(), left);
         self.marker(Some(&begin.hold)).begin()?;
         self.report.done("marker", json!({"request_id": "marker", "incarnation": null}))
     }

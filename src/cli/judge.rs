@@ -94,7 +94,8 @@ impl Probe {
             patience: *patience,
         };
         let signals = Signals::listen(out).map_err(|error| Failure::Internal(error.to_string()))?;
-        signals.look_at();
+        let left = "interrupted; what the probe has begun may still stand: `gateway-drain status` shows it";
+        signals.take_back(ExitCode::Interrupted.code(), left.into());
         let report = probe::run(&options, &signals.interrupt).map_err(|why| Failure::Usage(why.to_string()))?;
         let interrupted = signals.interrupt.is_raised() && report.left_behind.is_none();
         let code = match report.exit_code() {

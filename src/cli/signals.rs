@@ -31,8 +31,9 @@ pub(super) struct Signals {
 enum Phase {
     /// It ends the command at once; this is said then.
     Ends(Option<String>),
-    /// It is looked at by the command, which has something to give up. A second one ends it; this is said then.
-    GivesUp { code: u8, left: String, raised: bool },
+    /// It is looked at by the command, which has something to give up, in so long if it's limited. A second one ends it; this is
+    /// said then.
+    GivesUp { code: u8, left: String, limit: Option<Duration>, raised: bool },
     /// It is looked at by the command, however long that takes.
     IsLookedAt,
     /// A command is being started, or has ended and its hold is being given up: these are for the next process group.
@@ -67,7 +68,12 @@ impl Signals {
     /// From now on the command looks whether there was one, gives up what it has, and ends by itself. `left` says what is
     /// left if it can't.
     pub(super) fn give_up(&self, code: u8, left: String) {
-        *self.phase.lock() = Phase::GivesUp { code, left, raised: false };
+        *self.phase.lock() = Phase::GivesUp { code, left, limit: Some(GIVING_UP), raised: false };
+    }
+
+    /// The same, however long that takes. A second signal ends it all the same.
+    pub(super) fn take_back(&self, code: u8, left: String) {
+        *self.phase.lock() = Phase::GivesUp { code, left, limit: None, raised: false };
     }
 
     /// From now on the command looks whether there was one.
@@ -95,14 +101,15 @@ impl Signals {
                 self.report.say(saying.as_deref().unwrap_or("gateway-drain: interrupted"));
                 std::process::exit(ExitCode::Interrupted.code().into());
             }
-            Phase::GivesUp { code, left, raised: true } => self.end(*code, left),
-            Phase::GivesUp { code, left, raised } => {
+            Phase::GivesUp { code, left, raised: true, .. } => self.end(*code, left),
+            Phase::GivesUp { code, left, limit, raised } => {
                 *raised = true;
                 self.interrupt.raise();
+                let Some(limit) = *limit else { return };
                 let (signals, code, left) = (self.clone(), *code, left.clone());
                 // Without a thread the next signal ends it.
                 let _ = std::thread::Builder::new().spawn(move || {
-                    Interrupt::new().pause(GIVING_UP);
+                    Interrupt::new().pause(limit);
                     let phase = signals.phase.lock();
                     if matches!(&*phase, Phase::GivesUp { .. }) {
                         signals.end(code, &left);

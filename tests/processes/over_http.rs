@@ -5,6 +5,7 @@ use crate::support::process::{Ended, GatewayProcess, Tool, home, tool};
 use axum::http::StatusCode;
 use gateway_drain::Home;
 use gateway_drain::client::{Drain, ExitCode, Gateway};
+use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -113,6 +114,36 @@ fn a_refused_connection_is_soon_an_answer_to_a_status_and_is_ridden_out_by_what_
         remote.gateway = Some(GatewayProcess::start_with_secret(remote.home.path(), &remote.secret, &address));
         assert_eq!(remote.ended(waits).code, Some(0), "{command:?}");
         remote.gateway.take().unwrap().kill();
+    }
+}
+
+#[test]
+fn a_second_ctrl_c_ends_a_command_that_gives_up_what_it_has_begun_and_says_what_may_be_left() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let elsewhere = home();
+    let (_keep, pause) = std::sync::mpsc::channel::<()>();
+    for (arguments, code, left) in [
+        (&["begin", "--marker"][..], 130, "cancel --marker"),
+        (&["probe"], 130, "gateway-drain status"),
+        (&["run", "--", "true"], 230, "cancel"),
+    ] {
+        let mut command = tool(elsewhere.path());
+        command
+            .args(["--url", &url, "--patience", "10m"])
+            .args(arguments)
+            .env(Gateway::SECRET_VARIABLE, "s".repeat(64));
+        let tool = Tool::spawn(command);
+        // It waits for an answer. Two signals at once may be one.
+        let connection = silent.accept().unwrap();
+        for _ in 0..10 {
+            tool.signal(Signal::INT);
+            let _ = pause.recv_timeout(Duration::from_millis(100));
+        }
+        let ended = tool.ended();
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {ended:?}");
+        assert!(ended.stderr.contains(left), "{arguments:?}: it doesn't say {left:?}: {}", ended.stderr);
+        drop(connection);
     }
 }
 
