@@ -4,12 +4,15 @@
 (* hold: a hold file, a published status, a record of commits. The gateway *)
 (* crashes and restarts, or shuts down and restarts; leases run out; an    *)
 (* operator removes the hold file; a status or a record is lost; an owner  *)
-(* that acts writes its `drain` again. Each action names its section       *)
-(* there, and each invariant and property bears its id (section 11).       *)
+(* that acts writes its `drain` again. With Others a second owner writes   *)
+(* what it likes in the place of that file, an operator overrides, a write *)
+(* of another epoch lies there, and the machine reboots. Each action names *)
+(* its section there, and each invariant and property bears its id         *)
+(* (section 11).                                                           *)
 (*                                                                         *)
-(* `.ci/tlc` checks it with TLC, and compares the numbers of states and    *)
-(* steps with those of `verification/protocol`, which runs production's    *)
-(* functions.                                                              *)
+(* `.ci/tlc` checks it with TLC. Without Others it compares the numbers of *)
+(* states and steps with those of `verification/protocol`, which runs      *)
+(* production's functions; that explores other owners in other bounds.     *)
 (*                                                                         *)
 (* ASSUMPTIONS                                                             *)
 (* 1. Of a commit that its owner was told of, the status or the record is  *)
@@ -21,40 +24,46 @@
 (* 4. The owner commits only a drain that it has read of (7), and each of  *)
 (*    its writes bears a nonce that nothing bears (4).                     *)
 (* 5. Fairness is assumed of the gateway's looks alone, for H3 and L2.     *)
+(* 6. No other owner has the first one's name, but it may know its token.  *)
 (* An owner that acts may write `drain` again (Rewrite), and the hold file *)
 (* may be removed at any time (Remove): no commit rests on the hold file.  *)
 (*                                                                         *)
 (* LEFT OUT                                                                *)
-(* Other holds and owners (H2, C7), the holds of calls in the process, an  *)
-(* override and a new epoch (C3), owners that die, an unready delay,       *)
-(* `drain` for one process, internal work and more than one turn (G1, G4   *)
-(* to G6, and of G2 and G3 what one turn can't show), the marker, files    *)
-(* that are torn, empty or can't be read (C1, C2, C4), a home that can't   *)
-(* be read, files that can't be written (C8, E3), the wall clock (H5), the *)
-(* age at a beginning, the endpoint over HTTP. Of a shutdown only that it  *)
-(* wins and that the next process takes over: S1, S6 and L1 to L5 but for  *)
-(* L2 are the model's.                                                     *)
+(* A second hold (H2), a hold without an owner, the holds of calls in the  *)
+(* process, an unready delay, `drain` for one process, internal work and   *)
+(* more than one turn (G1, G4 to G6, and of G2 and G3 what one turn can't  *)
+(* show), the marker, files that are torn, empty or can't be read (C1, C2, *)
+(* C4), a home that can't be read, files that can't be written (C8, E3),   *)
+(* the wall clock (H5), the age at a beginning, the endpoint over HTTP. Of *)
+(* a shutdown only that it wins and that the next process takes over: S1,  *)
+(* S6 and L1 to L5 but for L2 are the model's. An owner that dies is one   *)
+(* that takes no more steps: no fairness is assumed of it.                 *)
 (*                                                                         *)
 (* BOUNDS                                                                  *)
-(* None on how often anything happens. Of a lease only what is left of it  *)
-(* is kept, of processes and generations only whether they are the current *)
-(* ones, and a nonce that nothing bears is used again.                     *)
+(* None on how often anything happens but what Others bounds. Of a lease   *)
+(* only what is left of it is kept, of processes and generations only      *)
+(* whether they are the current ones, and a nonce that nothing bears is    *)
+(* used again.                                                             *)
 (***************************************************************************)
 EXTENDS Naturals
 
 CONSTANTS
     Lease,       \* Ticks in a lease.
     Shutdowns,   \* Whether the gateway shuts down, as often as it likes.
-    \* Five rules, each of which can be left out to see what breaks.
+    Others,      \* How often others write in the place of the hold's file or the machine reboots.
+    \* Seven rules, each of which can be left out to see what breaks.
     CommitOutlastsItsFile,  \* 4: that its file is absent ends no committed hold.
     CommitIsRestored,       \* 8: a process that starts takes over committed holds.
     NonceIsAwaited,         \* 7: a controller believes only what acknowledges its own nonce.
     CommitIsRecorded,       \* 8: a commit is on record before the status says that it was granted.
-    UnprovenIsUncommitted   \* 8: a commit that is in no status and on no record was not granted.
+    UnprovenIsUncommitted,  \* 8: a commit that is in no status and on no record was not granted.
+    OwnerIsCompared,        \* 4: a request of another owner is refused.
+    OverwritingIsKnown      \* 4: that another's write is gone withdraws no hold.
 
 ASSUME Lease \in Nat \ {0}
+ASSUME Others \in Nat
 ASSUME {Shutdowns, CommitOutlastsItsFile, CommitIsRestored, NonceIsAwaited, CommitIsRecorded,
-        UnprovenIsUncommitted} \subseteq BOOLEAN
+        UnprovenIsUncommitted, OwnerIsCompared, OverwritingIsKnown} \subseteq BOOLEAN
 
 VARIABLES
     gateway,      \* The process: dead; started (it has taken over); looked; serving (it has published).
@@ -71,9 +80,11 @@ VARIABLES
     \* History, which nobody can see:
     witnessed,    \* waiting: the gate was drained since. Committing: this very commit stands.
     spoilt,       \* a turn was in flight since the grant.
-    denied        \* the commit that its owner was told is refused, for as long as it lies there.
+    denied,       \* the commit that its owner was told is refused, for as long as it lies there.
+    overridden,   \* somebody has ended, by an override, the hold whose commit the owner awaits or was told of.
+    others        \* how often others may still write, or the machine reboot.
 
-history == <<witnessed, spoilt, denied>>
+history == <<witnessed, spoilt, denied, overridden, others>>
 vars == <<gateway, state, turns, interrupted, ticks, hold, ledger, status, record, file, owner, history>>
 
 -----------------------------------------------------------------------------
@@ -84,16 +95,22 @@ Nonces == 1..13
 NonceOrNone == Nonces \union {0}
 
 Refusals == {"refused: committed", "refused: lease_expired", "refused: not_drained", "refused: not_held",
-             "refused: other_generation", "refused: other_incarnation", "refused: shutting_down"}
-Endings == {"ended: expired", "ended: withdrawn"}
+             "refused: not_yours", "refused: other_generation", "refused: other_incarnation", "refused: shutting_down",
+             "ignored: other_epoch"}
+Endings == {"ended: expired", "ended: overridden", "ended: withdrawn"}
+
+(* Who writes in the place of the hold's file. Only `owner` is followed: see Owners. *)
+Writers == {"owner", "other"}
 Outcomes == {"held", "committed"} \union Refusals \union Endings
 
 (* Which drain somebody has read of, as it is now. Only the current one can be committed (4). *)
 Drains == {"other process", "earlier", "current"}
 
-Holds == [held : BOOLEAN, nonce : NonceOrNone, token : NonceOrNone, left : 0..Lease]
-NoHold == [held |-> FALSE, nonce |-> 0, token |-> 0, left |-> 0]
-CommittedHold(token) == [held |-> TRUE, nonce |-> token, token |-> token, left |-> 0]
+(* `overwritten`: what lies in its file's place, or lay there last, is not its owner's write. *)
+Holds == [held : BOOLEAN, by : Writers, nonce : NonceOrNone, token : NonceOrNone, left : 0..Lease, overwritten : BOOLEAN]
+NoHold == [held |-> FALSE, by |-> "owner", nonce |-> 0, token |-> 0, left |-> 0, overwritten |-> FALSE]
+HoldOf(by, nonce) == [NoHold EXCEPT !.held = TRUE, !.by = by, !.nonce = nonce, !.left = Lease]
+CommittedHold(by, token) == [NoHold EXCEPT !.held = TRUE, !.by = by, !.nonce = token, !.token = token]
 
 (* "stands": the write stands as its hold stands. `lapsed`: a lease has run out here, and nothing has begun since. *)
 Ledgers == [nonce : NonceOrNone, decided : {"", "stands"} \union Refusals \union Endings, lapsed : BOOLEAN]
@@ -110,11 +127,13 @@ Statuses == [there : BOOLEAN, drain : Drains, state : States, drained : BOOLEAN,
 NoStatus == [there |-> FALSE, drain |-> "other process", state |-> "running", drained |-> FALSE,
              acknowledged |-> NoAnswer, takeover |-> [hold |-> NoHold, ledger |-> NoEntry]]
 
-Records == [there : BOOLEAN, token : NonceOrNone]
-NoRecord == [there |-> FALSE, token |-> 0]
+Records == [there : BOOLEAN, by : Writers, token : NonceOrNone]
+NoRecord == [there |-> FALSE, by |-> "owner", token |-> 0]
 
-Files == [action : {"absent", "drain", "commit", "cancel"}, nonce : NonceOrNone, token : NonceOrNone, drain : Drains]
-NoFile == [action |-> "absent", nonce |-> 0, token |-> 0, drain |-> "other process"]
+(* "stale": a write of another epoch, whatever it asks for. *)
+Files == [action : {"absent", "drain", "commit", "cancel", "override", "stale"}, by : Writers, nonce : NonceOrNone,
+          token : NonceOrNone, drain : Drains]
+NoFile == [action |-> "absent", by |-> "owner", nonce |-> 0, token |-> 0, drain |-> "other process"]
 
 (* While it acts, its nonce is its token. *)
 Owners == [phase : {"idle", "waiting", "saw drained", "committing", "acting", "leaving"}, nonce : NonceOrNone,
@@ -138,12 +157,14 @@ TypeOK == /\ gateway \in {"dead", "started", "looked", "serving"}
           /\ witnessed \in BOOLEAN
           /\ spoilt \in BOOLEAN
           /\ denied \in NonceOrNone
+          /\ overridden \in BOOLEAN
+          /\ others \in 0..Others
 
 Init == /\ gateway = "dead" /\ state = "running" /\ turns = 0 /\ interrupted = FALSE /\ ticks = ForcedAfter
         /\ hold = NoHold /\ ledger = NoEntry
         /\ status = NoStatus /\ record = NoRecord /\ file = NoFile
         /\ owner = Owner("idle", 0)
-        /\ witnessed = FALSE /\ spoilt = FALSE /\ denied = 0
+        /\ witnessed = FALSE /\ spoilt = FALSE /\ denied = 0 /\ overridden = FALSE /\ others = Others
 
 Alive == gateway # "dead"
 ShuttingDown == state \in {"shutdown_draining", "stopped", "abandoned"}
@@ -175,24 +196,36 @@ Expire(h, l) ==
     THEN [hold |-> NoHold, ledger |-> EndedWith(l, "ended: expired")]
     ELSE [hold |-> h, ledger |-> l]
 
-(* That the file is definitely absent ends an uncommitted hold. *)
-Absent == [hold |-> IF hold.token # 0 /\ CommitOutlastsItsFile THEN hold ELSE NoHold, ledger |-> NoEntry]
+(* That the file is definitely absent ends an uncommitted hold, if what lay there last was its owner's. *)
+Absent ==
+    LET stays == (hold.token # 0 /\ CommitOutlastsItsFile) \/ (hold.overwritten /\ OverwritingIsKnown)
+        left == Expire(IF stays THEN hold ELSE NoHold, ledger)
+    IN [hold |-> left.hold, ledger |-> NoEntry]
+
+NotYours(h) == OwnerIsCompared /\ file.by # h.by
 
 (* The table in section 4. The first line that fits decides. *)
 Decide(h, l) ==
     LET refused(why) == [hold |-> h, ledger |-> Note(l, why)] IN
-    CASE file.action \in {"drain", "commit"} /\ ShuttingDown -> refused("refused: shutting_down")
+    CASE file.action = "stale" -> refused("ignored: other_epoch")
+      [] file.action = "override" ->
+            IF ~h.held /\ ShuttingDown THEN refused("refused: shutting_down")
+            ELSE [hold |-> NoHold, ledger |-> Note(EndedWith(l, "ended: overridden"), "ended: overridden")]
+      [] file.action \in {"drain", "commit"} /\ ShuttingDown -> refused("refused: shutting_down")
       [] file.action = "drain" /\ ~ShuttingDown ->
-            IF h.token # 0 THEN refused("refused: committed")
-            ELSE [hold |-> [held |-> TRUE, nonce |-> file.nonce, token |-> 0, left |-> Lease], ledger |-> Note(l, "stands")]
+            IF h.held /\ NotYours(h) THEN refused("refused: not_yours")
+            ELSE IF h.token # 0 THEN refused("refused: committed")
+            ELSE [hold |-> HoldOf(file.by, file.nonce), ledger |-> Note(l, "stands")]
       [] file.action = "commit" /\ ~ShuttingDown ->
             IF file.drain = "other process" THEN refused("refused: other_incarnation")
+            ELSE IF h.held /\ NotYours(h) THEN refused("refused: not_yours")
             ELSE IF ~h.held THEN refused(IF l.lapsed THEN "refused: lease_expired" ELSE "refused: not_held")
             ELSE IF file.drain = "earlier" THEN refused("refused: other_generation")
             ELSE IF ~Drained THEN refused("refused: not_drained")
-            ELSE [hold |-> CommittedHold(file.nonce), ledger |-> Note(l, "stands")]
+            ELSE [hold |-> CommittedHold(file.by, file.nonce), ledger |-> Note(l, "stands")]
       [] file.action = "cancel" ->
-            IF h.token # 0 /\ h.token # file.token THEN refused("refused: committed")
+            IF h.held /\ NotYours(h) THEN refused("refused: not_yours")
+            ELSE IF h.token # 0 /\ h.token # file.token THEN refused("refused: committed")
             ELSE IF ~h.held /\ ShuttingDown THEN refused("refused: shutting_down")
             ELSE [hold |-> NoHold, ledger |-> Note(EndedWith(l, "ended: withdrawn"), "ended: withdrawn")]
 
@@ -204,14 +237,18 @@ Decided(h, l) ==
 (* One look, in the order of section 5.4: absence; renewals and commits, then leases that have run out; everything else. *)
 AfterLook ==
     IF file.action = "absent" THEN Absent
-    ELSE IF file.action \in {"drain", "commit"} /\ hold.held
-    THEN LET decided == Decided(hold, ledger) IN Expire(decided.hold, decided.ledger)
-    ELSE LET left == Expire(hold, ledger) IN Decided(left.hold, left.ledger)
+    ELSE LET renews == file.action \in {"drain", "commit"} /\ hold.held /\ file.by = hold.by
+             decided == Decided(hold, ledger)
+             left == Expire(hold, ledger)
+             after == IF renews THEN Expire(decided.hold, decided.ledger) ELSE Decided(left.hold, left.ledger)
+             overwritten == after.hold.held /\ (file.action = "stale" \/ file.by # after.hold.by)
+         IN [after EXCEPT !.hold.overwritten = overwritten]
 
 -----------------------------------------------------------------------------
 (* What is written to the disk, and what a process that starts takes over (8) *)
 
-RecordOf(h) == IF CommitIsRecorded THEN [there |-> TRUE, token |-> h.token] ELSE record
+RecordOf(h) ==
+    IF CommitIsRecorded THEN [there |-> TRUE, by |-> IF h.token # 0 THEN h.by ELSE "owner", token |-> h.token] ELSE record
 
 (* A look that grants a commit has put it on record first (5.4). *)
 RecordBefore(h) == IF h.token # 0 /\ h.token # hold.token THEN RecordOf(h) ELSE record
@@ -231,12 +268,12 @@ Takeover ==
 (* Without a status: the commits on record. A file that says `commit` and is on no record is an uncommitted hold. *)
 FromRecordAndFile ==
     CASE record.token # 0 ->
-            [hold |-> IF CommitIsRestored THEN CommittedHold(record.token) ELSE NoHold, ledger |-> NoEntry]
+            [hold |-> IF CommitIsRestored THEN CommittedHold(record.by, record.token) ELSE NoHold, ledger |-> NoEntry]
       [] record.token = 0 /\ file.action = "commit" ->
             IF UnprovenIsUncommitted
-            THEN [hold |-> [held |-> TRUE, nonce |-> 0, token |-> 0, left |-> Lease],
+            THEN [hold |-> HoldOf(file.by, 0),
                   ledger |-> [nonce |-> file.nonce, decided |-> "refused: not_held", lapsed |-> FALSE]]
-            ELSE [hold |-> CommittedHold(file.nonce),
+            ELSE [hold |-> CommittedHold(file.by, file.nonce),
                   ledger |-> [nonce |-> file.nonce, decided |-> "stands", lapsed |-> FALSE]]
       [] OTHER -> [hold |-> NoHold, ledger |-> NoEntry]
 
@@ -329,10 +366,10 @@ Disk == UNCHANGED <<gateway, state, turns, interrupted, ticks, hold, ledger, own
 (* 8, 12: a lost status or record. ASSUMPTION 1. *)
 Acting == owner.phase = "acting"
 LoseStatus == /\ status.there
-              /\ Acting /\ CommitIsRecorded => record.token # 0
+              /\ Acting /\ ~overridden /\ CommitIsRecorded => record.token # 0
               /\ status' = NoStatus /\ Disk /\ UNCHANGED <<record, file>>
 LoseRecord == /\ record.there
-              /\ Acting => status.takeover.hold.token # 0
+              /\ Acting /\ ~overridden => status.takeover.hold.token # 0
               /\ record' = NoRecord /\ Disk /\ UNCHANGED <<status, file>>
 
 (* 4: an operator removes the hold file, whatever it says. *)
@@ -347,7 +384,9 @@ Borne == {0, file.nonce, file.token, record.token, status.acknowledged.nonce, ow
 (* The lowest, so that states that differ in nothing but the names of nonces are often one. *)
 Fresh == CHOOSE n \in Nonces \ Borne : \A m \in Nonces \ Borne : n <= m
 
-Write(action, token, drain) == file' = [action |-> action, nonce |-> Fresh, token |-> token, drain |-> drain]
+WriteAs(by, action, token, drain) ==
+    file' = [action |-> action, by |-> by, nonce |-> Fresh, token |-> token, drain |-> drain]
+Write(action, token, drain) == WriteAs("owner", action, token, drain)
 OwnerOnly == UNCHANGED <<gateway, state, turns, interrupted, ticks, hold, ledger, status, record>>
 
 (* 4, 7: it begins, or renews while it waits. *)
@@ -364,8 +403,8 @@ WriteCancel == /\ owner.phase \in {"committing", "acting"}
                /\ Write("cancel", owner.nonce, "other process") /\ owner' = Owner("leaving", Fresh) /\ OwnerOnly
 
 (* It removes its file; or leaves its `cancel` there, which takes effect without it. *)
-GiveUp == /\ \/ owner.phase \in {"waiting", "saw drained"} /\ file' = NoFile
-             \/ owner.phase = "idle" /\ file.action \in {"drain", "commit"} /\ file' = NoFile
+GiveUp == /\ \/ owner.phase \in {"waiting", "saw drained"} /\ file' = IF file.by = "owner" THEN NoFile ELSE file
+             \/ owner.phase = "idle" /\ file.by = "owner" /\ file.action \in {"drain", "commit"} /\ file' = NoFile
              \/ owner.phase = "leaving" /\ file' = file
           /\ owner' = Owner("idle", 0) /\ OwnerOnly
 
@@ -388,6 +427,26 @@ Read == /\ Believed
         /\ OwnerOnly /\ UNCHANGED file
 
 -----------------------------------------------------------------------------
+(* Others (4, 8). Of a second owner is followed only what it writes: any request, at any time, also with the token. An
+   override may come while the status that grants still lies there: who is told then is told by an old truth. *)
+
+WriteOver == /\ others > 0 /\ others' = others - 1
+             /\ \/ WriteAs("other", "drain", 0, "other process")
+                \/ WriteAs("other", "commit", 0, status.drain)
+                \/ WriteAs("other", "cancel", hold.token, "other process")
+                \/ WriteAs("other", "override", 0, "other process")
+                \/ WriteAs("other", "stale", 0, "other process")
+             /\ OwnerOnly /\ UNCHANGED owner
+
+(* The machine reboots: what lies there is of another epoch, and so is everybody's right to act. *)
+Reboot == /\ others > 0 /\ others' = others - 1
+          /\ gateway' = "dead" /\ state' = "running" /\ turns' = 0 /\ interrupted' = FALSE /\ ticks' = ForcedAfter
+          /\ hold' = NoHold /\ ledger' = NoEntry /\ status' = NoStatus /\ record' = NoRecord
+          /\ file' = IF file.action = "absent" THEN NoFile
+                     ELSE [NoFile EXCEPT !.action = "stale", !.by = file.by, !.nonce = file.nonce]
+          /\ owner' = Owner("idle", 0)
+
+-----------------------------------------------------------------------------
 
 History ==
     LET same == owner'.phase = owner.phase /\ owner'.nonce = owner.nonce
@@ -399,23 +458,27 @@ History ==
     IN /\ witnessed' = IF owner'.phase = "waiting" THEN (same /\ witnessed) \/ (looked /\ Drained') ELSE granted
        /\ spoilt' = (granted /\ ((same /\ spoilt) \/ turns' > 0))
        /\ denied' = IF owner'.phase = "idle" /\ file'.nonce = no THEN no ELSE 0
+       /\ overridden' = /\ owner'.phase \in {"committing", "acting"} /\ hold'.token # owner'.nonce
+                        /\ overridden \/ (Alive /\ Alive' /\ file.action = "override" /\ hold.token = owner.nonce)
 
 (* A step that changes nothing is none. *)
 Step == History /\ vars' # vars
 
-Next == /\ \/ Start \/ Look \/ Publish \/ Crash \/ CrashWhileRecording \/ BeginShutdown \/ Exit \/ Admit \/ EndTurn
-           \/ Tick \/ LoseStatus \/ LoseRecord \/ Remove
-           \/ WriteDrain \/ WriteCommit \/ Rewrite \/ WriteCancel \/ GiveUp \/ Read
-        /\ Step
+Alone == /\ \/ Start \/ Look \/ Publish \/ Crash \/ CrashWhileRecording \/ BeginShutdown \/ Exit \/ Admit \/ EndTurn
+            \/ Tick \/ LoseStatus \/ LoseRecord \/ Remove
+            \/ WriteDrain \/ WriteCommit \/ Rewrite \/ WriteCancel \/ GiveUp \/ Read
+         /\ UNCHANGED others
+Next == (Alone \/ WriteOver \/ Reboot) /\ Step
 
 Unfair == Init /\ [][Next]_vars
-Spec == Unfair /\ WF_vars(Look /\ Step)
+Spec == Unfair /\ WF_vars(Look /\ UNCHANGED others /\ Step)
 
 -----------------------------------------------------------------------------
 (* Invariants *)
 
-(* E1: from a granted commit until its own withdrawal no turn is in flight. E1Told has the time until its owner is told. *)
-E1 == Acting => turns = 0
+(* E1: from a granted commit until its own withdrawal, an override or a new epoch no turn is in flight. E1Told has the time
+   until its owner is told. *)
+E1 == Acting /\ ~overridden => turns = 0
 (* H1: closed if and only if a live hold or a shutdown exists. *)
 H1 == Alive => (state # "running" <=> hold.held \/ ShuttingDown)
 (* S2: a commit that its owner was told is refused is not granted later. *)
@@ -432,7 +495,7 @@ Told(phase) == owner.phase # phase /\ owner'.phase = phase
 E1Told == [][Told("acting") => ~spoilt]_vars
 (* E2: an owner is told by a live gateway; C6: of its very write, and of what is so. *)
 E2 == [][Told("saw drained") \/ Told("acting") => Alive']_vars
-C6 == [][Told("saw drained") \/ Told("acting") => witnessed]_vars
+C6 == [][Told("saw drained") \/ Told("acting") => witnessed \/ overridden']_vars
 (* G2, G3: while the gate is closed, no turn comes in. *)
 G2 == [][Alive /\ Alive' /\ state # "running" => turns' <= turns]_vars
 G3 == [][Alive /\ Alive' /\ Drained => Drained' \/ state' = "running"]_vars
@@ -442,9 +505,21 @@ S4 == [][Alive' /\ HasStopped => HasStopped']_vars
 (* H3: before commit, a hold whose lease has run out is renewed or ends. *)
 LeaseIsOver == Alive /\ hold.held /\ hold.token = 0 /\ hold.left = 0
 H3 == LeaseIsOver ~> ~LeaseIsOver
-(* H4: a committed hold ends by its token alone, as long as the process lives. *)
+(* H3 of each look, whoever has written: what it leaves uncommitted has a lease that runs. *)
+H3Look == [][hold'.held /\ hold'.token = 0 /\ hold'.left = 0 => ~Look]_vars
+(* H4: a committed hold ends by its owner's token or an override alone, as long as the process lives. Its owner's second
+   commit takes the first one's place. *)
 H4 == [][Alive /\ Alive' /\ hold.token # 0 /\ hold'.token # hold.token
-         => file.action = "cancel" /\ file.token = hold.token]_vars
+         => \/ file.action = "cancel" /\ file.token = hold.token /\ file.by = hold.by
+            \/ file.action = "override"
+            \/ file.action = "commit" /\ file.by = hold.by /\ hold'.token = file.nonce]_vars
+(* C3: a write of another epoch begins nothing; C7: nobody's write, nor its removal, ends or takes over another's live hold. *)
+C3 == [][Alive /\ Alive' /\ file.action = "stale" /\ hold'.held => hold.held]_vars
+Expired == hold.token = 0 /\ hold.left = 0
+Foreign == \/ file.action = "stale" \/ (file.action \notin {"absent", "override"} /\ file.by # hold.by)
+           \/ (file.action = "absent" /\ hold.overwritten)
+C7 == [][Alive /\ Alive' /\ hold.held /\ ~Expired /\ Foreign
+         => hold'.held /\ hold'.by = hold.by /\ hold'.nonce = hold.nonce /\ hold'.token = hold.token]_vars
 (* L2: when the hold has ended, the gateway runs again. *)
 ClosedForNothing == Alive /\ state = "external_draining" /\ file.action = "absent" /\ hold.token = 0
 L2 == ClosedForNothing ~> ~ClosedForNothing
