@@ -230,6 +230,22 @@ fn each_refusal_says_why_in_a_word_and_a_sentence_of_its_own_and_whether_to_come
 }
 
 #[test]
+fn a_refusal_is_a_body_for_any_server_and_says_after_how_long_to_come_back() {
+    for refusal in [Refusal::Draining, Refusal::ShuttingDown, Refusal::Stopped, Refusal::Saturated] {
+        let body: serde_json::Value = serde_json::from_str(&refusal.problem()).unwrap();
+        let told = serde_json::json!({
+            "type": "about:blank",
+            "title": "Service Unavailable",
+            "status": 503,
+            "detail": refusal.to_string(),
+            "error": refusal.word(),
+        });
+        assert_eq!(body, told);
+        assert!((3..=7).contains(&refusal.retry_after().as_secs()), "{refusal}");
+    }
+}
+
+#[test]
 fn turns_and_internal_work_are_counted_apart_and_together() {
     let controller = Controller::new();
     let gate = controller.gate();

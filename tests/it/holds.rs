@@ -1,7 +1,7 @@
 //! Holds: who keeps the gate closed, for how long, and who may end it. Pure, so time is whatever the test says.
 
 use gateway_drain::gate::Generation;
-use gateway_drain::hold::{Denied, Ending, Facts, HoldEvent, Incarnation, LeasePolicy, Nonce, Outcome, Source};
+use gateway_drain::hold::{Denied, Ending, Facts, HoldEvent, Incarnation, LeasePolicy, Nonce, Notes, Outcome, Source};
 use gateway_drain::{Hold, HoldSet, Request, RequestId};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -191,6 +191,26 @@ fn a_timestamp_shortens_a_lease_if_it_is_sane_and_never_ends_one_at_first_sight(
     assert_eq!(left("old"), Some(30 * MINUTE), "half of a lease is always left");
     assert_eq!(left("ancient"), Some(HOUR), "older than its lease: as likely a clock that jumped");
     assert_eq!(left("future"), Some(HOUR));
+}
+
+#[test]
+fn a_renewal_lasts_a_whole_lease_however_old_its_timestamp_is() {
+    let mut scene = Scene::new();
+    for age in [None, Some(MINUTE), Some(20 * MINUTE), Some(59 * MINUTE), Some(HOUR), Some(24 * HOUR)] {
+        scene.begin("a", "ann");
+        scene.pass(MINUTE);
+        let mut renewal = Request::begin(id("a"), "ann");
+        renewal.age = age;
+        scene.ask(&renewal);
+        assert_eq!(scene.hold("a").lease_left(scene.now), Some(HOUR), "{age:?}");
+    }
+}
+
+#[test]
+fn notes_are_empty_only_if_no_field_of_them_says_anything() {
+    assert!(Notes::default().is_empty());
+    assert!(!Notes::reason("a new version").is_empty());
+    assert!(!Notes::default().ticket("CHG-1").is_empty());
 }
 
 #[test]

@@ -81,6 +81,10 @@ fn work_is_asked_to_give_up_once_and_only_in_a_shutdown() {
     assert!(permits.iter().all(OwnedPermit::is_interrupted));
     let mut lifecycle = AnyLifecycle::from(shutting_down);
     assert_eq!(lifecycle.interrupt(), None, "nor does the other form ask again");
+
+    let (shutting_down, _permits) = busy();
+    let asked = AnyLifecycle::from(shutting_down).interrupt().expect("the other form asks first");
+    assert_eq!((counts(&asked), asked.interrupted), ((1, 2), true));
 }
 
 #[test]

@@ -30,6 +30,14 @@ fn the_marker_is_meant_by_naming_no_hold() {
 }
 
 #[test]
+fn a_body_says_that_nobody_is_to_be_notified_and_says_nothing_of_what_is_usual() {
+    let mut request = Request::begin(upgrade(), "ops");
+    assert_eq!(body(Verb::Drain, &request).get("suppress_notification"), None);
+    request.suppress_notification = true;
+    assert_eq!(body(Verb::Drain, &request)["suppress_notification"], true);
+}
+
+#[test]
 fn a_write_names_its_own_nonce_so_that_one_whose_answer_is_lost_can_be_asked_for_again() {
     let write = Request { nonce: Some(Nonce::from("n".repeat(16))), ..Request::begin(RequestId::marker(), "ops") };
     for verb in Verb::ALL {
