@@ -21,6 +21,8 @@ pub mod invariants;
 pub mod liveness;
 pub mod refines;
 pub mod system;
+#[cfg(test)]
+mod two_reads;
 
 pub mod disk;
 

@@ -418,7 +418,8 @@ impl Protocol {
         free
     }
 
-    /// The published status, to somebody who asks for the process that holds the home's lock.
+    /// The published status, to somebody who asks for the process that holds the home's lock: in one step, though production
+    /// reads the two one after the other (`two_reads` has why).
     fn believed(&self, state: &State) -> Option<Status> {
         let live = state.gateway != Gateway::Dead;
         state.status.filter(|status| self.seeded(Seed::NoLock) || (live && status.drain != Drain::OtherProcess))
