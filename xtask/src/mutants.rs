@@ -1,5 +1,5 @@
-//! Changes every function of the files in [`MUTATED`] in every way that cargo-mutants knows, and wants each change noticed by a
-//! test. What is left out, and why, stands in `.cargo/mutants.toml`.
+//! Changes every function of `src` in every way that cargo-mutants knows, and wants each change noticed by a test. What is left
+//! out, and why, stands in [`NOT_MUTATED`] and in `.cargo/mutants.toml`.
 //!
 //! To build the tests once for each of thousands of changes takes days. So all changes are written into one copy of the source,
 //! each behind a switch that the environment sets; every test is run once, to see which switches it comes by; and each change is
@@ -10,53 +10,90 @@ mod reached;
 mod switched;
 
 use crate::shell::{Done, line, output, root, run, works};
-use crate::tables::MUTATED;
-use reached::End;
+use crate::tables::NOT_MUTATED;
+use reached::{End, Notes};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeSet;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use switched::{Mutant, SWITCH, Switched, switched};
 
-/// On these files alone, or on all; and with those tests alone whose names have one of the words that are no file.
+/// Of all that is mutated, what lies in these files or folders, or all; and with those tests alone whose names have one of the
+/// words that are no path. One build holds all of it, so that the next files are judged without another.
 pub fn run_on(arguments: &[&str]) -> Done {
-    let (files, words): (Vec<&str>, Vec<&str>) = arguments
-        .iter()
-        .partition(|argument| Path::new(argument).extension().is_some_and(|extension| extension == "rs"));
-    let files = if files.is_empty() { MUTATED.to_vec() } else { files };
+    let (asked, words): (Vec<&str>, Vec<&str>) = arguments.iter().partition(|argument| argument.starts_with("src"));
     if !works(&mut line("cargo mutants --version")) {
         run(&mut line("cargo install --locked cargo-mutants --version 27.1.0"))?;
     }
-    let mutants = listed(&files)?;
+    let mutants = listed("--no-config")?;
+    let wanted: HashSet<String> = listed("")?.into_iter().map(|mutant| mutant.name).collect();
+    let files: BTreeSet<&str> = mutants.iter().map(|mutant| mutant.file.as_str()).collect();
+    let files: Vec<&str> = files.into_iter().collect();
     let mut written = files.clone();
     written.push("src/lib.rs");
     let tree = copied(&written)?;
     let built = build(&tree, &files, &mutants)?;
     let programs = programs(&tree)?;
-    let tests = reached::tests(&programs, &words, &tree)?;
-    let tried: Vec<usize> = (0..mutants.len()).filter(|number| !built.left_out.contains(number)).collect();
-    let ends = reached::judge(&tried, &tests, &tree);
-    let mut report = Vec::new();
-    let mut survived = 0;
-    for (number, end) in &ends {
-        let name = &mutants[*number].name;
-        match end {
-            End::Survived(0) => report.push(format!("NOT REACHED  {name}")),
-            End::Survived(tests) => report.push(format!("SURVIVED {tests:3} {name}")),
-            End::Noticed(_) | End::Hung => {}
-        }
-        survived += usize::from(matches!(end, End::Survived(_)));
-    }
-    let report = report.join("\n");
-    fs::write(root().join("target/mutants/survivors"), &report).map_err(|error| error.to_string())?;
-    let hung = ends.iter().filter(|(_, end)| *end == End::Hung).count();
-    println!("{report}\n{} changes compile; {survived} survive; {hung} make tests hang", ends.len());
+    let notes = Notes::new(&programs, &words, root().join("target/mutants"));
+    let tests = reached::tests(&programs, &words, &tree, &notes)?;
+    let is_asked = |number: &usize| {
+        let mutant = &mutants[*number];
+        wanted.contains(&mutant.name) && (asked.is_empty() || asked.iter().any(|path| mutant.file.starts_with(path)))
+    };
+    let mut tried: Vec<usize> = (0..mutants.len()).filter(|n| is_asked(n) && !built.left_out.contains(n)).collect();
+    // In the order in which they were asked for.
+    tried.sort_by_key(|number| asked.iter().position(|path| mutants[*number].file.starts_with(path)));
+    let alone: Vec<&Mutant> = built.no_switch.iter().filter(|n| is_asked(n)).map(|n| &mutants[*n]).collect();
+    let report = root().join("target/mutants/survivors");
+    let mut report = File::create(report).map_err(|error| error.to_string())?;
+    let ends = reached::judge(&tried, &tests, &tree, &notes, &mut |number, end| {
+        let name = &mutants[number].name;
+        let said = match end {
+            End::Survived(0) => format!("NOT REACHED  {name}"),
+            End::Survived(tests) => format!("SURVIVED {tests:3} {name}"),
+            End::Hung => format!("HUNG         {name}"),
+            End::Noticed(_) => return,
+        };
+        println!("{said}");
+        // It is on the terminal too.
+        let _ = writeln!(report, "{said}");
+    });
+    let survived = ends.iter().filter(|(_, end)| matches!(end, End::Survived(_))).count();
+    println!("{}", table(&ends, &alone, &mutants));
     if survived > 0 {
         return Err(format!("{survived} changes are noticed by no test"));
     }
-    one_by_one(&built.no_switch.iter().map(|number| &mutants[*number]).collect::<Vec<_>>())
+    one_by_one(&alone)
+}
+
+/// For each file, how its mutants ended.
+fn table(ends: &[(usize, End)], alone: &[&Mutant], mutants: &[Mutant]) -> String {
+    let mut files: BTreeMap<&str, [usize; 4]> = BTreeMap::new();
+    for (number, end) in ends {
+        let column = match end {
+            End::Noticed(_) => 0,
+            End::Hung => 1,
+            End::Survived(_) => 2,
+        };
+        files.entry(&mutants[*number].file).or_default()[column] += 1;
+    }
+    for mutant in alone {
+        files.entry(&mutant.file).or_default()[3] += 1;
+    }
+    let mut text = String::from("noticed  hung  survived  built alone\n");
+    let mut all = [0; 4];
+    for (file, counts) in &files {
+        text += &row(counts, file);
+        all = std::array::from_fn(|column| all[column] + counts[column]);
+    }
+    text + &row(&all, "all")
+}
+
+fn row([noticed, hung, survived, alone]: &[usize; 4], file: &str) -> String {
+    format!("{noticed:7} {hung:5} {survived:9} {alone:12}  {file}\n")
 }
 
 /// What can't be switched at run time is built by itself, as cargo-mutants does.
@@ -89,11 +126,12 @@ fn one_by_one(mutants: &[&Mutant]) -> Done {
     if matches!(status.code(), Some(0 | 3)) { Ok(()) } else { Err("mutants survived: see MISSED above".to_owned()) }
 }
 
-/// What cargo-mutants would do to these files.
-fn listed(files: &[&str]) -> Result<Vec<Mutant>, String> {
+/// What cargo-mutants would do, with an argument of its own.
+fn listed(argument: &str) -> Result<Vec<Mutant>, String> {
     let mut list = line("cargo mutants --list --json");
-    for file in files {
-        list.args(["-f", file]);
+    list.args([argument].iter().filter(|argument| !argument.is_empty()));
+    for (path, _) in NOT_MUTATED {
+        list.args(["-e", path, "-e", &format!("{path}/**")]);
     }
     let listed: Vec<Value> = serde_json::from_str(&output(&mut list)?).map_err(|error| error.to_string())?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -122,7 +160,7 @@ struct Build {
 /// Writes the switches of all that compile.
 fn build(tree: &Path, files: &[&str], mutants: &[Mutant]) -> Result<Build, String> {
     let root_file = fs::read_to_string(root().join("src/lib.rs")).map_err(|error| error.to_string())?;
-    let root_file = root_file + &SWITCH.replace("COUNT", &mutants.len().to_string());
+    let root_file = format!("#![allow(warnings)] {root_file}") + &SWITCH.replace("COUNT", &mutants.len().to_string());
     let note = tree.join("../built.json");
     let there = |file: &str| fs::read_to_string(tree.join(file)).unwrap_or_default();
     // Of the same source the same build: nothing is written, and so nothing is compiled.
@@ -194,7 +232,8 @@ fn compile(tree: &Path, written: &[(&str, Switched)], known: &mut Build) -> Done
             continue;
         }
         let called = message["message"].as_str().and_then(|text| text.split('`').nth(1)).unwrap_or_default();
-        let called = called.rsplit("::").next().unwrap_or_default();
+        // Without its path, and without the types that it is called with.
+        let called = called.split("::<").next().and_then(|path| path.rsplit("::").next()).unwrap_or_default();
         if message["code"]["code"] == "E0015" && called != "mutant" {
             known.constant.insert(called.to_owned());
             continue;
@@ -216,8 +255,10 @@ fn compile(tree: &Path, written: &[(&str, Switched)], known: &mut Build) -> Done
     if *known == before && !built.status.success() { Err(elsewhere) } else { Ok(()) }
 }
 
-/// Builds the tests, and gives their programs.
+/// Builds the tests, and gives their programs. Of the examples, which some tests have cargo build, nothing is left to build.
 fn programs(tree: &Path) -> Result<Vec<PathBuf>, String> {
+    let examples = "cargo build --quiet --all-features --examples";
+    output(&mut in_tree(line(examples), tree))?;
     let test = "cargo test --all-features --package gateway-drain --lib --test it --test processes --no-run";
     let built = output(in_tree(line(test), tree).arg("--message-format=json"))?;
     let said = built.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -226,9 +267,13 @@ fn programs(tree: &Path) -> Result<Vec<PathBuf>, String> {
 }
 
 fn in_tree(mut command: Command, tree: &Path) -> Command {
-    command.current_dir(tree).env("CARGO_TARGET_DIR", root().join("target"));
-    command.env("CARGO_INCREMENTAL", "1");
+    command.current_dir(tree).envs(for_cargo());
     command
+}
+
+/// What cargo is to know, in here and in a test, so that nothing is built twice.
+fn for_cargo() -> [(&'static str, PathBuf); 2] {
+    [("CARGO_TARGET_DIR", root().join("target")), ("CARGO_INCREMENTAL", "1".into())]
 }
 
 /// A copy of the sources, without these files. What is there already and hasn't changed stays, so that it isn't built again.

@@ -1,18 +1,25 @@
 //! Which tests reach which mutants, and what they say of each.
 
-use std::collections::HashSet;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Tests that see no program of this library run.
 const NOT_THESE: [&str; 1] = ["illegal_transitions::"];
 
+/// For how long a mutant is judged before the others are.
+const AT_FIRST: Duration = Duration::from_secs(15);
+
 /// A test, how long it takes, and the mutants that it comes by.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Test {
     program: PathBuf,
     name: String,
@@ -21,7 +28,7 @@ pub struct Test {
 }
 
 /// How a mutant ended.
-#[derive(PartialEq)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub enum End {
     /// This test failed, twice.
     Noticed(String),
@@ -31,22 +38,64 @@ pub enum End {
     Survived(usize),
 }
 
+/// What has been found of these very programs, so that a run that was ended early is gone on with.
+pub struct Notes {
+    /// Of mutants that have been judged, by tests with these words.
+    ends: String,
+    programs: Vec<(PathBuf, SystemTime)>,
+    folder: PathBuf,
+}
+
+impl Notes {
+    /// Of the programs and the tests with these words, in this folder.
+    pub fn new(programs: &[PathBuf], words: &[&str], folder: PathBuf) -> Self {
+        let built = |program: &PathBuf| fs::metadata(program).and_then(|program| program.modified());
+        let programs = programs.iter().map(|program| (program.clone(), built(program).unwrap_or(UNIX_EPOCH)));
+        Self { ends: format!("ends{}", words.join("-")), programs: programs.collect(), folder }
+    }
+
+    /// What stands there, one in a line, if it was found of these programs.
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Vec<T> {
+        let text = fs::read_to_string(self.folder.join(name)).unwrap_or_default();
+        let Some((programs, rest)) = text.split_once('\n') else { return Vec::new() };
+        let same = serde_json::from_str::<Vec<(PathBuf, SystemTime)>>(programs).is_ok_and(|them| them == self.programs);
+        if same { rest.lines().filter_map(|line| serde_json::from_str(line).ok()).collect() } else { Vec::new() }
+    }
+
+    /// Opens it for more, with what stands there already.
+    fn open<T: Serialize>(&self, name: &str, known: &[T]) -> File {
+        let mut file = File::create(self.folder.join(name)).expect("the folder of the build can be written");
+        add(&mut file, &self.programs);
+        for known in known {
+            add(&mut file, known);
+        }
+        file
+    }
+}
+
+fn add(file: &mut File, noted: &impl Serialize) {
+    let line = serde_json::to_string(noted).expect("what is noted are numbers and texts");
+    writeln!(file, "{line}").expect("the folder of the build can be written");
+}
+
 /// Runs each test of the programs whose name has one of the words, without a mutant.
-pub fn tests(programs: &[PathBuf], words: &[&str], tree: &Path) -> Result<Vec<Test>, String> {
+pub fn tests(programs: &[PathBuf], words: &[&str], tree: &Path, notes: &Notes) -> Result<Vec<Test>, String> {
+    let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
+    let known: Vec<Test> = notes.read("tests");
+    let is_known = |program: &Path, name: &str| known.iter().any(|test| test.program == program && test.name == name);
     let mut names = Vec::new();
     for program in programs {
         let listed = Command::new(program).args(["--list", "--format", "terse"]).current_dir(tree).output();
         let listed = listed.map_err(|error| error.to_string())?.stdout;
         for line in String::from_utf8_lossy(&listed).lines() {
             let Some(name) = line.strip_suffix(": test") else { continue };
-            let wanted = words.is_empty() || words.iter().any(|word| name.contains(word));
-            if wanted && !NOT_THESE.iter().any(|module| name.starts_with(module)) {
+            if wanted(name) && !is_known(program, name) && !NOT_THESE.iter().any(|module| name.starts_with(module)) {
                 names.push((program, name.to_owned()));
             }
         }
     }
     println!("{} tests, each alone, to see what it comes by", names.len());
-    let tests = Mutex::new(Vec::new());
+    let tests = Mutex::new((notes.open("tests", &known), known));
     at_once(names.len(), |worker, index| {
         let (program, name) = &names[index];
         let seen = tree.join(format!("../reached.{worker}"));
@@ -59,32 +108,75 @@ pub fn tests(programs: &[PathBuf], words: &[&str], tree: &Path) -> Result<Vec<Te
                 let numbers = fs::read_to_string(&seen).unwrap_or_default();
                 let reaches = numbers.lines().filter_map(|line| line.parse().ok()).collect();
                 let test = Test { program: PathBuf::from(program), name: name.clone(), took: begun.elapsed(), reaches };
-                tests.lock().expect("no worker panics with it").push(test);
+                let (file, tests) = &mut *tests.lock().expect("no worker panics with it");
+                add(file, &test);
+                tests.push(test);
             }
             _ => println!("left out, since it fails without a mutant: {name}"),
         }
     });
-    let mut tests = tests.into_inner().expect("no worker has panicked");
-    tests.sort_by_key(|test| test.took);
+    let (_, mut tests) = tests.into_inner().expect("no worker has panicked");
+    tests.retain(|test| wanted(&test.name));
+    // A test that comes by few is likelier to look at what it comes by.
+    tests.sort_by_key(|test| test.took.as_millis() * (test.reaches.len() + 50) as u128);
     Ok(tests)
 }
 
-/// Runs, for each of the mutants, the tests that come by it, the fastest first, until one fails.
-pub fn judge(mutants: &[usize], tests: &[Test], tree: &Path) -> Vec<(usize, End)> {
-    let ends = Mutex::new(Vec::new());
+/// Runs, for each of the mutants, the tests that come by it, the fastest and narrowest first, until one fails. Each end is told
+/// at once. Those that survive the first seconds are judged by the rest of the tests when all others are done.
+pub fn judge(
+    mutants: &[usize],
+    tests: &[Test],
+    tree: &Path,
+    notes: &Notes,
+    told: &mut (dyn FnMut(usize, &End) + Send),
+) -> Vec<(usize, End)> {
+    let known: Vec<(usize, End)> = notes.read(&notes.ends);
+    let judged: HashMap<usize, End> = known.iter().cloned().collect();
+    let ends = Mutex::new((notes.open(&notes.ends, &known), Vec::new(), told));
+    let tell = |mutant: usize, end: End| {
+        let (file, ends, told) = &mut *ends.lock().expect("no worker panics with it");
+        told(mutant, &end);
+        ends.push((mutant, end));
+        if !judged.contains_key(&mutant) {
+            add(file, ends.last().expect("it was pushed"));
+        }
+    };
+    let later = Mutex::new(Vec::new());
     at_once(mutants.len(), |worker, index| {
         let mutant = mutants[index];
-        let end = judge_one(mutant, tests, worker, tree);
-        ends.lock().expect("no worker panics with it").push((mutant, end));
+        if let Some(end) = judged.get(&mutant) {
+            return tell(mutant, end.clone());
+        }
+        let reaching: Vec<&Test> = tests.iter().filter(|test| test.reaches.contains(&mutant)).collect();
+        let mut took = Duration::ZERO;
+        let first = reaching.iter().take_while(|test| {
+            took += test.took;
+            took < AT_FIRST
+        });
+        let first = first.count();
+        match judge_one(mutant, &reaching[..first], worker, tree) {
+            None if first < reaching.len() => {
+                println!("as yet unnoticed by {first} of {} tests: {mutant}", reaching.len());
+                later.lock().expect("no worker panics with it").push((mutant, reaching, first));
+            }
+            end => tell(mutant, end.unwrap_or(End::Survived(reaching.len()))),
+        }
     });
-    let mut ends = ends.into_inner().expect("no worker has panicked");
+    let later = later.into_inner().expect("no worker has panicked");
+    at_once(later.len(), |worker, index| {
+        let (mutant, reaching, first) = &later[index];
+        let end = judge_one(*mutant, &reaching[*first..], worker, tree);
+        tell(*mutant, end.unwrap_or(End::Survived(reaching.len())));
+    });
+    let (_, mut ends, _) = ends.into_inner().expect("no worker has panicked");
     ends.sort_by_key(|(mutant, _)| *mutant);
     ends
 }
 
-fn judge_one(mutant: usize, tests: &[Test], worker: usize, tree: &Path) -> End {
-    let reaching: Vec<&Test> = tests.iter().filter(|test| test.reaches.contains(&mutant)).collect();
-    let mut rest = &reaching[..];
+/// How it ended by these tests; none if all of them are green.
+fn judge_one(mutant: usize, reaching: &[&Test], worker: usize, tree: &Path) -> Option<End> {
+    let mut rest = reaching;
     let mut many = 4;
     while !rest.is_empty() {
         let (now, later) = rest.split_at(many.min(rest.len()));
@@ -98,26 +190,28 @@ fn judge_one(mutant: usize, tests: &[Test], worker: usize, tree: &Path) -> End {
                 run(command, worker, tree)
             };
             let names: Vec<&str> = mine.iter().map(|test| test.name.as_str()).collect();
-            let Some(said) = with(&names) else { return End::Hung };
+            let Some(said) = with(&names) else { return Some(End::Hung) };
             if said.success {
                 continue;
             }
             // A process that is gone has named none.
-            let Some(failed) = said.failed.first() else { return End::Noticed("the process ended".to_owned()) };
+            let Some(failed) = said.failed.first() else {
+                return Some(End::Noticed("the process ended".to_owned()));
+            };
             // Not by the bad luck of a busy machine.
             if with(&[failed.as_str()]).is_none_or(|said| !said.success) {
-                return End::Noticed(failed.clone());
+                return Some(End::Noticed(failed.clone()));
             }
         }
     }
-    End::Survived(reaching.len())
+    None
 }
 
-/// Calls this for each of so many, on as many threads as there are processors.
+/// Calls this for each of so many, on twice as many threads as there are processors: tests wait more than they compute.
 fn at_once(many: usize, work: impl Fn(usize, usize) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for worker in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+        for worker in 0..2 * std::thread::available_parallelism().map_or(2, usize::from) {
             let (next, work) = (&next, &work);
             scope.spawn(move || {
                 loop {
@@ -137,6 +231,7 @@ fn limited(program: &Path, tree: &Path, limit: Duration) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--signal=KILL", &limit.as_secs().to_string(), "sh", "-c", "ulimit -v 8000000; exec \"$0\" \"$@\""]);
     command.arg(program).current_dir(tree).env("CARGO_MANIFEST_DIR", tree).env("RUST_BACKTRACE", "0");
+    command.envs(super::for_cargo());
     command
 }
 

@@ -29,6 +29,8 @@ enum Form {
     Body,
     Arm,
     Guard,
+    /// Where the last arm of a match ends whose arms all have a guard once each can be deleted.
+    Rest,
     Unary(Range<usize>, String),
     Binary(Range<usize>, Range<usize>, String),
 }
@@ -93,7 +95,7 @@ impl Form {
         match self {
             Self::Body => 0,
             Self::Arm => 1,
-            Self::Guard => 2,
+            Self::Guard | Self::Rest => 2,
             Self::Unary(..) | Self::Binary(..) => 3,
         }
     }
@@ -167,6 +169,20 @@ impl Visit<'_> for Finder<'_> {
         let operator = self.text[operator].to_owned();
         self.add(unary.span().byte_range(), Form::Unary(unary.expr.span().byte_range(), operator), mutants);
         visit::visit_expr_unary(self, unary);
+    }
+
+    fn visit_expr_match(&mut self, expression: &syn::ExprMatch) {
+        let deleted = |arm: &syn::Arm| {
+            let start = arm.span().byte_range().start;
+            self.wanted.iter().any(|(at, _, mutant)| *at == start && mutant.genre == "MatchArm")
+        };
+        let takes_the_rest = |arm: &syn::Arm| arm.guard.is_none() && matches!(arm.pat, syn::Pat::Wild(_));
+        // cargo-mutants takes a `_` with a guard for one that takes the rest.
+        if expression.arms.iter().any(deleted) && !expression.arms.iter().any(takes_the_rest) {
+            let end = expression.span().byte_range().end - 1;
+            self.sites.push(Site { span: end..end, form: Form::Rest, mutants: Vec::new() });
+        }
+        visit::visit_expr_match(self, expression);
     }
 
     fn visit_arm(&mut self, arm: &syn::Arm) {
@@ -251,6 +267,7 @@ impl Writer<'_> {
                 self.write(site.span.clone(), inner);
                 self.out.push_str(" })");
             }
+            Form::Rest => self.put("_ => unreachable!(\"without this arm it doesn't compile\"),"),
             Form::Unary(operand, operator) => {
                 self.out.push_str("(match (");
                 self.write(operand.clone(), inner);
