@@ -104,7 +104,9 @@ pub(super) enum Ending {
 const BATCH: usize = 32;
 
 pub(super) fn endings<G: Gateway>(ending: Ending) -> Found {
-    let budget = Budget::of(BUDGET.mul_f64(effort::<G>()));
+    // The last work ends but once for each gateway that is made.
+    let rare = if ending == Ending::ForceBesideWork { 4.0 } else { 1.0 };
+    let budget = Budget::of(BUDGET.mul_f64(effort::<G>() * rare));
     let mut number = 0;
     while budget.is_left() {
         batch::<G>(ending, number, &budget)?;
