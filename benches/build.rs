@@ -10,4 +10,5 @@ fn main() {
     let version = String::from_utf8(version.stdout).expect("versions are text");
     let number = version.split(' ').nth(1).expect("`rustc 1.89.0 (...)`");
     println!("cargo::rustc-env=COMPILER=rustc {number}");
+    println!("cargo::rustc-env=COUNTED_WITH={number}-{}", env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it"));
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::process::Command;
 
 /// Packages with a lock of their own. What they share with the rest is taken from the folder of the rest.
-const APART: [&str; 3] = ["benches", "fuzz", "verification/instructions"];
+const APART: [&str; 2] = ["benches", "fuzz"];
 /// The packages that a plain `cargo test` runs.
 const DEFAULT: [&str; 3] = ["gateway-drain", "gateway-drain-interleavings", "gateway-drain-protocol"];
 /// The models that have too many executions for a plain `cargo test` (`verification/interleavings/tests/models/checker/loom.rs`).
@@ -38,7 +38,7 @@ pub fn clippy() -> Done {
     run(tool("clippy", "clippy")?.args(["--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]))?;
     APART.into_iter().try_for_each(|apart| {
         let manifest = format!("{apart}/Cargo.toml");
-        run(line("cargo clippy --locked --all-targets --target-dir target --manifest-path")
+        run(line("cargo clippy --locked --all-targets --all-features --target-dir target --manifest-path")
             .args([&manifest, "--", "-D", "warnings"]))
     })
 }

@@ -17,8 +17,9 @@ use std::fmt::Write;
 use std::fs;
 use std::process::{Command, ExitCode};
 
-const COUNTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/counts.txt");
-const COMPILER: &str = env!("COMPILER");
+const COUNTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions/counts.txt");
+/// Counts are those of one compiler for one architecture.
+const COMPILER: &str = env!("COUNTED_WITH");
 const TIMES: u64 = 10_000;
 
 /// By how much a count may differ, with the compiler that the kept ones are from.
