@@ -4,7 +4,8 @@
 //! Not among the tests that run by default, since it needs etcd: `.ci/fleet` installs that and runs this.
 
 use crate::support::etcd::{Between, Etcd, Way, fleet_lock_server, semaphore_key, timed};
-use crate::support::process::{Ended, GatewayProcess, STATE_VARIABLE, Tool, drain, home, owner, search_path, tool};
+use crate::support::process::{GatewayProcess, home};
+use crate::support::tool::{Ended, STATE_VARIABLE, Tool, drain, owner, search_path, tool};
 use gateway_drain::client::ExitCode;
 use rustix::process::Signal;
 use serde_json::{Value, json};

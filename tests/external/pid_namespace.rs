@@ -2,7 +2,8 @@
 
 #![cfg(feature = "cli")]
 
-use crate::support::process::{GatewayProcess, Tool, home, tool};
+use crate::support::process::{GatewayProcess, home};
+use crate::support::tool::{Tool, tool};
 use std::process::{Command, Stdio};
 
 #[test]

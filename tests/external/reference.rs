@@ -5,7 +5,8 @@
 
 #![cfg(all(feature = "axum", feature = "cli"))]
 
-use crate::support::process::{GatewayProcess, LIMIT, Tool, drain, examples, home, tool};
+use crate::support::process::{GatewayProcess, examples, home};
+use crate::support::tool::{LIMIT, Tool, drain, tool};
 use gateway_drain::client::{ExitCode, Gateway};
 use gateway_drain::{DrainState, Home};
 use serde_json::{Value, json};

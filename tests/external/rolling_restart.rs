@@ -6,8 +6,9 @@
 
 use crate::support::etcd::Etcd;
 use crate::support::load::{End, Load, Tried};
-use crate::support::process::{STATE_VARIABLE, Tool, drain, home, search_path};
+use crate::support::process::home;
 use crate::support::systemd_unit::{NotifySocket, Unit};
+use crate::support::tool::{STATE_VARIABLE, Tool, drain, search_path};
 use gateway_drain::client::ExitCode;
 use gateway_drain::{DrainState, Home, Snapshot};
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -67,7 +68,7 @@ impl Supervisor {
                 assert!(running.stop || ended.success(), "the gateway ended with {ended}");
             }
         });
-        ready.recv_timeout(crate::support::process::LIMIT).expect("the gateway gets ready");
+        ready.recv_timeout(crate::support::tool::LIMIT).expect("the gateway gets ready");
         Self { running, thread: Some(thread) }
     }
 }

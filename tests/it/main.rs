@@ -13,6 +13,7 @@ mod draining; // A drain from its beginning to its end, and against a shutdown
 mod events; // The `tracing` events of a gateway
 mod full_disk; // C8
 mod health; // What a gateway says of itself
+mod health_endpoints; // Probes and traffic while a gateway drains
 mod hold_rules; // The rules of the hold set that its states alone don't show
 mod holds; // Holds
 mod home_lock; // The home's lock as others see it
@@ -34,7 +35,6 @@ mod metrics; // The metrics of a gateway, as an exporter gets them
 mod names; // The names that requests bear
 mod other_writers; // Holds beside other people's writes (C7), and the one ledger of decisions (S2)
 mod probe_docs; // `docs/probe.md` says what the probe does
-mod probes; // Probes and traffic while a gateway drains
 mod reading; // What a look makes of what stands there, one guard at a time
 mod reconciler; // The reconciler
 mod restarts; // What outlasts a gateway's process, and what doesn't

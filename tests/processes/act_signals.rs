@@ -1,7 +1,8 @@
 //! `run` and signals: nothing that can be caught ends it while its command acts, and the hold is given up once nothing of the
 //! command's group is left (E1, E3).
 
-use crate::support::process::{GatewayProcess, STATE_VARIABLE, Tool, drain, home, tool};
+use crate::support::process::{GatewayProcess, home};
+use crate::support::tool::{STATE_VARIABLE, Tool, drain, tool};
 use gateway_drain::client::{ExitCode, Gateway};
 use rustix::process::Signal;
 use rustix_libc_wrappers::process::SignalExt;

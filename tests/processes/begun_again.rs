@@ -2,7 +2,8 @@
 //! the same name: over the files, over HTTP, and whenever the other one begins.
 
 use crate::support::lying_proxy::{hand_on, serve};
-use crate::support::process::{GatewayProcess, home, owner};
+use crate::support::process::{GatewayProcess, home};
+use crate::support::tool::owner;
 use gateway_drain::client::{Drain, Failure, Gateway, Held};
 use gateway_drain::status::HoldStatus;
 use gateway_drain::{Channel, Home, Request, RequestId};

@@ -1,6 +1,7 @@
 //! The client as a library, against real gateway processes: blocking and async, over the files.
 
-use crate::support::process::{DashboardProcess, GatewayProcess, drain, gateway, home};
+use crate::support::process::{DashboardProcess, GatewayProcess, gateway, home};
+use crate::support::tool::drain;
 use gateway_drain::client::{Drain, ExitCode, Failure, Interrupt};
 use gateway_drain::{Channel, DrainState, Home, Request, RequestId, Snapshot};
 use serde_json::Value;

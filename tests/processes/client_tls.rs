@@ -2,7 +2,8 @@
 
 #![cfg(all(feature = "tls", feature = "cli", feature = "axum"))]
 
-use crate::support::process::{Ended, GatewayProcess, Tool, home, tool};
+use crate::support::process::{GatewayProcess, home};
+use crate::support::tool::{Ended, Tool, tool};
 use gateway_drain::Home;
 use gateway_drain::client::{ExitCode, Gateway};
 use std::net::SocketAddr;

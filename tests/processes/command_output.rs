@@ -1,7 +1,8 @@
 //! What the command line prints: results that are written or failed, foreign text that no terminal acts on, lines that can be
 //! pasted; and how often each command writes.
 
-use crate::support::process::{Ended, GatewayProcess, Tool, drain, home, owner, tool};
+use crate::support::process::{GatewayProcess, home};
+use crate::support::tool::{Ended, Tool, drain, owner, tool};
 use gateway_drain::client::ExitCode;
 use gateway_drain::{Channel, Home, Request, RequestId};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
@@ -221,7 +222,7 @@ fn the_lines_that_are_offered_for_copying_can_be_pasted() {
     waiting.signal(rustix::process::Signal::INT);
     let ended = waiting.ended().expect(ExitCode::Interrupted);
     let line = ended.stderr.lines().find_map(|line| line.strip_prefix("give it up:")).expect("the line");
-    let path = crate::support::process::search_path();
+    let path = crate::support::tool::search_path();
     let pasted = Command::new("sh").args(["-c", line]).current_dir(folder.path()).env("PATH", path).output().unwrap();
     assert!(pasted.status.success(), "{line}: {pasted:?}");
     assert!(gateway.admits(), "the pasted line did nothing");

@@ -1,7 +1,8 @@
 //! A dashboard process beside a gateway process answers as the gateway process does by itself: the same requests are sent to
 //! either, and the answers are compared byte for byte, but for times and names that are new in each run.
 
-use crate::support::process::{DashboardProcess, GatewayProcess, LIMIT, drain, home};
+use crate::support::process::{DashboardProcess, GatewayProcess, home};
+use crate::support::tool::{LIMIT, drain};
 use gateway_drain::client::ExitCode;
 use gateway_drain::control::Epoch;
 use gateway_drain::{Channel, Home, Request, RequestId, Snapshot};

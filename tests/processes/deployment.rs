@@ -3,7 +3,8 @@
 
 use crate::support::eventually::comes_true;
 use crate::support::load::{End, Load, Tried};
-use crate::support::process::{DashboardProcess, GatewayProcess, Tool, drain, home, search_path};
+use crate::support::process::{DashboardProcess, GatewayProcess, home};
+use crate::support::tool::{Tool, drain, search_path};
 use gateway_drain::client::{ExitCode, Gateway};
 use gateway_drain::{Channel, Home, RequestId};
 use rustix::process::Signal;
@@ -74,7 +75,7 @@ impl Scene {
         script.env("PATH", std::env::join_paths(found).expect("a search path"));
         script
             .env(Home::VARIABLE, home)
-            .env(crate::support::process::STATE_VARIABLE, home.join(".controller"))
+            .env(crate::support::tool::STATE_VARIABLE, home.join(".controller"))
             .env_remove(Gateway::SECRET_VARIABLE);
         script.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Tool::spawn(script)

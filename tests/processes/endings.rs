@@ -2,7 +2,8 @@
 //! that answers by itself for a second at each command, from one table, with real processes.
 
 use crate::support::lying_proxy::{Disturbance, LyingProxy};
-use crate::support::process::{Ended, GatewayProcess, STATE_VARIABLE, Tool, home, owner, tool};
+use crate::support::process::{GatewayProcess, home};
+use crate::support::tool::{Ended, STATE_VARIABLE, Tool, owner, tool};
 use gateway_drain::client::{ExitCode, Gateway};
 use gateway_drain::control::Epoch;
 use gateway_drain::status::{IgnoredKind, Snapshot};
@@ -44,7 +45,7 @@ static DISTURBANCES: AtomicUsize = AtomicUsize::new(0);
 impl Scene {
     fn start(way: Way) -> Self {
         let (home, elsewhere) = (home(), crate::support::process::home());
-        let secret = crate::support::process::drain(home.path(), &["secret", "new"]).expect(ExitCode::Drained).stdout;
+        let secret = crate::support::tool::drain(home.path(), &["secret", "new"]).expect(ExitCode::Drained).stdout;
         let secret = secret.trim().to_owned();
         let gateway = GatewayProcess::start_with_secret(home.path(), &secret, "127.0.0.1:0");
         let address = gateway.address.clone();

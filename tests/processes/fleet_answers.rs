@@ -3,14 +3,15 @@
 #![cfg(feature = "fleet")]
 
 use crate::support::etcd::{Between, Way, answer, timed};
-use crate::support::process::{GatewayProcess, Tool, home, tool};
+use crate::support::process::{GatewayProcess, home};
+use crate::support::tool::{Tool, tool};
 use gateway_drain::client::ExitCode;
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
 
 /// `run` on this home, with its slots at this address.
-fn run(home: &Path, lock: &str) -> crate::support::process::Ended {
+fn run(home: &Path, lock: &str) -> crate::support::tool::Ended {
     let mut run = tool(home);
     run.args(["run", "--patience", "1s", "--fleet-lock", lock, "--fleet-group", "web", "--", "touch"]);
     Tool::spawn({

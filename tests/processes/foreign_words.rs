@@ -2,7 +2,8 @@
 //! drain, and the outcomes are the same as without it; and a gateway that knows no holds is told apart before anything is asked.
 
 use crate::support::lying_proxy::{CODES, Disturbance, LyingProxy, hand_on, response, serve};
-use crate::support::process::{Ended, GatewayProcess, STATE_VARIABLE, Tool, drain, home, tool};
+use crate::support::process::{GatewayProcess, home};
+use crate::support::tool::{Ended, STATE_VARIABLE, Tool, drain, tool};
 use gateway_drain::client::{ExitCode, Gateway};
 use gateway_drain::{RequestId, Snapshot};
 use std::io::Read;

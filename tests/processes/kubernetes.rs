@@ -3,7 +3,8 @@
 //! involved.
 
 use crate::support::load::{End, Tried};
-use crate::support::process::{GatewayProcess, LIMIT, home, search_path};
+use crate::support::process::{GatewayProcess, home};
+use crate::support::tool::{LIMIT, search_path};
 use gateway_drain::Home;
 use gateway_drain::controller::Settings;
 use serde_json::Value;

@@ -7,17 +7,17 @@ mod support;
 
 mod act_signals; // `run` and signals
 mod begun_again; // What a controller does is done to the hold that it has in hand
+mod change_notices; // Changes are told: with an hour between two ticks a gateway follows its files, and who waits for it is woken
 mod client; // The client as a library, against real gateway processes
 mod client_tls; // The client and the probe over TLS, to the endpoint behind a terminator, with a certificate of its own authority
 mod command_output; // What the command line prints
 mod dashboard; // A dashboard process beside a gateway process answers as the gateway process does by itself
 mod deployment; // `examples/deploy.sh` against the example gateway under load
 mod endings; // Two transports, one promise
+mod example_process; // The example gateway as a process, driven as an operator would
 mod fleet_answers; // What isn't an answer of a fleet's engine closes nothing
 mod foreign_words; // What isn't the endpoint's own word is silence
 mod kubernetes; // The manifest of the guide, with the example gateway and a test that does what a kubelet and a Service do
-mod live_gate; // The live gate
-mod live_gateway; // The example gateway as a process, driven as an operator would
 mod other_languages; // The gateway and the controller in `examples/python`, which know this crate by its specification alone
 mod over_http; // What the command line and the client have over HTTP alone
 mod probe; // The probe, on the example gateway as a process, on a small gateway that knows no more than the reference's contract, and on gateways that are broken on purpose
@@ -29,9 +29,9 @@ mod run_command; // `gateway-drain run -- COMMAND`
 mod signals; // L5
 mod strangers; // A remote stranger and a local one, who send anything for a while
 mod systemd; // The systemd unit of the guide, with the example gateway and a real notify socket
-mod told; // Changes are told: with an hour between two ticks a gateway follows its files, and who waits for it is woken
 mod trace_real; // Traces of real gateways conform
 mod two_controllers; // Two controllers on one gateway
+mod under_load; // A gateway process under load, before, during and after a drain
 mod unpublished; // A gateway that lives and whose status is not there, or is another program's
 mod unwritable; // A home that a controller can't write in
 mod upgrades; // A gateway of this version on homes that others left

@@ -3,7 +3,8 @@
 
 #![cfg(all(feature = "cli", feature = "axum"))]
 
-use crate::support::process::{GatewayProcess, LIMIT, Tool, drain, examples, home, python, tool};
+use crate::support::process::{GatewayProcess, examples, home, python};
+use crate::support::tool::{LIMIT, Tool, drain, tool};
 use gateway_drain::client::ExitCode;
 use gateway_drain::{DrainState, Home};
 use rustix::fs::{FlockOperation, flock};

@@ -1,7 +1,8 @@
 //! What the command line and the client have over HTTP alone: the secret, which is in no output, scopes, and answers that say
 //! little. The endings that both ways have are in `endings.rs`.
 
-use crate::support::process::{Ended, GatewayProcess, Tool, home, tool};
+use crate::support::process::{GatewayProcess, home};
+use crate::support::tool::{Ended, Tool, tool};
 use axum::http::StatusCode;
 use gateway_drain::Home;
 use gateway_drain::client::{Drain, ExitCode, Gateway};
@@ -25,7 +26,7 @@ struct Remote {
 impl Remote {
     fn start() -> Self {
         let (home, elsewhere) = (home(), crate::support::process::home());
-        let secret = crate::support::process::drain(home.path(), &["secret", "new"]).expect(ExitCode::Drained).stdout;
+        let secret = crate::support::tool::drain(home.path(), &["secret", "new"]).expect(ExitCode::Drained).stdout;
         let secret = secret.trim().to_owned();
         let gateway = GatewayProcess::start_with_secret(home.path(), &secret, "127.0.0.1:0");
         let url = format!("http://{}", gateway.address);

@@ -2,7 +2,8 @@
 
 #![cfg(all(feature = "cli", feature = "axum"))]
 
-use crate::support::process::{GatewayProcess, LIMIT, drain, home, tool};
+use crate::support::process::{GatewayProcess, home};
+use crate::support::tool::{LIMIT, drain, tool};
 use gateway_drain::client::ExitCode;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};

@@ -4,8 +4,9 @@
 #![cfg(all(feature = "cli", feature = "axum"))]
 
 use crate::support::load::{End, Load, Tried};
-use crate::support::process::{GatewayProcess, LIMIT, Tool, drain, home, tool};
+use crate::support::process::{GatewayProcess, home};
 use crate::support::supervisor::Supervisor;
+use crate::support::tool::{LIMIT, Tool, drain, tool};
 use gateway_drain::client::ExitCode;
 use gateway_drain::{Home, Snapshot};
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! `gateway-drain run -- COMMAND`: the command runs only on a drained gateway, and the hold is given up on every path.
 
-use crate::support::process::{GatewayProcess, Tool, Turn, drain, home};
+use crate::support::process::{GatewayProcess, Turn, home};
+use crate::support::tool::{Tool, drain};
 use gateway_drain::client::ExitCode;
 use rustix::process::Signal;
 use serde_json::Value;

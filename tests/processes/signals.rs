@@ -1,7 +1,8 @@
 //! L5: whatever a gateway inherited, and whatever its event loop, its readers and its clients do, a signal is a shutdown.
 
 use crate::support::own_process::{alone, this_program};
-use crate::support::process::{GatewayProcess, LIMIT, examples, home};
+use crate::support::process::{GatewayProcess, examples, home};
+use crate::support::tool::LIMIT;
 use gateway_drain::{DrainState, Home, Snapshot};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};

@@ -4,7 +4,8 @@
 //! `STRANGERS_SECONDS` says how long; the default is short, and `cargo xtask ci strangers` takes a minute.
 
 use crate::support::own_process::{alone, this_program};
-use crate::support::process::{GatewayProcess, STATE_VARIABLE, Tool, drain, home, tool};
+use crate::support::process::{GatewayProcess, home};
+use crate::support::tool::{STATE_VARIABLE, Tool, drain, tool};
 use gateway_drain::client::{ExitCode, Gateway};
 use gateway_drain::{Channel, Home, Request, RequestId};
 use std::fs::{self, Permissions};

@@ -1,8 +1,9 @@
 //! The systemd unit of the guide, with the example gateway and a real notify socket. systemd itself is not among what is
 //! tested here; its own reading of the unit is (`systemd-analyze verify`, in `.ci/deployment`).
 
-use crate::support::process::{GatewayProcess, LIMIT, drain, home};
+use crate::support::process::{GatewayProcess, home};
 use crate::support::systemd_unit::{NotifySocket, Unit};
+use crate::support::tool::{LIMIT, drain};
 use gateway_drain::Home;
 use gateway_drain::client::ExitCode;
 use gateway_drain::controller::Settings;

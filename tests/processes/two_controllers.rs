@@ -1,6 +1,7 @@
 //! Two controllers on one gateway: neither frees what the other holds, and a commit outlasts everybody else (H2, H4).
 
-use crate::support::process::{GatewayProcess, STATE_VARIABLE, Tool, drain, home, tool};
+use crate::support::process::{GatewayProcess, home};
+use crate::support::tool::{STATE_VARIABLE, Tool, drain, tool};
 use gateway_drain::client::ExitCode;
 
 const A: &[&str] = &["--owner", "a"];

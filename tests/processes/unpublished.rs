@@ -1,7 +1,8 @@
 //! A gateway that lives and whose status is not there, or is another program's: its lock says that it lives, and what lies in the
 //! place of its status says nothing of it (C6, E2).
 
-use crate::support::process::{DashboardProcess, Ended, GatewayProcess, drain, home};
+use crate::support::process::{DashboardProcess, GatewayProcess, home};
+use crate::support::tool::{Ended, drain};
 use gateway_drain::Home;
 use gateway_drain::client::ExitCode;
 use std::fs;

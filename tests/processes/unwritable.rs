@@ -1,7 +1,8 @@
 //! A home that a controller can't write in: what is known at once is said at once and with the file's name, and what may pass is
 //! tried for as long as there is patience. On real file systems, so all but the plain ones need root, for the mounts.
 
-use crate::support::process::{Ended, GatewayProcess, STATE_VARIABLE, Tool, drain, home, tool};
+use crate::support::process::{GatewayProcess, home};
+use crate::support::tool::{Ended, STATE_VARIABLE, Tool, drain, tool};
 use gateway_drain::client::ExitCode;
 use gateway_drain::{Home, RequestId};
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};

@@ -7,7 +7,8 @@
 
 #![cfg(all(feature = "cli", feature = "axum"))]
 
-use crate::support::process::{GatewayProcess, drain, home};
+use crate::support::process::{GatewayProcess, home};
+use crate::support::tool::drain;
 use gateway_drain::client::ExitCode;
 use gateway_drain::control::Epoch;
 use gateway_drain::hold::{Denied, Ending, Outcome};

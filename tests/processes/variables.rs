@@ -1,6 +1,7 @@
 //! The variables that name the home, and which of two holds.
 
-use crate::support::process::{Ended, GatewayProcess, Tool, home, tool};
+use crate::support::process::{GatewayProcess, home};
+use crate::support::tool::{Ended, Tool, tool};
 use gateway_drain::Home;
 use gateway_drain::client::ExitCode;
 use std::path::Path;

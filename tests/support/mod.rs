@@ -20,8 +20,6 @@ pub mod http_server;
 #[cfg(feature = "conformance")]
 pub mod judged;
 #[cfg(feature = "axum")]
-pub mod live_process;
-#[cfg(feature = "axum")]
 pub mod load;
 pub mod local_gateway;
 pub mod lying_proxy;
@@ -33,6 +31,8 @@ pub mod reference_gateway;
 pub mod supervisor;
 #[cfg(feature = "cli")]
 pub mod systemd_unit;
+#[cfg(feature = "cli")]
+pub mod tool;
 #[cfg(feature = "trace-check")]
 pub mod trace_corpus;
 pub mod vectors;

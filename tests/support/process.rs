@@ -1,36 +1,22 @@
-//! Real processes for the tests of the client and the command line: the example gateway, its turns, and `gateway-drain`.
+//! Gateways as processes, their turns, and how an operator and clients reach them: `touch`, `rm`, signals and HTTP. `tool` has
+//! `gateway-drain`.
 //!
 //! Nothing here sleeps: a wait reads a line that a process prints, or looks at what it has published, for a
 //! bounded time. Every process is ended by its own id.
 
 pub use crate::support::example_bins::examples;
-use gateway_drain::client::{ExitCode, Gateway};
+use crate::support::tool::{Lines, signal};
+use gateway_drain::client::Gateway;
 use gateway_drain::{Home, Snapshot};
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
-use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
-use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-/// Nothing in a test takes longer than this, however slow the machine.
-pub const LIMIT: Duration = Duration::from_secs(60);
-
-/// Where `gateway-drain` lies.
-pub fn tools() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_gateway-drain")).parent().expect("a program lies in a folder")
-}
-
-/// A search path on which `gateway-drain` and the examples are found.
-pub fn search_path() -> std::ffi::OsString {
-    let system = std::env::var_os("PATH").unwrap_or_default();
-    let folders = [tools().to_owned(), examples().to_owned()].into_iter().chain(std::env::split_paths(&system));
-    std::env::join_paths(folders).expect("a search path")
-}
+use tempfile::TempDir;
 
 /// Where the system chooses the port.
 const ANY_PORT: &str = "127.0.0.1:0";
@@ -69,10 +55,27 @@ pub struct GatewayProcess {
     pub home: PathBuf,
     pub address: String,
     /// What it prints, read to the end so that it never blocks on a full pipe.
-    _lines: Lines,
+    lines: Lines,
+    /// The home's folder, if it ends with this gateway.
+    folder: Option<TempDir>,
 }
 
 impl GatewayProcess {
+    /// One in a fresh home, with these arguments and the example's own tick unless they say another.
+    pub fn in_fresh_home(arguments: &[&str]) -> Self {
+        let folder = home();
+        let mut gateway = Self::with_arguments(&folder.path().join("home"), arguments);
+        gateway.folder = Some(folder);
+        gateway
+    }
+
+    /// One with these arguments, and the example's own tick unless they say another.
+    pub fn with_arguments(home: &Path, arguments: &[&str]) -> Self {
+        let mut command = with_secret("gateway", None);
+        command.arg("--home").arg(home).args(["--listen", ANY_PORT]).args(arguments);
+        Self::of(command, home)
+    }
+
     pub fn start(home: &Path) -> Self {
         Self::start_with(home, &[])
     }
@@ -100,9 +103,7 @@ impl GatewayProcess {
 
     /// One that looks at its files so seldom.
     pub fn start_with_tick(home: &Path, millis: u64) -> Self {
-        let mut command = with_secret("gateway", None);
-        command.arg("--home").arg(home).args(["--listen", ANY_PORT, "--tick-ms", &millis.to_string()]);
-        Self::of(command, home)
+        Self::with_arguments(home, &["--tick-ms", &millis.to_string()])
     }
 
     /// The gateway that is written in Python.
@@ -115,14 +116,28 @@ impl GatewayProcess {
     /// One that this command starts in this home.
     pub fn of(command: Command, home: &Path) -> Self {
         let (child, address, lines) = listening(command);
-        Self { child, home: home.to_owned(), address, _lines: lines }
+        Self { child, home: home.to_owned(), address, lines, folder: None }
     }
 
-    /// Starts a turn, and returns once it has been admitted.
+    /// A request of a client of its own.
+    pub fn post(&self, path: &str, body: &str) -> ureq::http::Response<ureq::Body> {
+        post(&self.address, path, body).expect("it is answered")
+    }
+
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let mut response = agent().get(format!("http://{}{path}", self.address)).call().expect("it is answered");
+        (response.status().as_u16(), response.body_mut().read_to_string().expect("a text"))
+    }
+
+    /// What its endpoint says of it.
+    pub fn status(&self) -> Value {
+        serde_json::from_str(&self.get("/api/status").1).expect("the status is JSON")
+    }
+
+    /// Starts a turn, and returns once it has been admitted. It is read to its end whether or not anybody waits for that.
     pub fn turn(&self, millis: u64) -> Turn {
-        let body = serde_json::json!({"session": "s1", "millis": millis}).to_string();
-        let post = ureq::post(&format!("http://{}/turns", self.address)).header("content-type", "application/json");
-        let mut response = post.send(body).expect("the gateway admits the turn");
+        let mut response = self.post("/turns", &json!({"session": "s1", "millis": millis}).to_string());
+        assert_eq!(response.status(), 200, "the gateway admits the turn");
         let reading = std::thread::spawn(move || {
             let mut text = String::new();
             // A gateway that is killed cuts its turns off.
@@ -134,18 +149,30 @@ impl GatewayProcess {
 
     /// Whether a turn would be admitted now.
     pub fn admits(&self) -> bool {
-        let body = serde_json::json!({"session": "probe", "millis": 0}).to_string();
-        let post = ureq::post(&format!("http://{}/turns", self.address)).header("content-type", "application/json");
-        match post.send(body) {
-            Ok(_) => true,
-            Err(ureq::Error::StatusCode(503)) => false,
-            Err(other) => panic!("the gateway answers a turn: {other}"),
+        match self.post("/turns", &json!({"session": "probe", "millis": 0}).to_string()).status().as_u16() {
+            200 => true,
+            503 => false,
+            other => panic!("the gateway answers a turn with {other}"),
         }
+    }
+
+    pub fn touch_marker(&self) {
+        let touched = Command::new("touch").arg(self.named_home().marker()).status();
+        assert!(touched.expect("touch can be run").success());
+    }
+
+    pub fn rm_marker(&self) {
+        let removed = Command::new("rm").arg(self.named_home().marker()).status();
+        assert!(removed.expect("rm can be run").success());
+    }
+
+    pub fn named_home(&self) -> Home {
+        Home::at(&self.home)
     }
 
     /// Looks at what the gateway has published until it says what is wanted.
     pub fn until(&self, what: &str, wanted: impl Fn(&Snapshot) -> bool) -> Snapshot {
-        crate::support::eventually::until(&Home::at(&self.home), what, wanted)
+        crate::support::eventually::until(&self.named_home(), what, wanted)
     }
 
     /// SIGTERM: a shutdown.
@@ -174,6 +201,12 @@ impl GatewayProcess {
             let _ = pause.recv_timeout(Duration::from_millis(10));
         }
         None
+    }
+
+    /// Its exit code, what it printed, and the last that it published.
+    pub fn ends(mut self) -> (Option<i32>, String, Snapshot) {
+        let code = self.child.wait().expect("it can be waited for").code();
+        (code, self.lines.rest(), Snapshot::read(&self.named_home()).expect("its last status"))
     }
 
     pub fn pid(&self) -> u32 {
@@ -226,183 +259,32 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// All that was answered, once it has ended.
+    pub fn text(self) -> String {
+        self.reading.join().expect("the reader ends")
+    }
+
     /// Waits for its end; tells whether it ended by itself rather than being cut off.
     pub fn finished(self) -> bool {
-        self.reading.join().expect("the reader ends").ends_with("done\n")
+        self.text().ends_with("done\n")
+    }
+
+    /// Waits for its end; fails unless every line came, in order, and then the last one.
+    pub fn ends_whole(self) {
+        let text = self.text();
+        let lines = text.lines().count().saturating_sub(1);
+        let whole: String = (0..lines).map(|line| format!("line {line}\n")).collect();
+        assert_eq!(text, whole + "done\n", "the turn streams to its end, with no line lost");
     }
 }
 
-fn signal(child: &Child, signal: Signal) {
-    kill_process(Pid::from_child(child), signal).expect("the process is there");
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).build().into()
 }
 
-/// One `gateway-drain`, run to its end.
-pub fn drain<S: AsRef<OsStr>>(home: &Path, arguments: &[S]) -> Ended {
-    Tool::start(home, arguments).ended()
-}
-
-/// Where a controller keeps the tokens of its commits.
-pub const STATE_VARIABLE: &str = "GATEWAY_DRAIN_STATE";
-
-/// The owner of what the tool begins, unless it is told another: the user that the tests run as.
-pub fn owner() -> String {
-    let output = Command::new("id").arg("-un").output().expect("the system knows its users");
-    String::from_utf8(output.stdout).expect("a name").trim().to_owned()
-}
-
-/// The tool, for what [`drain`] doesn't do.
-pub fn tool(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gateway-drain"));
-    command
-        .env_remove(Gateway::SECRET_VARIABLE)
-        .env_remove(Gateway::REFERENCE_SECRET_VARIABLE)
-        .env(STATE_VARIABLE, home.join(".controller"));
-    command.env(Home::VARIABLE, home).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// A `gateway-drain` on its way.
-pub struct Tool {
-    child: Option<Child>,
-    lines: Lines,
-}
-
-impl Tool {
-    pub fn start<S: AsRef<OsStr>>(home: &Path, arguments: &[S]) -> Self {
-        let mut command = tool(home);
-        command.args(arguments);
-        Self::spawn(command)
-    }
-
-    pub fn spawn(mut command: Command) -> Self {
-        let mut child = command.spawn().expect("the tool starts");
-        let lines = Lines::of_stderr(child.stderr.take());
-        Self { child: Some(child), lines }
-    }
-
-    /// Waits until it has said `text` on stderr.
-    pub fn said(&self, text: &str) -> String {
-        self.lines.until(text)
-    }
-
-    /// Sends a signal to the `gateway-drain` that a script runs, and to nobody else.
-    pub fn signal_in_script(&self, number: Signal) {
-        let shell = self.child.as_ref().expect("it is running").id();
-        let children = format!("/proc/{shell}/task/{shell}/children");
-        let children = std::fs::read_to_string(children).expect("the script's processes are known");
-        let tool = children.trim().parse().ok().and_then(Pid::from_raw).expect("it runs one command at a time");
-        kill_process(tool, number).expect("the process is there");
-    }
-
-    pub fn signal(&self, number: Signal) {
-        signal(self.child.as_ref().expect("it is running"), number);
-    }
-
-    pub fn ended(mut self) -> Ended {
-        let child = self.child.take().expect("it is running");
-        let pid = Pid::from_child(&child);
-        let (done, wait) = channel();
-        let waiting = std::thread::spawn(move || done.send(child.wait_with_output()));
-        let Ok(output) = wait.recv_timeout(LIMIT) else {
-            let _ = kill_process(pid, Signal::KILL);
-            panic!("gateway-drain did not end within {LIMIT:?}; it said:\n{}", self.lines.rest());
-        };
-        let _ = waiting.join();
-        let Output { status, stdout, .. } = output.expect("its output can be read");
-        let stdout = String::from_utf8(stdout).expect("its output is text");
-        Ended { code: status.code(), stdout, stderr: self.lines.rest() }
-    }
-}
-
-impl Drop for Tool {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-/// How a `gateway-drain` ended.
-#[derive(Debug)]
-pub struct Ended {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl Ended {
-    #[track_caller]
-    pub fn expect(self, code: ExitCode) -> Self {
-        self.expect_code(i32::from(code.code()))
-    }
-
-    #[track_caller]
-    pub fn expect_code(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
-        self
-    }
-
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("stdout is JSON: {error}: {self:?}"))
-    }
-}
-
-/// The lines that a process prints, as they come.
-struct Lines {
-    receiver: Mutex<Receiver<String>>,
-    seen: Mutex<String>,
-}
-
-impl Lines {
-    fn of_stdout(out: Option<ChildStdout>) -> Self {
-        Self::of(out.expect("it is piped"))
-    }
-
-    fn of_stderr(out: Option<ChildStderr>) -> Self {
-        Self::of(out.expect("it is piped"))
-    }
-
-    fn of(out: impl Read + Send + 'static) -> Self {
-        let (send, receiver) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                if send.send(line).is_err() {
-                    // Nobody reads any more; the pipe has to stay open all the same.
-                }
-            }
-        });
-        Self { receiver: Mutex::new(receiver), seen: Mutex::default() }
-    }
-
-    fn until(&self, text: &str) -> String {
-        let began = Instant::now();
-        let mut seen = self.seen.lock().expect("nobody panicked");
-        let receiver = self.receiver.lock().expect("nobody panicked");
-        while let Ok(line) = receiver.recv_timeout(LIMIT.saturating_sub(began.elapsed())) {
-            seen.push_str(&line);
-            seen.push('\n');
-            if line.contains(text) {
-                return line;
-            }
-        }
-        panic!("it never said {text:?}; it said:\n{seen}");
-    }
-
-    /// All that was said, to the end.
-    fn rest(&self) -> String {
-        let mut seen = self.seen.lock().expect("nobody panicked");
-        let receiver = self.receiver.lock().expect("nobody panicked");
-        loop {
-            match receiver.recv_timeout(Duration::from_secs(5)) {
-                Ok(line) => {
-                    seen.push_str(&line);
-                    seen.push('\n');
-                }
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return seen.clone(),
-            }
-        }
-    }
+/// One request of a client of its own; an error is one of the connection, never of the answer.
+pub fn post(address: &str, path: &str, body: &str) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+    agent().post(format!("http://{address}{path}")).header("content-type", "application/json").send(body)
 }
 
 /// A home that is there, with nothing in it.

@@ -1,6 +1,7 @@
 //! What restarts a gateway from outside it: a shell command orders it over a pipe, and goes on once it has been done.
 
-use crate::support::process::{GatewayProcess, LIMIT};
+use crate::support::process::GatewayProcess;
+use crate::support::tool::LIMIT;
 use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;

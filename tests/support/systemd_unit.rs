@@ -2,7 +2,8 @@
 //! gateway tells the notify socket, and ends it in the unit's own times. The unit's file is read, so that the tests run what
 //! the guide shows.
 
-use crate::support::process::{LIMIT, examples};
+use crate::support::process::examples;
+use crate::support::tool::LIMIT;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;

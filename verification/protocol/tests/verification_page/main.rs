@@ -74,7 +74,10 @@ const BESIDE: &[Beside] = &[
     ),
     beside(
         G1,
-        &[("tests/processes/live_gateway.rs", "a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one")],
+        &[(
+            "tests/processes/example_process.rs",
+            "a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one",
+        )],
         "memory orderings with more threads than four: of their steps alone it is proved",
     ),
     beside(G2, &[BY_FILES], "as G1"),
@@ -167,7 +170,7 @@ const BESIDE: &[Beside] = &[
     ),
     beside(
         C6,
-        &[("tests/processes/live_gateway.rs", "a_drain_over_http_is_answered_with_what_the_gateway_acknowledged")],
+        &[("tests/processes/example_process.rs", "a_drain_over_http_is_answered_with_what_the_gateway_acknowledged")],
         "",
     ),
     beside(
@@ -227,14 +230,17 @@ const BESIDE: &[Beside] = &[
     ),
     beside(
         L2,
-        &[("tests/processes/live_gateway.rs", "a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one")],
+        &[(
+            "tests/processes/example_process.rs",
+            "a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one",
+        )],
         "",
     ),
     beside(L3, &[GOLDEN, ("verification/protocol/tests/liveness.rs", "stopped_can_be_reached_from_every_state")], ""),
     beside(
         L4,
         &[(
-            "tests/processes/live_gateway.rs",
+            "tests/processes/example_process.rs",
             "a_shutdown_past_its_deadline_interrupts_the_turn_and_says_that_it_did_not_finish",
         )],
         "",

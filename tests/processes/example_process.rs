@@ -1,7 +1,7 @@
 //! The example gateway as a process, driven as an operator would: by `touch`, `rm`, HTTP and signals.
 
-use crate::support::eventually::{comes_true, until};
-use crate::support::live_process::{Gateway, example};
+use crate::support::eventually::comes_true;
+use crate::support::process::{GatewayProcess, examples};
 use gateway_drain::Snapshot;
 use gateway_drain::status::GatewayState;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 #[test]
 fn a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one() {
-    let gateway = Gateway::start(&["--tick-ms", "20"]);
+    let gateway = GatewayProcess::in_fresh_home(&["--tick-ms", "20"]);
     assert_eq!(gateway.status()["gateway_state"], "running");
 
     let turn = gateway.turn(1500);
@@ -36,12 +36,12 @@ fn a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one() {
 
     gateway.rm_marker();
     comes_true("the status is running", || gateway.status()["gateway_state"] == "running");
-    assert!(gateway.turn(150).rest().ends_with("done\n"));
+    assert!(gateway.turn(150).text().ends_with("done\n"));
 }
 
 #[test]
 fn a_drain_over_http_is_answered_with_what_the_gateway_acknowledged() {
-    let gateway = Gateway::start(&[]);
+    let gateway = GatewayProcess::in_fresh_home(&[]);
     let ask = |body: &str| -> (u16, Value) {
         let mut response = gateway.post("/api/gateway/drain", body);
         let text = response.body_mut().read_to_string().unwrap();
@@ -54,7 +54,7 @@ fn a_drain_over_http_is_answered_with_what_the_gateway_acknowledged() {
     );
     assert_eq!(answer["suppress_notification"], true);
     assert!(answer["requested_at"].is_string());
-    assert_eq!(Snapshot::read(&gateway.home).unwrap().gateway_state, GatewayState::Draining);
+    assert_eq!(Snapshot::read(&gateway.named_home()).unwrap().gateway_state, GatewayState::Draining);
     assert_eq!(gateway.get("/livez").0, 200, "a draining gateway lives");
     assert_eq!(gateway.get("/readyz"), (503, "state: external_draining\n".to_owned()));
 
@@ -72,8 +72,8 @@ fn a_drain_over_http_is_answered_with_what_the_gateway_acknowledged() {
 
 #[test]
 fn a_client_that_goes_away_gives_its_permit_back() {
-    let gateway = Gateway::start(&[]);
-    let turn = gateway.turn(60_000);
+    let gateway = GatewayProcess::in_fresh_home(&[]);
+    let turn = gateway.post("/turns", r#"{"session": "s1", "millis": 60000}"#);
     assert_eq!(gateway.status()["active_agents"], 1);
     drop(turn);
     comes_true("the turn has ended with its response", || gateway.status()["active_agents"] == 0);
@@ -81,10 +81,10 @@ fn a_client_that_goes_away_gives_its_permit_back() {
 
 #[test]
 fn a_shutdown_waits_for_the_turn_in_flight_and_says_that_it_finished() {
-    let gateway = Gateway::start(&[]);
+    let gateway = GatewayProcess::in_fresh_home(&[]);
     let turn = gateway.turn(800);
     gateway.terminate();
-    assert!(turn.rest().ends_with("done\n"));
+    assert!(turn.text().ends_with("done\n"));
     let (code, printed, last) = gateway.ends();
     assert_eq!(code, Some(0), "{printed}");
     assert_eq!(last.gateway_state, GatewayState::Stopped);
@@ -92,10 +92,10 @@ fn a_shutdown_waits_for_the_turn_in_flight_and_says_that_it_finished() {
 
 #[test]
 fn a_shutdown_past_its_deadline_interrupts_the_turn_and_says_that_it_did_not_finish() {
-    let gateway = Gateway::start(&["--deadline-ms", "300"]);
+    let gateway = GatewayProcess::in_fresh_home(&["--deadline-ms", "300"]);
     let turn = gateway.turn(60_000);
     gateway.terminate();
-    assert!(turn.rest().ends_with("interrupted\n"));
+    assert!(turn.text().ends_with("interrupted\n"));
     let (code, printed, last) = gateway.ends();
     assert_eq!(code, Some(3), "{printed}");
     assert!(printed.contains("1 interrupted, 0 abandoned"), "{printed}");
@@ -104,7 +104,7 @@ fn a_shutdown_past_its_deadline_interrupts_the_turn_and_says_that_it_did_not_fin
 
 #[test]
 fn a_second_sigterm_forces() {
-    let gateway = Gateway::start(&[]);
+    let gateway = GatewayProcess::in_fresh_home(&[]);
     let _turn = gateway.turn(60_000);
     gateway.terminate();
     comes_true("the shutdown has begun", || gateway.status()["drain"]["state"] == "shutdown_draining");
@@ -121,21 +121,24 @@ fn a_second_sigterm_forces() {
 
 #[test]
 fn a_shutdown_during_a_drain_wins_over_it() {
-    let gateway = Gateway::start(&["--tick-ms", "20"]);
+    let gateway = GatewayProcess::in_fresh_home(&["--tick-ms", "20"]);
     let turn = gateway.turn(800);
     gateway.touch_marker();
-    until(&gateway.home, "draining", |s| s.gateway_state == GatewayState::Draining);
+    gateway.until("draining", |s| s.gateway_state == GatewayState::Draining);
     gateway.terminate();
     gateway.rm_marker();
-    assert!(turn.rest().ends_with("done\n"));
+    assert!(turn.text().ends_with("done\n"));
     let (code, printed, last) = gateway.ends();
     assert_eq!((code, last.gateway_state), (Some(0), GatewayState::Stopped), "{printed}");
 }
 
 #[test]
 fn a_second_gateway_on_the_same_home_stops_at_once_with_a_clear_error() {
-    let gateway = Gateway::start(&[]);
-    let second = Command::new(example()).args(["--listen", "127.0.0.1:0", "--home"]).arg(gateway.home.path()).output();
+    let gateway = GatewayProcess::in_fresh_home(&[]);
+    let second = Command::new(examples().join("gateway"))
+        .args(["--listen", "127.0.0.1:0", "--home"])
+        .arg(&gateway.home)
+        .output();
     let second = second.unwrap();
     assert_eq!(second.status.code(), Some(1));
     let error = String::from_utf8_lossy(&second.stderr).into_owned();

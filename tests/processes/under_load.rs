@@ -1,8 +1,8 @@
-//! The live gate: a real gateway process, its real files, real clients that press on it all the time, and what has to be
+//! A gateway under load: a real gateway process, its real files, real clients that press on it all the time, and what has to be
 //! true of it before, during and after a drain.
 
 use crate::support::eventually::{comes_true, until};
-use crate::support::live_process::{Gateway, Turn, post};
+use crate::support::process::{GatewayProcess, Turn, post};
 use gateway_drain::control::Epoch;
 use gateway_drain::status::GatewayState;
 use gateway_drain::{Channel, DrainState, Home, Request, RequestId, Snapshot};
@@ -40,9 +40,9 @@ struct Tally {
 }
 
 impl Tally {
-    fn ask(&self, url: &str) {
+    fn ask(&self, address: &str) {
         let barred = self.barred.load(Ordering::Acquire);
-        let count = match post(url, "/turns", r#"{"session": "pressing", "millis": 30}"#) {
+        let count = match post(address, "/turns", r#"{"session": "pressing", "millis": 30}"#) {
             Err(_) => &self.unanswered,
             Ok(answer) if answer.status() == 503 => &self.refused,
             Ok(answer) if answer.status() == 200 => {
@@ -66,13 +66,13 @@ impl Tally {
 }
 
 impl Pressure {
-    fn on(gateway: &Gateway) -> Self {
+    fn on(gateway: &GatewayProcess) -> Self {
         let tally = Arc::new(Tally::default());
         let client = |_| {
-            let (tally, url) = (Arc::clone(&tally), gateway.url.clone());
+            let (tally, address) = (Arc::clone(&tally), gateway.address.clone());
             std::thread::spawn(move || {
                 while !tally.over.load(Ordering::Relaxed) {
-                    tally.ask(&url);
+                    tally.ask(&address);
                 }
             })
         };
@@ -125,16 +125,16 @@ fn home() -> (tempfile::TempDir, Home) {
 
 #[test]
 fn under_pressure_the_marker_is_observed_within_the_tick_wherever_in_the_tick_it_appears() {
-    let gateway = Gateway::start(&[]);
+    let gateway = GatewayProcess::in_fresh_home(&[]);
     let pressure = Pressure::on(&gateway);
     // From right after a look to right before the next one.
     for phase in [0, 250, 500, 700] {
         let observed = || {
-            until(&gateway.home, "running", running);
+            gateway.until("running", running);
             std::thread::park_timeout(Duration::from_millis(phase));
             gateway.touch_marker();
             let touched = Timestamp::now();
-            let status = until(&gateway.home, "draining", draining);
+            let status = gateway.until("draining", draining);
             gateway.rm_marker();
             // When what is published was made: how long the disk takes to keep it is not the gateway's to promise.
             let made: Timestamp = status.updated_at.parse().expect("a time");
@@ -149,26 +149,26 @@ fn under_pressure_the_marker_is_observed_within_the_tick_wherever_in_the_tick_it
 
 #[test]
 fn turns_in_flight_when_the_marker_appears_end_by_themselves_with_every_byte_of_their_responses() {
-    let gateway = Gateway::start(&["--tick-ms", "50"]);
+    let gateway = GatewayProcess::in_fresh_home(&["--tick-ms", "50"]);
     let pressure = Pressure::on(&gateway);
     // Long enough that none has ended by itself when a busy machine has come to look.
     let turns: Vec<Turn> = [3000, 3200, 3400].map(|millis| gateway.turn(millis)).into();
     gateway.touch_marker();
-    let seen = until(&gateway.home, "draining", draining);
+    let seen = gateway.until("draining", draining);
     assert!(seen.drain.in_flight >= 3, "the turns were in flight as the gate closed: {seen:#?}");
     assert!(!seen.drain.drained);
     turns.into_iter().for_each(Turn::ends_whole);
-    until(&gateway.home, "drained", |s| s.drain.drained);
+    gateway.until("drained", |s| s.drain.drained);
     pressure.ends();
 }
 
 #[test]
 fn every_new_turn_is_refused_and_the_count_falls_to_zero_and_stays_there_under_pressure() {
-    let gateway = Gateway::start(&["--tick-ms", "50"]);
+    let gateway = GatewayProcess::in_fresh_home(&["--tick-ms", "50"]);
     let pressure = Pressure::on(&gateway);
     let turn = gateway.turn(700);
     gateway.touch_marker();
-    let count = Cell::new(until(&gateway.home, "draining", draining).active_agents.expect("a count"));
+    let count = Cell::new(gateway.until("draining", draining).active_agents.expect("a count"));
     pressure.is_barred();
     let refused_until = pressure.tally.refused() + 100;
     // From the moment of the acknowledgement on, every look at the process itself shows less work or as much.
@@ -182,20 +182,20 @@ fn every_new_turn_is_refused_and_the_count_falls_to_zero_and_stays_there_under_p
     turn.ends_whole();
     pressure.is_refused_more(100);
     assert_eq!(gateway.status()["active_agents"], 0);
-    assert_eq!(Snapshot::read(&gateway.home).unwrap().active_agents, Some(0));
+    assert_eq!(Snapshot::read(&gateway.named_home()).unwrap().active_agents, Some(0));
     pressure.ends();
 }
 
 #[test]
 fn a_cancel_brings_the_same_process_back_to_running_and_it_takes_turns_again() {
-    let gateway = Gateway::start(&["--tick-ms", "50"]);
+    let gateway = GatewayProcess::in_fresh_home(&["--tick-ms", "50"]);
     let pressure = Pressure::on(&gateway);
-    let first = until(&gateway.home, "running", running);
+    let first = gateway.until("running", running);
     for _ in 0..5 {
         gateway.touch_marker();
-        until(&gateway.home, "drained", |s| s.drain.drained);
+        gateway.until("drained", |s| s.drain.drained);
         gateway.rm_marker();
-        let back = until(&gateway.home, "running", running);
+        let back = gateway.until("running", running);
         assert_eq!((back.pid, back.drain.incarnation), (gateway.pid(), first.drain.incarnation.clone()));
         let admitted = pressure.tally.admitted();
         comes_true("turns are taken again", || pressure.tally.admitted() > admitted);
@@ -206,14 +206,14 @@ fn a_cancel_brings_the_same_process_back_to_running_and_it_takes_turns_again() {
 #[test]
 fn a_restart_under_the_marker_starts_closed_and_admits_nothing_until_the_marker_is_gone() {
     let (_folder, home) = home();
-    let gateway = Gateway::start_in(&home, &["--tick-ms", "50"]);
+    let gateway = GatewayProcess::with_arguments(home.path(), &["--tick-ms", "50"]);
     gateway.touch_marker();
     until(&home, "draining", draining);
     gateway.terminate();
     let (code, printed, last) = gateway.ends();
     assert_eq!((code, last.gateway_state), (Some(0), GatewayState::Stopped), "{printed}");
 
-    let successor = Gateway::start_in(&home, &["--tick-ms", "50"]);
+    let successor = GatewayProcess::with_arguments(home.path(), &["--tick-ms", "50"]);
     assert_eq!(successor.post("/turns", r#"{"session": "s", "millis": 1}"#).status(), 503, "the very first turn");
     let now = until(&home, "the successor's status", |s| s.drain.incarnation != last.drain.incarnation);
     assert_eq!(now.drain.state, DrainState::ExternalDraining);
@@ -225,14 +225,14 @@ fn a_restart_under_the_marker_starts_closed_and_admits_nothing_until_the_marker_
 #[test]
 fn a_killed_gateway_leaves_the_marker_in_force_for_its_successor() {
     let (_folder, home) = home();
-    let gateway = Gateway::start_in(&home, &["--tick-ms", "50"]);
+    let gateway = GatewayProcess::with_arguments(home.path(), &["--tick-ms", "50"]);
     let _cut_off_by_the_kill = gateway.turn(60_000);
     gateway.touch_marker();
     until(&home, "draining", draining);
     drop(gateway);
     assert_eq!(home.live().unwrap(), None, "a dead process is known from its lock, whatever its last status says");
 
-    let successor = Gateway::start_in(&home, &["--tick-ms", "50"]);
+    let successor = GatewayProcess::with_arguments(home.path(), &["--tick-ms", "50"]);
     let status = successor.status();
     assert_eq!((&status["gateway_state"], &status["active_agents"]), (&"draining".into(), &0.into()), "{status}");
     successor.rm_marker();
@@ -245,7 +245,7 @@ fn a_reboot_ends_what_an_earlier_boot_asked_for_and_says_so() {
     std::fs::create_dir(home.path()).unwrap();
     let earlier = Channel::of_epoch(home.clone(), Epoch::from("an-earlier-boot:1".to_owned()));
     earlier.write(&Request::begin(RequestId::marker(), "ops")).unwrap();
-    let gateway = Gateway::start_in(&home, &["--tick-ms", "50"]);
+    let gateway = GatewayProcess::with_arguments(home.path(), &["--tick-ms", "50"]);
     gateway.turn(150).ends_whole();
     let status = until(&home, "a status", |_| true);
     assert_eq!(status.gateway_state, GatewayState::Running);
@@ -258,14 +258,14 @@ fn a_reboot_ends_what_an_earlier_boot_asked_for_and_says_so() {
 
 #[test]
 fn a_shutdown_during_the_drain_waits_for_the_turn_refuses_the_rest_and_ends_in_stopped() {
-    let gateway = Gateway::start(&["--tick-ms", "50"]);
+    let gateway = GatewayProcess::in_fresh_home(&["--tick-ms", "50"]);
     let pressure = Pressure::on(&gateway);
     let turn = gateway.turn(3000);
     gateway.touch_marker();
-    until(&gateway.home, "draining", draining);
+    gateway.until("draining", draining);
     pressure.is_barred();
     gateway.terminate();
-    until(&gateway.home, "a shutdown", |s| s.drain.state == DrainState::ShutdownDraining);
+    gateway.until("a shutdown", |s| s.drain.state == DrainState::ShutdownDraining);
     // There is no way back: neither by the marker's removal nor by anything else that is asked.
     gateway.rm_marker();
     pressure.is_refused_more(10);

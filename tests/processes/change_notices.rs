@@ -1,6 +1,7 @@
 //! Changes are told: with an hour between two ticks a gateway follows its files, and who waits for it is woken.
 
-use crate::support::process::{DashboardProcess, GatewayProcess, Tool, drain, examples, home, tool};
+use crate::support::process::{DashboardProcess, GatewayProcess, examples, home};
+use crate::support::tool::{Tool, drain, tool};
 use gateway_drain::client::{ExitCode, Gateway};
 use std::path::Path;
 use std::process::Command;
