@@ -505,7 +505,7 @@ S4 == [][Alive' /\ HasStopped => HasStopped']_vars
 (* H3: before commit, a hold whose lease has run out is renewed or ends. *)
 LeaseIsOver == Alive /\ hold.held /\ hold.token = 0 /\ hold.left = 0
 H3 == LeaseIsOver ~> ~LeaseIsOver
-(* H3 of each look, whoever has written: what it leaves uncommitted has a lease that runs. *)
+(* H3 of each look, no matter who has written: what it leaves uncommitted has a lease that runs. *)
 H3Look == [][hold'.held /\ hold'.token = 0 /\ hold'.left = 0 => ~Look]_vars
 (* H4: a committed hold ends by its owner's token or an override alone, as long as the process lives. Its owner's second
    commit takes the first one's place. *)

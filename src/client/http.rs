@@ -101,7 +101,7 @@ impl Http {
         }
         let (http, path, interrupt) = (self.once(), format!("{DRAIN}/{id}"), interrupt.clone());
         let ask = move || {
-            // Whatever comes: the next look sees for itself.
+            // The answer is not read: the next look sees for itself.
             let wait = format!("wait={}", AHEAD.as_secs());
             let _ = http.endpoint.ask(Ask { header: Some(("prefer", &wait)), ..Ask::get(&path) }, |_| Ok(()));
             http.shared.ahead.lock().outstanding = false;

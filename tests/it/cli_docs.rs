@@ -34,7 +34,7 @@ written, such as a full disk or a quota, may pass: it is tried again for `--pati
 A gateway whose lock is held lives. If its status isn't there, or is another program's, that is silence: 7 after `--patience`,
 and `status` says so at once.
 
-Over HTTP a gateway that restarts refuses connections for a moment, and whatever waits for it rides that out for `--patience`: `run`,
+Over HTTP a gateway that restarts refuses connections for a moment, and every command that waits for it rides that out for `--patience`: `run`,
 `begin`, `wait`, `renew`, `commit`, `cancel`, `override`. Nobody waits for a `status`: a connection that is refused for a second is 7.
 
 **A result.** One that can't be written is a failure (1), and is said once. Where it is the only copy of a key (`begin`'s name,

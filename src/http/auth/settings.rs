@@ -4,7 +4,7 @@ use super::{Scope, Scopes};
 use serde::{Deserialize, Serialize};
 
 /// How an endpoint authenticates, and how much it takes in. For a section `drain_auth` of a configuration file in any
-/// format that serde reads; whatever it doesn't name has its default.
+/// format that serde reads; a field that it lacks has its default.
 ///
 /// ```
 /// use gateway_drain::http::auth::{Scope, Settings};
