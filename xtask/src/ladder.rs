@@ -69,6 +69,7 @@ const NIGHTLY: &[Step] = &[
     step("stopped", "the tests while they, the gateways or the tools are stopped again and again", || {
         script("stopped")
     }),
+    step("without-events", "the tests where the system tells of no change in a folder", || script("without-events")),
     step("mutants", "every change of every function that cargo-mutants knows", || mutants::run_on(&[])),
     step("judges", "the conformance suite against gateways of many makes, broken and correct", || script("judges")),
 ];
