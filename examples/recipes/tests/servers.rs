@@ -117,7 +117,8 @@ fn upstream() -> String {
                     }
                     asked.push(byte[0]);
                 }
-                thread::sleep(std::time::Duration::from_secs(2));
+                // The work of this upstream is to take time: no event ends it.
+                thread::park_timeout(std::time::Duration::from_secs(2));
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\ndone\n");
             });
         }
