@@ -215,9 +215,15 @@ impl Files {
         let last = in_hand.last.as_ref();
         let status = self.ready(&request.id, &request.owner)?;
         let status = status.as_ref();
+        let there = self.channel.find(&request.id);
         if let Some(status) = status {
+            // What ended may be another hand's write of this hold.
+            let lies = match &there {
+                Found::Valid(lying) if lying.owner == request.owner => lying.nonce.as_ref(),
+                _ => last,
+            };
             let mut ours = status.acknowledged.iter().filter(|answer| answer.request_id == request.id);
-            let answer = ours.rfind(|answer| last.is_none() || answer.nonce.as_ref() == last);
+            let answer = ours.rfind(|answer| last.is_none() || [last, lies].contains(&answer.nonce.as_ref()));
             // A refusal leaves a hold standing, if there is one, and so does what was written in another epoch.
             let held = hold_in(status, &request.id).is_some_and(|hold| hold.source == Source::File);
             match answer.map(|answer| (answer.outcome, Failure::of(answer.outcome))) {
@@ -227,7 +233,6 @@ impl Files {
                 _ => {}
             }
         }
-        let there = self.channel.find(&request.id);
         match self.standing(&there, &request.id, &request.owner, status)? {
             Some(found) if found.committed => Err(Denied::Committed.into()),
             Some(found) if matches!(found.request.action, Action::Begin | Action::Commit) => {
@@ -258,12 +263,13 @@ impl Files {
     /// Removes the file of a hold that has ended, if it is of the chain of our writes: a renewal that crossed with the ending
     /// would begin the hold again, against the will of the user who ended it.
     pub(super) fn take_back(&self, id: &RequestId, ours: &Chain) {
-        if let Found::Valid(found) = self.channel.find(id)
+        let there = self.channel.find(id);
+        if let Found::Valid(found) = &there
             && found.action == Action::Begin
             && ours.has(found.nonce.as_ref())
         {
             // What stays there is bounded by its lease.
-            let _ = self.channel.remove(id);
+            let _ = self.channel.remove_seen(id, &there);
         }
     }
 
@@ -413,7 +419,7 @@ impl Files {
             }
         };
         if ended && lies {
-            self.remove(&request.id)?;
+            self.remove_seen(&request.id, &found)?;
         }
         Ok(ended)
     }
@@ -485,7 +491,7 @@ const OTHER_EPOCH: &str = "the gateway runs in another epoch than this command (
 
 fn sent(request: &Request) -> Result<WriteReceipt, Failure> {
     let nonce = request.nonce.clone().ok_or_else(|| Failure::Internal("a request without a nonce".into()))?;
-    Ok(WriteReceipt { nonce, lease: request.lease, answered: false, repeat: false })
+    Ok(WriteReceipt { nonce, lease: request.lease, first_seen: None, answered: false, repeat: false })
 }
 
 /// This write of a hold that stands: what it doesn't say stays as it is.

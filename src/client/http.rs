@@ -146,6 +146,15 @@ impl Http {
         }
     }
 
+    /// The hold of this name by the list of all, which has it also while the gateway shuts down.
+    fn listed(&self, id: &RequestId) -> Option<HoldAnswer> {
+        let listed = self.endpoint.ask(Ask::get(DRAIN), |answer| {
+            let holds = answer.sound()?.get_mut("holds").map(Value::take);
+            Ok(read::<Vec<HoldAnswer>>(holds.unwrap_or_default())?)
+        });
+        listed.ok()?.into_iter().find(|hold| hold.request_id == *id)
+    }
+
     /// Begins a hold that isn't there. The same write twice is one.
     pub(super) fn begin(&self, request: &Request) -> Result<WriteReceipt, Failure> {
         let found = match self.find(&request.id, &request.owner) {
@@ -209,9 +218,11 @@ impl Http {
             }
             Ok(standing)
         })?;
+        let first_seen = standing.first_seen();
         let nonce = standing.nonce.ok_or_else(|| Failure::Unreachable("the answer names no nonce".into()))?;
         let lease = standing.lease_left_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        Ok(WriteReceipt { nonce, lease, answered: standing.acknowledged, repeat: !standing.acknowledged })
+        let answered = standing.acknowledged;
+        Ok(WriteReceipt { nonce, lease, first_seen, answered, repeat: !answered })
     }
 
     pub(super) fn end(&self, request: &Request, ours: Option<&InHand>) -> Result<Withdrawal, Failure> {
@@ -221,12 +232,13 @@ impl Http {
             let standing = match self.standing(&request.id) {
                 // By whom it was begun isn't known.
                 Err(silent) if silent.is_silence() => return Err(silent),
+                Err(Failure::ShuttingDown) => self.listed(&request.id),
                 standing => standing.ok().flatten(),
             };
             let is_anothers = |standing: HoldAnswer| {
                 standing.outcome != Some(Standing::Committed)
                     && !in_hand.chain.has(standing.nonce.as_ref())
-                    && (request.token.is_none() || standing.nonce != request.token)
+                    && (request.token.is_none() || (standing.nonce.is_some() && standing.nonce != request.token))
             };
             let is_committed = |standing: &HoldAnswer| standing.outcome == Some(Standing::Committed);
             // Of a commit the token says enough. What has not been acknowledged is the write that was made last.

@@ -169,6 +169,7 @@ impl Session {
         let old = log.nonces.len().saturating_sub(REMEMBERED);
         log.nonces.drain(..old);
         log.answered = sent.answered;
+        self.watch.lock().know_first_seen(sent.first_seen);
         log.unwritten = None;
         log.lease = sent.lease.or(log.lease);
         log.written_at = self.clock.now();

@@ -62,6 +62,8 @@ pub(super) struct WriteReceipt {
     pub(super) nonce: Nonce,
     /// How long the hold lasts by it, if that is known.
     pub(super) lease: Option<Duration>,
+    /// When the gateway first saw the hold, if it has acknowledged the write and says so.
+    pub(super) first_seen: Option<u64>,
     /// It has done so already.
     pub(super) answered: bool,
     /// It has not, and is to be asked again.

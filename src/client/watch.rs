@@ -178,6 +178,11 @@ impl WaitState {
         Self { first_seen, ..self }
     }
 
+    /// An acknowledgement says when the gateway first saw the hold.
+    pub(super) fn know_first_seen(&mut self, first_seen: Option<u64>) {
+        self.first_seen = self.first_seen.or(first_seen);
+    }
+
     /// When the gateway first saw the hold; none until it has acknowledged it, or where it doesn't say.
     pub(super) fn first_seen(&self) -> Option<u64> {
         self.first_seen

@@ -172,9 +172,10 @@ impl Published {
     /// Removes a hold's file if it still is this write, which has had its effect: it would only lie there.
     pub(super) async fn clear(&self, id: &RequestId, write: &Nonce) {
         let (id, write) = (id.clone(), write.clone());
-        let cleared = self.on_disk(move |channel| match channel.find(&id) {
-            Found::Valid(request) if request.nonce.as_ref() == Some(&write) => channel.remove(&id),
-            _ => Ok(false),
+        let cleared = self.on_disk(move |channel| {
+            let found = channel.find(&id);
+            let lies = matches!(&found, Found::Valid(request) if request.nonce.as_ref() == Some(&write));
+            if lies { channel.remove_seen(&id, &found) } else { Ok(false) }
         });
         // What is left lying is one file too many, and has no effect.
         let _ = cleared.await;

@@ -1,7 +1,8 @@
 //! What a controller does is done to the hold that it has in hand, and not to another that its owner has begun since under
 //! the same name: over the files, over HTTP, and whenever the other one begins.
 
-use crate::support::lying_proxy::{hand_on, serve};
+use crate::support::eventually::comes_true;
+use crate::support::lying_proxy::{Asked, hand_on, serve};
 use crate::support::process::{GatewayProcess, home};
 use crate::support::tool::owner;
 use gateway_drain::client::{Drain, Failure, Gateway, Held};
@@ -95,6 +96,13 @@ fn begin_again(home: &Path, owner: &str) -> HoldStatus {
     status("the second hold", true).drain.hold(&id()).unwrap().clone()
 }
 
+/// Waits until the endpoint says this of the hold: what the gateway publishes is in its file first.
+fn until_endpoint_says(address: &str, word: &str) {
+    let head = format!("GET /api/gateway/drain/{} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SECRET}\r\n", id());
+    let asked = Asked { head, body: Vec::new() };
+    comes_true(word, || String::from_utf8_lossy(&hand_on(address, &asked)).contains(word));
+}
+
 fn is_lost<T: std::fmt::Debug>(ended: &Result<T, Failure>) -> bool {
     matches!(ended, Err(Failure::LeaseLost(_) | Failure::Withdrawn(_)))
 }
@@ -122,6 +130,7 @@ fn no_wait_no_commit_no_withdrawal_and_no_drop_of_a_controller_touches_the_hold_
             scene.assert_untouched(&second, step);
             Channel::new(Home::at(scene.home.path())).remove(&id()).unwrap();
             scene.gateway.until("the end of it", |status| status.drain.hold(&id()).is_none());
+            until_endpoint_says(&scene.gateway.address, "not_held");
         }
     }
 }
@@ -198,5 +207,82 @@ fn over_http_the_other_hold_may_begin_between_the_look_and_the_act() {
         }
         let second = second.lock().unwrap().take().expect("it was asked for");
         scene.assert_untouched(&second, action);
+    }
+}
+
+#[test]
+fn over_http_the_other_hold_may_begin_between_the_acknowledgement_and_the_look() {
+    let scene = Scene::start(Way::Http);
+    let (behind, home) = (scene.gateway.address.clone(), scene.home.path().to_owned());
+    let second = Arc::new(Mutex::new(None));
+    let began = Arc::clone(&second);
+    let proxy = serve(move |asked| {
+        let answer = hand_on(&behind, asked);
+        let body: serde_json::Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+        if body["action"] == "drain" {
+            let second = begin_again(&home, PRINCIPAL);
+            until_endpoint_says(&behind, second.nonce.as_ref().expect("it has one").as_str());
+            *began.lock().expect("nobody panicked") = Some(second);
+        }
+        answer
+    });
+    let begun = scene.drain(&proxy).begin();
+    assert!(is_lost(&begun), "{begun:?}");
+    let second = second.lock().unwrap().take().expect("it was asked for");
+    scene.assert_untouched(&second, "a begin");
+}
+
+#[test]
+fn over_http_a_hold_that_another_hand_has_renewed_is_withdrawn_from_a_gateway_that_shuts_down() {
+    let home = home();
+    let gateway = GatewayProcess::start_with_secret(home.path(), SECRET, "127.0.0.1:0");
+    let _work = gateway.turn(60_000);
+    let scene = Scene { way: Way::Http, home, gateway };
+    let held = scene.begin();
+    scene.drain(&scene.gateway.address).attach().unwrap().detach();
+    scene.gateway.terminate();
+    scene.gateway.until("the shutdown", |status| status.drain.state.is_ending());
+    held.withdraw().unwrap();
+    scene.gateway.until("that it is gone", |status| status.drain.hold(&id()).is_none());
+}
+
+#[test]
+fn a_commit_of_which_the_gateway_has_lost_all_records_is_withdrawn_by_its_token() {
+    for way in [Way::Files, Way::Http] {
+        let home = home();
+        let gateway = GatewayProcess::start_with_secret(home.path(), SECRET, "127.0.0.1:0");
+        let address = gateway.address.clone();
+        let mut scene = Scene { way, home, gateway };
+        let held = scene.begin();
+        let seen = held.wait().unwrap();
+        let committed = held.commit(&seen).unwrap();
+        scene.gateway.kill();
+        let home = Home::at(scene.home.path());
+        std::fs::remove_file(home.status()).unwrap();
+        std::fs::remove_file(home.commits()).unwrap();
+        scene.gateway = GatewayProcess::start_with_secret(scene.home.path(), SECRET, &address);
+        scene.gateway.until("that it is held", |status| status.drain.hold(&id()).is_some());
+        committed.withdraw().unwrap();
+        let status = scene.gateway.until("a status", |_| true);
+        assert!(status.drain.hold(&id()).is_none(), "{way:?}: the gate is still closed");
+    }
+}
+
+#[test]
+fn a_heartbeat_does_not_begin_again_a_hold_that_another_hand_has_shortened_and_that_has_run_out() {
+    for way in [Way::Files, Way::Http] {
+        let scene = Scene::start(way);
+        // Its heartbeat comes every three seconds.
+        let held = scene.drain(&scene.gateway.address).lease(Duration::from_secs(9)).begin().unwrap();
+        let began = Instant::now();
+        scene.drain(&scene.gateway.address).lease(Duration::from_secs(1)).attach().unwrap().detach();
+        scene.gateway.until("that it has run out", |status| status.drain.hold(&id()).is_none());
+        let (_keep, pause) = std::sync::mpsc::channel::<()>();
+        while began.elapsed() < Duration::from_millis(3500) {
+            let _ = pause.recv_timeout(Duration::from_millis(100));
+        }
+        let status = scene.gateway.until("a status", |_| true);
+        assert!(status.drain.hold(&id()).is_none(), "{way:?}: it has begun again");
+        drop(held);
     }
 }
