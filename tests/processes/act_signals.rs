@@ -9,11 +9,12 @@ use rustix_libc_wrappers::process::SignalExt;
 use std::path::Path;
 use std::process::Command;
 
-/// `run` of a shell script; under `sh -c PREFIX`, if one is given, which replaces itself by the tool.
+/// `run` of a shell script; under `sh -c PREFIX`, if one is given, which replaces itself by the tool. No signal is ignored.
 fn run_script(home: &Path, prefix: &str, options: &[&str], script: &str) -> Tool {
     let plain = tool(home);
-    let mut command = Command::new("sh");
-    command.args(["-c", &format!("{prefix} exec \"$0\" \"$@\"")]).arg(plain.get_program());
+    // What started the tests may ignore some signals, as nohup does, and the tool leaves those ignored.
+    let mut command = Command::new("env");
+    command.args(["--default-signal", "sh", "-c", &format!("{prefix} exec \"$0\" \"$@\"")]).arg(plain.get_program());
     command
         .envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))))
         .env_remove(Gateway::SECRET_VARIABLE);
