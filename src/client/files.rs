@@ -324,9 +324,8 @@ impl Files {
     }
 
     /// Takes a hold away, as far as the files can: what is left is for the gateway to notice. With one in hand, only what is of
-    /// its chain, or bears the token.
+    /// that hold, or bears the token.
     pub(super) fn end(&self, request: &Request, ours: Option<&InHand>) -> Result<Withdrawal, Failure> {
-        let ours = ours.map(|in_hand| &in_hand.chain);
         if request.action == Action::Override {
             return self.override_hold(request);
         }
@@ -350,7 +349,7 @@ impl Files {
             if granted.is_some_and(|hold| hold.token.as_ref().is_some_and(|its| its != token)) {
                 return Err(Failure::Denied("the token is not this commit's".into()));
             }
-            let is_ours = |chain: &Chain| granted.is_some() || nonce == Some(token) || chain.has(nonce);
+            let is_ours = |ours: &InHand| granted.is_some() || nonce == Some(token) || ours.chain.has(nonce);
             // This very withdrawal lies there already, and waits for its gateway.
             let lies = nonce.is_some() && nonce == request.nonce.as_ref();
             if lies || ours.is_none_or(is_ours) {
@@ -368,10 +367,17 @@ impl Files {
         if found.as_ref().is_some_and(|found| found.committed) {
             return Err(Failure::Denied("a commit is under way, and only its token ends it".into()));
         }
-        let begun_by = nonce.or_else(|| covered.and_then(|hold| hold.nonce.as_ref()));
-        if ours.is_some_and(|chain| (found.is_some() || covered.is_some()) && !chain.has(begun_by)) {
-            // Another began a hold under the same name: it stays.
-            return Ok(Withdrawal::NotOurs);
+        if let Some(in_hand) = ours {
+            let is_ours = match (&found, covered) {
+                (Some(found), _) => is_in_hand(in_hand, found, status),
+                (None, Some(held)) if !in_hand.is(held.nonce.as_ref(), held.first_seen()) => Err(another()),
+                (None, _) => Ok(()),
+            };
+            match is_ours {
+                // Another began a hold under the same name: it stays.
+                Err(Failure::LeaseLost(_)) => return Ok(Withdrawal::NotOurs),
+                is_ours => is_ours?,
+            }
         }
         if covered.is_some() && !request.id.is_marker() {
             return self.write_over(request, &there).map(|_| Withdrawal::Written);

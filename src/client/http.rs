@@ -237,7 +237,7 @@ impl Http {
             };
             let is_anothers = |standing: HoldAnswer| {
                 standing.outcome != Some(Standing::Committed)
-                    && !in_hand.chain.has(standing.nonce.as_ref())
+                    && !in_hand.is(standing.nonce.as_ref(), standing.first_seen())
                     && (request.token.is_none() || (standing.nonce.is_some() && standing.nonce != request.token))
             };
             let is_committed = |standing: &HoldAnswer| standing.outcome == Some(Standing::Committed);

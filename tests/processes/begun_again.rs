@@ -162,16 +162,22 @@ fn a_controller_that_slept_past_its_heartbeat_does_not_renew_the_hold_that_its_o
 fn a_renewal_by_another_hand_of_its_owner_leaves_a_controller_its_hold() {
     for way in [Way::Files, Way::Http] {
         let scene = Scene::start(way);
-        let held = scene.begin();
-        let seen = held.wait().unwrap();
-        let renewal = Request::begin(id(), scene.owner());
-        Channel::new(Home::at(scene.home.path())).write(&renewal).unwrap();
-        scene
-            .gateway
-            .until("the renewal", |status| status.drain.hold(&id()).is_some_and(|hold| hold.nonce == renewal.nonce));
-        let committed = held.commit(&seen).unwrap();
-        committed.withdraw().unwrap();
-        scene.gateway.until("that it is gone", |status| status.drain.hold(&id()).is_none());
+        for step in ["commit", "withdraw", "drop"] {
+            let held = scene.begin();
+            let seen = held.wait().unwrap();
+            let renewal = Request::begin(id(), scene.owner());
+            Channel::new(Home::at(scene.home.path())).write(&renewal).unwrap();
+            scene.gateway.until("the renewal", |status| {
+                status.drain.hold(&id()).is_some_and(|hold| hold.nonce == renewal.nonce)
+            });
+            match step {
+                "commit" => held.commit(&seen).unwrap().withdraw().unwrap(),
+                "withdraw" => held.withdraw().unwrap(),
+                _ => drop(held),
+            }
+            let status = scene.gateway.until("a status", |_| true);
+            assert!(status.drain.hold(&id()).is_none(), "{way:?}: {step} left the hold");
+        }
     }
 }
 
