@@ -35,6 +35,7 @@ enum Phase {
     /// said then.
     GivesUp { code: u8, left: String, limit: Option<Duration>, raised: bool },
     /// It is looked at by the command, however long that takes.
+    #[cfg(feature = "fleet")]
     IsLookedAt,
     /// A command is being started, or has ended and its hold is being given up: these are for the next process group.
     Waits(Vec<i32>),
@@ -77,6 +78,7 @@ impl Signals {
     }
 
     /// From now on the command looks whether there was one.
+    #[cfg(feature = "fleet")]
     pub(super) fn look_at(&self) {
         *self.phase.lock() = Phase::IsLookedAt;
     }
@@ -116,6 +118,7 @@ impl Signals {
                     }
                 });
             }
+            #[cfg(feature = "fleet")]
             Phase::IsLookedAt => self.interrupt.raise(),
             Phase::Waits(came) => came.push(number),
             Phase::IsHandedOn(group) => send(*group, number),
