@@ -61,7 +61,7 @@ fn every_signal_that_would_end_it_is_handed_on_to_the_command_and_none_ends_it()
     let let_go = home.path().join("let-go");
     let traps: String = signals.iter().map(|(name, _)| format!("trap 'echo got {name} >&2' {name}; ")).collect();
     let script = format!(
-        "{traps} trap 'echo got XFSZ >&2; exit 9' XFSZ; echo ready >&2; while [ ! -e '{}' ]; do sleep 0.02; done; exit 7",
+        "{traps} trap 'echo got XFSZ >&2; exit 9' XFSZ; echo ready >&2; n=3000; while [ ! -e '{}' ] && [ $((n=n-1)) -gt 0 ]; do sleep 0.02; done; exit 7",
         let_go.display()
     );
     let run = run_script(home.path(), "", &[], &script);
