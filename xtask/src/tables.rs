@@ -8,7 +8,7 @@ pub const NOT_MUTATED: &[(&str, &str)] = &[
     ("src/judge/conformance.rs", "the root of the next"),
     (
         "src/judge/conformance",
-        "the conformance suite, a test itself: the broken gateways of `tests/it` are its mutants",
+        "the conformance suite, a test itself: the broken gateways of `tests/external` are its mutants",
     ),
     ("src/bin", "it calls the library's command line, and nothing else"),
     ("src/properties.rs", "the texts of the properties, which the pages' tests compare"),
