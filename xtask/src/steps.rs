@@ -104,7 +104,7 @@ pub fn suite() -> Done {
 
 /// What explores to the end takes minutes, so a plain `cargo test` leaves it out.
 pub fn model() -> Done {
-    let mut test = line("cargo test --all-features");
+    let mut test = line("cargo test --config verification/protocol/optimised.toml --all-features");
     for target in ["safety", "liveness", "seeds", "fleet", "second_explorer", "compiler"] {
         test.args(["--test", target]);
     }

@@ -15,10 +15,15 @@ use std::task::{Context, Poll, Wake, Waker};
 /// `cargo xtask ci large-models` (with `EXECUTIONS=all` in the environment) whole.
 const SMALL: usize = 100_000;
 
+/// One model explores at a time: each execution maps its threads' stacks and gives them back, and explorations that do so
+/// beside each other in one process wait for its one memory map, at three times the cost.
+static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 /// Explores a model, and holds it to its row: with `EXECUTIONS=any` in the environment but for the count, since a planted
 /// bug must fall by a property.
 pub fn run(check: &'static Check, body: Body) -> Option<String> {
     let expected = check.executions?;
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let asked = std::env::var("EXECUTIONS");
     let whole = expected <= SMALL || asked.is_ok();
     let most = if whole { check.preemptions() } else { Some(2) };
