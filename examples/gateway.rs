@@ -213,12 +213,10 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     };
     let (open, closed) = mpsc::channel::<()>();
     for (listener, app) in beside.into_iter().chain([(listener, work)]) {
-        let (stopped, open) = (gateway.controller().stopped(), open.clone());
-        let app = app.into_make_service_with_connect_info::<SocketAddr>();
+        let (controller, open) = (gateway.controller().clone(), open.clone());
         runtime.spawn(async move {
-            // The control routes answer to the very end: only once the gateway has stopped is the server asked to close.
-            let closing = async move { _ = stopped.await };
-            let _ = axum::serve(listener, app).with_graceful_shutdown(closing).await;
+            // The control routes answer to the very end, and the signals have their own way to the shutdown.
+            let _ = http::serve(listener, app, &controller, std::future::pending(), deadline).await;
             drop(open);
         });
     }

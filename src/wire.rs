@@ -7,6 +7,7 @@ pub(crate) use crate::hold::fields::Verb;
 use crate::hold::{Incarnation, Nonce, Notes, RequestId};
 use crate::state::DrainState;
 use crate::status::WorkStatus;
+use core::fmt::Write;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -82,10 +83,19 @@ pub(crate) struct GatewayAnswer {
     pub(crate) active_work: Vec<WorkStatus>,
 }
 
-/// The tag of a hold whose last write this is (RFC 9110, section 8.8.3); none for a name that no tag can have.
-pub(crate) fn tag(nonce: &Nonce) -> Option<String> {
-    let fits = nonce.as_str().bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b','));
-    fits.then(|| format!("\"{nonce}\""))
+/// The tag of a hold whose last write this is (RFC 9110, section 8.8.3). What can't stand in a tag, or would end it in a list,
+/// stands there as in an address: `%2C`.
+pub(crate) fn tag(nonce: &Nonce) -> String {
+    let mut tag = String::from("\"");
+    for byte in nonce.as_str().bytes() {
+        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b'%') {
+            tag.push(char::from(byte));
+        } else {
+            let _ = write!(tag, "%{byte:02X}");
+        }
+    }
+    tag.push('"');
+    tag
 }
 
 /// A new secret: 64 random characters of a 64-letter alphabet. 384 bits, with no character that a header or a shell minds.

@@ -5,7 +5,7 @@
 
 use super::judge::{CheckTrace, Probe};
 use crate::client::{Drain, ExitCode};
-use crate::hold::{Incarnation, InvalidRequestId, LeasePolicy, Nonce, Notes, RequestId};
+use crate::hold::{InvalidRequestId, LeasePolicy, Nonce, Notes, RequestId};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use std::ffi::OsString;
@@ -333,7 +333,7 @@ pub struct Wait {
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub timeout: Option<Duration>,
 
-    /// The only process to wait for, as `begin --json` names it.
+    /// The only process to wait for, as `begin --json` names it; `current` is the one that lives there now.
     #[arg(long, value_name = "NAME")]
     pub incarnation: Option<String>,
 }
@@ -345,7 +345,7 @@ pub struct Commit {
     #[arg(value_parser = request_id)]
     pub id: RequestId,
 
-    /// The only process to commit in, as `wait --json` names it.
+    /// The only process to commit in, as `wait --json` names it; `current` is the one that lives there now.
     #[arg(long, value_name = "NAME")]
     pub incarnation: Option<String>,
 }
@@ -424,18 +424,6 @@ pub(super) fn is_run(words: impl IntoIterator<Item = OsString>) -> bool {
     let commands = command();
     let mut words = words.into_iter().skip(1).take_while(|word| word != "--");
     words.find(|word| commands.find_subcommand(word).is_some()).is_some_and(|word| word == "run")
-}
-
-impl Wait {
-    pub(super) fn only_for(&self) -> Option<Incarnation> {
-        self.incarnation.clone().map(Incarnation::from)
-    }
-}
-
-impl Commit {
-    pub(super) fn only_for(&self) -> Option<Incarnation> {
-        self.incarnation.clone().map(Incarnation::from)
-    }
 }
 
 impl Cancel {

@@ -127,14 +127,19 @@ impl<'a> Context<'a> {
         )
     }
 
+    /// The process that is named: `current` is the one that lives there now.
+    fn process(&self, named: Option<&str>) -> Result<Option<Incarnation>, Failure> {
+        match named {
+            Some("current") => self.gateway.incarnation().map(Some),
+            Some("") => Err(Failure::Usage("--incarnation is empty, and names no process".into())),
+            named => Ok(named.map(|name| Incarnation::from(name.to_owned()))),
+        }
+    }
+
     fn begin(&self, begin: &Begin) -> Result<(), Failure> {
         let drain = self.new_hold(begin.id.as_ref(), &begin.hold, begin.lease, begin.attach);
         self.signals.end_at_once(self.detached(drain.request_id()));
-        let bound = match begin.incarnation.as_deref() {
-            Some("current") => Some(self.gateway.incarnation()?),
-            named => named.map(|name| Incarnation::from(name.to_owned())),
-        };
-        let drain = match bound {
+        let drain = match self.process(begin.incarnation.as_deref())? {
             Some(incarnation) => drain.bound_to(incarnation.clone()).only_for(incarnation),
             None => drain,
         };
@@ -158,7 +163,7 @@ impl<'a> Context<'a> {
         self.signals.end_at_once(self.detached(&wait.id));
         let drain = self.drain(Some(&wait.id));
         let drain = wait.timeout.into_iter().fold(drain, Drain::timeout);
-        let drain = wait.only_for().into_iter().fold(drain, Drain::only_for);
+        let drain = self.process(wait.incarnation.as_deref())?.into_iter().fold(drain, Drain::only_for);
         let held = drain.attach()?;
         match held.wait() {
             Ok(seen) => {
@@ -179,7 +184,7 @@ impl<'a> Context<'a> {
             commit.id
         ));
         let drain = self.drain(Some(&commit.id));
-        let drain = commit.only_for().into_iter().fold(drain, Drain::only_for);
+        let drain = self.process(commit.incarnation.as_deref())?.into_iter().fold(drain, Drain::only_for);
         let held = drain.attach()?;
         let seen = held.drained_now()?;
         let committed = match held.commit(&seen) {

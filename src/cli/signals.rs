@@ -13,6 +13,10 @@ use std::time::Duration;
 /// A command that gives up its hold on a first signal has this long; then it is ended all the same.
 const GIVING_UP: Duration = Duration::from_secs(5);
 
+/// One that has not even looked at the signal after so long waits for a gateway, or a disk, that doesn't answer, and would get no
+/// further with giving up.
+const UNNOTICED: Duration = Duration::from_secs(1);
+
 /// Every signal that would end a process and can be caught: those that report a fault too, since people send it, and a commit is not to
 /// outlast its owner for that.
 fn fatal(kind: Kind) -> bool {
@@ -111,7 +115,10 @@ impl Signals {
                 let (signals, code, left) = (self.clone(), *code, left.clone());
                 // Without a thread the next signal ends it.
                 let _ = std::thread::Builder::new().spawn(move || {
-                    Interrupt::new().pause(limit);
+                    Interrupt::new().pause(UNNOTICED);
+                    if signals.interrupt.is_noticed() {
+                        Interrupt::new().pause(limit.saturating_sub(UNNOTICED));
+                    }
                     let phase = signals.phase.lock();
                     if matches!(&*phase, Phase::GivesUp { .. }) {
                         signals.end(code, &left);

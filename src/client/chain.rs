@@ -42,12 +42,14 @@ pub(super) struct InHand {
     pub(super) first_seen: Option<u64>,
     /// The newest write of it that the controller knows.
     pub(super) last: Option<Nonce>,
+    /// The newest one of its own.
+    pub(super) written: Option<Nonce>,
 }
 
 impl InHand {
     /// One that is to begin.
     pub(super) fn new() -> Self {
-        Self { chain: Chain::new(), first_seen: None, last: None }
+        Self { chain: Chain::new(), first_seen: None, last: None, written: None }
     }
 
     /// Whether a hold that the gateway first saw then, and whose last write this is, is the one in hand: one of its chain, or

@@ -5,8 +5,8 @@
 //! that owner's hold (H2). The one exception is a file that lies over this owner's hold: whose the hold is, the gateway says,
 //! and its owner ends it in words, since what somebody else takes away again ends nothing.
 
-use super::chain::{Chain, InHand, another};
-use super::transport::{StoredRequest, Withdrawal, WriteReceipt};
+use super::chain::{Chain, InHand};
+use super::transport::{StoredRequest, WriteReceipt};
 use super::watch::{GatewayView, StatusView};
 use super::{Failure, Status};
 use crate::clock::Clock;
@@ -14,9 +14,13 @@ use crate::control::read::Stamp;
 use crate::control::{Channel, Epoch, Found, Home};
 use crate::hold::{Action, Denied, Incarnation, Nonce, Outcome, Request, RequestId, Source, fields};
 use crate::status::{DrainStatus, HoldStatus, Snapshot, asked_by, silent_for};
+use standing::{committed, hold_in, is_answered, is_in_hand, is_over, is_token, uncommitted};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
+
+mod ending;
+mod standing;
 
 #[derive(Clone, Debug)]
 pub(super) struct Files {
@@ -199,6 +203,13 @@ impl Files {
                 return Err(Denied::Committed.into());
             }
             let nonce = found.request.nonce.as_ref();
+            if let Some((ours, lies)) = request.nonce.as_ref().zip(nonce)
+                && ours != lies
+                && Chain::of(ours).has(nonce)
+            {
+                // It has been answered, and another hand has attached to the hold since: that write's answer says the same.
+                return sent(&Request { nonce: Some(lies.clone()), ..request.clone() });
+            }
             let over = is_over(status, &request.id, nonce) && status.and_then(|s| hold_in(s, &request.id)).is_none();
             if nonce != request.nonce.as_ref() && !over {
                 return Err(held_already(&request.id));
@@ -237,6 +248,7 @@ impl Files {
             Some(found) if found.committed => Err(Denied::Committed.into()),
             Some(found) if matches!(found.request.action, Action::Begin | Action::Commit) => {
                 is_in_hand(in_hand, &found, status)?;
+                is_answered(&there, request, in_hand, status)?;
                 self.write_over(&keeping(request, &found.request), &there)
             }
             Some(_) => Err(Failure::Withdrawn("the hold is being withdrawn".into())),
@@ -249,10 +261,17 @@ impl Files {
         let status = self.ready(&request.id, &request.owner)?;
         let there = self.channel.find(&request.id);
         match self.standing(&there, &request.id, &request.owner, status.as_ref())? {
-            Some(found) if found.committed && found.request.nonce != request.nonce => Err(Denied::Committed.into()),
+            Some(found)
+                if found.committed
+                    && found.request.nonce != request.nonce
+                    && !status.as_ref().is_some_and(|status| is_token(status, request)) =>
+            {
+                Err(Denied::Committed.into())
+            }
             Some(found) => {
                 if found.request.nonce != request.nonce {
                     is_in_hand(in_hand, &found, status.as_ref())?;
+                    is_answered(&there, request, in_hand, status.as_ref())?;
                 }
                 self.write_over(&keeping(request, &found.request), &there)
             }
@@ -260,32 +279,12 @@ impl Files {
         }
     }
 
-    /// Removes the file of a hold that has ended, if it is of the chain of our writes: a renewal that crossed with the ending
-    /// would begin the hold again, against the will of the user who ended it.
-    pub(super) fn take_back(&self, id: &RequestId, ours: &Chain) {
-        let there = self.channel.find(id);
-        if let Found::Valid(found) = &there
-            && found.action == Action::Begin
-            && ours.has(found.nonce.as_ref())
-        {
-            // What stays there is bounded by its lease.
-            let _ = self.channel.remove_seen(id, &there);
-        }
-    }
-
-    /// Writes a withdrawal beside the holds, under a name that nobody reads: its space is taken before the act.
-    pub(super) fn prepare(&self, withdrawal: &Request) -> Result<(), Failure> {
-        let prepared = self.channel.prepare(withdrawal).map_err(|error| self.unwritten(&withdrawal.id, &error));
-        prepared.map_err(|failure| match failure {
-            // The gateway is there, and was not asked yet.
-            Failure::Unreachable(why) => Failure::Internal(format!("the way back can't be made sure of: {why}")),
-            failure => failure,
-        })
-    }
-
-    pub(super) fn discard(&self, id: &RequestId) {
-        // What stays is one file that nobody reads.
-        let _ = self.channel.discard_prepared(id);
+    /// Whether another write lies in the place of ours by now, and the gateway's `answers` have that one and not ours: it has not
+    /// read ours, or had answered it before, and answers it no more.
+    pub(super) fn is_replaced(&self, id: &RequestId, ours: &Nonce, answers: &[(Option<Nonce>, Outcome)]) -> bool {
+        let found = self.channel.find(id);
+        let lies = found.nonce();
+        lies.is_some_and(|lies| lies != ours && answers.iter().any(|(nonce, _)| nonce.as_ref() == Some(lies)))
     }
 
     pub(super) fn incarnation(&self) -> Result<Incarnation, Failure> {
@@ -321,113 +320,6 @@ impl Files {
 
     fn unwritten(&self, id: &RequestId, error: &io::Error) -> Failure {
         failed(&self.home().request_path(id), "can't be written", error)
-    }
-
-    /// Takes a hold away, as far as the files can: what is left is for the gateway to notice. With one in hand, only what is of
-    /// that hold, or bears the token.
-    pub(super) fn end(&self, request: &Request, ours: Option<&InHand>) -> Result<Withdrawal, Failure> {
-        if request.action == Action::Override {
-            return self.override_hold(request);
-        }
-        let status = self.ready(&request.id, &request.owner)?;
-        let status = status.as_ref();
-        let there = self.channel.find(&request.id);
-        let covered = status.and_then(|status| covered(status, request, &there));
-        let found = match &there {
-            // What an earlier boot left may be taken away by anybody.
-            Found::Stale { .. } => None,
-            Found::Valid(stored) if stored.owner == request.owner => {
-                self.stored(&request.id, &request.owner, status)?
-            }
-            _ if covered.is_some() => None,
-            _ => self.stored(&request.id, &request.owner, status)?,
-        };
-        let granted = status.and_then(|status| committed(status, &request.id));
-        let nonce = found.as_ref().and_then(|found| found.request.nonce.as_ref());
-        if let Some(token) = &request.token {
-            // Written over the commit's own file, so only once it is known not to be refused.
-            if granted.is_some_and(|hold| hold.token.as_ref().is_some_and(|its| its != token)) {
-                return Err(Failure::Denied("the token is not this commit's".into()));
-            }
-            let is_ours = |ours: &InHand| granted.is_some() || nonce == Some(token) || ours.chain.has(nonce);
-            // This very withdrawal lies there already, and waits for its gateway.
-            let lies = nonce.is_some() && nonce == request.nonce.as_ref();
-            if lies || ours.is_none_or(is_ours) {
-                if !lies && (found.is_some() || granted.is_some()) {
-                    self.write_prepared(request)?;
-                }
-                let anything = found.is_some() || granted.is_some();
-                return Ok(if anything { Withdrawal::Written } else { Withdrawal::Nothing });
-            }
-            return Ok(Withdrawal::Nothing);
-        }
-        if granted.is_some() {
-            return Err(Denied::Committed.into());
-        }
-        if found.as_ref().is_some_and(|found| found.committed) {
-            return Err(Failure::Denied("a commit is under way, and only its token ends it".into()));
-        }
-        if let Some(in_hand) = ours {
-            let is_ours = match (&found, covered) {
-                (Some(found), _) => is_in_hand(in_hand, found, status),
-                (None, Some(held)) if !in_hand.is(held.nonce.as_ref(), held.first_seen()) => Err(another()),
-                (None, _) => Ok(()),
-            };
-            match is_ours {
-                // Another began a hold under the same name: it stays.
-                Err(Failure::LeaseLost(_)) => return Ok(Withdrawal::NotOurs),
-                is_ours => is_ours?,
-            }
-        }
-        if covered.is_some() && !request.id.is_marker() {
-            return self.write_over(request, &there).map(|_| Withdrawal::Written);
-        }
-        let removed = self.remove_seen(&request.id, &there)?;
-        Ok(if removed { Withdrawal::Written } else { Withdrawal::Nothing })
-    }
-
-    /// Puts the prepared withdrawal in its place; without one, writes it.
-    fn write_prepared(&self, request: &Request) -> Result<(), Failure> {
-        match self.channel.put_prepared(request) {
-            Ok(true) => Ok(()),
-            // A disk that has no room, or no such file: the plain way says what is amiss.
-            Ok(false) | Err(_) => self.write(request).map(drop),
-        }
-    }
-
-    /// Every user who may write here may end any hold; that it was an override is in the gateway's own record.
-    fn override_hold(&self, request: &Request) -> Result<Withdrawal, Failure> {
-        if !request.id.is_marker() {
-            return self.write(request).map(|_| Withdrawal::Written);
-        }
-        // The marker is nobody's: to remove it is to withdraw it.
-        let there = self.remove(&request.id)?;
-        Ok(if there { Withdrawal::Written } else { Withdrawal::Nothing })
-    }
-
-    /// Whether a withdrawal or an override has taken effect in the gateway; clears away what it was written in.
-    pub(super) fn has_ended(&self, request: &Request) -> Result<bool, Failure> {
-        let Some(status) = self.current().filter(|status| overdue(status).is_none()) else { return Ok(false) };
-        let found = self.channel.find(&request.id);
-        let lies = matches!(&found, Found::Valid(there) if there.nonce == request.nonce);
-        let answer = status.acknowledged.iter().find(|answer| answer.nonce == request.nonce);
-        let ended = match answer.map(|answer| answer.outcome) {
-            Some(
-                Outcome::Refused(Denied::ShuttingDown | Denied::NotHeld | Denied::LeaseExpired) | Outcome::Ended(_),
-            ) => true,
-            Some(Outcome::Refused(why)) => return Err(why.into()),
-            // What lies there unanswered is still to be looked at.
-            // What holds the gate in the place of a file that can't be looked at may stand for this one.
-            _ => {
-                let unseen = ["home", "holds"].map(RequestId::found);
-                let stands = |id: &RequestId| hold_in(&status, id).is_some();
-                !lies && !stands(&request.id) && (request.id.is_marker() || !unseen.iter().any(stands))
-            }
-        };
-        if ended && lies {
-            self.remove_seen(&request.id, &found)?;
-        }
-        Ok(ended)
     }
 
     /// Writes the marker; `again` if it is ours already.
@@ -505,26 +397,6 @@ fn keeping(request: &Request, stands: &Request) -> Request {
     fields::keeping(request.clone(), &fields::said_by(request), stands)
 }
 
-/// Whether what was found is the hold in hand, as far as the gateway has answered it.
-fn is_in_hand(in_hand: &InHand, found: &StoredRequest, status: Option<&DrainStatus>) -> Result<(), Failure> {
-    let (id, nonce) = (&found.request.id, found.request.nonce.as_ref());
-    if in_hand.is(nonce, None) {
-        return Ok(());
-    }
-    let held = status.and_then(|status| hold_in(status, id));
-    let answered = |status: &DrainStatus| {
-        let mut answers = status.acknowledged.iter();
-        answers.any(|answer| answer.request_id == *id && answer.nonce.as_ref() == nonce)
-    };
-    let is_seen = held.is_some_and(|held| held.nonce.as_ref() == nonce) || status.is_some_and(answered);
-    match held {
-        Some(held) if is_seen && in_hand.is(nonce, held.first_seen()) => Ok(()),
-        _ if is_seen => Err(another()),
-        // Of what the gateway has yet to look at, it isn't known whether it renews this hold or begins another.
-        _ => Err(changed()),
-    }
-}
-
 /// What stands there was written by another hand just now: it is looked at again.
 fn changed() -> Failure {
     Failure::Unreachable("another write lies in the hold's place, and the gateway has not answered it yet".into())
@@ -541,38 +413,6 @@ pub(super) fn held_already(id: &RequestId) -> Failure {
 
 fn of_another_boot(epoch: &Epoch) -> String {
     format!("the request was written in another boot ({})", epoch.as_str())
-}
-
-fn hold_in<'a>(status: &'a DrainStatus, id: &RequestId) -> Option<&'a HoldStatus> {
-    status.hold(id)
-}
-
-/// The owner's hold that stands there by the gateway's word, where the absence of what lies there may not be its withdrawal:
-/// nothing lies there, or another's write, or one that the gateway has not seen yet in the place of another's.
-fn covered<'a>(status: &'a DrainStatus, request: &Request, there: &Found) -> Option<&'a HoldStatus> {
-    let held = hold_in(status, &request.id).filter(|hold| hold.owner == request.owner)?;
-    let Found::Valid(stored) = there else { return Some(held) };
-    let answers = status.acknowledged.iter().filter(|answer| answer.request_id == request.id);
-    let is_seen = answers.into_iter().any(|answer| answer.nonce == stored.nonce)
-        && !status.ignored.iter().any(|ignored| ignored.request_id == request.id.as_str());
-    (stored.owner != request.owner || !is_seen).then_some(held)
-}
-
-/// The owner's uncommitted hold in a file, by the gateway's word.
-fn uncommitted<'a>(status: &'a DrainStatus, id: &RequestId, owner: &str) -> Option<&'a HoldStatus> {
-    hold_in(status, id).filter(|hold| hold.source == Source::File && hold.owner == owner && !hold.committed)
-}
-
-/// The hold of this name, if it is committed.
-fn committed<'a>(status: &'a DrainStatus, id: &RequestId) -> Option<&'a HoldStatus> {
-    hold_in(status, id).filter(|hold| hold.committed)
-}
-
-/// Whether the gateway has answered this write, and it holds nothing by it.
-fn is_over(status: Option<&DrainStatus>, id: &RequestId, nonce: Option<&Nonce>) -> bool {
-    let mut answers = status.into_iter().flat_map(|status| &status.acknowledged);
-    let ours = answers.find(|answer| answer.request_id == *id && answer.nonce.as_ref() == nonce);
-    ours.is_some_and(|answer| matches!(answer.outcome, Outcome::Ended(_) | Outcome::Refused(_) | Outcome::Ignored(_)))
 }
 
 #[cfg(test)]

@@ -104,7 +104,8 @@ impl Held {
             return Err(Denied::Committed.into());
         }
         let chain = found.request.nonce.as_ref().map_or_else(Chain::new, Chain::of);
-        let in_hand = InHand { chain, first_seen: found.first_seen, last: found.request.nonce.clone() };
+        let last = found.request.nonce.clone();
+        let in_hand = InHand { chain, first_seen: found.first_seen, last, written: None };
         let session = Arc::new(Session::new(drain, in_hand));
         Self::hold(&session, Ownership::Attached, interrupt, || session.renew())
     }

@@ -187,7 +187,7 @@ impl Http {
     fn send_in_hand(&self, verb: Verb, request: &Request, in_hand: &InHand) -> Result<WriteReceipt, Failure> {
         let mut last = in_hand.last.clone();
         for _ in 0..LOOKS {
-            let tag = last.as_ref().and_then(tag);
+            let tag = last.as_ref().map(tag);
             match self.send(verb, request, tag.as_deref().map(|tag| ("if-match", tag))) {
                 Err(NegativeAnswer::Changed) => {}
                 sent => return sent.map_err(NegativeAnswer::into_withdrawn),
@@ -253,7 +253,7 @@ impl Http {
             }
         }
         // Between the look and the withdrawal another may begin one.
-        let tag = last.as_ref().and_then(tag);
+        let tag = last.as_ref().map(tag);
         let condition = tag.as_deref().map(|tag| ("if-match", tag));
         let verb = if request.action == Action::Override { Verb::Override } else { Verb::Cancel };
         let asked = body(verb, request);

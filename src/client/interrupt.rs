@@ -15,6 +15,8 @@ pub struct Interrupt {
 #[derive(Debug, Default)]
 struct Flag {
     raised: AtomicBool,
+    /// Somebody has looked since.
+    noticed: AtomicBool,
     changed: Event,
 }
 
@@ -39,8 +41,20 @@ impl Interrupt {
     /// Whether it has been raised.
     #[must_use]
     pub fn is_raised(&self) -> bool {
-        let raised = |flag: &Arc<Flag>| flag.raised.load(Ordering::Acquire);
+        let raised = |flag: &Arc<Flag>| {
+            let raised = flag.raised.load(Ordering::Acquire);
+            if raised {
+                flag.noticed.store(true, Ordering::Relaxed);
+            }
+            raised
+        };
         raised(&self.own) || self.parent.as_ref().is_some_and(raised)
+    }
+
+    /// Whether anybody has looked since it was raised. Who hasn't is still in what it did before.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_noticed(&self) -> bool {
+        self.own.noticed.load(Ordering::Relaxed)
     }
 
     /// One that is raised with this one, and also by itself. Raising this one wakes no pause of the other.

@@ -90,8 +90,11 @@ impl Session {
 
     /// The hold that this is about.
     pub(super) fn in_hand(&self) -> InHand {
-        let last = self.log.lock().last.clone();
-        InHand { chain: self.chain.clone(), first_seen: self.watch.lock().first_seen(), last }
+        let (last, written) = {
+            let log = self.log.lock();
+            (log.last.clone(), log.nonces.last().cloned())
+        };
+        InHand { chain: self.chain.clone(), first_seen: self.watch.lock().first_seen(), last, written }
     }
 
     /// Whether something may have been written: then there may be something to take back.
@@ -222,7 +225,7 @@ impl Session {
         write: impl Fn() -> Result<WriteReceipt, Failure>,
     ) -> Result<Option<SeenDrained>, Failure> {
         let began = self.clock.now();
-        let (mut pause, mut last) = (FIRST_PAUSE, None);
+        let (mut pause, mut last, mut replaced) = (FIRST_PAUSE, None, 0_u32);
         let limit = if let Goal::Drained(timeout) = until { timeout } else { None };
         loop {
             if interrupt.is_raised() {
@@ -247,6 +250,10 @@ impl Session {
             let before = self.drain.gateway.glance();
             let look = self.drain.gateway.look(&self.drain.request.id);
             let (verdict, silence) = self.judge(&look);
+            if written && matches!(verdict, Verdict::Silent(_)) && self.is_replaced(&look) {
+                // The same once more, if what lies there lets it.
+                (written, replaced) = (false, replaced + 1);
+            }
             let alive = matches!(look, GatewayView::Seen(_) | GatewayView::Starting(_));
             let waited = self.clock.now().saturating_sub(began);
             let over = limit.is_some_and(|limit| waited >= limit);
@@ -282,7 +289,10 @@ impl Session {
                     return Err(unwritten.unwrap_or(Failure::Unreachable(why)));
                 }
                 (_, _) if impatient => {
-                    let why = format!("it lives and has acknowledged nothing for {} s", silence.as_secs());
+                    let why = match replaced {
+                        0 => format!("it lives and has acknowledged nothing for {} s", silence.as_secs()),
+                        _ => format!("others have written over the request before it was read, {replaced} times"),
+                    };
                     return Err(unwritten.unwrap_or(Failure::Unreachable(why)));
                 }
                 (Verdict::Committed, Goal::Committed) | (Verdict::Standing | Verdict::Drained(_), Goal::Answered) => {
@@ -311,6 +321,13 @@ impl Session {
             let next = limit.map_or(pause, |limit| pause.min(limit.saturating_sub(waited)).max(FIRST_PAUSE));
             self.drain.gateway.pause(&self.drain.request.id, interrupt, &before, next);
         }
+    }
+
+    /// Whether another write has taken the place of ours, and the gateway answers that one alone.
+    fn is_replaced(&self, look: &GatewayView) -> bool {
+        let GatewayView::Seen(view) = look else { return false };
+        let ours = self.log.lock().nonces.last().cloned();
+        ours.is_some_and(|ours| self.drain.gateway.is_replaced(&self.drain.request.id, &ours, &view.answers))
     }
 
     fn saw_work(&self) -> bool {

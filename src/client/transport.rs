@@ -10,7 +10,7 @@ use super::{Failure, Interrupt, Status};
 use crate::control::Home;
 use crate::control::read::Stamp;
 use crate::environment;
-use crate::hold::{Incarnation, Nonce, Request, RequestId};
+use crate::hold::{Incarnation, Nonce, Outcome, Request, RequestId};
 use crate::wire::Verb;
 use core::fmt;
 use std::time::{Duration, Instant};
@@ -273,6 +273,15 @@ impl Gateway {
         match &self.way {
             Transport::Files(files) => files.renew(request, in_hand),
             Transport::Http(http) => http.renew(request, in_hand),
+        }
+    }
+
+    /// Whether another write lies in the place of ours by now, and these answers have that one and not ours. The endpoint looks after
+    /// that by itself.
+    pub(super) fn is_replaced(&self, id: &RequestId, ours: &Nonce, answers: &[(Option<Nonce>, Outcome)]) -> bool {
+        match &self.way {
+            Transport::Files(files) => files.is_replaced(id, ours, answers),
+            Transport::Http(_) => false,
         }
     }
 

@@ -46,11 +46,24 @@ pub(super) async fn act(
     wait: Option<Duration>,
 ) -> Result<Response, Problem> {
     let request = asked.request(who)?;
-    // One at a time from the look to the write, so that two requests to this process can't overwrite each other unseen.
-    let writing = turn.lock().await;
-    let status = published.status().await.map_err(unusable(Some(false)))?;
-    let found = published.found(asked.id()).await.map_err(unusable(Some(false)))?;
-    let seen = PriorState { status, found };
+    let (by_then, mut is_patient) = (Instant::now() + wait.unwrap_or(PATIENCE), true);
+    let (writing, seen) = loop {
+        // One at a time from the look to the write, so that two requests to this process can't overwrite each other unseen.
+        let writing = turn.lock().await;
+        let status = published.status().await.map_err(unusable(Some(false)))?;
+        let found = published.found(asked.id()).await.map_err(unusable(Some(false)))?;
+        let seen = PriorState { status, found };
+        let Some(other) = unanswered(asked, who, &seen).filter(|_| is_patient) else { break (writing, seen) };
+        drop(writing);
+        // Its writer waits for that answer, of which nothing would be heard once another write has taken its place.
+        let is_answered = |status: Option<&Arc<Snapshot>>| {
+            let given = status
+                .map(|status| answer(status, asked.id()).is_some_and(|(write, _)| write.as_ref() == Some(&other)));
+            given.unwrap_or(true).then_some(())
+        };
+        let left = by_then.saturating_duration_since(Instant::now());
+        is_patient = published.wait(left, is_answered).await.map_err(unusable(Some(false)))?.is_some();
+    };
     let planned = plan(asked, who, &seen);
     if matches!(&planned, Err(problem) if problem.fault == Fault::Denied(Denied::LeaseExpired))
         && asked.verb == Verb::Cancel
@@ -80,6 +93,17 @@ pub(super) async fn act(
         }
         _ => remove(published, writing, asked, &seen, patience).await,
     }
+}
+
+/// The write of the same owner that lies there and that a living gateway has yet to answer, where the request would take its place
+/// and leave the hold standing.
+fn unanswered(asked: &Asked, who: &str, seen: &PriorState) -> Option<Nonce> {
+    let status = seen.status.as_deref().filter(|status| !shuts_down(status))?;
+    let Found::Valid(lying) = &seen.found else { return None };
+    let renews = matches!(asked.verb, Verb::Drain | Verb::Renew | Verb::Commit) && !asked.condition.only_new;
+    let asks = lying.owner == who && matches!(lying.action, Action::Begin | Action::Commit);
+    let answered = answer(status, asked.id()).is_some_and(|(write, _)| *write == lying.nonce);
+    lying.nonce.clone().filter(|_| renews && asks && !answered && lying.nonce != asked.said().nonce)
 }
 
 /// What may be done, from what the gateway has published; the file that lies there matters only to spare it, and a file
@@ -188,7 +212,12 @@ fn is_as_expected(asked: &Asked, seen: &PriorState) -> bool {
         }
         _ => held.and_then(|held| held.nonce.as_ref()),
     };
-    asked.condition.is_met(last) || (last.is_some() && last == asked.said().nonce.as_ref())
+    // A shutdown refuses a renewal that lies there, and answers no other: what the hold's last write was stays known.
+    let decided = held.filter(|_| asked.verb == Verb::Cancel && status.is_some_and(shuts_down));
+    let decided = decided.and_then(|held| held.nonce.as_ref());
+    asked.condition.is_met(last)
+        || (decided.is_some() && asked.condition.is_met(decided))
+        || (last.is_some() && last == asked.said().nonce.as_ref())
 }
 
 fn changed() -> Problem {

@@ -62,7 +62,7 @@ impl HoldAnswer {
     /// Tagged with the hold's last write, which a later request can name in its `If-Match`. A commit's is its token.
     pub(super) fn response(&self, code: StatusCode) -> Response {
         let mut response = json(code, self);
-        let tag = self.nonce.as_ref().filter(|_| !self.committed).and_then(tag);
+        let tag = self.nonce.as_ref().filter(|_| !self.committed).map(tag);
         if let Some(tag) = tag.and_then(|tag| HeaderValue::try_from(tag).ok()) {
             response.headers_mut().insert(header::ETAG, tag);
         }

@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -38,8 +39,8 @@ const LAST: Duration = Duration::from_secs(1);
 /// belongs to the task that serves it, and ends with the runtime.
 ///
 /// Whenever the gate closes, connections are asked to end: those of HTTP/1 after the answer that is under way, those of
-/// HTTP/2 by a GOAWAY. So clients look for another server, which a refusal alone doesn't make those of HTTP/2 do. Handlers
-/// get a `ConnectInfo` with the client's address. A connection that has sent no whole head for 30 seconds is closed.
+/// HTTP/2 by a GOAWAY. So clients look for another server, which a refusal alone doesn't make those of HTTP/2 do. One on which
+/// nothing has been asked yet stays, for its first request may be on its way. Handlers get a `ConnectInfo` with the client's address. A connection that has sent no whole head for 30 seconds is closed.
 ///
 /// ```
 /// use axum::{Router, routing::post};
@@ -125,7 +126,10 @@ where
     L: Listener,
     L::Addr: Clone + Send + Sync + 'static,
 {
+    let asked = Arc::new(AtomicBool::new(false));
+    let is_asked = Arc::clone(&asked);
     let service = service_fn(move |mut request: Request<Incoming>| {
+        asked.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(ConnectInfo(peer.clone()));
         app.clone().call(request)
     });
@@ -141,7 +145,11 @@ where
             // What goes wrong on a connection is its client's, and the handler's to tell of.
             _ = served.as_mut() => return,
             changed = phase.changed() => {
-                leaves = changed.is_err() || *phase.borrow_and_update() != Phase::Stay;
+                leaves = changed.is_err() || match *phase.borrow_and_update() {
+                    Phase::Stay => false,
+                    Phase::Leave => is_asked.load(Ordering::Relaxed),
+                    Phase::Over => true,
+                };
                 if changed.is_err() {
                     let _ = served.await;
                     return;

@@ -278,3 +278,20 @@ fn when_the_gate_closes_kept_connections_end_and_new_ones_are_told_why() {
     assert!(all(&mut peer).ends_with("127.0.0.1"), "handlers know who asks");
     assert!(served.end().0.finished());
 }
+
+#[test]
+fn a_first_request_that_is_on_its_way_when_the_gate_closes_is_answered() {
+    let served = Served::start(LIMIT);
+    let request = "GET /quick HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let mut connected: Vec<_> = [0, 1, 8, request.len() - 2].map(|sent| (sent, served.ask(&request[..sent]))).into();
+    // They are accepted in their order.
+    let mut last = served.get("/quick");
+    assert!(line(&mut last).starts_with("HTTP/1.1 200"));
+    served.controller.request(&Request::begin(RequestId::new("upgrade").unwrap(), "ops")).unwrap();
+    assert!(all(&mut last).ends_with("done"), "connections have been told");
+    for (sent, connection) in &mut connected {
+        connection.get_mut().write_all(&request.as_bytes()[*sent..]).unwrap();
+        assert!(all(connection).starts_with("HTTP/1.1 503"), "after {sent} bytes");
+    }
+    assert!(served.end().0.finished());
+}

@@ -240,16 +240,26 @@ fn over_http_the_other_hold_may_begin_between_the_acknowledgement_and_the_look()
 
 #[test]
 fn over_http_a_hold_that_another_hand_has_renewed_is_withdrawn_from_a_gateway_that_shuts_down() {
-    let home = home();
-    let gateway = GatewayProcess::start_with_secret(home.path(), SECRET, "127.0.0.1:0");
-    let _work = gateway.turn(60_000);
-    let scene = Scene { way: Way::Http, home, gateway };
-    let held = scene.begin();
-    scene.drain(&scene.gateway.address).attach().unwrap().detach();
-    scene.gateway.terminate();
-    scene.gateway.until("the shutdown", |status| status.drain.state.is_ending());
-    held.withdraw().unwrap();
-    scene.gateway.until("that it is gone", |status| status.drain.hold(&id()).is_none());
+    for refused in [false, true] {
+        let home = home();
+        let gateway = GatewayProcess::start_with_secret(home.path(), SECRET, "127.0.0.1:0");
+        let _work = gateway.turn(60_000);
+        let scene = Scene { way: Way::Http, home, gateway };
+        let held = scene.begin();
+        scene.drain(&scene.gateway.address).attach().unwrap().detach();
+        scene.gateway.terminate();
+        scene.gateway.until("the shutdown", |status| status.drain.state.is_ending());
+        if refused {
+            // The last renewal came too late, and lies there for the next process.
+            let late = Request::begin(id(), scene.owner());
+            Channel::new(Home::at(scene.home.path())).write(&late).unwrap();
+            scene.gateway.until("its refusal", |status| {
+                status.drain.acknowledged.iter().any(|answer| answer.nonce == late.nonce)
+            });
+        }
+        held.withdraw().unwrap();
+        scene.gateway.until("that it is gone", |status| status.drain.hold(&id()).is_none());
+    }
 }
 
 #[test]

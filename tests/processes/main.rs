@@ -17,6 +17,7 @@ mod endings; // Two transports, one promise
 mod example_process; // The example gateway as a process, driven as an operator would
 mod fleet_answers; // What isn't an answer of a fleet's engine closes nothing
 mod foreign_words; // What isn't the endpoint's own word is silence
+mod in_parallel; // Several controllers write one hold at the same moment
 mod kubernetes; // The manifest of the guide, with the example gateway and a test that does what a kubelet and a Service do
 mod other_languages; // The gateway and the controller in `examples/python`, which know this crate by its specification alone
 mod over_http; // What the command line and the client have over HTTP alone

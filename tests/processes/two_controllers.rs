@@ -105,3 +105,24 @@ fn an_override_of_the_marker_removes_it() {
     drain(home.path(), &["override", "marker"]).expect(ExitCode::Drained);
     assert!(gateway.admits(), "the marker is gone and the gate is still closed");
 }
+
+#[test]
+fn the_current_process_is_the_one_that_lives_there_to_every_command_that_names_one() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    for arguments in [
+        &["begin", "upgrade", "--incarnation", "current"][..],
+        &["wait", "upgrade", "--incarnation", "current"],
+        &["commit", "upgrade", "--incarnation", "current"],
+        &["cancel", "upgrade"],
+    ] {
+        drain(home.path(), arguments).expect(ExitCode::Drained);
+    }
+    drain(home.path(), &["begin", "upgrade"]).expect(ExitCode::Drained);
+    for command in ["wait", "commit"] {
+        drain(home.path(), &[command, "upgrade", "--incarnation", "another"]).expect(ExitCode::IncarnationChanged);
+        drain(home.path(), &[command, "upgrade", "--incarnation", ""]).expect(ExitCode::Usage);
+    }
+    drain(home.path(), &["begin", "another", "--incarnation", ""]).expect(ExitCode::Usage);
+    assert_eq!(gateway.until("one hold", |_| true).drain.holds.len(), 1);
+}

@@ -1,0 +1,87 @@
+//! What a published status says of a hold, and of the write that lies in its place.
+
+use super::{changed, overdue};
+use crate::client::Failure;
+use crate::client::chain::{InHand, another};
+use crate::client::transport::StoredRequest;
+use crate::control::Found;
+use crate::hold::{Action, Nonce, Outcome, Request, RequestId, Source};
+use crate::status::{DrainStatus, HoldStatus};
+
+/// Whether what was found is the hold in hand, as far as the gateway has answered it.
+pub(super) fn is_in_hand(in_hand: &InHand, found: &StoredRequest, status: Option<&DrainStatus>) -> Result<(), Failure> {
+    let (id, nonce) = (&found.request.id, found.request.nonce.as_ref());
+    if in_hand.is(nonce, None) {
+        return Ok(());
+    }
+    let held = status.and_then(|status| hold_in(status, id));
+    let answered = |status: &DrainStatus| {
+        let mut answers = status.acknowledged.iter();
+        answers.any(|answer| answer.request_id == *id && answer.nonce.as_ref() == nonce)
+    };
+    let is_seen = held.is_some_and(|held| held.nonce.as_ref() == nonce) || status.is_some_and(answered);
+    match held {
+        Some(held) if is_seen && in_hand.is(nonce, held.first_seen()) => Ok(()),
+        _ if is_seen => Err(another()),
+        // Of what the gateway has yet to look at, it isn't known whether it renews this hold or begins another.
+        _ => Err(changed()),
+    }
+}
+
+/// What another hand of the same owner has written is replaced once the gateway has answered it: until then the one who wrote it
+/// waits for that answer, and there would be none.
+pub(super) fn is_answered(
+    there: &Found,
+    request: &Request,
+    in_hand: &InHand,
+    status: Option<&DrainStatus>,
+) -> Result<(), Failure> {
+    let (Found::Valid(lying), Some(status)) = (there, status) else { return Ok(()) };
+    let is_own = [&request.nonce, &in_hand.written].contains(&&lying.nonce);
+    let asks = lying.owner == request.owner && matches!(lying.action, Action::Begin | Action::Commit);
+    let mut answers = status.acknowledged.iter().filter(|answer| answer.request_id == request.id);
+    // Who shuts down or is silent answers nothing.
+    let answers_none = status.state.is_ending() || overdue(status).is_some();
+    if is_own || !asks || answers_none || answers.any(|answer| answer.nonce == lying.nonce) {
+        return Ok(());
+    }
+    Err(changed())
+}
+
+/// Whether this is the commit that was granted, although another's write lies in its place.
+pub(super) fn is_token(status: &DrainStatus, commit: &Request) -> bool {
+    let token = committed(status, &commit.id).and_then(|hold| hold.token.as_ref());
+    token.is_some() && token == commit.nonce.as_ref()
+}
+
+pub(super) fn hold_in<'a>(status: &'a DrainStatus, id: &RequestId) -> Option<&'a HoldStatus> {
+    status.hold(id)
+}
+
+/// The owner's hold that stands there by the gateway's word, where the absence of what lies there may not be its withdrawal:
+/// nothing lies there, or another's write, or one that the gateway has not seen yet in the place of another's.
+pub(super) fn covered<'a>(status: &'a DrainStatus, request: &Request, there: &Found) -> Option<&'a HoldStatus> {
+    let held = hold_in(status, &request.id).filter(|hold| hold.owner == request.owner)?;
+    let Found::Valid(stored) = there else { return Some(held) };
+    let answers = status.acknowledged.iter().filter(|answer| answer.request_id == request.id);
+    let is_seen = answers.into_iter().any(|answer| answer.nonce == stored.nonce)
+        && !status.ignored.iter().any(|ignored| ignored.request_id == request.id.as_str());
+    (stored.owner != request.owner || !is_seen).then_some(held)
+}
+
+/// The owner's uncommitted hold in a file, by the gateway's word.
+pub(super) fn uncommitted<'a>(status: &'a DrainStatus, id: &RequestId, owner: &str) -> Option<&'a HoldStatus> {
+    hold_in(status, id).filter(|hold| hold.source == Source::File && hold.owner == owner && !hold.committed)
+}
+
+/// The hold of this name, if it is committed.
+pub(super) fn committed<'a>(status: &'a DrainStatus, id: &RequestId) -> Option<&'a HoldStatus> {
+    hold_in(status, id).filter(|hold| hold.committed)
+}
+
+/// Whether the gateway has answered this write, and it holds nothing by it.
+pub(super) fn is_over(status: Option<&DrainStatus>, id: &RequestId, nonce: Option<&Nonce>) -> bool {
+    let mut answers = status.into_iter().flat_map(|status| &status.acknowledged);
+    let ours = answers.find(|answer| answer.request_id == *id && answer.nonce.as_ref() == nonce);
+    ours.is_some_and(|answer| matches!(answer.outcome, Outcome::Ended(_) | Outcome::Refused(_) | Outcome::Ignored(_)))
+}
