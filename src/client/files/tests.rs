@@ -1,40 +1,143 @@
 use super::*;
+use crate::controller::Acknowledgement;
 use crate::state::DrainState;
 use serde_json::json;
 use std::fs;
 use std::sync::Barrier;
 
-/// What the client makes of this status, in a home whose lock the process `ours` holds.
-fn look_at(status: &DrainStatus) -> GatewayView {
+/// What the client makes of what is published in a home whose lock the process `ours` holds.
+fn look_with(publish: impl FnOnce(&Home)) -> GatewayView {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::at(folder.path());
     let _lock = home.lock(&Incarnation::from("ours".to_owned())).unwrap();
-    let published = json!({"gateway_state": "running", "active_agents": 0, "drain": status});
-    fs::write(home.status(), published.to_string()).unwrap();
+    publish(&home);
     Files::new(home).look(&RequestId::new("upgrade").unwrap())
 }
 
-#[test]
-fn only_a_fresh_status_of_the_living_process_in_this_epoch_is_a_sight() {
-    let now = u64::try_from(Clock::boot().now().as_millis()).unwrap();
-    let fresh = || DrainStatus {
+fn publish(home: &Home, status: &DrainStatus) {
+    let published = json!({"gateway_state": "running", "active_agents": 0, "drain": status});
+    fs::write(home.status(), published.to_string()).unwrap();
+}
+
+/// What the client makes of this status, in a home whose lock the process `ours` holds.
+fn look_at(status: &DrainStatus) -> GatewayView {
+    look_with(|home| publish(home, status))
+}
+
+/// A status that the process `ours` has published just now.
+fn fresh() -> DrainStatus {
+    DrainStatus {
         format: 2,
         state: DrainState::Running,
         incarnation: Incarnation::from("ours".to_owned()),
         epoch: Epoch::current(),
-        clock_millis: now,
+        clock_millis: u64::try_from(Clock::boot().now().as_millis()).unwrap(),
         refresh_seconds: Some(10.0),
         ..DrainStatus::default()
-    };
+    }
+}
+
+#[test]
+fn a_living_process_without_a_status_is_starting_and_one_whose_status_cannot_be_read_is_silent() {
+    let look = look_with(|_| ());
+    assert!(matches!(&look, GatewayView::Starting(live) if live.as_str() == "ours"), "without a status: {look:?}");
+    let look = look_with(|home| fs::create_dir(home.status()).unwrap());
+    assert!(matches!(look, GatewayView::Silent(_)), "a folder in the place of the status: {look:?}");
+}
+
+#[test]
+fn a_hold_that_nobody_knows_and_whose_file_an_earlier_boot_wrote_is_stale() {
+    let look = look_with(|home| {
+        leave(home, &RequestId::new("upgrade").unwrap(), "what an earlier boot left");
+        publish(home, &fresh());
+    });
+    assert!(matches!(look, GatewayView::Stale(_)), "{look:?}");
+}
+
+#[test]
+fn only_a_fresh_status_of_the_living_process_in_this_epoch_is_a_sight() {
     assert!(matches!(look_at(&fresh()), GatewayView::Removed), "nobody knows the hold, and it has no file");
     let of_another = DrainStatus { incarnation: Incarnation::from("another".to_owned()), ..fresh() };
     assert!(matches!(look_at(&of_another), GatewayView::Starting(live) if live.as_str() == "ours"));
     // Longer ago than three of its refreshes and five seconds.
-    let old = DrainStatus { clock_millis: now.saturating_sub(36_000), ..fresh() };
+    let old = DrainStatus { clock_millis: fresh().clock_millis.saturating_sub(36_000), ..fresh() };
     assert!(matches!(look_at(&old), GatewayView::Silent(_)));
     let elsewhere = DrainStatus { epoch: Epoch::from("another:1".to_owned()), ..fresh() };
     let look = look_at(&elsewhere);
     assert!(matches!(look, GatewayView::Over(Failure::Ignored(_))), "{look:?}");
+}
+
+fn files() -> (tempfile::TempDir, Files) {
+    let place = tempfile::tempdir().unwrap();
+    let files = Files::new(Home::at(place.path()));
+    (place, files)
+}
+
+fn begin(id: &RequestId, owner: &str) -> Request {
+    Request { nonce: Some(Nonce::fresh()), ..Request::begin(id.clone(), owner) }
+}
+
+#[test]
+fn the_marker_is_put_where_none_lies_and_again_only_over_its_owners_own() {
+    let marker = RequestId::marker();
+    let put = |lies: Option<&str>, again| {
+        let (_place, files) = files();
+        if let Some(owner) = lies {
+            files.channel.write(&begin(&marker, owner)).unwrap();
+        }
+        let put = files.put_marker(&begin(&marker, "ops"), again);
+        let Found::Valid(found) = files.channel.find(&marker) else { return (put, String::new()) };
+        (put, found.owner.clone())
+    };
+    assert!(matches!(put(None, false), (Ok(()), owner) if owner == "ops"), "where none lies");
+    assert!(matches!(put(None, true), (Err(Failure::Withdrawn(_)), _)), "again, after it was taken away");
+    assert!(matches!(put(Some("ops"), false), (Err(Failure::Denied(_)), _)), "over its own, which it has not begun");
+    assert!(matches!(put(Some("ops"), true), (Ok(()), owner) if owner == "ops"), "again over its own");
+    for again in [false, true] {
+        assert!(
+            matches!(put(Some("another"), again), (Err(Failure::Denied(_)), owner) if owner == "another"),
+            "over another's, again: {again}"
+        );
+    }
+}
+
+#[test]
+fn what_was_written_since_the_look_is_neither_written_over_nor_removed() {
+    let id = RequestId::new("upgrade").unwrap();
+    let (_place, files) = files();
+    files.channel.write(&begin(&id, "ops")).unwrap();
+    let seen = files.channel.find(&id);
+    let since = begin(&id, "ops");
+    files.channel.write(&since).unwrap();
+    let over = files.write_over(&begin(&id, "ops"), &seen);
+    let said = over.unwrap_err().to_string();
+    assert!(said.contains("another write lies in the hold's place"), "written over: {said}");
+    let said = files.remove_seen(&id, &seen).unwrap_err().to_string();
+    assert!(said.contains("another write lies in the hold's place"), "removed: {said}");
+    assert_eq!(files.channel.find(&id).nonce(), since.nonce.as_ref(), "what was written since is gone");
+}
+
+#[test]
+fn a_withdrawal_that_the_gateway_refuses_has_not_ended_the_hold_unless_there_is_none() {
+    let id = RequestId::new("upgrade").unwrap();
+    let ended = |outcome| {
+        let place = tempfile::tempdir().unwrap();
+        let home = Home::at(place.path());
+        let _lock = home.lock(&Incarnation::from("ours".to_owned())).unwrap();
+        let withdrawal = Request { action: Action::Withdraw, ..begin(&id, "ops") };
+        let answer = Acknowledgement { request_id: id.clone(), nonce: withdrawal.nonce.clone(), outcome };
+        publish(&home, &DrainStatus { acknowledged: vec![answer], ..fresh() });
+        let files = Files::new(home);
+        files.channel.write(&withdrawal).unwrap();
+        (files.has_ended(&withdrawal), files.channel.find(&id) == Found::Absent)
+    };
+    for refused in [Denied::NotYours, Denied::Committed, Denied::OtherIncarnation] {
+        let (ended, removed) = ended(Outcome::Refused(refused));
+        assert!(ended.is_err() && !removed, "{refused}: {ended:?}");
+    }
+    for there_is_none in [Denied::NotHeld, Denied::LeaseExpired, Denied::ShuttingDown] {
+        assert!(matches!(ended(Outcome::Refused(there_is_none)), (Ok(true), true)), "{there_is_none}");
+    }
 }
 
 /// How many begin one hold at the same time, and how often.
