@@ -90,6 +90,38 @@ fn a_wait_that_is_interrupted_ends_and_keeps_the_hold_in_hand() {
     assert!(!process.admits(), "the interruption withdrew the hold");
 }
 
+/// What an interruption in the moment in which the hold lies there unanswered makes of it: whether it still lies there.
+fn stays_if_interrupted_unanswered(ask: impl FnOnce(Drain) -> Failure) -> bool {
+    let home = home();
+    let process = GatewayProcess::start(home.path());
+    process.freeze();
+    let interrupt = Interrupt::new();
+    let drain = upgrade(home.path()).patience(Duration::from_secs(1)).interrupt(interrupt.clone());
+    let file = Home::at(home.path()).request_path(&RequestId::new("upgrade").unwrap());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let began = Instant::now();
+            while !file.exists() && began.elapsed() < Duration::from_secs(30) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            interrupt.raise();
+        });
+        assert_eq!(ask(drain), Failure::Interrupted);
+    });
+    file.exists()
+}
+
+#[test]
+fn a_begin_that_is_interrupted_before_it_is_answered_leaves_its_hold() {
+    assert!(stays_if_interrupted_unanswered(|drain| drain.begin().unwrap_err()), "the hold was taken back");
+}
+
+#[test]
+fn a_run_that_is_interrupted_before_its_hold_is_answered_takes_it_back() {
+    let run = |drain: Drain| drain.run(|_| unreachable!("the act ran")).unwrap_err();
+    assert!(!stays_if_interrupted_unanswered(run), "the hold stays");
+}
+
 #[test]
 fn heartbeats_keep_a_short_lease_through_a_long_wait() {
     let home = home();
