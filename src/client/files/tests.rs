@@ -1,4 +1,6 @@
 use super::*;
+use crate::client::chain::Chain;
+use crate::client::transport::{StoredRequest, Withdrawal};
 use crate::controller::Acknowledgement;
 use crate::state::DrainState;
 use serde_json::json;
@@ -137,6 +139,65 @@ fn a_withdrawal_that_the_gateway_refuses_has_not_ended_the_hold_unless_there_is_
     }
     for there_is_none in [Denied::NotHeld, Denied::LeaseExpired, Denied::ShuttingDown] {
         assert!(matches!(ended(Outcome::Refused(there_is_none)), (Ok(true), true)), "{there_is_none}");
+    }
+}
+
+/// A hold in a file as the gateway publishes it, last written by this nonce and first seen then.
+fn hold(id: &RequestId, nonce: &Nonce, first_seen: u64) -> HoldStatus {
+    let hold = json!({
+        "request_id": id, "owner": "ops", "source": "file", "nonce": nonce, "first_seen_millis": first_seen, "age_seconds": 0.0,
+    });
+    serde_json::from_value(hold).unwrap()
+}
+
+#[test]
+fn without_a_file_a_hold_that_was_begun_after_the_one_in_hand_is_left_and_the_one_in_hand_is_withdrawn() {
+    let id = RequestId::new("upgrade").unwrap();
+    let end = |held: &Nonce, first_seen| {
+        let place = tempfile::tempdir().unwrap();
+        let home = Home::at(place.path());
+        let _lock = home.lock(&Incarnation::from("ours".to_owned())).unwrap();
+        publish(&home, &DrainStatus { holds: vec![hold(&id, held, first_seen)], ..fresh() });
+        let own = Nonce::fresh();
+        let in_hand = InHand { first_seen: Some(7), chain: Chain::of(&own), ..InHand::new() };
+        let files = Files::new(home);
+        let withdrawal = Request { action: Action::Withdraw, ..begin(&id, "ops") };
+        (files.end(&withdrawal, Some(&in_hand)).unwrap(), files.channel.find(&id) == Found::Absent)
+    };
+    let another = Nonce::fresh();
+    assert!(matches!(end(&another, 8), (Withdrawal::NotOurs, true)), "a later hold of the same name");
+    assert!(
+        matches!(end(&another, 7), (Withdrawal::Written, false)),
+        "the hold in hand, which another hand has renewed"
+    );
+}
+
+#[test]
+fn a_write_that_lies_there_is_of_another_hold_only_once_the_gateway_has_answered_it() {
+    let (id, elsewhere) = (RequestId::new("upgrade").unwrap(), RequestId::new("backup").unwrap());
+    let lying = begin(&id, "ops");
+    let found = StoredRequest { request: lying.clone(), first_seen: None, committed: false };
+    let in_hand = InHand { first_seen: Some(7), ..InHand::new() };
+    let judged = |held: &Nonce, first_seen, answered: Option<&RequestId>, nonce: &Nonce| {
+        let answer = |id: &RequestId| Acknowledgement {
+            request_id: id.clone(),
+            nonce: Some(nonce.clone()),
+            outcome: Outcome::Held,
+        };
+        let acknowledged = answered.into_iter().map(answer).collect();
+        let status = DrainStatus { holds: vec![hold(&id, held, first_seen)], acknowledged, ..fresh() };
+        is_in_hand(&in_hand, &found, Some(&status))
+    };
+    let (ours, before) = (lying.nonce.clone().unwrap(), Nonce::fresh());
+    assert_eq!(judged(&ours, 7, None, &ours), Ok(()), "it renewed the hold in hand");
+    assert!(matches!(judged(&ours, 8, None, &ours), Err(Failure::LeaseLost(_))), "it began another");
+    assert!(
+        matches!(judged(&before, 8, Some(&id), &ours), Err(Failure::LeaseLost(_))),
+        "it was answered beside another"
+    );
+    for (answered, nonce) in [(None, &ours), (Some(&elsewhere), &ours), (Some(&id), &before)] {
+        let judged = judged(&before, 7, answered, nonce);
+        assert!(matches!(judged, Err(Failure::Unreachable(_))), "unanswered, it says {judged:?}");
     }
 }
 
