@@ -1,5 +1,6 @@
 //! The client as a library, against real gateway processes: blocking and async, over the files.
 
+use crate::support::eventually::comes_true;
 use crate::support::process::{DashboardProcess, GatewayProcess, gateway, home};
 use crate::support::tool::drain;
 use gateway_drain::client::{Drain, ExitCode, Failure, Interrupt};
@@ -100,10 +101,7 @@ fn stays_if_interrupted_unanswered(ask: impl FnOnce(Drain) -> Failure) -> bool {
     let file = Home::at(home.path()).request_path(&RequestId::new("upgrade").unwrap());
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let began = Instant::now();
-            while !file.exists() && began.elapsed() < Duration::from_secs(30) {
-                std::thread::sleep(Duration::from_millis(5));
-            }
+            comes_true("that the hold's file lies there", || file.exists());
             interrupt.raise();
         });
         assert_eq!(ask(drain), Failure::Interrupted);
