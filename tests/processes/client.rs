@@ -120,6 +120,37 @@ fn a_run_that_is_interrupted_before_its_hold_is_answered_takes_it_back() {
     assert!(!stays_if_interrupted_unanswered(run), "the hold stays");
 }
 
+/// The tokens that are kept for commits of the holds in this home.
+fn tokens(home: &Path) -> Vec<std::ffi::OsString> {
+    let kept = fs::read_dir(home.join(".controller")).expect("a commit was asked for");
+    kept.map(|entry| entry.unwrap().file_name()).collect()
+}
+
+#[test]
+fn a_refused_commit_of_a_hold_that_was_attached_to_leaves_no_token() {
+    let home = home();
+    let _process = GatewayProcess::start(home.path());
+    upgrade(home.path()).begin().unwrap().detach();
+    let held = upgrade(home.path()).attach().unwrap();
+    let seen = held.wait().unwrap();
+    upgrade(home.path()).withdraw(None).unwrap();
+    let refused = held.commit(&seen).unwrap_err();
+    assert!(matches!(refused, Failure::Withdrawn(_) | Failure::LeaseLost(_) | Failure::Denied(_)), "{refused:?}");
+    assert_eq!(tokens(home.path()), [""; 0], "of a commit that is never granted");
+}
+
+#[test]
+fn a_commit_of_a_hold_that_was_attached_to_keeps_its_token_if_nobody_has_answered_it() {
+    let home = home();
+    let process = GatewayProcess::start(home.path());
+    upgrade(home.path()).begin().unwrap().detach();
+    let held = upgrade(home.path()).patience(Duration::from_secs(1)).timeout(Duration::from_secs(2)).attach().unwrap();
+    let seen = held.wait().unwrap();
+    process.freeze();
+    held.commit(&seen).unwrap_err();
+    assert_eq!(tokens(home.path()).len(), 1, "it may be granted yet, and only its token ends it then");
+}
+
 #[test]
 fn heartbeats_keep_a_short_lease_through_a_long_wait() {
     let home = home();
