@@ -47,6 +47,8 @@ enum Folder {
 enum Kind {
     /// It is gone, or belongs to another file now.
     Gone,
+    /// The same, of a folder.
+    FolderGone,
     /// A file has moved there.
     Come,
     /// A file that was open for writing under that name has been closed.
@@ -63,8 +65,8 @@ impl Topic {
         match (self, place) {
             (Self::Requests, Folder::Holds) => name.ends_with(b".json") && !name.starts_with(b"."),
             (Self::Requests, Folder::Home) if is(Home::MARKER) => true,
-            // Each file in it that goes with it is told by itself.
-            (Self::Requests, Folder::Home) if is(Home::HOLDS) => kind != Kind::Gone,
+            // Each file in it that goes with it is told by itself. What is no folder has none, and keeps the gate closed.
+            (Self::Requests, Folder::Home) if is(Home::HOLDS) => kind != Kind::FolderGone,
             (Self::Requests, Folder::Home) if is(Home::LOCK) => kind == Kind::Come,
             // A gateway moves its status there once it is closed; a program that writes it in place is another.
             (Self::Requests, Folder::Home) => is(Home::STATUS) && kind == Kind::Written,

@@ -167,7 +167,7 @@ impl Watches {
             return is(&self.home) || !what.intersects(ReadFlags::DELETE_SELF | ReadFlags::IGNORED);
         };
         let kind = if what.intersects(ReadFlags::DELETE | ReadFlags::MOVED_FROM) {
-            Kind::Gone
+            if what.contains(ReadFlags::ISDIR) { Kind::FolderGone } else { Kind::Gone }
         } else if what.contains(ReadFlags::MOVED_TO) {
             Kind::Come
         } else if what.contains(ReadFlags::CLOSE_WRITE) {

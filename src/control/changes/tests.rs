@@ -170,6 +170,22 @@ fn a_folder_of_holds_is_followed_once_it_is_there_and_again_once_it_was_replaced
 }
 
 #[test]
+fn what_can_not_be_a_folder_of_holds_and_stands_in_its_place_is_told_and_so_is_its_end() {
+    let place = Told::of(Topic::Requests);
+    let holds = place.home().holds_folder();
+    fs::remove_dir(&holds).unwrap();
+    let ways: [fn(&std::path::Path); 2] =
+        [|path| fs::write(path, "no folder").unwrap(), |path| std::os::unix::fs::symlink("elsewhere", path).unwrap()];
+    for make in ways {
+        make(&holds);
+        place.tells("that it stands there, which closes the gate");
+        place.changes.follow(&place.open()).unwrap();
+        fs::remove_file(&holds).unwrap();
+        place.tells("that it is gone, which opens the gate");
+    }
+}
+
+#[test]
 fn a_queue_that_overflows_is_a_change_and_what_comes_after_it_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::at(folder.path());
