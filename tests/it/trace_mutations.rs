@@ -22,7 +22,7 @@ const LEGAL: [(&str, usize); 22] = [
     ("a renewal instead of a commit, or the other way round", 7),
     ("a renewal, a commit or an absorption that nothing after it rests on", 8),
     ("a shutdown that interrupts nobody", 2),
-    ("a status may be behind or ahead", 12),
+    ("a status may be behind or ahead", 11),
     ("a status may be published before or after", 21),
     ("an event that changes nothing there, or a look that shows the same", 57),
     ("an uncommitted hold may end in several ways", 37),
@@ -30,7 +30,7 @@ const LEGAL: [(&str, usize); 22] = [
     ("it decides only whether a commit is inherited", 42),
     ("nothing was left to abandon", 1),
     ("one delay is as good as another", 6),
-    ("only the word running is judged", 65),
+    ("only the words running and stopped are judged", 47),
     ("the last line of a process: it was killed before it", 28),
     ("the rest tells the same: moves that change nothing, or that a look is ahead of", 12),
     ("the same event twice", 2),
@@ -73,7 +73,7 @@ fn excuse(mutation: &Mutation<'_>, is_last: bool) -> Option<&'static str> {
         Mutation::Changed(_, "epoch" | "after" | "source") => "it decides only whether a commit is inherited",
         Mutation::Changed(_, "unready_delay_ms") => "one delay is as good as another",
         Mutation::Changed(_, "ending" | "by") => "an uncommitted hold may end in several ways",
-        Mutation::Changed(_, "published") => "only the word running is judged",
+        Mutation::Changed(_, "published") => "only the words running and stopped are judged",
         Mutation::Changed(_, "request") => "a name that is used nowhere else",
         Mutation::Changed(_, "abandoned") => "nothing was left to abandon",
         Mutation::Changed(_, "work") => "a look at the same counts",
@@ -148,7 +148,7 @@ fn every_mutant_of_a_good_trace_is_caught_or_legal_for_a_counted_reason() {
         }
     }
     let legal: Vec<(&str, usize)> = legal.into_iter().collect();
-    assert_eq!((mutants, caught), (4573, 3904), "{legal:#?}");
+    assert_eq!((mutants, caught), (4573, 3923), "{legal:#?}");
     assert_eq!(legal, LEGAL);
 }
 

@@ -24,7 +24,7 @@ fn every_accepted_trace_conforms() {
 #[test]
 fn every_rejected_trace_is_caught_at_its_last_line_by_the_property_in_its_name() {
     let names = names("rejected");
-    assert_eq!(names.len(), 56);
+    assert_eq!(names.len(), 58);
     for name in names {
         let text = read("rejected", &name);
         let report = check_text(&text);

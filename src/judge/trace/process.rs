@@ -167,10 +167,7 @@ impl Process {
     fn take_loose(line: &Line, counts: Option<Counts>) -> Result<(), Breach> {
         let in_flight = counts.filter(|counts| !counts.is_zero());
         match (line.event, in_flight) {
-            (LineEvent::Status, _) if line.published == Some(GatewayState::Running) && !line.state.admits() => {
-                let what = format!("the status shows running, and the gateway is in {}", line.state);
-                breach(PropertyId::S6, what)
-            }
+            (LineEvent::Status, _) => check_published(line),
             (LineEvent::HoldCommitted, Some(counts)) => {
                 breach(PropertyId::E1, format!("a hold was committed with {counts} in flight"))
             }
@@ -322,6 +319,7 @@ impl Process {
         if line.state != DrainState::ShutdownDraining || !self.history.is_at(line.state, line.generation) {
             return breach(PropertyId::S3, "work was interrupted, and only a shutdown past its deadline does that");
         }
+        self.check_logged(line, counts, PropertyId::G6)?;
         self.history.move_to(&Position::of(line, counts)).map_err(|found| self.under_commit(found))
     }
 
@@ -423,9 +421,7 @@ impl Process {
     }
 
     fn take_status(&mut self, line: &Line, counts: Counts) -> Result<(), Breach> {
-        if line.published == Some(GatewayState::Running) && !line.state.admits() {
-            return breach(PropertyId::S6, format!("the status shows running, and the gateway is in {}", line.state));
-        }
+        check_published(line)?;
         let told = if counts.is_zero() { PropertyId::G3 } else { PropertyId::G6 };
         self.check_logged(line, counts, told).map_err(|found| self.under_commit(found))?;
         let position = Position::of(line, counts);
@@ -511,6 +507,17 @@ fn check_marks(line: &Line, counts: Counts, known: bool) -> Result<(), Breach> {
         );
     }
     Ok(())
+}
+
+/// What the word of a status claims of the gateway that it shows. Draining claims nothing that somebody could act on by itself.
+fn check_published(line: &Line) -> Result<(), Breach> {
+    let claims = match line.published {
+        Some(GatewayState::Running) if !line.state.admits() => PropertyId::S6,
+        Some(GatewayState::Stopped) if line.state != DrainState::Stopped => PropertyId::S4,
+        _ => return Ok(()),
+    };
+    let shown = if claims == PropertyId::S6 { "running" } else { "stopped" };
+    breach(claims, format!("the status shows {shown}, and the gateway is in {}", line.state))
 }
 
 fn word(event: Event) -> &'static str {
