@@ -113,6 +113,11 @@ broken! {
     an_internal_entrance_that_is_not_sealed: Wrong<{ Mistake::InternalUnsealed as u8 }>, G3, "internal work was admitted";
     internal_work_among_the_turns: Wrong<{ Mistake::InternalCountsAsTurns as u8 }>, G2, "";
     queued_work_that_is_not_in_flight: Wrong<{ Mistake::QueuedIsNotInFlight as u8 }>, G2, "rose";
+    a_wait_for_drained_that_is_never_reset: Wrong<{ Mistake::DrainedIsLatched as u8 }>, G4, "";
+    a_drain_that_forgets_what_turns_hand_on: Wrong<{ Mistake::DrainedWithoutInternal as u8 }>, G3, "";
+    a_stop_over_internal_work: Wrong<{ Mistake::StopsOverInternal as u8 }>, S5, "";
+    a_reopening_that_resets_the_count: Wrong<{ Mistake::EndResetsTheCount as u8 }>, G6, "";
+    a_count_in_a_byte: Wrong<{ Mistake::CountsInAByte as u8 }>, G6, "";
     a_closing_that_waits_for_work: ClosingWaitsForReaders, S1, "has not returned in 20 s with ";
     a_status_that_takes_a_handle: StatusTakesAHandle, G3, "";
     a_count_read_before_the_state: CountBeforeState, G3, "";

@@ -253,6 +253,16 @@ pub enum Mistake {
     InternalCountsAsTurns,
     /// The drain of a request that waits for room is not waited for: ray-project/ray#63857.
     QueuedIsNotInFlight,
+    /// What tells that the last drain was over is never reset, and the next one's waiters go on at once: lalinsky/dusty#110.
+    DrainedIsLatched,
+    /// Drained counts the work that a closing finds, and not what that work hands on: vstorm-co/agenticos#1095.
+    DrainedWithoutInternal,
+    /// A stop looks at the turns alone.
+    StopsOverInternal,
+    /// A reopening begins a new count: what is still in flight is in none.
+    EndResetsTheCount,
+    /// The status has a byte for the count.
+    CountsInAByte,
 }
 
 /// A gateway behind one lock, with one mistake.
@@ -289,6 +299,9 @@ impl<const MISTAKE: u8> Mistaken<MISTAKE> {
             self.wake();
         }
         let changed = change(&mut self.books());
+        if Self::has(Mistake::DrainedIsLatched) && self.books().look().drained {
+            self.drained.store(true, SeqCst);
+        }
         if !Self::has(Mistake::WakesBeforeTheCount) {
             self.wake();
         }
@@ -305,14 +318,17 @@ fn a_moment(micros: u64) {
 }
 
 impl<const MISTAKE: u8> Small for Mistaken<MISTAKE> {
-    const ABILITIES: &'static [Ability] =
-        if MISTAKE == Mistake::InternalUnsealed as u8 || MISTAKE == Mistake::InternalCountsAsTurns as u8 {
-            &[Ability::Drain, Ability::ShutDown, Ability::Count, Ability::Holders, Ability::Internal]
-        } else if MISTAKE == Mistake::AbandonedUnderflows as u8 || MISTAKE == Mistake::ForceReadsFirst as u8 {
-            &[Ability::Drain, Ability::ShutDown, Ability::Count, Ability::Force]
-        } else {
-            WAITS
-        };
+    const ABILITIES: &'static [Ability] = if MISTAKE == Mistake::InternalUnsealed as u8
+        || MISTAKE == Mistake::InternalCountsAsTurns as u8
+        || MISTAKE == Mistake::DrainedWithoutInternal as u8
+        || MISTAKE == Mistake::StopsOverInternal as u8
+    {
+        &[Ability::Drain, Ability::ShutDown, Ability::Count, Ability::Holders, Ability::Internal]
+    } else if MISTAKE == Mistake::AbandonedUnderflows as u8 || MISTAKE == Mistake::ForceReadsFirst as u8 {
+        &[Ability::Drain, Ability::ShutDown, Ability::Count, Ability::Force]
+    } else {
+        WAITS
+    };
 
     fn admit(&self) -> bool {
         if Self::has(Mistake::QueuedIsNotInFlight) {
@@ -393,6 +409,12 @@ impl<const MISTAKE: u8> Small for Mistaken<MISTAKE> {
             now.drained = !now.state.admits() && self.drained.load(SeqCst);
         }
         now.drained &= !self.undone.load(SeqCst);
+        if Self::has(Mistake::CountsInAByte) {
+            now.in_flight %= 256;
+        }
+        if Self::has(Mistake::CountsInAByte) || Self::has(Mistake::DrainedWithoutInternal) {
+            now.drained = !now.state.admits() && now.in_flight == 0;
+        }
         if Self::has(Mistake::OneLessWhenClosed) && !now.state.admits() {
             now.in_flight = now.in_flight.saturating_sub(1);
             now.drained = now.in_flight == 0;
@@ -455,7 +477,12 @@ impl<const MISTAKE: u8> Small for Mistaken<MISTAKE> {
             });
             return;
         }
-        self.change(|books| books.end(holder));
+        self.change(|books| {
+            books.end(holder);
+            if Self::has(Mistake::EndResetsTheCount) && books.state().admits() {
+                books.in_flight = 0;
+            }
+        });
     }
 
     fn shut_down(&self) {
@@ -472,7 +499,7 @@ impl<const MISTAKE: u8> Small for Mistaken<MISTAKE> {
             return;
         }
         self.change(|books| {
-            if books.internal == 0 {
+            if books.internal == 0 || Self::has(Mistake::StopsOverInternal) {
                 books.stop();
             }
         });
@@ -498,6 +525,9 @@ impl<const MISTAKE: u8> Small for Mistaken<MISTAKE> {
         }
         let mine = self.books().drains;
         Box::new(move |limit| {
+            if Self::has(Mistake::DrainedIsLatched) && self.drained.load(SeqCst) {
+                return Waited::Drained;
+            }
             let until = Instant::now() + limit;
             let waits = |books: &Books| books.drains == mine && !books.state().admits() && books.in_flight > 0;
             let mut books = self.books();
