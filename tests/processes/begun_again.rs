@@ -2,7 +2,7 @@
 //! the same name: over the files, over HTTP, and whenever the other one begins.
 
 use crate::support::eventually::comes_true;
-use crate::support::lying_proxy::{Asked, hand_on, serve};
+use crate::support::lying_proxy::{ask, hand_on, serve};
 use crate::support::process::{GatewayProcess, home};
 use crate::support::tool::owner;
 use gateway_drain::client::{Drain, Failure, Gateway, Held};
@@ -99,8 +99,7 @@ fn begin_again(home: &Path, owner: &str) -> HoldStatus {
 /// Waits until the endpoint says this of the hold: what the gateway publishes is in its file first.
 fn until_endpoint_says(address: &str, word: &str) {
     let head = format!("GET /api/gateway/drain/{} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SECRET}\r\n", id());
-    let asked = Asked { head, body: Vec::new() };
-    comes_true(word, || String::from_utf8_lossy(&hand_on(address, &asked)).contains(word));
+    comes_true(word, || String::from_utf8_lossy(&ask(address, &head)).contains(word));
 }
 
 fn is_lost<T: std::fmt::Debug>(ended: &Result<T, Failure>) -> bool {
@@ -197,10 +196,10 @@ fn over_http_the_other_hold_may_begin_between_the_look_and_the_act() {
             drop(second);
             hand_on(&behind, asked)
         });
-        let held = scene.drain(&proxy).begin().unwrap();
+        let held = scene.drain(&proxy.address).begin().unwrap();
         match action {
             "renew" => {
-                let attached = scene.drain(&proxy).attach();
+                let attached = scene.drain(&proxy.address).attach();
                 assert!(is_lost(&attached), "{attached:?}");
                 drop(held);
             }
@@ -232,7 +231,7 @@ fn over_http_the_other_hold_may_begin_between_the_acknowledgement_and_the_look()
         }
         answer
     });
-    let begun = scene.drain(&proxy).begin();
+    let begun = scene.drain(&proxy.address).begin();
     assert!(is_lost(&begun), "{begun:?}");
     let second = second.lock().unwrap().take().expect("it was asked for");
     scene.assert_untouched(&second, "a begin");

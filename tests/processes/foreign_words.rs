@@ -155,13 +155,13 @@ fn the_status_and_the_marker_behind_a_proxy_that_answers_by_itself_are_as_withou
 #[test]
 fn a_proxy_that_never_lets_anything_through_is_silence_for_as_long_as_the_patience_lasts_and_no_longer() {
     let state = home();
-    let address = serve(|_| response(404, "", "<html>404 page not found</html>"));
+    let server = serve(|_| response(404, "", "<html>404 page not found</html>"));
     for arguments in [&["begin"][..], &["wait", "x"], &["cancel", "x"], &["commit", "x"], &["renew", "x"], &["status"]]
     {
         let began = Instant::now();
         let patience = &["--patience", "1s"][..];
         let mut command = tool(state.path());
-        command.args(["--url", &format!("http://{address}")]).args(patience).args(arguments);
+        command.args(["--url", &format!("http://{}", server.address)]).args(patience).args(arguments);
         let ended = Tool::spawn(command).ended().expect(ExitCode::Unreachable);
         assert!(began.elapsed() < Duration::from_secs(6), "{arguments:?}: {:?}: {ended:?}", began.elapsed());
     }
@@ -212,7 +212,7 @@ fn who_asks_to_be_left_alone_is_left_alone() {
     let (gateway, secret) = guarded(home.path());
     let (behind, times) = (gateway.address.clone(), Arc::new(Mutex::new(Vec::new())));
     let seen = Arc::clone(&times);
-    let address = serve(move |asked| {
+    let server = serve(move |asked| {
         let mut times = seen.lock().expect("nobody panicked");
         times.push(Instant::now());
         if times.len() == 3 {
@@ -222,7 +222,7 @@ fn who_asks_to_be_left_alone_is_left_alone() {
         hand_on(&behind, asked)
     });
     let state = crate::support::process::home();
-    assert_eq!(over(&address, &secret, state.path(), &["run", "--", "true"]).code, Some(0));
+    assert_eq!(over(&server.address, &secret, state.path(), &["run", "--", "true"]).code, Some(0));
     let times = times.lock().expect("nobody panicked");
     let pause = times[3] - times[2];
     assert!(pause >= Duration::from_millis(1900), "it asked again after {pause:?}");
@@ -231,11 +231,13 @@ fn who_asks_to_be_left_alone_is_left_alone() {
 
 mod a_gateway_that_knows_no_holds {
     use super::*;
+    use crate::support::acceptor::Acceptor;
     use serde_json::{Value, json};
 
     /// The reference's endpoint, as far as a controller meets it: one marker, and fields that it doesn't know ignored.
     struct Reference {
         address: String,
+        _server: Acceptor,
         drains: Arc<Mutex<bool>>,
         posts: Arc<AtomicUsize>,
     }
@@ -244,7 +246,7 @@ mod a_gateway_that_knows_no_holds {
         fn start(in_flight: u64) -> Self {
             let (drains, posts) = (Arc::new(Mutex::new(false)), Arc::new(AtomicUsize::new(0)));
             let (state, count) = (Arc::clone(&drains), Arc::clone(&posts));
-            let address = serve(move |asked| {
+            let server = serve(move |asked| {
                 let mut drains = state.lock().expect("nobody panicked");
                 let json = "Content-Type: application/json\r\n";
                 if asked.head.starts_with("GET /api/status") {
@@ -265,7 +267,7 @@ mod a_gateway_that_knows_no_holds {
                 *drains = true;
                 response(200, json, &json!({"ok": true, "action": "drain", "draining": true}).to_string())
             });
-            Self { address, drains, posts }
+            Self { address: server.address.clone(), _server: server, drains, posts }
         }
 
         fn tool(&self, arguments: &[&str]) -> Ended {

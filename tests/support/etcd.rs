@@ -1,5 +1,6 @@
 //! A real etcd of one member, and what stands between it and a client: a proxy that loses answers, or holds requests back.
 
+use crate::support::acceptor::{Acceptor, Connection};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustix::process::{Pid, Signal, kill_process};
@@ -8,6 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -153,50 +155,40 @@ pub enum Way {
 /// Stands between a client and a server, and asks the test what becomes of each request.
 pub struct Between {
     pub host: String,
-    open: Arc<Mutex<Vec<TcpStream>>>,
+    _acceptor: Acceptor,
 }
 
 impl Between {
     /// `to` is the server's address; a rule that lets nothing through needs none.
     pub fn start(to: &str, rule: impl FnMut(&Asked) -> Way + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let (host, to) = (listener.local_addr().expect("an address").to_string(), to.to_owned());
-        let (rule, open) = (Arc::new(Mutex::new(rule)), Arc::new(Mutex::new(Vec::new())));
-        let kept = Arc::clone(&open);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let (rule, to, kept) = (Arc::clone(&rule), to.clone(), Arc::clone(&kept));
-                std::thread::spawn(move || {
-                    let Some(asked) = read(&stream) else { return };
-                    let way = (rule.lock().expect("nobody panicked"))(&asked);
-                    let answer = match way {
-                        Way::Through => pass(&to, &asked),
-                        Way::Lost => return drop(pass(&to, &asked)),
-                        Way::Later(until) => {
-                            let _ = until.recv();
-                            return drop(pass(&to, &asked));
+        let (rule, to, silent) = (Mutex::new(rule), to.to_owned(), Mutex::new(Vec::new()));
+        let acceptor = Acceptor::start(move |connection| {
+            let Some(asked) = read(&connection.client) else { return };
+            let way = (rule.lock().expect("nobody panicked"))(&asked);
+            let answer = match way {
+                Way::Through => pass(&connection, &to, &asked),
+                Way::Lost => return drop(pass(&connection, &to, &asked)),
+                Way::Later(until) => {
+                    // The pipe may be closed later than this proxy.
+                    while until.recv_timeout(Duration::from_millis(20)) == Err(RecvTimeoutError::Timeout) {
+                        if connection.has_ended() {
+                            return;
                         }
-                        Way::Answer(bytes) => Some(bytes),
-                        Way::Silence => return kept.lock().expect("nobody panicked").push(stream),
-                    };
-                    let mut stream = stream;
-                    // A client that has gone needs none.
-                    let _ =
-                        stream.write_all(&answer.unwrap_or_default()).and_then(|()| stream.shutdown(Shutdown::Write));
-                });
-            }
+                    }
+                    return drop(pass(&connection, &to, &asked));
+                }
+                Way::Answer(bytes) => Some(bytes),
+                Way::Silence => return silent.lock().expect("nobody panicked").push(connection.client),
+            };
+            let mut stream: &TcpStream = &connection.client;
+            // A client that has gone needs none.
+            let _ = stream.write_all(&answer.unwrap_or_default()).and_then(|()| stream.shutdown(Shutdown::Write));
         });
-        Self { host, open }
+        Self { host: acceptor.address.clone(), _acceptor: acceptor }
     }
 
     pub fn url(&self) -> String {
         format!("etcd://{}", self.host)
-    }
-}
-
-impl Drop for Between {
-    fn drop(&mut self) {
-        self.open.lock().expect("nobody panicked").clear();
     }
 }
 
@@ -215,9 +207,10 @@ fn read(stream: &TcpStream) -> Option<Asked> {
     Some(Asked { head, body: String::from_utf8(body).ok()? })
 }
 
-fn pass(to: &str, asked: &Asked) -> Option<Vec<u8>> {
+fn pass(connection: &Connection, to: &str, asked: &Asked) -> Option<Vec<u8>> {
     let line = asked.head.lines().next()?;
-    let mut stream = TcpStream::connect(to).ok()?;
+    let stream = connection.connect(to).ok()?;
+    let mut stream: &TcpStream = &stream;
     stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
     let length = asked.body.len();
     let head = format!(

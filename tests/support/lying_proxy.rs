@@ -1,7 +1,8 @@
 //! A proxy between a controller and its gateway that answers by itself: nothing that it says is the gateway's word.
 
+use crate::support::acceptor::{Acceptor, Connection};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,27 +13,21 @@ pub const CODES: [u16; 18] = [400, 401, 403, 404, 405, 408, 409, 410, 411, 412, 
 pub struct Asked {
     pub head: String,
     pub body: Vec<u8>,
+    connection: Connection,
 }
 
 /// A server on loopback that answers each request with what `answer` says, in bytes.
-pub fn serve(answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address").to_string();
-    let answer = Arc::new(answer);
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let answer = Arc::clone(&answer);
-            std::thread::spawn(move || {
-                let Some(asked) = read_request(&stream) else { return };
-                let _ = (&stream).write_all(&answer(&asked));
-            });
-        }
-    });
-    address
+pub fn serve(answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static) -> Acceptor {
+    Acceptor::start(move |connection| {
+        let Some(asked) = read_request(connection) else { return };
+        let mut client: &TcpStream = &asked.connection.client;
+        // A client that has gone needs none.
+        let _ = client.write_all(&answer(&asked));
+    })
 }
 
-fn read_request(stream: &TcpStream) -> Option<Asked> {
-    let mut reader = BufReader::new(stream);
+fn read_request(connection: Connection) -> Option<Asked> {
+    let mut reader = BufReader::new(&*connection.client);
     let (mut head, mut length) = (String::new(), 0);
     loop {
         let mut line = String::new();
@@ -49,7 +44,7 @@ fn read_request(stream: &TcpStream) -> Option<Asked> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(Asked { head, body })
+    Some(Asked { head, body, connection })
 }
 
 pub fn response(code: u16, more: &str, body: &str) -> Vec<u8> {
@@ -59,15 +54,26 @@ pub fn response(code: u16, more: &str, body: &str) -> Vec<u8> {
 
 /// Hands a request on, and gives the answer.
 pub fn hand_on(behind: &str, asked: &Asked) -> Vec<u8> {
-    let Ok(mut stream) = TcpStream::connect(behind) else { return response(502, "", "<html>no backend</html>") };
+    match asked.connection.connect(behind) {
+        Ok(stream) => exchange(&stream, &asked.head, &asked.body),
+        Err(_) => response(502, "", "<html>no backend</html>"),
+    }
+}
+
+/// Asks a server itself, and gives the answer.
+pub fn ask(server: &str, head: &str) -> Vec<u8> {
+    exchange(&TcpStream::connect(server).expect("it listens"), head, b"")
+}
+
+fn exchange(mut stream: &TcpStream, head: &str, body: &[u8]) -> Vec<u8> {
     let mut sent = String::new();
-    for line in asked.head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection:")) {
+    for line in head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection:")) {
         sent.push_str(line.trim_end());
         sent.push_str("\r\n");
     }
     sent.push_str("Connection: close\r\n\r\n");
     let mut answer = Vec::new();
-    let done = stream.write_all(sent.as_bytes()).and_then(|()| stream.write_all(&asked.body));
+    let done = stream.write_all(sent.as_bytes()).and_then(|()| stream.write_all(body));
     if done.is_err() || stream.read_to_end(&mut answer).is_err() {
         return response(502, "", "");
     }
@@ -104,6 +110,7 @@ impl Disturbance {
 /// A proxy that hands everything on, but for a second that somebody asks for.
 pub struct LyingProxy {
     pub address: String,
+    _server: Acceptor,
     plan: Arc<Mutex<Plan>>,
 }
 
@@ -118,7 +125,7 @@ impl LyingProxy {
     pub fn before(gateway: &str) -> Self {
         let (behind, plan) = (gateway.to_owned(), Arc::new(Mutex::new(Plan::default())));
         let planned = Arc::clone(&plan);
-        let address = serve(move |asked| {
+        let server = serve(move |asked| {
             let disturbed = planned.lock().expect("nobody panicked").lie_now();
             let Some(what) = disturbed else { return hand_on(&behind, asked) };
             if what.only_the_answer {
@@ -126,7 +133,7 @@ impl LyingProxy {
             }
             lie(what.code)
         });
-        Self { address, plan }
+        Self { address: server.address.clone(), _server: server, plan }
     }
 
     /// From now on it counts the requests from 0 again, and disturbs them so, once.

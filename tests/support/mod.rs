@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each program uses its own part")]
 
+pub mod acceptor;
 #[cfg(feature = "conformance")]
 pub mod adapters;
 #[cfg(feature = "conformance")]
