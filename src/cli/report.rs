@@ -4,8 +4,10 @@ use super::arguments::Arguments;
 use crate::client::{ExitCode, Failure, Progress, shown};
 use crate::sync::{Arc, Mutex};
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Map, Value, json};
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 /// Where there is no terminal, a line is printed on every change, and this often without one.
@@ -13,6 +15,12 @@ const REPEAT: Duration = Duration::from_secs(5);
 
 /// Silence is told of only after this.
 const QUIET: Duration = Duration::from_secs(2);
+
+/// A pipe whose reader stands still is waited for this long, over all messages; then they are dropped.
+const READER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A pipe that takes anything takes so much without waiting (`PIPE_BUF`).
+const WRITTEN_AT_ONCE: usize = 4096;
 
 /// How this run of the command line talks. Clones share the progress line.
 #[derive(Clone)]
@@ -23,6 +31,8 @@ pub(super) struct Report {
     /// The live line, where stderr is a terminal.
     line: Option<ProgressBar>,
     told: Arc<Mutex<Option<(String, Instant)>>>,
+    /// How long a reader of messages is still waited for.
+    patience: Arc<Mutex<Duration>>,
 }
 
 type Sink = Box<dyn Write + Send>;
@@ -49,7 +59,13 @@ impl Report {
             line
         });
         let json = json.map(|sink| Arc::new(Mutex::new(Some(sink))));
-        Ok(Self { command: arguments.command.word(), json, line, told: Arc::default() })
+        Ok(Self {
+            command: arguments.command.word(),
+            json,
+            line,
+            told: Arc::default(),
+            patience: Arc::new(Mutex::new(READER_PATIENCE)),
+        })
     }
 
     /// Tells of one look: on the live line, or as a line of its own if there is something to tell.
@@ -77,10 +93,18 @@ impl Report {
         }
     }
 
-    /// A message for people. Nobody reading it is no reason to fail.
+    /// A message for people. Nobody reading it is no reason to fail, and none to wait: a hold is in hand.
     pub(super) fn say(&self, text: &str) {
         self.clear();
-        let _ = writeln!(io::stderr(), "{text}");
+        let mut left = self.patience.lock();
+        for part in format!("{text}\n").as_bytes().chunks(WRITTEN_AT_ONCE) {
+            let began = Instant::now();
+            if !takes_more(&io::stderr(), *left) {
+                *left = left.saturating_sub(began.elapsed());
+                return;
+            }
+            let _ = io::stderr().write_all(part);
+        }
     }
 
     pub(super) fn clear(&self) {
@@ -152,6 +176,13 @@ impl Report {
         }
         Value::Object(object).to_string()
     }
+}
+
+/// Whether something can be written there without waiting, within this time. What can't be asked is written to.
+fn takes_more(out: &impl AsFd, within: Duration) -> bool {
+    let mut asked = [PollFd::new(out, PollFlags::OUT)];
+    let within = Timespec::try_from(within).ok();
+    poll(&mut asked, within.as_ref()) != Ok(0)
 }
 
 fn unwritten(error: &io::Error) -> Failure {

@@ -180,7 +180,9 @@ impl Endpoint {
         let retry_after = response.headers().get("retry-after").and_then(|seconds| seconds.to_str().ok()?.parse().ok());
         let bytes = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec().map_err(failed)?;
         if let (429, Some(seconds)) = (code, retry_after) {
-            *self.not_before.lock() = Instant::now().checked_add(Duration::from_secs(seconds));
+            // Something in between may ask for an hour: what is to be sent is tried once more all the same.
+            let pause = Duration::from_secs(seconds).min(self.limit / 2);
+            *self.not_before.lock() = Some(Instant::now() + pause);
         }
         let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
         Ok(Answer { code, body: serde_json::from_slice(&bytes).unwrap_or_else(|_| text()) })

@@ -2,10 +2,11 @@
 //! pasted; and how often each command writes.
 
 use crate::support::process::{GatewayProcess, home};
-use crate::support::tool::{Ended, Tool, drain, owner, tool};
+use crate::support::tool::{Ended, STATE_VARIABLE, Tool, drain, owner, tool};
 use gateway_drain::client::ExitCode;
 use gateway_drain::{Channel, Home, Request, RequestId};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -300,4 +301,26 @@ fn a_wait_writes_once_a_commit_twice_and_a_run_three_times() {
     drain(home.path(), &["cancel", "upgrade"]).expect(ExitCode::Drained);
     let run = || _ = drain(home.path(), &["run", "--id", "upgrade", "--", "true"]).expect_code(0);
     assert_eq!(writes(home.path(), run), 3, "a run");
+}
+
+#[test]
+fn a_reader_of_messages_who_stands_still_holds_up_neither_an_act_nor_its_end() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    let _work = gateway.turn(500);
+    let (_reader, mut full) = std::io::pipe().unwrap();
+    rustix::fs::fcntl_setfl(&full, rustix::fs::OFlags::NONBLOCK).unwrap();
+    while full.write(&[b'x'; 4096]).is_ok() {}
+    while full.write(b"x").is_ok() {}
+    rustix::fs::fcntl_setfl(&full, rustix::fs::OFlags::empty()).unwrap();
+    // It would wait for ever.
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", "50"]).arg(env!("CARGO_BIN_EXE_gateway-drain")).arg("--home").arg(home.path());
+    command
+        .args(["run", "--", "true"])
+        .env(STATE_VARIABLE, home.path().join("state"))
+        .stdout(Stdio::null())
+        .stderr(full);
+    assert_eq!(command.status().unwrap().code(), Some(0));
+    assert!(gateway.admits(), "the hold was not given up");
 }
