@@ -234,7 +234,7 @@ fn who_asks_to_be_left_alone_for_an_hour_is_asked_again_within_the_patience() {
     let home = home();
     let (gateway, secret) = guarded(home.path());
     let (behind, asked_for) = (gateway.address.clone(), Arc::new(Mutex::new(std::collections::BTreeSet::new())));
-    let address = serve(move |asked| {
+    let server = serve(move |asked| {
         let body = String::from_utf8_lossy(&asked.body);
         // Once before each step: the withdrawal too.
         for step in ["drain", "commit", "cancel"] {
@@ -248,7 +248,12 @@ fn who_asks_to_be_left_alone_for_an_hour_is_asked_again_within_the_patience() {
     });
     let state = crate::support::process::home();
     let mut command = tool(state.path());
-    command.env(Gateway::SECRET_VARIABLE, &secret).args(["--url", &format!("http://{address}"), "--patience", "6s"]);
+    command.env(Gateway::SECRET_VARIABLE, &secret).args([
+        "--url",
+        &format!("http://{}", server.address),
+        "--patience",
+        "6s",
+    ]);
     command.args(["run", "--", "true"]);
     let ended = Tool::spawn(command).ended();
     assert_eq!(ended.code, Some(0), "{ended:?}");
