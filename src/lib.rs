@@ -1,6 +1,8 @@
 // The README's first program needs these features; its text is the documentation's first page, on docs.rs with all of them.
 #![cfg_attr(all(feature = "axum", feature = "tower", feature = "signals"), doc = include_str!("../README.md"))]
 #![cfg_attr(not(all(feature = "axum", feature = "tower", feature = "signals")), doc = "See the README.")]
+// The packages that compile this source for a checker have no use for its own tests: outside of a model they would wait for ever.
+#![cfg_attr(any(loom, shuttle), cfg(not(any(test, doctest))))]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![warn(clippy::pedantic)]

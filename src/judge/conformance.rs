@@ -194,7 +194,7 @@ fn checks<G: Gateway>() -> Vec<Check> {
 /// A property that is skipped says so on the standard error, past the capture of the test harness, and one further test says
 /// there how many were judged. `conformance!(Adapter, all)` has less than all of them fail.
 ///
-/// ```
+/// ```no_run
 /// use gateway_drain::conformance::{Gateway, Holder, Snapshot};
 /// use gateway_drain::{Event, Gate, Lifecycle, OwnedPermit, Permit, lifecycle::AnyLifecycle};
 /// use std::sync::Mutex;

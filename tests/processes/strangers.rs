@@ -5,7 +5,7 @@
 
 use crate::support::own_process::{alone, this_program};
 use crate::support::process::{GatewayProcess, home};
-use crate::support::tool::{STATE_VARIABLE, Tool, drain, tool};
+use crate::support::tool::{LIMIT, STATE_VARIABLE, Tool, drain, tool};
 use gateway_drain::client::{ExitCode, Gateway};
 use gateway_drain::{Channel, Home, Request, RequestId};
 use std::fs::{self, Permissions};
@@ -35,10 +35,13 @@ const PATHS: [&str; 9] = [
     "/api/gateway/drain/private",
 ];
 
+/// The remote strangers send more requests than this, however little time they have.
+const ENOUGH: usize = 20;
+
 /// How long the strangers are at it.
 fn time() -> Duration {
     let said = std::env::var("STRANGERS_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
-    Duration::from_secs(said.unwrap_or(4))
+    Duration::from_secs(said.unwrap_or(1))
 }
 
 /// Anything that somebody may send.
@@ -154,7 +157,8 @@ fn whatever_strangers_send_for_a_while_they_stop_no_controller_and_read_no_owner
     });
 
     let (began, mut acts) = (Instant::now(), 0);
-    while began.elapsed() < time() {
+    while began.elapsed() < time() || sent.load(Ordering::Relaxed) <= ENOUGH {
+        assert!(began.elapsed() < time() + LIMIT, "the strangers' requests are taken");
         // A turn with a label, under no hold; then the hold whose owner and reason are private, and controllers beside it.
         channel.remove(&private.id).unwrap();
         gateway.until("that it is open", |status| status.drain.holds.is_empty());
@@ -188,5 +192,4 @@ fn whatever_strangers_send_for_a_while_they_stop_no_controller_and_read_no_owner
     assert!(gateway.admits() && acts >= 2, "{acts} acts");
     let sent = sent.load(Ordering::Relaxed);
     println!("{acts} acts beside {sent} requests of strangers in {:?}", time());
-    assert!(sent > 20, "{sent} requests of strangers");
 }

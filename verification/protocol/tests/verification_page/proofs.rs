@@ -109,7 +109,7 @@ pub fn trusted(root: &Path) -> String {
                     silence is a sample's.\n\n| Package | `opt-level` | Why its results can be trusted |\n|---|---|---|\n"
         .to_owned();
     let manifests = read(root, "Cargo.toml") + &read(root, "verification/protocol/optimised.toml");
-    let profiles = manifests.split("[profile.dev.package.").skip(1);
+    let profiles = manifests.split("[profile.dev.package.").skip(1).filter(|profile| profile.contains("opt-level"));
     let levels: Vec<(&str, &str)> = profiles
         .map(|profile| {
             let (package, rest) = profile.split_once("]\nopt-level = ").expect("a profile that is for the level alone");
