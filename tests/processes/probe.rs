@@ -118,12 +118,14 @@ fn a_process_that_has_the_id_of_the_one_before_is_told_by_its_start_time() {
 
 #[test]
 fn each_broken_gateway_is_caught_by_the_properties_that_it_breaks_and_by_no_other() {
-    let cases: [(Fault, &[PropertyId]); 6] = [
+    let cases: [(Fault, &[PropertyId]); 8] = [
         (Fault::FailsOpenOnWhatItCanNotRead, &[PropertyId::C4]),
         (Fault::ShowsRunningForTheWholeDrain, &[PropertyId::S6]),
         // A turn that is admitted once the gate was drained undoes that too.
         (Fault::AdmitsWhileItDrains, &[PropertyId::G1, PropertyId::G3]),
         (Fault::NeverReopens, &[PropertyId::L2]),
+        (Fault::SaysRunningAndStaysClosed, &[PropertyId::S6]),
+        (Fault::AdmitsUncountedOnceDrained, &[PropertyId::G1]),
         (Fault::HonoursAnotherEpoch, &[PropertyId::C3]),
         // Its own turn still streams, and the status says that nothing is in flight.
         (Fault::CountsNoTurns, &[PropertyId::G3]),

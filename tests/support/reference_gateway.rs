@@ -20,6 +20,10 @@ pub enum Fault {
     ShowsRunningForTheWholeDrain,
     AdmitsWhileItDrains,
     NeverReopens,
+    /// From its first drain on it refuses every turn, and its status says running again.
+    SaysRunningAndStaysClosed,
+    /// Once a turn has ended behind the closed gate, others get in, and nobody counts them.
+    AdmitsUncountedOnceDrained,
     HonoursAnotherEpoch,
     /// Its status never counts what is in flight.
     CountsNoTurns,
@@ -34,6 +38,10 @@ struct Shared {
     fault: Option<Fault>,
     /// Whether the gate is closed, and how many turns are in flight.
     gate: Mutex<(bool, u64)>,
+    /// It has been closed once.
+    drained_before: AtomicBool,
+    /// A turn has ended behind the closed gate.
+    ended_in_drain: AtomicBool,
     start_time: AtomicU64,
     stop: AtomicBool,
 }
@@ -51,7 +59,8 @@ impl TinyGateway {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().to_owned();
         let (gate, start_time, stop) = (Mutex::default(), AtomicU64::new(1), AtomicBool::default());
-        let shared = Arc::new(Shared { home, fault, gate, start_time, stop });
+        let (drained_before, ended_in_drain) = (AtomicBool::default(), AtomicBool::default());
+        let shared = Arc::new(Shared { home, fault, gate, drained_before, ended_in_drain, start_time, stop });
         shared.tick();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -121,6 +130,8 @@ impl Shared {
         let (closed, agents) = {
             let mut gate = self.gate.lock().unwrap();
             gate.0 = asked || (gate.0 && self.fault == Some(Fault::NeverReopens));
+            self.drained_before.fetch_or(gate.0, Ordering::Relaxed);
+            self.ended_in_drain.fetch_and(gate.0, Ordering::Relaxed);
             *gate
         };
         let running = !closed || self.fault == Some(Fault::ShowsRunningForTheWholeDrain);
@@ -148,10 +159,19 @@ impl Shared {
         }
         let admitted = {
             let mut gate = self.gate.lock().unwrap();
-            let open = !gate.0 || self.fault == Some(Fault::AdmitsWhileItDrains);
+            let open = match self.fault {
+                Some(Fault::AdmitsWhileItDrains) => true,
+                Some(Fault::SaysRunningAndStaysClosed) => !self.drained_before.load(Ordering::Relaxed),
+                _ => !gate.0,
+            };
             gate.1 += u64::from(open);
             open
         };
+        let uncounted = self.fault == Some(Fault::AdmitsUncountedOnceDrained);
+        if !admitted && uncounted && self.ended_in_drain.load(Ordering::Relaxed) {
+            let _ = connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            return;
+        }
         // Who has asked may have gone away by now: the turn goes on all the same.
         if !admitted {
             let _ = connection.write_all(b"HTTP/1.1 503 Draining\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
@@ -164,6 +184,8 @@ impl Shared {
         while std::time::Instant::now() < end {
             std::thread::park_timeout(Duration::from_millis(20));
         }
-        self.gate.lock().unwrap().1 -= 1;
+        let mut gate = self.gate.lock().unwrap();
+        gate.1 -= 1;
+        self.ended_in_drain.fetch_or(gate.0, Ordering::Relaxed);
     }
 }

@@ -60,7 +60,11 @@ pub const TRIALS: [Trial; 20] = [
         &[StopCommand],
         "shut down under a drain whose request is then cancelled: the status never says running again",
     ),
-    trial(S6, &[], "a drain is begun: the status does not go on saying running while turns are refused"),
+    trial(
+        S6,
+        &[],
+        "a drain is begun and cancelled: the status does not say running while turns are refused, neither in it nor after",
+    ),
     trial(G1, &[TurnUrl], "a turn is asked for once the status says draining: it is refused"),
     trial(G2, &[TurnUrl], "a drain is begun around a turn: `active_agents` never rises"),
     trial(

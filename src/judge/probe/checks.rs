@@ -169,7 +169,7 @@ fn turned_away(gateway: &Driver<'_>, rows: &mut Rows<'_>) {
 
 /// Drains around a turn.
 fn a_turn_in_flight(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
-    let Some((TurnAnswer::Admitted(_), Some(turn))) = gateway.turn() else {
+    let Some(turn) = admitted_again(gateway, rows)? else {
         for property in [G2, G3] {
             rows.unseen(property, "no --turn-url, or the turn was not admitted");
         }
@@ -200,6 +200,32 @@ fn a_turn_in_flight(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(),
         let _ = turn.join();
     }
     Ok(())
+}
+
+/// Asks a gateway for a turn that says that it runs again. A refusal may come of a lack of room, which passes.
+fn admitted_again(
+    gateway: &mut Driver<'_>,
+    rows: &mut Rows<'_>,
+) -> Result<Option<ureq::http::Response<ureq::Body>>, Stop> {
+    let begun = Instant::now();
+    loop {
+        match gateway.turn() {
+            Some((TurnAnswer::Admitted(_), turn)) => return Ok(turn),
+            Some((TurnAnswer::Refused, _)) if begun.elapsed() < gateway.options.patience => {
+                gateway.pause(gateway.options.tick)?;
+            }
+            Some((TurnAnswer::Refused, _)) => {
+                if gateway.until(PublishedStatus::is_running)?.is_ok() {
+                    let seconds = gateway.options.patience.as_secs();
+                    let what =
+                        format!("the status says running, and for {seconds} s after a drain every turn is refused");
+                    rows.broken(S6, what);
+                }
+                return Ok(None);
+            }
+            None => return Ok(None),
+        }
+    }
 }
 
 /// Whether a turn of the probe's own is in flight, and for longer than its end may be late here.
@@ -239,14 +265,17 @@ fn drained_around(
     } else if ended.is_err() {
         rows.unseen(G3, "the turn did not end while it was waited for");
     } else {
-        let refused = gateway.turn();
+        let turned = gateway.turn().map(|(turned, _)| turned);
         let again = gateway.never(|seen| seen.agents() > 0 || !seen.is_draining())?;
-        match again {
-            None if refused.is_some_and(|(turned, _)| turned == TurnAnswer::Refused) => {
+        match (again, turned) {
+            (None, Some(TurnAnswer::Refused)) => {
                 rows.kept(G3, "once drained it stayed drained, and a turn was refused");
             }
-            None => rows.kept(G3, "once drained it stayed drained"),
-            Some(seen) => {
+            (None, Some(TurnAnswer::Admitted(code))) => {
+                rows.broken(G1, format!("once drained, a turn was answered with {code}, which is no refusal"));
+            }
+            (None, None) => rows.kept(G3, "once drained it stayed drained"),
+            (Some(seen), _) => {
                 let said = format!("{} with {} in flight", seen.state(), seen.agents());
                 rows.broken(G3, format!("once drained, under a live request, the status says {said}"));
             }
