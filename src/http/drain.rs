@@ -79,10 +79,10 @@ pub(super) async fn act(
     if !is_as_expected(asked, &seen) {
         return Err(changed());
     }
+    // The time is one, for the turn and for the answer.
     let patience = match wait {
-        Some(wait) => wait,
         None if seen.status.is_none() && !published.is_live().await => Duration::ZERO,
-        None => PATIENCE,
+        _ => by_then.saturating_duration_since(Instant::now()),
     };
     match (planned, request) {
         (Plan::Write, Some(request)) => {

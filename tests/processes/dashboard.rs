@@ -363,3 +363,22 @@ fn what_is_volatile_is_left_out_and_nothing_else_is() {
     let left = r#"{"ok":true,"nonce":…,"age_seconds":…,"lease_left_seconds":null,"holds":[{"nonce":…}]}"#;
     assert_eq!(without_volatile(text), left);
 }
+
+#[test]
+fn who_writes_after_another_to_a_gateway_that_stands_still_waits_no_longer_than_the_first() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    let dashboard = DashboardProcess::start(home.path(), None);
+    gateway.freeze();
+    let write = || {
+        let asked = ureq::post(format!("http://{}{DRAIN}", dashboard.address)).header("prefer", "wait=8");
+        let asked = asked.header("content-type", "application/json");
+        asked.send(r#"{"action": "drain", "request_id": "upgrade"}"#).unwrap().status().as_u16()
+    };
+    assert_eq!(write(), 202);
+    let began = Instant::now();
+    assert_eq!(write(), 202);
+    assert!(began.elapsed() < std::time::Duration::from_secs(15), "{:?}", began.elapsed());
+    gateway.thaw();
+    gateway.until("the hold", |status| status.drain.holds.len() == 1);
+}
