@@ -251,14 +251,14 @@ pub enum Mistake {
     InternalUnsealed,
     /// Internal work is in the count of turns.
     InternalCountsAsTurns,
-    /// The drain of a request that waits for room is not waited for: ray-project/ray#63857.
-    QueuedIsNotInFlight,
-    /// What tells that the last drain was over is never reset, and the next one's waiters go on at once: lalinsky/dusty#110.
-    DrainedIsLatched,
     /// Drained counts the work that a closing finds, and not what that work hands on: vstorm-co/agenticos#1095.
     DrainedWithoutInternal,
     /// A stop looks at the turns alone.
     StopsOverInternal,
+    /// The drain of a request that waits for room is not waited for: ray-project/ray#63857.
+    QueuedIsNotInFlight,
+    /// What tells that the last drain was over is never reset, and the next one's waiters go on at once: lalinsky/dusty#110.
+    DrainedIsLatched,
     /// A reopening begins a new count: what is still in flight is in none.
     EndResetsTheCount,
     /// The status has a byte for the count.
@@ -299,9 +299,7 @@ impl<const MISTAKE: u8> Mistaken<MISTAKE> {
             self.wake();
         }
         let changed = change(&mut self.books());
-        if Self::has(Mistake::DrainedIsLatched) && self.books().look().drained {
-            self.drained.store(true, SeqCst);
-        }
+        self.drained.fetch_or(Self::has(Mistake::DrainedIsLatched) && self.books().look().drained, SeqCst);
         if !Self::has(Mistake::WakesBeforeTheCount) {
             self.wake();
         }
@@ -318,17 +316,14 @@ fn a_moment(micros: u64) {
 }
 
 impl<const MISTAKE: u8> Small for Mistaken<MISTAKE> {
-    const ABILITIES: &'static [Ability] = if MISTAKE == Mistake::InternalUnsealed as u8
-        || MISTAKE == Mistake::InternalCountsAsTurns as u8
-        || MISTAKE == Mistake::DrainedWithoutInternal as u8
-        || MISTAKE == Mistake::StopsOverInternal as u8
-    {
-        &[Ability::Drain, Ability::ShutDown, Ability::Count, Ability::Holders, Ability::Internal]
-    } else if MISTAKE == Mistake::AbandonedUnderflows as u8 || MISTAKE == Mistake::ForceReadsFirst as u8 {
-        &[Ability::Drain, Ability::ShutDown, Ability::Count, Ability::Force]
-    } else {
-        WAITS
-    };
+    const ABILITIES: &'static [Ability] =
+        if MISTAKE >= Mistake::InternalUnsealed as u8 && MISTAKE <= Mistake::StopsOverInternal as u8 {
+            &[Ability::Drain, Ability::ShutDown, Ability::Count, Ability::Holders, Ability::Internal]
+        } else if MISTAKE == Mistake::AbandonedUnderflows as u8 || MISTAKE == Mistake::ForceReadsFirst as u8 {
+            &[Ability::Drain, Ability::ShutDown, Ability::Count, Ability::Force]
+        } else {
+            WAITS
+        };
 
     fn admit(&self) -> bool {
         if Self::has(Mistake::QueuedIsNotInFlight) {
