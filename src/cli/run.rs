@@ -208,7 +208,11 @@ impl Context<'_> {
             Err(failure) if id.is_marker() => self.marker_left(&failure),
             Err(Failure::Unreachable(why)) if !self.someone_lives() => {
                 let why = crate::client::shown(&why);
-                self.report.say(&format!("gateway-drain: no gateway has noticed the end of the hold {id} yet: {why}"));
+                let line = self.line(&["cancel", id.as_str()]);
+                self.report.say(&format!(
+                    "gateway-drain: no gateway has noticed the end of the hold {id} yet: {why}\n\
+                     gateway-drain: if it stays closed by it, this opens it: {line}"
+                ));
             }
             withdrawn => self.still_closed(id, withdrawn),
         }

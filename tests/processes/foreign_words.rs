@@ -9,7 +9,7 @@ use gateway_drain::{RequestId, Snapshot};
 use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -258,6 +258,31 @@ fn who_asks_to_be_left_alone_for_an_hour_is_asked_again_within_the_patience() {
     let ended = Tool::spawn(command).ended();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(gateway.admits(), "the commit was left standing");
+}
+
+#[test]
+fn where_nothing_answers_a_withdrawal_the_line_that_makes_up_for_it_is_told() {
+    let home = home();
+    let (gateway, secret) = guarded(home.path());
+    let (behind, is_cut) = (gateway.address.clone(), AtomicBool::new(false));
+    let server = serve(move |asked| {
+        let cancels = String::from_utf8_lossy(&asked.body).contains(r#""action":"cancel""#);
+        if is_cut.fetch_or(cancels, Ordering::SeqCst) || cancels {
+            return Vec::new();
+        }
+        hand_on(&behind, asked)
+    });
+    let mut command = tool(home.path());
+    let url = format!("http://{}", server.address);
+    command.env(Gateway::SECRET_VARIABLE, &secret).args(["--url", &url, "--patience", "1s"]);
+    let ended = Tool::spawn({
+        command.args(["run", "--id", "upgrade", "--", "true"]);
+        command
+    })
+    .ended();
+    let line = format!("--url {url} --owner {} cancel upgrade", crate::support::tool::owner());
+    assert!(ended.stderr.contains(&line), "it doesn't say {line:?}: {}", ended.stderr);
+    assert!(!gateway.admits());
 }
 
 mod a_gateway_that_knows_no_holds {
