@@ -2,6 +2,7 @@ use super::*;
 use crate::client::chain::Chain;
 use crate::client::transport::{StoredRequest, Withdrawal};
 use crate::controller::Acknowledgement;
+use crate::gate::Generation;
 use crate::state::DrainState;
 use serde_json::json;
 use std::fs;
@@ -170,6 +171,70 @@ fn without_a_file_a_hold_that_was_begun_after_the_one_in_hand_is_left_and_the_on
         matches!(end(&another, 7), (Withdrawal::Written, false)),
         "the hold in hand, which another hand has renewed"
     );
+}
+
+/// What becomes of a write of the hold in hand, whose last write lies there: by what is published, made from that write's nonce.
+fn written(
+    publishes: impl FnOnce(&RequestId, &Nonce) -> DrainStatus,
+    write: impl FnOnce(&Files, &Request, &InHand) -> Result<WriteReceipt, Failure>,
+) -> Result<WriteReceipt, Failure> {
+    let id = RequestId::new("upgrade").unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let home = Home::at(place.path());
+    let _lock = home.lock(&Incarnation::from("ours".to_owned())).unwrap();
+    let last = begin(&id, "ops");
+    let nonce = last.nonce.clone().unwrap();
+    publish(&home, &publishes(&id, &nonce));
+    let files = Files::new(home);
+    files.channel.write(&last).unwrap();
+    let in_hand = InHand { chain: Chain::of(&nonce), last: Some(nonce.clone()), written: Some(nonce), ..InHand::new() };
+    write(&files, &last, &in_hand)
+}
+
+#[test]
+fn a_renewal_is_written_while_the_hold_stands_and_not_after_the_gateway_has_refused_ended_or_committed_it() {
+    let renew = |outcome, stands| {
+        let publishes = |id: &RequestId, nonce: &Nonce| {
+            let answer = Acknowledgement { request_id: id.clone(), nonce: Some(nonce.clone()), outcome };
+            let holds = if stands { vec![hold(id, nonce, 7)] } else { Vec::new() };
+            DrainStatus { holds, acknowledged: vec![answer], ..fresh() }
+        };
+        written(publishes, |files, last, in_hand| {
+            files.renew(&Request { nonce: Some(Nonce::fresh()), ..last.clone() }, in_hand)
+        })
+    };
+    let refused = Outcome::Refused(Denied::OtherIncarnation);
+    for stands in [Outcome::Held, refused] {
+        let renewed = renew(stands, true);
+        assert!(renewed.is_ok(), "{stands:?}, and the hold stands: {renewed:?}");
+    }
+    for over in [refused, Outcome::Ended(crate::hold::Ending::Expired)] {
+        let renewed = renew(over, false);
+        assert!(renewed.is_err(), "{over:?}, and there is no hold: {renewed:?}");
+    }
+    let committed = renew(Outcome::Committed, true);
+    assert!(matches!(committed, Err(Failure::Denied(_))), "committed: {committed:?}");
+}
+
+#[test]
+fn a_commit_that_lies_there_already_is_written_again_and_another_only_over_the_hold_in_hand() {
+    let commit = |knows_the_hold: bool, lies: bool| {
+        let publishes = |id: &RequestId, nonce: &Nonce| DrainStatus { holds: vec![hold(id, nonce, 7)], ..fresh() };
+        written(publishes, |files, last, in_hand| {
+            let commit =
+                Request::commit(last.id.clone(), "ops", Incarnation::from("ours".to_owned()), Generation::default());
+            let commit = Request { nonce: Some(Nonce::fresh()), ..commit };
+            if lies {
+                files.channel.write(&commit).unwrap();
+            }
+            let none = InHand::new();
+            files.commit(&commit, if knows_the_hold { in_hand } else { &none })
+        })
+    };
+    assert!(commit(true, false).is_ok(), "of the hold in hand");
+    assert!(commit(false, true).is_ok(), "the same one again");
+    let other = commit(false, false);
+    assert!(matches!(other, Err(Failure::LeaseLost(_))), "of a hold that is not in hand: {other:?}");
 }
 
 #[test]
