@@ -16,7 +16,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -39,8 +38,9 @@ const LAST: Duration = Duration::from_secs(1);
 /// belongs to the task that serves it, and ends with the runtime.
 ///
 /// Whenever the gate closes, connections are asked to end: those of HTTP/1 after the answer that is under way, those of
-/// HTTP/2 by a GOAWAY. So clients look for another server, which a refusal alone doesn't make those of HTTP/2 do. One on which
-/// nothing has been asked yet stays, for its first request may be on its way. Handlers get a `ConnectInfo` with the client's address. A connection that has sent no whole head for 30 seconds is closed.
+/// HTTP/2 by a GOAWAY. So clients look for another server, which a refusal alone doesn't make those of HTTP/2 do. A connection on
+/// which nothing has been asked yet ends after its first answer, for that request may be on its way. Handlers get a `ConnectInfo`
+/// with the client's address. A connection that has sent no whole head for 30 seconds is closed.
 ///
 /// ```
 /// use axum::{Router, routing::post};
@@ -126,10 +126,9 @@ where
     L: Listener,
     L::Addr: Clone + Send + Sync + 'static,
 {
-    let asked = Arc::new(AtomicBool::new(false));
-    let is_asked = Arc::clone(&asked);
+    let (asked, mut is_asked) = watch::channel(false);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        asked.store(true, Ordering::Relaxed);
+        asked.send_if_modified(|asked| !core::mem::replace(asked, true));
         request.extensions_mut().insert(ConnectInfo(peer.clone()));
         app.clone().call(request)
     });
@@ -137,6 +136,8 @@ where
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let mut served = pin!(builder.serve_connection_with_upgrades(TokioIo::new(io), service));
     let mut leaves = *phase.borrow_and_update() == Phase::Over;
+    // With its first answer, if it has none yet.
+    let mut leaves_once_asked = false;
     loop {
         if leaves {
             served.as_mut().graceful_shutdown();
@@ -144,12 +145,13 @@ where
         tokio::select! {
             // What goes wrong on a connection is its client's, and the handler's to tell of.
             _ = served.as_mut() => return,
+            true = async { is_asked.wait_for(|asked| *asked).await.is_ok() }, if leaves_once_asked => {
+                (leaves, leaves_once_asked) = (true, false);
+            }
             changed = phase.changed() => {
-                leaves = changed.is_err() || match *phase.borrow_and_update() {
-                    Phase::Stay => false,
-                    Phase::Leave => is_asked.load(Ordering::Relaxed),
-                    Phase::Over => true,
-                };
+                let now = *phase.borrow_and_update();
+                leaves = changed.is_err() || now == Phase::Over;
+                leaves_once_asked = now == Phase::Leave;
                 if changed.is_err() {
                     let _ = served.await;
                     return;

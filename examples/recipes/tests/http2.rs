@@ -95,6 +95,20 @@ async fn when_a_drain_begins_a_connection_is_sent_away_after_what_is_under_way()
 }
 
 #[tokio::test]
+async fn a_connection_on_which_nothing_was_asked_before_the_drain_is_sent_away_with_its_first_refusal() {
+    let served = Served::start().await;
+    let (mut sender, connection) = served.connect().await;
+    // One that was opened later has been answered: so the first is accepted.
+    let (mut later, _) = served.connect().await;
+    assert_eq!(later.send_request(get_of("/quick")).await.unwrap().status(), StatusCode::OK);
+    served.close();
+    let refused = sender.send_request(get_of("/quick")).await.expect("its first request is answered");
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    drop(refused);
+    timeout(LIMIT, connection).await.expect("the connection was not sent away").unwrap().expect("it ended in peace");
+}
+
+#[tokio::test]
 async fn a_refusal_has_no_header_of_http_1_and_its_connection_stays() {
     let served = Served::start().await;
     served.close();
