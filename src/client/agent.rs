@@ -7,6 +7,10 @@ use ureq::Agent;
 use ureq::config::ConfigBuilder;
 use ureq::typestate::AgentScope;
 
+/// How many bytes the head of a request or of an answer may have: four times what servers and proxies allow by default, and a
+/// fourth of ureq's buffers, which are filled with zeros for each connection.
+const LONGEST_HEAD: usize = 32 * 1024;
+
 /// For an agent that asks these addresses; how long it waits is for its owner to say.
 ///
 /// # Errors
@@ -17,6 +21,9 @@ pub(crate) fn config<'u>(urls: impl IntoIterator<Item = &'u str>) -> Result<Conf
         over_tls |= is_over_tls(url).map_err(|why| format!("{url:?} is no address that can be asked: {why}"))?;
     }
     let config = Agent::config_builder()
+        .input_buffer_size(LONGEST_HEAD)
+        .output_buffer_size(LONGEST_HEAD)
+        .max_response_header_size(LONGEST_HEAD)
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)

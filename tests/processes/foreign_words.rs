@@ -207,6 +207,18 @@ fn a_port_that_never_answers_is_given_up_after_the_patience() {
 }
 
 #[test]
+fn an_answer_whose_head_has_20_kib_is_read_and_one_of_40_is_silence() {
+    for (length, code) in [(20, ExitCode::Drained), (40, ExitCode::Unreachable)] {
+        let head = format!("Content-Type: application/json\r\nX-Padding: {}\r\n", "x".repeat(length * 1024));
+        let status = r#"{"gateway_running": true, "gateway_state": "running", "active_agents": 0}"#;
+        let (server, state) = (serve(move |_| response(200, &head, status)), home());
+        let mut command = tool(state.path());
+        command.args(["--url", &format!("http://{}", server.address), "--patience", "1s", "status"]);
+        Tool::spawn(command).ended().expect(code);
+    }
+}
+
+#[test]
 fn who_asks_to_be_left_alone_is_left_alone() {
     let home = home();
     let (gateway, secret) = guarded(home.path());
