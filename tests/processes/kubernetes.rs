@@ -7,6 +7,7 @@ use crate::support::process::{GatewayProcess, home};
 use crate::support::tool::{LIMIT, search_path};
 use gateway_drain::Home;
 use gateway_drain::controller::Settings;
+use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,8 +16,23 @@ use std::time::{Duration, Instant};
 
 fn pod() -> Value {
     let text = include_str!("../../examples/deploy/kubernetes.yaml");
-    let deployment: Value = serde_saphyr::from_str(text).expect("YAML");
-    deployment["spec"]["template"]["spec"].clone()
+    let documents = Yaml::load_from_str(text).expect("YAML");
+    json(&documents[0])["spec"]["template"]["spec"].clone()
+}
+
+/// What the YAML says, as the JSON of the same meaning.
+fn json(yaml: &Yaml<'_>) -> Value {
+    match yaml {
+        Yaml::Value(Scalar::Null) => Value::Null,
+        Yaml::Value(Scalar::Boolean(value)) => (*value).into(),
+        Yaml::Value(Scalar::Integer(number)) => (*number).into(),
+        Yaml::Value(Scalar::String(text)) => text.as_ref().into(),
+        Yaml::Sequence(values) => values.iter().map(json).collect(),
+        Yaml::Mapping(members) => {
+            members.iter().map(|(name, value)| (name.as_str().expect("a name").to_owned(), json(value))).collect()
+        }
+        other => panic!("the manifest has no {other:?}"),
+    }
 }
 
 /// The words of a container's command, with the pod's variables put in.

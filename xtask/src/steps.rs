@@ -117,11 +117,13 @@ pub fn large_models() -> Done {
     run(test.args(LARGE).env("EXECUTIONS", "all"))
 }
 
+/// In a folder of its own, since the flag rebuilds everything.
 pub fn shuttle() -> Done {
-    run(&mut line("cargo test --package gateway-drain-interleavings --no-default-features --features shuttle"))
+    let mut test = line("cargo test --package gateway-drain-interleavings --no-default-features --features shuttle");
+    run(test.args(["--target-dir", "target/shuttle"]).env("RUSTFLAGS", "--cfg shuttle -D warnings"))
 }
 
-/// In a folder of its own, since the flag rebuilds everything.
+/// In a folder of its own, as with shuttle.
 pub fn loom() -> Done {
     let mut test = line("cargo test --all-features --package gateway-drain-example-loom --target-dir target/loom");
     run(test.env("RUSTFLAGS", "--cfg loom -D warnings"))
