@@ -60,14 +60,14 @@ pub(super) fn page(status: Option<&Snapshot>, history: &History, named: bool) ->
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
     ];
-    (headers, html(status, history, named)).into_response()
+    (headers, html(status, &history.points(), named)).into_response()
 }
 
-fn html(status: Option<&Snapshot>, history: &History, named: bool) -> String {
+fn html(status: Option<&Snapshot>, points: &[(f64, u64)], named: bool) -> String {
     let facts = match status {
         Some(status) => {
             let parts =
-                [facts(status), diagram(status.drain.state), graph(history), holds(status, named), work(status, named)];
+                [facts(status), diagram(status.drain.state), graph(points), holds(status, named), work(status, named)];
             parts.concat()
         }
         None => "<p id=\"state\" data-state=\"none\">No gateway runs in this home.</p>".to_owned(),
@@ -183,11 +183,10 @@ fn diagram(current: DrainState) -> String {
 }
 
 /// What was in flight in the last minutes, as steps.
-fn graph(history: &History) -> String {
-    let points = history.points();
+fn graph(points: &[(f64, u64)]) -> String {
     let most = points.iter().map(|(_, in_flight)| *in_flight).max().unwrap_or(0).max(1);
     let (span, mut line, mut level) = (History::SPAN.as_secs_f64(), String::new(), None);
-    for (ago, in_flight) in &points {
+    for (ago, in_flight) in points {
         let x = 500.0 * (1.0 - (ago / span).min(1.0));
         #[expect(clippy::cast_precision_loss, reason = "a drawing")]
         let y = 90.0 - 80.0 * (*in_flight as f64 / most as f64);
@@ -286,3 +285,6 @@ fn escaped(text: &str) -> String {
     }
     html
 }
+
+#[cfg(test)]
+mod tests;

@@ -247,3 +247,26 @@ pub(super) fn answer<'a>(status: &'a Snapshot, id: &RequestId) -> Option<(&'a Op
     let given = status.drain.acknowledged.iter().find(|answer| answer.request_id == *id);
     given.map(|answer| (&answer.nonce, answer.outcome))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[tokio::test]
+    async fn a_home_without_a_status_has_none_and_one_that_can_not_be_read_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let published = Published::new(home.clone(), None);
+        assert_eq!(published.status().await.unwrap(), None);
+
+        fs::write(home.status(), "no status").unwrap();
+        assert_eq!(published.status().await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        fs::remove_file(home.status()).unwrap();
+        fs::create_dir(home.status()).unwrap();
+        assert!(published.status().await.is_err(), "a folder is no status");
+
+        drop(folder);
+        assert_eq!(published.status().await.unwrap(), None, "the home is gone");
+    }
+}

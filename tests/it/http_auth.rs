@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SECRET: &str = "q7F-mZ3xV0cR8tJ2bW5nK9pL1sD4gH6yUeAiOoTrQwE";
 
@@ -145,12 +145,15 @@ fn a_verifier_that_never_answers_counts_as_unreachable() {
 fn too_many_wrong_tokens_slow_down_the_wrong_ones_and_never_the_right_one() {
     let settings: Settings = serde_json::from_value(json!({"failed_attempts_per_minute": 3})).unwrap();
     let (gateway, server) = serve(|endpoint| endpoint.settings(settings.clone()).verifier(secret()));
+    let first = Instant::now();
     assert_eq!([(); 3].map(|()| server.drain("wrong", "").code), [401; 3]);
     for _ in 0..5 {
         let slowed = server.drain("wrong", "");
         assert_eq!(slowed.error(), (429, "too_many_attempts".into()));
         let wait = slowed.header("retry-after").parse::<u32>().unwrap();
         assert!((1..=60).contains(&wait), "{wait}");
+        let then = first.elapsed() + Duration::from_secs(wait.into());
+        assert!(then >= Duration::from_secs(60), "who waits for {wait} s comes before the minute is over");
         assert_eq!(server.hold(SECRET, "upgrade").code, 404, "a right token is let in");
     }
     assert_eq!(server.drain("", "").code, 401, "no token at all is no attempt");
@@ -321,9 +324,10 @@ fn the_audit_trail_has_one_line_for_each_decision_and_no_secret() {
     let trail = Trail::default();
     let gateway = Gateway::start();
     let endpoint = gateway.endpoint(Place::Gateway).verifier(secret()).audit(Entry::lines(trail.clone()));
-    let server = Server::of(endpoint);
+    let server = Server::of(endpoint.on_restart(Duration::ZERO, |_| ()));
     server.drain(SECRET, r#"{"action":"drain","request_id":"upgrade"}"#);
     server.hold(SECRET, "upgrade");
+    server.send("POST", "/api/gateway/restart", &bearer("a-wrong-token"), b"");
     server.drain("a-wrong-token", r#"{"action":"cancel","request_id":"upgrade"}"#);
     server.drain(SECRET, r#"{"action":"cancel","request_id":"upgrade","token":"another-secret"}"#);
     server.drain(SECRET, r#"{"action":"override","request_id":"upgrade"}"#);
@@ -340,6 +344,7 @@ fn the_audit_trail_has_one_line_for_each_decision_and_no_secret() {
         lines.iter().map(told).collect::<Vec<_>>(),
         [
             json!(["drain-control", "drain", "upgrade", 200, null]),
+            json!([null, "restart", null, 401, "unauthenticated"]),
             json!([null, "drain", null, 401, "unauthenticated"]),
             json!(["drain-control", "cancel", "upgrade", 200, null]),
             json!(["drain-control", "override", "upgrade", 403, "forbidden"]),

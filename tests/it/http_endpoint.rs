@@ -627,6 +627,8 @@ fn every_described_route_answers_and_any_other_method_is_a_405_that_names_the_ri
             let answer = server.send(&method.to_uppercase(), &path, &[], b"");
             let expected = if told.get("security").is_some() { 401 } else { 200 };
             assert_eq!(answer.code, expected, "{method} {path}");
+            let takes_a_body = told["requestBody"]["content"].get("application/json").is_some();
+            assert_eq!(takes_a_body, method == "post", "{method} {path}: {told}");
         }
         let refused = server.send("DELETE", &path, &[], b"");
         assert_eq!(refused.error(), (405, "method_not_allowed".into()), "{path}");

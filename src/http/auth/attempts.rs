@@ -52,8 +52,11 @@ fn counted_as(
 ) -> Option<IpAddr> {
     if failures.len() >= MAX_PEERS && !failures.contains_key(&peer) {
         failures.retain(|_, (since, _)| now.saturating_duration_since(*since) < WINDOW);
+        if failures.len() >= MAX_PEERS {
+            return None;
+        }
     }
-    if failures.len() >= MAX_PEERS && !failures.contains_key(&peer) { None } else { peer }
+    peer
 }
 
 #[cfg(test)]
@@ -89,5 +92,24 @@ mod tests {
             attempts.failed(Some(IpAddr::from(n.to_be_bytes())), start);
         }
         assert!(attempts.failures.lock().len() <= MAX_PEERS + 1);
+    }
+
+    #[test]
+    fn beyond_the_most_that_are_remembered_new_addresses_share_one_count_until_the_others_minute_is_over() {
+        let (attempts, start) = (Attempts::new(1), Instant::now());
+        let peer = |n: usize| Some(IpAddr::from(u32::try_from(n).unwrap().to_be_bytes()));
+        for n in 0..MAX_PEERS {
+            assert_eq!(attempts.failed(peer(n), start), None, "the first of address {n}");
+        }
+        let (soon, almost) = (start + Duration::from_secs(1), start + Duration::from_millis(59_999));
+        assert_eq!(attempts.failed(peer(MAX_PEERS), soon), None, "the first of those that share a count");
+        assert_eq!(attempts.failed(peer(MAX_PEERS + 1), soon), Some(WINDOW), "the second of those");
+        let left = Some(Duration::from_millis(1));
+        assert_eq!(attempts.failed(peer(0), almost), left, "who is remembered has a count of its own");
+        assert_eq!(attempts.failed(peer(MAX_PEERS - 1), almost), left, "and so has the last of them");
+        // Of all that were remembered, only the shared count is younger than a minute.
+        assert_eq!(attempts.failed(peer(MAX_PEERS + 2), start + WINDOW), None, "there is room again");
+        assert_eq!(attempts.failures.lock().len(), 2, "whose minute is over is forgotten");
+        assert!(attempts.failed(peer(MAX_PEERS + 2), start + WINDOW).is_some(), "the second of an address of its own");
     }
 }

@@ -221,6 +221,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_a_secret_is_told_with_the_way_to_a_good_one() {
+        let kind = std::io::ErrorKind::NotFound;
+        for (wrong, said) in [
+            (WeakSecret::Empty, "the secret is set but empty"),
+            (WeakSecret::Short { chars: 42, needed: 43 }, "the secret has 42 character(s), and needs 43"),
+            (WeakSecret::Long, "the secret is longer than 1024 bytes"),
+            (WeakSecret::Uniform { distinct: 15 }, "the secret has 15 distinct character(s), and needs 16"),
+            (WeakSecret::Predictable { bits: 99.6 }, "the secret has 100 bits of Shannon entropy, and needs 128"),
+            (WeakSecret::NotText, "the secret has a character that is not visible ASCII"),
+        ] {
+            assert_eq!(wrong.to_string(), format!("{said}: make one with `openssl rand -base64 48`"));
+        }
+        let unreadable = WeakSecret::Unreadable(SharedSecret::FILE_VARIABLE, kind).to_string();
+        assert_eq!(unreadable, format!("the file that {} names can't be read: {kind}", SharedSecret::FILE_VARIABLE));
+    }
+
+    #[test]
     fn nothing_that_is_said_of_a_secret_shows_it() {
         let verifier = SharedSecret::new(GOOD.to_owned().into(), &Settings::default()).unwrap();
         let said = format!("{verifier:?} {:?} {:?}", Secret::from(GOOD.to_owned()), Token::new(GOOD.as_bytes()));

@@ -1,5 +1,9 @@
+use super::super::conditional::Condition;
 use super::*;
+use crate::control::{Channel, Home, HomeLock};
+use axum::http::{HeaderValue, header};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 fn upgrade() -> RequestId {
     RequestId::new("upgrade").unwrap()
@@ -137,4 +141,123 @@ fn what_is_somebody_elses_committed_or_gone_is_told_and_nothing_is_written() {
     let elsewhere = json!({"action": "drain", "request_id": "upgrade", "incarnation": "another"});
     assert_eq!(planned(&elsewhere, "alice", &seen(free(), Found::Absent)), "other_incarnation");
     assert_eq!(planned(&elsewhere, "alice", &seen(None, Found::Absent)), "unavailable");
+}
+
+/// The write that lies there first.
+const FIRST: &str = "0123456789abcdef";
+
+/// A home in which this process lives as a gateway whose statuses the test writes.
+struct Place {
+    published: Published,
+    home: Home,
+    /// Kept as long as the home is lived in.
+    _lock: HomeLock,
+    _folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let lock = home.lock(&"here".to_owned().into()).unwrap();
+        Self { published: Published::new(home.clone(), None), home, _lock: lock, _folder: folder }
+    }
+
+    fn publish(&self, status: &Snapshot) {
+        let beside = self.home.path().join("status.new");
+        std::fs::write(&beside, serde_json::to_vec(status).unwrap()).unwrap();
+        std::fs::rename(beside, self.home.status()).unwrap();
+    }
+
+    /// Puts a write of alice's there.
+    fn write(&self, nonce: &str) {
+        let nonce = Some(Nonce::from(nonce.to_owned()));
+        let request = Request { nonce, ..Request::begin(upgrade(), "alice") };
+        Channel::new(self.home.clone()).write(&request).unwrap();
+    }
+
+    /// The nonce of what lies there once that is another than this.
+    async fn lies_other_than(&self, nonce: Option<&str>) -> String {
+        loop {
+            if let Found::Valid(lying) = self.published.found(&upgrade()).await.unwrap()
+                && let Some(lies) = &lying.nonce
+                && Some(lies.as_str()) != nonce
+            {
+                return lies.as_str().to_owned();
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// A status that has granted this write of alice's, and in which nothing is in flight.
+fn granting(nonce: &str) -> Snapshot {
+    let hold = json!({"owner": "alice", "nonce": nonce});
+    let mut status = status("external_draining", Some(hold), Some(json!({"nonce": nonce, "outcome": "held"})));
+    status.drain.drained = true;
+    status
+}
+
+fn asked(body: &Value, condition: Condition) -> Asked {
+    let mut asked = Asked::parse(body.to_string().as_bytes()).unwrap();
+    asked.condition = condition;
+    asked
+}
+
+/// Until something is answered that waits for nothing.
+const SOON: Duration = Duration::from_millis(50);
+
+#[tokio::test]
+async fn a_begin_is_waited_for_where_a_gateway_lives_that_has_published_nothing_yet() {
+    let (place, turn) = (Place::new(), Mutex::default());
+    let begin = asked(&json!({"action": "drain", "request_id": "upgrade"}), Condition::default());
+    let acting = act(&place.published, &turn, &begin, "alice", None);
+    let published = async {
+        let nonce = place.lies_other_than(None).await;
+        tokio::time::sleep(SOON).await;
+        place.publish(&granting(&nonce));
+    };
+    let (answer, ()) = tokio::join!(acting, published);
+    assert_eq!(answer.map_err(|problem| problem.fault).unwrap().status(), StatusCode::OK, "it was not waited for");
+}
+
+#[tokio::test]
+async fn once_the_write_that_lies_there_is_answered_the_next_one_of_its_owner_takes_its_place() {
+    let (place, turn) = (Place::new(), Mutex::default());
+    place.write(FIRST);
+    place.publish(&status("running", None, None));
+    let again = asked(&json!({"action": "drain", "request_id": "upgrade"}), Condition::default());
+    let gateway = async {
+        tokio::time::sleep(SOON).await;
+        assert_eq!(place.lies_other_than(None).await, FIRST, "nobody has heard what became of it yet");
+        place.publish(&granting(FIRST));
+        let second = place.lies_other_than(Some(FIRST)).await;
+        tokio::time::sleep(SOON).await;
+        place.publish(&granting(&second));
+    };
+    let acting = act(&place.published, &turn, &again, "alice", Some(Duration::from_secs(10)));
+    let (answer, ()) = tokio::join!(acting, gateway);
+    let code = answer.map_err(|problem| problem.fault).unwrap().status();
+    assert_eq!(code, StatusCode::OK, "the second write came too late to be answered");
+}
+
+#[tokio::test]
+async fn what_has_changed_since_the_look_is_a_condition_that_is_not_met_and_stays_as_it_is() {
+    let (place, turn) = (Place::new(), Mutex::default());
+    place.write(FIRST);
+    let before = || PriorState { status: None, found: Found::Absent };
+    let named = |name, value| Condition::of(&[(name, HeaderValue::from_static(value))].into_iter().collect());
+    for (condition, fault) in
+        [(named(header::IF_MATCH, "*"), Fault::Changed), (named(header::IF_NONE_MATCH, "*"), Fault::Exists)]
+    {
+        let begin = asked(&json!({"action": "drain", "request_id": "upgrade"}), condition);
+        let request = begin.request("alice").unwrap().unwrap();
+        let writing = turn.lock().await;
+        let written = write(&place.published, writing, &begin, &before(), request, None, Duration::ZERO).await;
+        assert_eq!(written.map(drop).map_err(|problem| problem.fault), Err(fault));
+    }
+    let cancel = asked(&json!({"action": "cancel", "request_id": "upgrade"}), named(header::IF_MATCH, "*"));
+    let removed = remove(&place.published, turn.lock().await, &cancel, &before(), Duration::ZERO).await;
+    assert_eq!(removed.map(drop).map_err(|problem| problem.fault), Err(Fault::Changed));
+    assert_eq!(place.lies_other_than(None).await, FIRST);
 }
