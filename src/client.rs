@@ -37,6 +37,8 @@ mod held;
 mod http;
 mod interrupt;
 mod marker;
+#[cfg(test)]
+mod published;
 mod session;
 mod status;
 mod text;

@@ -194,3 +194,41 @@ impl<T> fmt::Debug for StepFuture<T> {
         f.debug_struct("StepFuture").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Sender, channel};
+    use std::thread::{ThreadId, current};
+
+    /// No step takes longer, on however slow a machine.
+    const SOON: Duration = Duration::from_secs(20);
+
+    /// Tells on which thread it is dropped.
+    struct Told(Sender<ThreadId>);
+
+    impl Drop for Told {
+        fn drop(&mut self) {
+            _ = self.0.send(current().id());
+        }
+    }
+
+    #[test]
+    fn a_guard_that_is_dropped_gives_up_its_hold_on_a_thread_of_its_own() {
+        let (tell, told) = channel();
+        drop(OffThreadGuard(Some(Told(tell))));
+        assert_ne!(told.recv_timeout(SOON), Ok(current().id()), "the executor has written the withdrawal itself");
+    }
+
+    #[test]
+    fn a_step_ends_once_its_future_is_dropped() {
+        let interrupt = Interrupt::new();
+        let ((tell, told), pauses) = (channel(), interrupt.clone());
+        let step = StepFuture::start(interrupt, move || {
+            _ = tell.send(pauses.pause(2 * SOON));
+            Ok(())
+        });
+        drop(step);
+        assert_eq!(told.recv_timeout(SOON), Ok(true), "it goes on although nobody awaits it");
+    }
+}

@@ -400,3 +400,47 @@ impl HoldAnswer {
         }))
     }
 }
+
+#[cfg(all(test, feature = "fleet"))]
+mod tests {
+    use crate::client::{Failure, Gateway};
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    /// What is said of a gateway whose readiness probe gives this answer.
+    fn unready(answer: &str, body: &str) -> Result<(), Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let gateway = Gateway::over_http(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap().once();
+        let answer = format!("HTTP/1.1 {answer}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        // Not waited for: it would wait for a question for ever.
+        std::thread::spawn(move || {
+            let (mut asked, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                asked.read_exact(&mut byte).unwrap();
+                request.push(byte[0]);
+            }
+            let answer = if request.starts_with(b"GET /readyz ") { &answer } else { "HTTP/1.1 404 Not Found\r\n\r\n" };
+            asked.write_all(answer.as_bytes()).unwrap();
+        });
+        gateway.unready()
+    }
+
+    #[test]
+    fn a_gateway_is_ready_by_the_word_of_its_own_probe_alone() {
+        assert_eq!(unready("200 OK", "ready\n"), Ok(()));
+        for (answer, body, says) in [
+            (
+                "503 Service Unavailable",
+                "draining\nthe home is lost\n",
+                "/readyz answers 503: draining, the home is lost",
+            ),
+            ("503 Service Unavailable", "ready", "/readyz answers 503: ready"),
+            ("200 OK", "welcome", "/readyz answers 200: welcome"),
+        ] {
+            let said = unready(answer, body).unwrap_err();
+            assert!(matches!(&said, Failure::Unreachable(why) if why.ends_with(says)), "{answer} {body:?}: {said}");
+        }
+    }
+}

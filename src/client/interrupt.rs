@@ -71,3 +71,28 @@ impl Interrupt {
         self.is_raised()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_is_raised_with_its_parent_and_a_parent_not_with_its_child() {
+        let parent = Interrupt::new();
+        let (one, other) = (parent.child(), parent.child());
+        one.raise();
+        assert!(one.is_raised() && !other.is_raised() && !parent.is_raised(), "only the one that was raised");
+        parent.raise();
+        assert!(other.is_raised() && parent.child().is_raised(), "all of its parent's");
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn an_interrupt_is_noticed_by_a_look_after_it_was_raised() {
+        let interrupt = Interrupt::new();
+        assert!(!interrupt.is_raised() && !interrupt.is_noticed(), "before it was raised there is nothing to notice");
+        interrupt.raise();
+        assert!(!interrupt.is_noticed(), "nobody has looked since");
+        assert!(interrupt.is_raised() && interrupt.is_noticed());
+    }
+}

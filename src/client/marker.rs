@@ -6,6 +6,7 @@
 use super::{Failure, Gateway, Interrupt, Status};
 use crate::clock::Clock;
 use crate::control::Home;
+use crate::control::epoch::start_time;
 use crate::control::opened::OpenHome;
 use crate::control::read::{self, Unreadable};
 use crate::hold::{Notes, RequestId};
@@ -59,9 +60,7 @@ fn lives(status: &Status) -> Option<bool> {
         Err(_) => return None,
     };
     let Some(started) = status.fields.get("start_time").and_then(Value::as_u64) else { return Some(true) };
-    // The name of the program is in parentheses, and may hold any.
-    let after_name = stat.rsplit_once(')')?.1;
-    Some(after_name.split_whitespace().nth(19)?.parse() == Ok(started))
+    Some(start_time(&stat)? == started)
 }
 
 /// Whether what lives in a home is a gateway that knows no holds.
@@ -298,6 +297,52 @@ impl Drop for KeptAlive {
         self.quiet.raise();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::published::{self, fresh, publish};
+    use super::*;
+    use crate::state::DrainState;
+    use crate::status::DrainStatus;
+    use serde_json::json;
+
+    #[test]
+    fn a_cancel_is_done_once_the_gateway_drains_no_more_or_for_other_holds_alone() {
+        let cancelled = |state, holds: &[&str]| {
+            let (_place, home, _lock) = published::home();
+            let hold =
+                |id: &&str| serde_json::from_value(json!({"request_id": id, "owner": "ops", "age_seconds": 0.0}));
+            let holds = holds.iter().map(|id| hold(id).unwrap()).collect();
+            publish(&home, &DrainStatus { state, holds, ..fresh() });
+            MarkerDrain::of(Gateway::at(home), "ops").patience(Duration::ZERO).cancel()
+        };
+        let draining = DrainState::ExternalDraining;
+        assert_eq!(cancelled(DrainState::Running, &[]), Ok(()));
+        assert_eq!(cancelled(draining, &["upgrade"]), Ok(()), "another's hold keeps it closed");
+        for holds in [&["marker"][..], &["upgrade", "marker"]] {
+            let cancelled = cancelled(draining, holds);
+            assert!(matches!(cancelled, Err(Failure::Unreachable(_))), "{holds:?}: {cancelled:?}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_of_the_reference_lives_while_a_process_has_its_number_that_started_when_it_says() {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let started = start_time(&stat).unwrap();
+        let pid = std::process::id();
+        for (said, expected) in [
+            (json!({"pid": pid, "start_time": started}), Some(true)),
+            (json!({"pid": pid, "start_time": started + 1}), Some(false)),
+            (json!({"pid": pid}), Some(true)),
+            (json!({"pid": u64::MAX, "start_time": started}), Some(false)),
+            (json!({"pid": "17"}), None),
+            (json!({}), None),
+        ] {
+            let Value::Object(fields) = said.clone() else { unreachable!() };
+            assert_eq!(lives(&Status::of(fields)), expected, "{said}");
         }
     }
 }

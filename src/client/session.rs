@@ -225,7 +225,7 @@ impl Session {
         write: impl Fn() -> Result<WriteReceipt, Failure>,
     ) -> Result<Option<SeenDrained>, Failure> {
         let began = self.clock.now();
-        let (mut pause, mut last, mut replaced) = (FIRST_PAUSE, None, 0_u32);
+        let (mut pause, mut last) = (FIRST_PAUSE, None);
         let limit = if let Goal::Drained(timeout) = until { timeout } else { None };
         loop {
             if interrupt.is_raised() {
@@ -249,10 +249,11 @@ impl Session {
             }
             let before = self.drain.gateway.glance();
             let look = self.drain.gateway.look(&self.drain.request.id);
-            let (verdict, silence) = self.judge(&look);
+            let (mut verdict, silence) = self.judge(&look);
             if written && matches!(verdict, Verdict::Silent(_)) && self.is_replaced(&look) {
                 // The same once more, if what lies there lets it.
-                (written, replaced) = (false, replaced + 1);
+                written = false;
+                verdict = Verdict::Silent("others have written over the request before it was read".into());
             }
             let alive = matches!(look, GatewayView::Seen(_) | GatewayView::Starting(_));
             let waited = self.clock.now().saturating_sub(began);
@@ -289,10 +290,7 @@ impl Session {
                     return Err(unwritten.unwrap_or(Failure::Unreachable(why)));
                 }
                 (_, _) if impatient => {
-                    let why = match replaced {
-                        0 => format!("it lives and has acknowledged nothing for {} s", silence.as_secs()),
-                        _ => format!("others have written over the request before it was read, {replaced} times"),
-                    };
+                    let why = format!("it lives and has acknowledged nothing for {} s", silence.as_secs());
                     return Err(unwritten.unwrap_or(Failure::Unreachable(why)));
                 }
                 (Verdict::Committed, Goal::Committed) | (Verdict::Standing | Verdict::Drained(_), Goal::Answered) => {
@@ -372,3 +370,6 @@ impl Progress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,10 +61,11 @@ mod tests {
         for word in
             ["plain", "", "a b", "it's", "$HOME", "a\u{1b}[31mb", "\\%d'\u{202e}", "ö ä", "-n", "a\nb", "`x`", "~"]
         {
-            let script = format!("printf %s {}", quoted(word));
+            let script = format!("set -- {}; printf '%s %s' $# \"$1\"", quoted(word));
             let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
-            assert_eq!(String::from_utf8(output.stdout).unwrap(), word, "{script}");
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("1 {word}"), "{script}");
             assert!(quoted(word).chars().all(|c| !escapes(c)), "{script:?}");
         }
+        assert_eq!(quoted("/var/lib/gateway"), "/var/lib/gateway", "what a shell takes as it is stays as it is");
     }
 }

@@ -167,6 +167,21 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_may_not_be_kept_is_a_refusal_and_one_that_can_not_be_kept_is_an_error() {
+        let store = TokenStore::at("/var/lib/gateway-drain".into());
+        for (kind, refused) in [
+            (io::ErrorKind::PermissionDenied, true),
+            (io::ErrorKind::ReadOnlyFilesystem, true),
+            (io::ErrorKind::StorageFull, false),
+        ] {
+            let failure = store.unusable(&kind.into());
+            let expected =
+                if refused { matches!(failure, Failure::Denied(_)) } else { matches!(failure, Failure::Internal(_)) };
+            assert!(expected && failure.to_string().contains("/var/lib/gateway-drain"), "{kind}: {failure:?}");
+        }
+    }
+
+    #[test]
     fn a_folder_that_can_not_be_made_is_told_of_before_anything_is_asked() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let store = TokenStore::at(file.path().join("below"));

@@ -56,21 +56,19 @@ pub(super) fn remove(home: &OpenHome, id: &RequestId, epoch: &Epoch, seen: &Foun
 /// Writes a file where nothing has its name: the second of two writers is refused, in one step. A file system that can't
 /// tell replaces the file.
 fn put_new(folder: &OwnedFd, name: &str, bytes: &[u8], owner: Owner) -> io::Result<()> {
-    let rename = |folder: &OwnedFd, from: &str, to: &str| match rename_new(folder, from, to) {
-        Err(Errno::INVAL | Errno::NOSYS) => renameat(folder, from, folder, to),
+    let replace = |folder: &OwnedFd, from: &str, to: &str| renameat(folder, from, folder, to);
+    #[cfg(target_os = "linux")]
+    let replace = |folder: &OwnedFd, from: &str, to: &str| match rustix::fs::renameat_with(
+        folder,
+        from,
+        folder,
+        to,
+        rustix::fs::RenameFlags::NOREPLACE,
+    ) {
+        Err(Errno::INVAL | Errno::NOSYS) => replace(folder, from, to),
         renamed => renamed,
     };
-    whole::put(folder, name, bytes, Some(owner), |_| Ok(()), rename).map(drop)
-}
-
-#[cfg(target_os = "linux")]
-fn rename_new(folder: &OwnedFd, from: &str, to: &str) -> rustix::io::Result<()> {
-    rustix::fs::renameat_with(folder, from, folder, to, rustix::fs::RenameFlags::NOREPLACE)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn rename_new(_: &OwnedFd, _: &str, _: &str) -> rustix::io::Result<()> {
-    Err(Errno::NOSYS)
+    whole::put(folder, name, bytes, Some(owner), |_| Ok(()), replace).map(drop)
 }
 
 /// The turn to replace one file: several writers have it one after the other, and each sees what the one before has written.

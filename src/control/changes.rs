@@ -113,5 +113,6 @@ impl fmt::Debug for Changes {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;

@@ -251,3 +251,26 @@ impl std::error::Error for LockError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error;
+
+    #[test]
+    fn a_home_that_can_not_be_used_is_named_with_why_and_with_what_to_do_where_that_is_known() {
+        for (kind, advice) in [
+            (io::ErrorKind::StorageFull, "; make room there, or use a home on another disk"),
+            (io::ErrorKind::QuotaExceeded, "; make room there, or use a home on another disk"),
+            (io::ErrorKind::FileTooLarge, "; raise the limit on the size of files (`ulimit -f`)"),
+            (io::ErrorKind::ReadOnlyFilesystem, ""),
+        ] {
+            let error = LockError::Unusable { home: "/var/lib/gateway".into(), source: kind.into() };
+            assert_eq!(error.to_string(), format!("the home /var/lib/gateway can't be used: {kind}{advice}"));
+            let source = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+            assert_eq!(source, Some(kind), "the system's own error is lost");
+        }
+        let in_use = LockError::InUse { home: "/var/lib/gateway".into(), by: Holder::Gateway("x 7".into()) };
+        assert!(in_use.source().is_none(), "no error of the system says that another gateway lives");
+    }
+}

@@ -51,19 +51,16 @@ impl Record {
         Some(Self { incarnation, pid, start, namespace })
     }
 
-    /// Whether its process is among those that this one sees.
-    #[cfg(feature = "fleet")]
-    pub(crate) fn is_seen_here(&self) -> bool {
-        self.pid.is_some() && self.namespace.is_some() && self.namespace == namespace("pid")
+    /// The number of its process, if that is among those that this one sees.
+    pub(crate) fn pid_here(&self) -> Option<i32> {
+        self.pid.filter(|_| self.namespace.is_some() && self.namespace == namespace("pid"))
     }
 
     /// Whether its process is certainly gone. Only who sees the same processes can tell; for others the lock alone decides.
     ///
     /// A child that was forked has the lock open and is no gateway, since the threads of its parent are not in it.
     pub(crate) fn is_dead(&self) -> bool {
-        let Some(pid) = self.pid.filter(|_| self.namespace.is_some() && self.namespace == namespace("pid")) else {
-            return false;
-        };
+        let Some(pid) = self.pid_here() else { return false };
         match Pid::from_raw(pid).map(test_kill_process) {
             Some(Err(Errno::SRCH)) => true,
             None => false,

@@ -46,7 +46,10 @@ impl Owner {
     /// # Errors
     /// [`io::ErrorKind::PermissionDenied`] if this process is neither the owner nor root; it names the user to run as.
     pub(crate) fn permits_writing(self) -> io::Result<()> {
-        let me = geteuid().as_raw();
+        self.permits(geteuid().as_raw())
+    }
+
+    fn permits(self, me: u32) -> io::Result<()> {
         if me == self.user || me == 0 {
             return Ok(());
         }
@@ -92,7 +95,26 @@ fn name(users: &str, user: u32) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::name;
+    use super::{Owner, name};
+    use std::io;
+
+    #[test]
+    fn the_owner_and_root_may_write_and_whom_the_gateway_could_not_read_is_told_whom_to_be() {
+        // Users that no system has a name for.
+        let (owner, another) = (4_000_000_001, 4_000_000_002);
+        let files = Owner { user: owner, group: 0 };
+        assert!(files.permits(owner).is_ok(), "the owner");
+        assert!(files.permits(0).is_ok(), "root, which gives what it writes to the owner");
+        let refused = files.permits(another).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(
+            refused.to_string(),
+            "the gateway's files belong to user 4000000001, and it could not read one of user 4000000002: \
+             run this as user 4000000001, or as root"
+        );
+        let of_root = Owner { user: 0, group: 0 }.permits(another).unwrap_err().to_string();
+        assert!(of_root.contains("belong to root (user 0), and"), "{of_root}");
+    }
 
     #[test]
     fn a_user_is_named_as_the_system_names_them() {

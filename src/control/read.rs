@@ -259,7 +259,18 @@ const fn kind(kind: FileType) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn an_error_of_what_is_open_is_no_absence_and_a_lack_of_descriptors_says_nothing_of_the_file() {
+        let of = |errno: Errno| Unreadable::from(io::Error::from(errno));
+        assert!(matches!(of(Errno::NOENT), Unreadable::System(io::ErrorKind::NotFound, _)), "{:?}", of(Errno::NOENT));
+        assert!(matches!(of(Errno::MFILE), Unreadable::Shortage(_)), "{:?}", of(Errno::MFILE));
+        assert!(matches!(of(Errno::IO), Unreadable::System(_, _)), "{:?}", of(Errno::IO));
+        let no_errno = Unreadable::from(io::Error::from(io::ErrorKind::UnexpectedEof));
+        assert!(matches!(no_errno, Unreadable::System(io::ErrorKind::UnexpectedEof, _)), "{no_errno:?}");
+    }
 
     #[test]
     fn whatever_slips_in_between_the_look_and_the_opening_is_neither_waited_for_nor_followed_nor_taken_for_a_file() {

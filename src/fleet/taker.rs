@@ -20,7 +20,7 @@ impl Taker {
 
     /// Whether it is another process of this boot and this container, and lives.
     pub(super) fn is_alive(&self) -> bool {
-        self.record().is_some_and(|record| record.is_seen_here() && !record.is_dead())
+        self.record().is_some_and(|record| record.pid_here().is_some() && !record.is_dead())
     }
 
     /// For people.

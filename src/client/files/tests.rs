@@ -1,43 +1,23 @@
 use super::*;
 use crate::client::chain::Chain;
+use crate::client::published::{self, fresh, publish};
 use crate::client::transport::{StoredRequest, Withdrawal};
 use crate::controller::Acknowledgement;
 use crate::gate::Generation;
-use crate::state::DrainState;
 use serde_json::json;
 use std::fs;
 use std::sync::Barrier;
 
 /// What the client makes of what is published in a home whose lock the process `ours` holds.
 fn look_with(publish: impl FnOnce(&Home)) -> GatewayView {
-    let folder = tempfile::tempdir().unwrap();
-    let home = Home::at(folder.path());
-    let _lock = home.lock(&Incarnation::from("ours".to_owned())).unwrap();
+    let (_folder, home, _lock) = published::home();
     publish(&home);
     Files::new(home).look(&RequestId::new("upgrade").unwrap())
-}
-
-fn publish(home: &Home, status: &DrainStatus) {
-    let published = json!({"gateway_state": "running", "active_agents": 0, "drain": status});
-    fs::write(home.status(), published.to_string()).unwrap();
 }
 
 /// What the client makes of this status, in a home whose lock the process `ours` holds.
 fn look_at(status: &DrainStatus) -> GatewayView {
     look_with(|home| publish(home, status))
-}
-
-/// A status that the process `ours` has published just now.
-fn fresh() -> DrainStatus {
-    DrainStatus {
-        format: 2,
-        state: DrainState::Running,
-        incarnation: Incarnation::from("ours".to_owned()),
-        epoch: Epoch::current(),
-        clock_millis: u64::try_from(Clock::boot().now().as_millis()).unwrap(),
-        refresh_seconds: Some(10.0),
-        ..DrainStatus::default()
-    }
 }
 
 #[test]
@@ -124,9 +104,7 @@ fn what_was_written_since_the_look_is_neither_written_over_nor_removed() {
 fn a_withdrawal_that_the_gateway_refuses_has_not_ended_the_hold_unless_there_is_none() {
     let id = RequestId::new("upgrade").unwrap();
     let ended = |outcome| {
-        let place = tempfile::tempdir().unwrap();
-        let home = Home::at(place.path());
-        let _lock = home.lock(&Incarnation::from("ours".to_owned())).unwrap();
+        let (_place, home, _lock) = published::home();
         let withdrawal = Request { action: Action::Withdraw, ..begin(&id, "ops") };
         let answer = Acknowledgement { request_id: id.clone(), nonce: withdrawal.nonce.clone(), outcome };
         publish(&home, &DrainStatus { acknowledged: vec![answer], ..fresh() });
@@ -155,9 +133,7 @@ fn hold(id: &RequestId, nonce: &Nonce, first_seen: u64) -> HoldStatus {
 fn without_a_file_a_hold_that_was_begun_after_the_one_in_hand_is_left_and_the_one_in_hand_is_withdrawn() {
     let id = RequestId::new("upgrade").unwrap();
     let end = |held: &Nonce, first_seen| {
-        let place = tempfile::tempdir().unwrap();
-        let home = Home::at(place.path());
-        let _lock = home.lock(&Incarnation::from("ours".to_owned())).unwrap();
+        let (_place, home, _lock) = published::home();
         publish(&home, &DrainStatus { holds: vec![hold(&id, held, first_seen)], ..fresh() });
         let own = Nonce::fresh();
         let in_hand = InHand { first_seen: Some(7), chain: Chain::of(&own), ..InHand::new() };
@@ -179,9 +155,7 @@ fn written(
     write: impl FnOnce(&Files, &Request, &InHand) -> Result<WriteReceipt, Failure>,
 ) -> Result<WriteReceipt, Failure> {
     let id = RequestId::new("upgrade").unwrap();
-    let place = tempfile::tempdir().unwrap();
-    let home = Home::at(place.path());
-    let _lock = home.lock(&Incarnation::from("ours".to_owned())).unwrap();
+    let (_place, home, _lock) = published::home();
     let last = begin(&id, "ops");
     let nonce = last.nonce.clone().unwrap();
     publish(&home, &publishes(&id, &nonce));

@@ -214,6 +214,36 @@ fn a_queue_that_overflows_is_a_change_and_what_comes_after_it_is_told() {
 }
 
 #[test]
+fn what_is_read_together_with_the_last_of_very_many_events_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, elsewhere) = (Home::at(folder.path().join("home")), folder.path().join("elsewhere"));
+    fs::create_dir(home.path()).unwrap();
+    let ((tell, told), (go, held)) = (channel(), channel::<()>());
+    let held = std::sync::Mutex::new(held);
+    let changes = Changes::new(Topic::Requests, move || {
+        tell.send(()).unwrap();
+        // Meanwhile nobody reads the queue.
+        let _ = held.lock().unwrap().recv();
+    });
+    changes.follow(&OpenHome::open(home.path()).unwrap()).unwrap();
+    // In one event each.
+    fs::write(&elsewhere, "").unwrap();
+    fs::rename(&elsewhere, home.marker()).unwrap();
+    told.recv_timeout(SOON).unwrap();
+    // More than are taken out at once, but for those that the same reading gives: each is of 48 bytes, so that 4096 of them
+    // end within a buffer of as many bytes.
+    let names = ["of interest to nobody", "and neither is this one"].map(|name| home.path().join(name));
+    for turn in 0..4098 {
+        fs::File::create(&names[turn % 2]).map(drop).unwrap();
+    }
+    fs::write(&elsewhere, "").unwrap();
+    fs::rename(&elsewhere, home.marker()).unwrap();
+    go.send(()).unwrap();
+    told.recv_timeout(SOON).expect("the last of them is lost");
+    drop(go);
+}
+
+#[test]
 fn a_storm_of_changes_is_told_once_in_a_pause() {
     let place = Told::of(Topic::Requests);
     let (began, marker) = (Instant::now(), place.home().marker());
