@@ -262,3 +262,55 @@ fn one(holder: &Holder) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::Taker;
+
+    fn holder() -> Holder {
+        Holder {
+            id: "gateway-1".into(),
+            since: Some("2026-11-27T10:00:00Z".into()),
+            controllers: vec!["host-1 17".into(), "host-2 4".into()],
+            kept: Some("the command ended with 3".into()),
+            running: Some(false),
+            detail: Some("it drains".into()),
+        }
+    }
+
+    #[test]
+    fn a_holder_is_shown_with_its_time_its_gateway_its_controllers_and_why_the_slot_stays() {
+        assert_eq!(
+            one(&holder()),
+            "gateway-1 since 2026-11-27T10:00:00Z; does not run: it drains; used by host-1 17, host-2 4; kept: the command ended with 3"
+        );
+        let plain = Holder { since: None, controllers: Vec::new(), kept: None, running: Some(true), ..holder() };
+        assert_eq!(one(&plain), "gateway-1 since when is not known; runs");
+        let unknown = Holder { running: None, detail: None, ..plain };
+        assert_eq!(one(&unknown), "gateway-1 since when is not known; unknown whether it runs");
+    }
+
+    #[test]
+    fn the_groups_are_shown_with_their_holders_and_what_is_no_semaphore_with_its_reason() {
+        let plain = Holder { since: None, controllers: Vec::new(), kept: None, running: Some(true), ..holder() };
+        let web = Group { group: "web".into(), total_slots: Some(2), holders: vec![plain], problem: None };
+        let other =
+            Group { group: "other".into(), total_slots: None, holders: vec![], problem: Some("no JSON".into()) };
+        assert_eq!(
+            table(&[web, other]),
+            "web: 1 of 2 slots taken\n  gateway-1 since when is not known; runs\nother: what lies there is no semaphore: no JSON\n"
+        );
+        assert_eq!(table(&[]), "no group has slots there");
+    }
+
+    #[test]
+    fn of_a_slot_that_stays_is_said_to_whom_it_is_left() {
+        let on = |machine: &str| Taker { machine: machine.into(), ..Taker::default() };
+        let said = in_words(&Left::ToOthers(vec![on("host-1"), on("host-2")]));
+        assert!(said.starts_with("left to 2 other controllers") && said.ends_with("(on host-1, host-2)"), "{said}");
+        assert!(in_words(&Left::Kept("it failed".into())).ends_with("it failed"));
+        assert!(in_words(&Left::ToAnotherProgram).contains("the program that took it before"));
+        assert!(in_words(&Left::AsFound).contains("as it was found"));
+    }
+}

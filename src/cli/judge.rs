@@ -113,3 +113,14 @@ fn print(out: &Report, code: u8, text: &impl Display, report: Value) -> Result<(
     let ending = ExitCode::ALL.into_iter().find(|known| known.code() == code && code != 0);
     out.result(ending.map_or("done", ExitCode::as_str), code, &text.to_string(), report)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::header;
+
+    #[test]
+    fn a_header_is_a_name_and_a_value_with_a_colon_between_them() {
+        assert_eq!(header("X-Api-Key:  a:b "), Ok(("X-Api-Key".to_owned(), "a:b".to_owned())));
+        assert!(header("X-Api-Key").is_err());
+    }
+}

@@ -6,7 +6,7 @@ use crate::support::etcd::{Between, Way, answer, timed};
 use crate::support::process::{GatewayProcess, home};
 use crate::support::tool::{Tool, tool};
 use gateway_drain::client::ExitCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
 
@@ -108,4 +108,41 @@ fn endpoints_of_two_clusters_are_no_fleet() {
     let tried = tried.expect_code(i32::from(ExitCode::Usage.under_run()));
     assert!(tried.stderr.contains("another etcd cluster"), "{}", tried.stderr);
     assert!(gateway.admits());
+}
+
+/// A server that grants every slot and takes it back.
+fn lock_server() -> Between {
+    Between::start("", |_| Way::Answer(answer(200, "application/json", "")))
+}
+
+#[test]
+fn a_command_that_fails_keeps_the_slot_and_its_own_code_and_one_that_succeeds_gives_it_back() {
+    let home = home();
+    let _gateway = GatewayProcess::start(home.path());
+    let (server, result) = (lock_server(), home.path().join("result.json"));
+    for (exit, slot) in [(0, "given_back"), (3, "kept")] {
+        let mut run = tool(home.path());
+        run.args(["run", "--fleet-lock", &format!("http://{}", server.host), "--fleet-group", "web", "--json-file"]);
+        run.arg(&result).args(["--", "sh", "-c", &format!("exit {exit}")]);
+        let ended = Tool::spawn(run).ended().expect_code(exit);
+        let said: Value = serde_json::from_slice(&std::fs::read(&result).expect("the result")).expect("JSON");
+        assert_eq!(said["slot"], slot, "{said} {ended:?}");
+        assert_eq!(ended.stderr.contains("the command ended with 3"), exit == 3, "{ended:?}");
+    }
+}
+
+#[test]
+fn a_slot_that_a_fleet_lock_server_takes_back_by_hand_is_no_more_than_accepted() {
+    let (home, server) = (home(), lock_server());
+    let url = format!("http://{}", server.host);
+    let fleet = |words: &[&str]| {
+        let mut fleet = tool(home.path());
+        fleet.args(["fleet", "--fleet-lock", &url]).args(words);
+        Tool::spawn(fleet).ended()
+    };
+    let ended = fleet(&["--fleet-group", "web", "release", "gateway-1"]).expect(ExitCode::Drained);
+    assert!(ended.stdout.contains("the server accepted it"), "{ended:?}");
+    fleet(&["release", "gateway-1"]).expect(ExitCode::Usage);
+    // Who has a slot, a FleetLock server says to nobody.
+    fleet(&["status"]).expect(ExitCode::Usage);
 }

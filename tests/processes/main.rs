@@ -30,6 +30,7 @@ mod run_command; // `gateway-drain run -- COMMAND`
 mod signals; // L5
 mod strangers; // A remote stranger and a local one, who send anything for a while
 mod systemd; // The systemd unit of the guide, with the example gateway and a real notify socket
+mod terminal; // `run` on a terminal, as a shell has it there
 mod trace_real; // Traces of real gateways conform
 mod two_controllers; // Two controllers on one gateway
 mod under_load; // A gateway process under load, before, during and after a drain

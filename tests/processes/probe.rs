@@ -270,6 +270,14 @@ fn when_the_gateway_dies_under_it_it_takes_its_files_away_and_says_so() {
 }
 
 #[test]
+fn asked_for_a_complete_report_it_fails_where_something_was_not_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let _gateway = GatewayProcess::start(folder.path());
+    let [plain, complete] = [&[][..], &["--complete"]].map(|more| probe_command(folder.path(), more).output().unwrap());
+    assert_eq!((plain.status.code(), complete.status.code()), (Some(0), Some(12)), "{plain:?} {complete:?}");
+}
+
+#[test]
 fn it_touches_nothing_where_somebody_holds_the_gate_or_no_gateway_runs() {
     let folder = tempfile::tempdir().unwrap();
     let refused = run(&options(folder.path()), &Interrupt::new()).unwrap_err();

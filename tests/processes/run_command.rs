@@ -188,3 +188,39 @@ fn a_home_without_a_gateway_never_has_the_command_run() {
     drain(home.path(), &["status"]).expect(ExitCode::Unreachable);
     assert!(!home.path().join(".drain_holds/upgrade.json").exists(), "the hold was left lying");
 }
+
+#[test]
+fn that_the_hold_could_not_be_given_up_decides_the_code_only_of_a_command_that_succeeded() {
+    for (exit, code) in [(0, i32::from(ExitCode::Unreachable.under_run())), (3, 3)] {
+        let home = home();
+        let gateway = GatewayProcess::start(home.path());
+        let freeze = format!("kill -STOP {}; exit {exit}", gateway.pid());
+        let command = ["--".into(), "sh".into(), "-c".into(), freeze];
+        run(home.path(), &["--patience", "1s"], &command).ended().expect_code(code);
+        gateway.thaw();
+        gateway.until("that nobody holds it", |status| status.drain.holds.is_empty());
+    }
+}
+
+#[test]
+fn where_no_gateway_notices_the_end_of_a_marker_the_line_that_removes_it_is_told() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    let freeze = format!("kill -STOP {}", gateway.pid());
+    let ended = drain(home.path(), &["--patience", "1s", "run", "--marker", "--", "sh", "-c", &freeze]);
+    assert!(ended.stderr.contains("cancel --marker"), "{ended:?}");
+    gateway.thaw();
+    gateway.until("that the marker is gone", |status| status.drain.holds.is_empty());
+}
+
+#[test]
+fn that_what_the_command_started_still_runs_is_told_once_after_two_seconds() {
+    let home = home();
+    let _gateway = GatewayProcess::start(home.path());
+    let line = "waiting for its process group";
+    for (seconds, times) in [("0.1", 0), ("2.3", 1)] {
+        let linger = format!("sleep {seconds} > /dev/null 2>&1 &");
+        let ended = drain(home.path(), &["run", "--", "sh", "-c", &linger]).expect_code(0);
+        assert_eq!(ended.stderr.matches(line).count(), times, "{seconds} s: {}", ended.stderr);
+    }
+}

@@ -9,13 +9,16 @@ fn deadline() -> Instant {
     Instant::now() + Duration::from_secs(if std::env::var_os("SEED").is_some() { 3 } else { 60 })
 }
 
+/// Between two looks: what another process writes has no event to wait for, and to look without a pause takes a processor from it.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Waits until `true_now`.
 #[track_caller]
 pub fn comes_true(what: &str, true_now: impl Fn() -> bool) {
     let deadline = deadline();
     while !true_now() {
         assert!(Instant::now() < deadline, "never came true: {what}");
-        std::thread::park_timeout(Duration::from_millis(1));
+        std::thread::park_timeout(PAUSE);
     }
 }
 
@@ -28,8 +31,7 @@ pub fn until(home: &Home, what: &str, says: impl Fn(&Snapshot) -> bool) -> Snaps
         match published {
             Ok(snapshot) if says(&snapshot) => return snapshot,
             _ if Instant::now() > deadline => panic!("never published: {what}; the last status is {published:#?}"),
-            // A file that another process or thread writes has no event to wait for.
-            _ => std::thread::park_timeout(Duration::from_millis(1)),
+            _ => std::thread::park_timeout(PAUSE),
         }
     }
 }

@@ -279,7 +279,7 @@ impl Turn {
 }
 
 fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder().http_status_as_error(false).build().into()
+    crate::support::load::client().build().into()
 }
 
 /// One request of a client of its own; an error is one of the connection, never of the answer.

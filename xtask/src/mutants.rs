@@ -263,7 +263,10 @@ fn programs(tree: &Path) -> Result<Vec<PathBuf>, String> {
     let built = output(in_tree(line(test), tree).arg("--message-format=json"))?;
     let said = built.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let programs = said.filter(|said| said["profile"]["test"] == true);
-    Ok(programs.filter_map(|said| said["executable"].as_str().map(PathBuf::from)).collect())
+    // In one order, whatever cargo's is: notes are of these programs, and are found again by them.
+    let programs: BTreeSet<PathBuf> =
+        programs.filter_map(|said| said["executable"].as_str().map(PathBuf::from)).collect();
+    Ok(programs.into_iter().collect())
 }
 
 fn in_tree(mut command: Command, tree: &Path) -> Command {
