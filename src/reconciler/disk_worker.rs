@@ -94,6 +94,7 @@ mod tests {
         let (go, gate) = channel::<()>();
         let hung = worker.call(Duration::from_millis(10), || (), move || gate.recv().is_ok());
         assert_eq!(hung, Err(DiskFailure::TimedOut));
+        assert_eq!(DiskFailure::TimedOut.to_string(), "the file system doesn't answer in time");
         assert_eq!(
             worker.call(Duration::from_secs(60), || (), || 1),
             Err(DiskFailure::TimedOut),
@@ -112,6 +113,7 @@ mod tests {
             worker.call::<()>(Duration::from_secs(60), || (), || panic!("as intended")),
             Err(DiskFailure::Panicked)
         );
+        assert_eq!(DiskFailure::Panicked.to_string(), "the attempt panicked");
         assert_eq!(worker.call(Duration::from_secs(60), || (), || 3), Ok(3));
     }
 }

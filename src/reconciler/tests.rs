@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::control::Channel;
 use crate::controller::{Change, Settings};
 use crate::hold::{HoldEvent, Request, RequestId};
+use crate::state::Event;
 use std::sync::mpsc::channel;
 
 /// A tick that no test waits for.
@@ -131,6 +132,33 @@ fn a_tick_that_panics_is_counted_published_and_taken_up_again() {
     std::fs::remove_file(home.marker()).unwrap();
     gateway.kick();
     comes_true("the thread goes on", || published().drain.state == DrainState::Running);
+}
+
+#[test]
+fn who_waits_for_the_stop_is_told_of_it_although_the_tick_that_stops_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::manual();
+    let settings = Settings { clock: clock.clone(), ..Settings::default() };
+    let options = Options { tick: NEVER, events: false, settings, ..Options::default() };
+    let gateway = start(&Home::at(folder.path()), options);
+    let _turn = gateway.gate().admit().unwrap().into_owned();
+    gateway.controller().begin_shutdown(Duration::from_secs(60)).unwrap();
+    comes_true("the shutdown is published", || gateway.snapshot().drain.state == DrainState::ShutdownDraining);
+    let stops = |change: &Change| matches!(change, Change::Moved { event: Event::Stop, .. });
+    let mut armed = true;
+    let panics = move |change: &Change| assert!(!stops(change) || !std::mem::take(&mut armed), "as intended");
+    gateway.controller().listen(|_| (), panics);
+    let pass = || {
+        clock.advance(Duration::from_secs(61));
+        gateway.kick();
+    };
+    pass();
+    comes_true("the turn is asked to give up", || gateway.controller().gate().reading().interrupted);
+    pass();
+    comes_true("the tick panics", || gateway.shared.channel.lock().reconciler.panics == 1);
+    // The next tick, which publishes it, comes half a minute later.
+    let report = gateway.controller().stopped().wait_timeout(Duration::from_secs(15));
+    assert!(!report.expect("the gateway has stopped, and nobody is told").finished());
 }
 
 #[test]

@@ -166,9 +166,7 @@ impl Ticker {
         });
 
         let mut channel = self.shared.channel.lock();
-        // One error however many looks it lasts: each would be something new to say, which can't be published just then.
-        let lasts = scan.shortage.is_some() && self.short;
-        if let Some(why) = unseen.as_ref().or(scan.shortage.as_ref().filter(|_| !lasts)) {
+        if let Some(why) = new_error(unseen.as_ref(), scan.shortage.as_ref(), self.short) {
             channel.reconciler.failed(why.clone());
         }
         self.short = scan.shortage.is_some();
@@ -303,4 +301,27 @@ impl Ticker {
 fn undated(hold: &Hold) -> Hold {
     let commit = hold.commit.clone().map(|commit| Commit { at: Duration::ZERO, ..commit });
     Hold { commit, ..hold.clone() }
+}
+
+/// What of a look is counted as an error: what it couldn't see, and a shortage unless the look before lacked something, too. One that
+/// lasts would be something new to say at each look, which can't be published just then.
+fn new_error<'a>(unseen: Option<&'a String>, shortage: Option<&'a String>, was_short: bool) -> Option<&'a String> {
+    unseen.or(shortage.filter(|_| !was_short))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::new_error;
+
+    #[test]
+    fn a_shortage_is_one_error_however_many_looks_it_lasts_and_what_can_not_be_seen_is_one_each_time() {
+        let (unseen, shortage) = ("the home is gone".to_owned(), "no descriptor is left".to_owned());
+        for was_short in [false, true] {
+            assert_eq!(new_error(Some(&unseen), None, was_short), Some(&unseen));
+            assert_eq!(new_error(Some(&unseen), Some(&shortage), was_short), Some(&unseen));
+            assert_eq!(new_error(None, None, was_short), None);
+        }
+        assert_eq!(new_error(None, Some(&shortage), false), Some(&shortage), "the first look that lacks something");
+        assert_eq!(new_error(None, Some(&shortage), true), None, "the next one");
+    }
 }

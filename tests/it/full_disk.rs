@@ -3,7 +3,7 @@
 
 use crate::support::eventually::{comes_true, until};
 use gateway_drain::reconciler::Options;
-use gateway_drain::{DrainState, Home, Reconciler, Snapshot};
+use gateway_drain::{Channel, DrainState, Home, Reconciler, Request, RequestId, Snapshot};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -109,6 +109,33 @@ fn a_start_on_a_full_disk_fails_and_leaves_what_an_earlier_process_left() {
 }
 
 #[test]
+fn on_a_full_disk_the_record_of_a_commit_that_has_ended_is_taken_away() {
+    let Some(disk) = Disk::mount() else { return };
+    let home = Home::at(disk.path.join("home"));
+    fs::create_dir(home.path()).unwrap();
+    // It looks when it is kicked, so that the withdrawal is written while there is room and read when there is none.
+    let tick = Duration::from_secs(3600);
+    let gateway = Reconciler::start(home.clone(), Options { tick, events: false, ..Options::default() }).unwrap();
+    let (channel, id) = (Channel::new(home.clone()), RequestId::new("upgrade").unwrap());
+    channel.write(&Request::begin(id.clone(), "ops")).unwrap();
+    gateway.kick();
+    let drained = until(&home, "drained", |s| s.drain.drained).drain;
+    let commit = Request::commit(id.clone(), "ops", drained.incarnation, drained.generation);
+    channel.write(&commit).unwrap();
+    gateway.kick();
+    until(&home, "committed", |s| s.drain.holds.iter().any(|hold| hold.committed));
+    assert!(fs::read_to_string(home.commits()).unwrap().contains("upgrade"), "it is on record");
+
+    channel.write(&Request::withdraw(id, "ops").token(commit.nonce.unwrap())).unwrap();
+    let filling = disk.fill();
+    gateway.kick();
+    comes_true("the hold has ended", || gateway.controller().holds().is_empty());
+    let recorded = || fs::read_to_string(home.commits()).is_ok_and(|record| record.contains("upgrade"));
+    comes_true("no record brings it back, should the status be lost", || !recorded());
+    fs::remove_file(filling).unwrap();
+}
+
+#[test]
 #[cfg(feature = "cli")]
 fn on_a_disk_that_turns_read_only_the_gate_follows_and_the_age_of_the_status_shows_that_nothing_is_published() {
     use gateway_drain::client::Gateway;
@@ -140,7 +167,6 @@ fn on_a_disk_that_turns_read_only_the_gate_follows_and_the_age_of_the_status_sho
 #[cfg(feature = "cli")]
 fn a_status_that_says_drained_and_can_neither_be_replaced_nor_removed_is_no_word_of_a_gateway_that_runs_again() {
     use gateway_drain::client::ExitCode;
-    use gateway_drain::{Channel, Request, RequestId};
     use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
     let Some(disk) = Disk::mount() else { return };

@@ -45,6 +45,8 @@ mod table; // The table, written out a second time
 mod takeover; // What a gateway takes over from an earlier process of its boot, and what it doesn't
 mod tidy; // What no compiler checks of the source and its pages
 mod tower_layer; // The tower layer under a real server, over real sockets
+
+mod trace_lines; // What a gateway writes into its trace
 mod trace_mutations; // Mutations of good traces
 mod traces; // The shipped traces
 mod types; // What the types promise at compile time

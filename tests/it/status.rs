@@ -4,9 +4,9 @@ use crate::support::eventually::until;
 use gateway_drain::controller::Settings;
 use gateway_drain::hold::{Ending, Outcome};
 use gateway_drain::reconciler::Options;
-use gateway_drain::status::{GatewayState, Readout};
+use gateway_drain::status::{DrainStatus, GatewayState, Readout};
 use gateway_drain::{Channel, Clock, Home, Reconciler, Request, RequestId, Snapshot};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -131,6 +131,33 @@ fn it_survives_a_round_trip_to_the_letter() {
     let published = drain(&channel, &gateway);
     let again: Snapshot = serde_json::from_value(serde_json::to_value(&published).unwrap()).unwrap();
     assert_eq!(again, published);
+}
+
+#[test]
+fn of_the_first_format_the_moments_of_each_hold_in_a_file_are_read_from_the_hold_itself() {
+    let moments = |first_seen: u64| json!({"first_seen": first_seen, "closes_at": first_seen + 1, "expires_at": first_seen + 2, "committed_at": null});
+    let hold = |name: &str, moments: &Value| json!({"request_id": name, "since_boot_millis": moments});
+    let mut in_process = hold("call", &moments(3000));
+    in_process["source"] = "process".into();
+    let mut in_file = hold("upgrade", &moments(2000));
+    in_file["source"] = "file".into();
+    let holds = json!([hold("marker", &moments(1000)), in_file, in_process, {"request_id": "without"}]);
+    let read = |said: Value| {
+        let mut status = json!({"drain": {"state": "external_draining", "holds": holds}});
+        status["drain"].as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
+        Snapshot::from_bytes(status.to_string().as_bytes()).unwrap().drain
+    };
+    let first_seen = |drain: &DrainStatus| drain.holds.iter().map(|hold| hold.first_seen_millis).collect::<Vec<_>>();
+    for of_the_first in [json!({}), json!({"format": null})] {
+        let drain = read(of_the_first);
+        assert_eq!(first_seen(&drain), [1000, 2000, 3000, 0]);
+        let takeover = serde_json::to_value(&drain.takeover).unwrap();
+        let names: Vec<&String> = takeover.as_object().unwrap().keys().collect();
+        assert_eq!(names, ["marker", "upgrade"], "what is kept in the process ends with it");
+        let times = [&takeover["upgrade"]["closes_at"], &takeover["upgrade"]["expires_at"]];
+        assert_eq!(times, [2001, 2002]);
+    }
+    assert_eq!(first_seen(&read(json!({"format": 2}))), [0; 4], "a later format says it elsewhere");
 }
 
 #[test]
