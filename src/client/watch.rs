@@ -1,7 +1,7 @@
 //! What a waiter may conclude from what it sees: the rules of E2 and C6, pure.
 //!
 //! It is handed one [`GatewayView`] after another and says what each means. It relies on no file and no clock of its own; the
-//! wait in [`held`](super::held) looks, pauses and renews.
+//! wait in [`session`](super::session) looks, pauses, renews, and gives up.
 //!
 //! A waiter concludes "drained" only from a status that
 //!
