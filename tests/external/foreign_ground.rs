@@ -5,6 +5,7 @@
 
 use crate::support::eventually::{comes_true, until};
 use crate::support::own_process::{arguments, this_program};
+use gateway_drain::client::{Failure, Gateway};
 use gateway_drain::control::LockError;
 use gateway_drain::hold::Incarnation;
 use gateway_drain::reconciler::{Options, StartError};
@@ -359,6 +360,27 @@ fn a_user_whom_the_gateway_could_not_read_is_refused_before_anything_is_written(
         assert!(status.drain.holds.is_empty(), "nothing closes the gate: {status:?}");
         gateway.end();
     }
+}
+
+#[test]
+fn a_status_that_may_not_be_read_is_a_refusal_although_its_gateway_lives() {
+    const TEST: &str = "a_status_that_may_not_be_read_is_a_refusal_although_its_gateway_lives";
+    if let Some(home) = plays("asks") {
+        let home = Home::at(home);
+        let _lives = home.lock(&Incarnation::fresh()).expect("nobody lives there");
+        let said = Gateway::at(home).status();
+        assert!(matches!(said, Err(Failure::Denied(_))), "{said:?}");
+        return;
+    }
+    let folder = place();
+    let home = Home::at(folder.path().join("home"));
+    fs::create_dir(home.path()).expect("writable");
+    fs::write(home.status(), "{}").expect("writable");
+    fs::set_permissions(home.status(), Permissions::from_mode(0o600)).expect("just made");
+    chown(home.path(), Some(NOBODY), Some(NOBODY)).expect("root gives away");
+    let mut asks = player(&["env"], TEST, "asks", home.path());
+    asks.uid(NOBODY).gid(NOBODY);
+    played(asks);
 }
 
 #[test]

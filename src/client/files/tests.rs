@@ -34,7 +34,8 @@ fn a_hold_that_nobody_knows_and_whose_file_an_earlier_boot_wrote_is_stale() {
         leave(home, &RequestId::new("upgrade").unwrap(), "what an earlier boot left");
         publish(home, &fresh());
     });
-    assert!(matches!(look, GatewayView::Stale(_)), "{look:?}");
+    let GatewayView::Stale(why) = look else { panic!("{look:?}") };
+    assert_eq!(why, "the request was written in another boot (an-earlier-boot:1)");
 }
 
 #[test]
@@ -188,6 +189,42 @@ fn a_renewal_is_written_while_the_hold_stands_and_not_after_the_gateway_has_refu
     }
     let committed = renew(Outcome::Committed, true);
     assert!(matches!(committed, Err(Failure::Denied(_))), "committed: {committed:?}");
+}
+
+#[test]
+fn a_begin_takes_the_place_of_its_owners_write_once_the_gateway_has_ended_that_and_the_hold_with_it() {
+    let begun = |outcome: Option<Outcome>, stands: bool| {
+        let publishes = |id: &RequestId, nonce: &Nonce| {
+            let answer = |outcome| Acknowledgement { request_id: id.clone(), nonce: Some(nonce.clone()), outcome };
+            let holds = if stands { vec![hold(id, nonce, 7)] } else { Vec::new() };
+            DrainStatus { holds, acknowledged: outcome.map(answer).into_iter().collect(), ..fresh() }
+        };
+        written(publishes, |files, last, _| files.begin(&begin(&last.id, "ops")))
+    };
+    let ended = Some(Outcome::Ended(crate::hold::Ending::Expired));
+    assert!(begun(ended, false).is_ok(), "it has ended, and nothing stands: {:?}", begun(ended, false));
+    for (outcome, stands) in [(ended, true), (None, false), (Some(Outcome::Held), true)] {
+        let begun = begun(outcome, stands);
+        assert!(
+            matches!(begun, Err(Failure::Denied(_))),
+            "answered {outcome:?}, and the hold stands ({stands}): {begun:?}"
+        );
+    }
+}
+
+#[test]
+fn a_commit_that_was_granted_is_written_over_another_write_and_a_second_one_is_refused() {
+    let commit = |is_granted: bool| {
+        let request = begin(&RequestId::new("upgrade").unwrap(), "ops");
+        let token = if is_granted { request.nonce.clone() } else { Some(Nonce::fresh()) };
+        let publishes = |id: &RequestId, nonce: &Nonce| {
+            let committed = HoldStatus { committed: true, token, ..hold(id, nonce, 7) };
+            DrainStatus { holds: vec![committed], ..fresh() }
+        };
+        written(publishes, |files, _, in_hand| files.commit(&request, in_hand))
+    };
+    assert!(commit(true).is_ok(), "the one that was granted: {:?}", commit(true));
+    assert!(matches!(commit(false), Err(Failure::Denied(_))), "another: {:?}", commit(false));
 }
 
 #[test]
