@@ -122,6 +122,38 @@ fn a_withdrawal_that_the_gateway_refuses_has_not_ended_the_hold_unless_there_is_
     }
 }
 
+#[test]
+fn what_an_earlier_boot_left_is_taken_away_by_anybody() {
+    let id = RequestId::new("upgrade").unwrap();
+    let (_place, home, _lock) = published::home();
+    leave(&home, &id, "what an earlier boot left");
+    publish(&home, &fresh());
+    let files = Files::new(home);
+    let ended = files.end(&Request { action: Action::Withdraw, ..begin(&id, "another") }, None);
+    assert!(matches!(ended, Ok(Withdrawal::Written)), "{ended:?}");
+    assert_eq!(files.channel.find(&id), Found::Absent);
+}
+
+#[test]
+fn a_hold_is_covered_by_its_owners_write_until_the_gateway_has_answered_that() {
+    let (id, elsewhere) = (RequestId::new("upgrade").unwrap(), RequestId::new("backup").unwrap());
+    let lying = begin(&id, "ops");
+    let is_covered = |answered: Option<&RequestId>| {
+        let answer = |id: &RequestId| Acknowledgement {
+            request_id: id.clone(),
+            nonce: lying.nonce.clone(),
+            outcome: Outcome::Held,
+        };
+        let acknowledged = answered.into_iter().map(answer).collect();
+        let status = DrainStatus { holds: vec![hold(&id, &Nonce::fresh(), 7)], acknowledged, ..fresh() };
+        let there = Found::Valid(lying.clone().into());
+        standing::covered(&status, &begin(&id, "ops"), &there).is_some()
+    };
+    assert!(!is_covered(Some(&id)), "what lies there has been answered");
+    assert!(is_covered(None), "the gateway has not seen it");
+    assert!(is_covered(Some(&elsewhere)), "the answer is to another hold's write");
+}
+
 /// A hold in a file as the gateway publishes it, last written by this nonce and first seen then.
 fn hold(id: &RequestId, nonce: &Nonce, first_seen: u64) -> HoldStatus {
     let hold = json!({
