@@ -9,6 +9,8 @@ import time
 
 home, tool = sys.argv[1:3]
 LIMIT = 60
+# What hangs ends the script, whose terminal goes with it.
+signal.alarm(2 * LIMIT)
 
 
 def start(command, stdin=""):
