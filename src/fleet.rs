@@ -72,8 +72,7 @@ impl Fleet {
     pub fn at(url: &str, group: &str) -> Result<Self, Failure> {
         let address = Address::parse(url)?;
         let group = address::group(group)?;
-        // Whatever it is, it is refused here rather than at the first request.
-        crate::client::agent::config(address.urls()).map_err(Failure::Usage)?;
+        // An address that can't be used is refused here rather than at the first request.
         let engine = match address {
             Address::Etcd(endpoints) => Engine::Etcd(etcd::Etcd::new(endpoints, LONGEST_ANSWER)?),
             Address::FleetLock(base) => Engine::FleetLock(server::Server::new(base, LONGEST_ANSWER)?),
@@ -134,4 +133,42 @@ impl Fleet {
 /// The time now, for people.
 fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_to_copy_name_the_fleet_and_are_quoted_for_a_shell() {
+        let fleet = Fleet::at("etcd://a:1,b:2", "web").unwrap();
+        assert_eq!(fleet.group(), "web");
+        assert_eq!(
+            fleet.line(&["release", "gw 7"]),
+            "gateway-drain fleet --fleet-lock etcd://a:1,b:2 --fleet-group web release 'gw 7'"
+        );
+        let line = "gateway-drain fleet --fleet-lock etcd://a:1,b:2 set-slots web 1";
+        for (failure, says) in [(fleet.no_semaphore(), "has no semaphore"), (fleet.no_slots(), "a budget of 0 slots")] {
+            assert!(matches!(&failure, Failure::Usage(why) if why.contains(says) && why.ends_with(line)), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_single_answer_is_waited_for_no_longer_than_there_is_patience_and_never_longer_than_the_longest() {
+        for (millis, limit) in [(0, "limit: 100ms"), (2000, "limit: 2s"), (60_000, "limit: 5s")] {
+            for url in ["etcd://a", "http://a"] {
+                let fleet = Fleet::at(url, "web").unwrap().patience(Duration::from_millis(millis));
+                assert!(format!("{:?}", fleet.engine).contains(limit), "{fleet:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_time_is_told_in_utc_to_the_second() {
+        let before = jiff::Timestamp::now().as_second();
+        let now = now();
+        let read: jiff::Timestamp = now.parse().unwrap();
+        assert!((before..=jiff::Timestamp::now().as_second()).contains(&read.as_second()), "{now}");
+        assert_eq!((now.len(), now.ends_with('Z')), ("2026-11-27T00:43:57Z".len(), true), "{now}");
+    }
 }

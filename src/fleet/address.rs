@@ -64,14 +64,6 @@ impl Address {
         }
         Ok(Self::Etcd(endpoints))
     }
-
-    /// The addresses that are asked.
-    pub(super) fn urls(&self) -> Vec<&str> {
-        match self {
-            Self::Etcd(endpoints) => endpoints.iter().map(String::as_str).collect(),
-            Self::FleetLock(base) => vec![base],
-        }
-    }
 }
 
 /// A group's name, as FleetLock has it: `^[a-zA-Z0-9.-]+$`.
@@ -241,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_group_is_of_letters_digits_dots_and_hyphens() {
-        for good in ["default", "zone-1.a", "A", "-", "..."] {
+        for good in ["default", "zone-1.a", "A", "-", "...", &"x".repeat(255)] {
             assert_eq!(group(good).unwrap(), good);
         }
         for bad in ["", "a/b", "../x", "a b", "ä", "a_b", "a\n", "a%2Fb", &"x".repeat(256)] {
@@ -273,5 +265,36 @@ mod tests {
         for foreign in ["", "web-1", "a:b", "%", "host:/%zz"] {
             assert!(Whereabouts::in_id(foreign).is_none_or(|there| there.gateway().is_none()), "{foreign}");
         }
+    }
+
+    #[test]
+    fn an_id_that_is_given_is_any_text_that_is_not_empty_and_no_longer_than_a_kibibyte() {
+        for good in ["a", "ä b", &"x".repeat(1024)] {
+            assert_eq!(id(good).unwrap(), good);
+        }
+        for bad in ["", &"x".repeat(1025)] {
+            assert!(matches!(id(bad), Err(Failure::Usage(_))), "{} bytes", bad.len());
+        }
+    }
+
+    #[test]
+    fn a_gateway_is_asked_from_its_own_machine_and_by_its_address_from_everywhere() {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        let name = name.trim_end();
+        assert!(name.contains(|c: char| !c.is_ascii_alphanumeric() && !"._~/-".contains(c)) || host_name() == name);
+        let elsewhere = Some(format!("not-{name}"));
+        let at = |host: Option<String>, home: Option<&str>, url: Option<&str>| {
+            let (home, url) = (home.map(str::to_owned), url.map(str::to_owned));
+            Whereabouts { host, home, url }.gateway().map(|gateway| gateway.as_arguments())
+        };
+        let home = at(Some(host_name()), Some("/srv/g"), None);
+        assert!(home.as_ref().is_some_and(|arguments| arguments.contains("/srv/g")), "{home:?}");
+        let url = at(None, None, Some("http://gw-1:8080"));
+        assert!(url.as_ref().is_some_and(|arguments| arguments.contains("http://gw-1:8080")), "{url:?}");
+        assert_eq!(at(Some(host_name()), None, Some("http://gw-1:8080")), url);
+        assert_eq!(at(elsewhere.clone(), Some("/srv/g"), None), None);
+        assert_eq!(at(elsewhere, None, Some("http://127.0.0.1:1")), None);
+        assert_eq!(at(Some(host_name()), Some("srv/g"), None), None, "of which folder?");
+        assert_eq!(at(None, None, None), None);
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct Etcd {
     agent: Agent,
     endpoints: Vec<String>,
     limit: Duration,
-    /// Which endpoint answered last.
+    /// Which endpoint answered last, counted on and on through them.
     last: AtomicUsize,
     /// The cluster that answered first. Another would have a budget of its own.
     cluster: Mutex<Option<String>>,
@@ -174,8 +174,7 @@ impl Etcd {
     fn ask(&self, path: &str, body: &Value) -> Result<Value, Trouble> {
         let mut silent = Vec::new();
         let first = self.last.load(Ordering::Relaxed);
-        for n in 0..self.endpoints.len() {
-            let n = (first + n) % self.endpoints.len();
+        for n in first..first + self.endpoints.len() {
             match self.call(n, path, body) {
                 Err(Trouble::Unanswered(why)) => silent.push(why),
                 answered => {
@@ -193,14 +192,15 @@ impl Etcd {
         let answer = self.call(n, "/v3/kv/txn", body);
         if matches!(answer, Err(Trouble::Unanswered(_))) {
             // What is read next is asked of another first.
-            self.last.store((n + 1) % self.endpoints.len(), Ordering::Relaxed);
+            self.last.store(n + 1, Ordering::Relaxed);
         }
         // What is false is left out.
         Ok(answer?["succeeded"] == json!(true))
     }
 
+    /// Asks the endpoint that stands there when one counts through them again and again.
     fn call(&self, n: usize, path: &str, body: &Value) -> Result<Value, Trouble> {
-        let endpoint = &self.endpoints[n];
+        let endpoint = &self.endpoints[n % self.endpoints.len()];
         let unanswered = |why: String| Trouble::Unanswered(format!("{endpoint}: {why}"));
         let post = self.agent.post(format!("{endpoint}{path}")).config().timeout_global(Some(self.limit)).build();
         let sent = post.header("content-type", "application/json").send(body.to_string());

@@ -544,3 +544,32 @@ fn jittered([least, most]: [Duration; 2]) -> Duration {
     let part = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
     least + most.saturating_sub(least).mul_f64(part)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_is_told_how_many_slots_there_are_and_who_has_them() {
+        let fleet = Fleet::at("etcd://a", "web").unwrap();
+        let says = |holders: usize| {
+            let holders: Vec<String> = (1..=holders).map(|n| format!("g{n}")).collect();
+            fleet.waiting(Some(2), &holders, None).to_string()
+        };
+        assert_eq!(says(1), "group web: 1 of 2 slots taken by g1");
+        assert_eq!(says(2), "group web: 2 of 2 slots taken by g1, g2");
+        assert_eq!(says(5), "group web: 5 of 2 slots taken by g1, g2, g3, g4, g5");
+        assert_eq!(says(7), "group web: 7 of 2 slots taken by g1, g2, g3, g4, g5 and 2 more");
+        let silent = fleet.waiting(None, &[], Some("no answer".into()));
+        assert_eq!(silent.to_string(), "group web: no answer");
+    }
+
+    #[test]
+    fn two_looks_are_never_closer_than_the_least_pause_nor_farther_than_the_most() {
+        let mut seen: Vec<Duration> = (0..100).map(|_| jittered(PAUSE)).collect();
+        assert!(seen.iter().all(|pause| (PAUSE[0]..=PAUSE[1]).contains(pause)), "{seen:?}");
+        seen.sort_unstable();
+        seen.dedup();
+        assert!(seen.len() > 1, "those who wait would all ask at the same moment");
+    }
+}

@@ -251,7 +251,32 @@ mod tests {
         assert!(Semaphore::parse(b"{\"total_slots\": 1, \"holders\": [\"\xff\"]}").is_err(), "no UTF-8");
         let deep = format!(r#"{{"total_slots": 1, "holders": [], "x": {}1{}}}"#, "[".repeat(5000), "]".repeat(5000));
         assert!(parse(&deep).is_err(), "too deep");
-        assert!(matches!(Semaphore::parse(&vec![b' '; Semaphore::MAX_BYTES + 1]), Err(NotASemaphore::TooLarge(_))));
+        let mut largest = br#"{"total_slots": 1, "holders": []}"#.to_vec();
+        largest.resize(Semaphore::MAX_BYTES, b' ');
+        assert_eq!(Semaphore::parse(&largest), Ok(Semaphore::new(NonZeroU32::MIN)));
+        largest.push(b' ');
+        assert!(matches!(Semaphore::parse(&largest), Err(NotASemaphore::TooLarge(_))));
+    }
+
+    #[test]
+    fn a_refusal_quotes_what_stands_there_and_of_something_long_the_beginning() {
+        let says = |holders: &str| parse(&format!(r#"{{"total_slots": 1, "holders": {holders}}}"#)).unwrap_err();
+        // With its quotes a text of 58 letters has 60 characters.
+        for (letters, end) in [(0, "\""), (57, "\""), (58, "\""), (59, "…")] {
+            let text = format!("\"{}\"", "x".repeat(letters));
+            let quoted: String = text.chars().take(60).collect();
+            let cut = if end == "…" { end } else { "" };
+            let said = says(&text).to_string();
+            assert_eq!(said, format!("`holders` has to be a list of ids: it is {quoted}{cut}"));
+            assert!(said.ends_with(end), "{said}");
+        }
+        assert!(says("[null]").to_string().ends_with("it is null"));
+    }
+
+    #[test]
+    fn a_semaphore_says_how_many_slots_it_has_and_who_holds_one() {
+        let semaphore = parse(r#"{"total_slots": 7, "holders": ["a"]}"#).unwrap();
+        assert_eq!((semaphore.total_slots(), semaphore.holds("a"), semaphore.holds("b")), (7, true, false));
     }
 
     #[test]

@@ -142,4 +142,13 @@ mod tests {
             assert!(matches!(judged, Err(Trouble::Unanswered(_))), "{code} {body}: {judged:?}");
         }
     }
+
+    #[test]
+    fn what_the_server_says_is_told_as_far_as_it_fits() {
+        for (letters, told) in [(1, 1), (300, 300), (301, 300)] {
+            let body = json!({"kind": "failed_lock", "value": "x".repeat(letters)}).to_string();
+            let says = format!("{} (failed_lock)", "x".repeat(told));
+            assert_eq!(judge(409, false, body.as_bytes()).unwrap(), ServerAnswer::NotNow(says));
+        }
+    }
 }

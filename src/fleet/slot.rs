@@ -166,7 +166,7 @@ impl Stored {
 
     /// Ends the use that the controller with this nonce makes of the slot of the gateway `id`.
     pub fn end(&self, id: &str, nonce: &str, end: &End) -> Ending {
-        let note = self.note.as_ref().filter(|note| note.names(nonce) && self.semaphore.holds(id));
+        let note = self.note.as_ref().filter(|note| note.names(nonce));
         let (Some(note), Release::Released(semaphore)) = (note, self.semaphore.release(id)) else {
             return Ending::Gone;
         };
@@ -312,6 +312,20 @@ mod tests {
         let (failed, _) = left(both.end("g", "b", &End::Keep("exit 1".into())));
         let (gone, _) = left(take(&failed, "c").end("g", "c", &End::NeverClosed));
         assert_eq!(left(gone.end("g", "a", &End::Running)).1, Left::Kept("exit 1".into()));
+    }
+
+    #[test]
+    fn a_failed_act_says_why_the_slot_stays_also_beside_others_who_have_taken_it() {
+        let both = take(&take(&stored(1), "a"), "b");
+        assert_eq!(left(both.end("g", "a", &End::Keep("exit 1".into()))).1, Left::Kept("exit 1".into()));
+    }
+
+    #[test]
+    fn a_controller_that_no_note_names_ends_nothing() {
+        let taken = take(&stored(1), "a");
+        for end in [End::Running, End::NeverClosed, End::Keep("exit 1".into())] {
+            assert_eq!(taken.end("g", "stranger", &end), Ending::Gone);
+        }
     }
 
     #[test]

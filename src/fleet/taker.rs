@@ -58,4 +58,28 @@ mod tests {
             assert!(!Taker { process: unknown.into(), ..own.clone() }.is_alive(), "{unknown:?}");
         }
     }
+
+    #[test]
+    fn a_controller_that_has_ended_or_is_of_another_container_is_not_known_to_live() {
+        let own = Taker::own();
+        let words: Vec<&str> = own.process.split(' ').collect();
+        let alive = |n: usize, word: &str| {
+            let mut words = words.clone();
+            words[n] = word;
+            Taker { process: words.join(" "), ..own.clone() }.is_alive()
+        };
+        assert!(alive(2, words[2]), "it is this process");
+        assert!(!alive(2, "4194304"), "no process has a greater number");
+        assert!(!alive(0, "another-boot:1"));
+        assert!(!alive(4, "pid:[1]"), "of another container: {}", own.process);
+    }
+
+    #[test]
+    fn a_controller_is_told_by_its_process_and_its_machine() {
+        let own = Taker::own();
+        assert_eq!(own.in_words(), format!("process {} on {}", std::process::id(), host_name()));
+        assert_eq!(Taker::default().in_words(), "process unknown on an unknown machine");
+        let blank = Taker { process: "boot nonce  1".into(), machine: "gw-7".into(), ..Taker::default() };
+        assert_eq!(blank.in_words(), "process unknown on gw-7");
+    }
 }
