@@ -11,6 +11,7 @@ mod conformance; // The crate's own gateways under its own suite
 mod deployment_guide; // `docs/deployment.md` shows the files of `examples/deploy` as they are
 mod draining; // A drain from its beginning to its end, and against a shutdown
 mod events; // The `tracing` events of a gateway
+mod fleet; // A budget of a fleet, with an etcd of a few lines in memory
 mod full_disk; // C8
 mod health; // What a gateway says of itself
 mod health_endpoints; // Probes and traffic while a gateway drains

@@ -9,6 +9,8 @@ pub mod adapters;
 pub mod broken_gateway;
 #[cfg(feature = "fleet")]
 pub mod etcd;
+#[cfg(feature = "fleet")]
+pub mod etcd_in_memory;
 pub mod eventually;
 pub mod example_bins;
 pub mod generated;
