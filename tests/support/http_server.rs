@@ -100,7 +100,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let service = routes.into_make_service_with_connect_info::<SocketAddr>();
         runtime.spawn(async move { axum::serve(listener, service).await });
-        let config = crate::support::load::client().timeout_global(Some(LIMIT)).build();
+        let config = crate::support::http_client::config().timeout_global(Some(LIMIT)).build();
         let mut server = Self { runtime: Some(runtime), address, agent: config.into(), description: Value::Null };
         // Routes that are nested have it elsewhere.
         let description = server.send("GET", "/api/openapi.json", &[], b"");

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use ureq::config::ConfigBuilder;
-use ureq::typestate::AgentScope;
 
 /// No client asks more often.
 const MOST: usize = 100_000;
@@ -95,18 +93,9 @@ impl Drop for Load {
 
 const LONG: Duration = Duration::from_secs(120);
 
-/// ureq's own are filled with 256 KiB of zeros for each connection, byte by byte in an unoptimised build.
-const BUFFER: usize = 16 * 1024;
-
-/// For a client that takes every answer for one.
-pub fn client() -> ConfigBuilder<AgentScope> {
-    let config = ureq::Agent::config_builder().http_status_as_error(false);
-    config.input_buffer_size(BUFFER).output_buffer_size(BUFFER)
-}
-
 /// A client, which keeps its connection.
 pub fn agent() -> ureq::Agent {
-    client().max_idle_age(LONG).timeout_global(Some(LONG)).build().into()
+    crate::support::http_client::config().max_idle_age(LONG).timeout_global(Some(LONG)).build().into()
 }
 
 /// One turn, to its end.

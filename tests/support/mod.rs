@@ -18,6 +18,7 @@ pub mod hostile_files;
 #[cfg(feature = "axum")]
 pub mod hostile_http;
 pub mod hostile_users;
+pub mod http_client;
 #[cfg(feature = "axum")]
 pub mod http_server;
 #[cfg(feature = "conformance")]

@@ -279,7 +279,7 @@ impl Turn {
 }
 
 fn agent() -> ureq::Agent {
-    crate::support::load::client().build().into()
+    crate::support::http_client::config().build().into()
 }
 
 /// One request of a client of its own; an error is one of the connection, never of the answer.

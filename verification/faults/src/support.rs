@@ -10,5 +10,7 @@ pub mod hostile_files;
 pub mod hostile_http;
 #[path = "../../../tests/support/hostile_users.rs"]
 pub mod hostile_users;
+#[path = "../../../tests/support/http_client.rs"]
+pub mod http_client;
 #[path = "../../../tests/support/http_server.rs"]
 pub mod http_server;
