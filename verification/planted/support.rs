@@ -12,6 +12,9 @@ pub mod hostile_http;
 #[path = "../../tests/support/hostile_users.rs"]
 pub mod hostile_users;
 #[cfg(feature = "axum")]
+#[path = "../../tests/support/http_client.rs"]
+pub mod http_client;
+#[cfg(feature = "axum")]
 #[path = "../../tests/support/http_server.rs"]
 pub mod http_server;
 #[path = "../../tests/support/local_gateway.rs"]
