@@ -4,11 +4,14 @@
 //! client that went away without a word. A gateway's shutdown has a deadline. Here the second ends the first.
 
 use crate::controller::{Controller, ShutdownReport};
+use crate::gate::{Gate, Reading};
 use crate::state::DrainState;
 use axum::Router;
 use axum::extract::ConnectInfo;
-use axum::http::Request;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request, Version};
 use axum::serve::Listener;
+use core::convert::Infallible;
 use core::future::Future;
 use core::pin::pin;
 use hyper::body::Incoming;
@@ -22,8 +25,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tower_service::Service;
 
-/// How long a connection may be without a whole head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may be without a whole head of a request. Longer than proxies keep an idle connection, so that it is they
+/// who close it: nginx 60 s (`keepalive_timeout` of an upstream), AWS's load balancers 60 s. A request that is on its way to a
+/// connection that its server closes is lost.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long connections have to send what has been answered, once the gateway has stopped.
 const LAST: Duration = Duration::from_secs(1);
 
@@ -37,10 +42,10 @@ const LAST: Duration = Duration::from_secs(1);
 /// [grace](crate::controller::Settings::interrupt_grace) and that second (L4). A connection that was upgraded (a WebSocket)
 /// belongs to the task that serves it, and ends with the runtime.
 ///
-/// Whenever the gate closes, connections are asked to end: those of HTTP/1 after the answer that is under way, those of
-/// HTTP/2 by a GOAWAY. So clients look for another server, which a refusal alone doesn't make those of HTTP/2 do. A connection on
-/// which nothing has been asked yet ends after its first answer, for that request may be on its way. Handlers get a `ConnectInfo`
-/// with the client's address. A connection that has sent no whole head for 30 seconds is closed.
+/// Whenever the gate closes, the connections that are open are asked to end, so that clients look for another server: those of
+/// HTTP/1 by `Connection: close` in their next answer, those of HTTP/2 by a GOAWAY. None is closed without that, not even one that
+/// is idle: its next request may be on its way, and would be lost. Handlers get a `ConnectInfo` with the client's address. A
+/// connection that has sent no whole head for 75 seconds is closed, which is longer than a proxy keeps an idle one.
 ///
 /// ```
 /// use axum::{Router, routing::post};
@@ -87,7 +92,7 @@ where
             report = &mut stopped => break report,
             () = &mut shut_down => {}
             (io, peer) = listener.accept() => {
-                connections.spawn(connection::<L>(io, peer, app.clone(), phase.subscribe()));
+                connections.spawn(connection::<L>(io, peer, app.clone(), controller.gate().clone(), phase.subscribe()));
             }
             Some(_) = connections.join_next() => {}
         }
@@ -99,64 +104,73 @@ where
     report
 }
 
-/// What connections are asked for.
+/// What connections follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// To stay, those that come while the gate is closed too: they are told so, and control and readiness come this way.
-    Stay,
-    /// Those that are there when the gate closes: to end after the answers that are under way.
-    Leave,
-    /// All of them, for the gateway has stopped.
+    Open,
+    Closed,
+    /// The gateway has stopped.
     Over,
 }
 
 fn phases(controller: &Controller) -> watch::Sender<Phase> {
-    let phase = watch::Sender::new(Phase::Stay);
+    let phase = watch::Sender::new(Phase::Open);
     let told = phase.clone();
     controller.observe(move |change| {
         let Some(reading) = change.reading() else { return };
-        let now = if reading.state == DrainState::Running { Phase::Stay } else { Phase::Leave };
+        let now = if reading.state == DrainState::Running { Phase::Open } else { Phase::Closed };
         told.send_if_modified(|phase| *phase != Phase::Over && core::mem::replace(phase, now) != now);
     });
     phase
 }
 
-async fn connection<L>(io: L::Io, peer: L::Addr, app: Router, mut phase: watch::Receiver<Phase>)
+async fn connection<L>(io: L::Io, peer: L::Addr, app: Router, gate: Gate, mut phase: watch::Receiver<Phase>)
 where
     L: Listener,
     L::Addr: Clone + Send + Sync + 'static,
 {
-    let (asked, mut is_asked) = watch::channel(false);
+    let opened = gate.reading();
+    // Those that come while it is closed stay: they are told so, and control and readiness come this way.
+    let closed_since = move |now: Reading| {
+        now.state != DrainState::Running && (opened.state == DrainState::Running || opened.generation != now.generation)
+    };
+    let (is_http2, mut http2) = watch::channel(false);
+    let answering = gate.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        asked.send_if_modified(|asked| !core::mem::replace(asked, true));
+        let of_http1 = request.version() <= Version::HTTP_11;
+        if !of_http1 {
+            is_http2.send_replace(true);
+        }
         request.extensions_mut().insert(ConnectInfo(peer.clone()));
-        app.clone().call(request)
+        let (mut app, gate) = (app.clone(), answering.clone());
+        async move {
+            let mut answer = app.call(request).await?;
+            if of_http1 && closed_since(gate.reading()) {
+                // An upgrade has words of its own there, and is the connection's last answer anyway.
+                answer.headers_mut().entry(CONNECTION).or_insert(HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let mut served = pin!(builder.serve_connection_with_upgrades(TokioIo::new(io), service));
-    let mut leaves = *phase.borrow_and_update() == Phase::Over;
-    // With its first answer, if it has none yet.
-    let mut leaves_once_asked = false;
+    let mut sent_away = false;
     loop {
-        if leaves {
+        if *phase.borrow_and_update() == Phase::Over {
             served.as_mut().graceful_shutdown();
+            let _ = served.await;
+            return;
         }
         tokio::select! {
             // What goes wrong on a connection is its client's, and the handler's to tell of.
             _ = served.as_mut() => return,
-            true = async { is_asked.wait_for(|asked| *asked).await.is_ok() }, if leaves_once_asked => {
-                (leaves, leaves_once_asked) = (true, false);
+            // A client of HTTP/2 knows which of its requests came behind a GOAWAY, and may send them again (RFC 9113 6.8).
+            true = async { http2.wait_for(|is| *is).await.is_ok() }, if !sent_away && closed_since(gate.reading()) => {
+                served.as_mut().graceful_shutdown();
+                sent_away = true;
             }
-            changed = phase.changed() => {
-                let now = *phase.borrow_and_update();
-                leaves = changed.is_err() || now == Phase::Over;
-                leaves_once_asked = now == Phase::Leave;
-                if changed.is_err() {
-                    let _ = served.await;
-                    return;
-                }
-            }
+            Ok(()) = phase.changed() => {}
         }
     }
 }

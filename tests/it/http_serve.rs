@@ -140,6 +140,8 @@ fn all(connection: &mut BufReader<TcpStream>) -> String {
     all
 }
 
+const QUICK: &str = "GET /quick HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
 /// What a client does that keeps its connection, and how much of it is in flight.
 type Client = (&'static str, &'static str, u64);
 
@@ -256,7 +258,7 @@ fn a_shutdown_that_somebody_else_begins_ends_it_too() {
 }
 
 #[test]
-fn when_the_gate_closes_kept_connections_end_and_new_ones_are_told_why() {
+fn when_the_gate_closes_kept_connections_end_with_their_next_answer_and_new_ones_are_told_why() {
     let served = Served::start(LIMIT);
     let mut kept: Vec<_> = (0..10).map(|_| served.get("/quick")).collect();
     for connection in &mut kept {
@@ -265,8 +267,11 @@ fn when_the_gate_closes_kept_connections_end_and_new_ones_are_told_why() {
     let id = RequestId::new("upgrade").unwrap();
     served.controller.request(&Request::begin(id.clone(), "ops")).unwrap();
     for connection in &mut kept {
-        // The rest of the answer, and the end: the client won't send its next turn here.
-        assert!(all(connection).ends_with("done"), "it was kept");
+        // It was idle, and its client's next request may have been on its way.
+        connection.get_mut().write_all(QUICK.as_bytes()).unwrap();
+        let rest = all(connection);
+        let (_, answer) = rest.split_once("done").expect("the rest of the first answer");
+        assert!(answer.starts_with("HTTP/1.1 503"), "a request of a kept connection is lost: {answer}");
     }
     let mut refused = served.get("/quick");
     assert!(all(&mut refused).starts_with("HTTP/1.1 503"));
@@ -282,16 +287,43 @@ fn when_the_gate_closes_kept_connections_end_and_new_ones_are_told_why() {
 #[test]
 fn a_first_request_that_is_on_its_way_when_the_gate_closes_is_answered() {
     let served = Served::start(LIMIT);
-    let request = "GET /quick HTTP/1.1\r\nhost: localhost\r\n\r\n";
-    let mut connected: Vec<_> = [0, 1, 8, request.len() - 2].map(|sent| (sent, served.ask(&request[..sent]))).into();
+    let mut connected: Vec<_> = [0, 1, 8, QUICK.len() - 2].map(|sent| (sent, served.ask(&QUICK[..sent]))).into();
     // They are accepted in their order.
     let mut last = served.get("/quick");
     assert!(line(&mut last).starts_with("HTTP/1.1 200"));
     served.controller.request(&Request::begin(RequestId::new("upgrade").unwrap(), "ops")).unwrap();
-    assert!(all(&mut last).ends_with("done"), "connections have been told");
     for (sent, connection) in &mut connected {
-        connection.get_mut().write_all(&request.as_bytes()[*sent..]).unwrap();
+        connection.get_mut().write_all(&QUICK.as_bytes()[*sent..]).unwrap();
         assert!(all(connection).starts_with("HTTP/1.1 503"), "after {sent} bytes");
     }
+    assert!(served.end().0.finished());
+}
+
+#[test]
+fn what_passes_the_layer_by_is_answered_on_a_kept_connection_too_and_ends_it() {
+    let served = Served::start(LIMIT);
+    let status = "GET /api/status HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let mut kept = served.ask(status);
+    assert!(line(&mut kept).starts_with("HTTP/1.1 200"));
+    served.controller.request(&Request::begin(RequestId::new("upgrade").unwrap(), "ops")).unwrap();
+    kept.get_mut().write_all(status.as_bytes()).unwrap();
+    let answers = all(&mut kept);
+    assert!(answers.contains("connection: close"), "its client isn't told to go: {answers}");
+    assert!(served.end().0.finished());
+}
+
+#[test]
+fn a_connection_that_was_idle_throughout_a_drain_is_kept_when_the_gate_opens_again() {
+    let served = Served::start(LIMIT);
+    let mut kept = served.get("/quick");
+    assert!(line(&mut kept).starts_with("HTTP/1.1 200"));
+    let id = RequestId::new("upgrade").unwrap();
+    served.controller.request(&Request::begin(id.clone(), "ops")).unwrap();
+    served.controller.request(&Request::withdraw(id, "ops")).unwrap();
+    // What was told of the drain has arrived with every connection that was there.
+    assert!(line(&mut served.get("/quick")).starts_with("HTTP/1.1 200"));
+    kept.get_mut().write_all(QUICK.as_bytes()).unwrap();
+    kept.get_mut().write_all(QUICK.replace("host:", "connection: close\r\nhost:").as_bytes()).unwrap();
+    assert_eq!(all(&mut kept).matches("HTTP/1.1 200").count(), 2, "it was sent away though the gate is open");
     assert!(served.end().0.finished());
 }
