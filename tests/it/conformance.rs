@@ -1,5 +1,5 @@
-//! The crate's controller under its own suite, with all it can do. The whole with its files and the lifecycle by itself are in
-//! `tests/external/own_gateways.rs`.
+//! What the suite judges of the crate's own gateways, and what it skips. It judges them in `tests/external/own_gateways.rs`, for a
+//! minute of stress is too much for a plain `cargo test`.
 
 #![cfg(feature = "conformance")]
 
@@ -8,10 +8,6 @@ use crate::support::adapters::reconciled::Reconciled;
 use gateway_drain::conformance::Gateway;
 use gateway_drain::properties::{PROPERTIES, PropertyId};
 use std::fmt::Write;
-
-mod the_controller {
-    gateway_drain::conformance!(super::Controlled);
-}
 
 #[test]
 fn the_controller_skips_nothing() {

@@ -7,7 +7,7 @@ mod support;
 
 mod admission; // Admission through the gate
 mod cli_docs; // `docs/cli.md` says what the command line says
-mod conformance; // The crate's own gateways under its own suite
+mod conformance; // What the suite judges of the crate's own gateways
 mod deployment_guide; // `docs/deployment.md` shows the files of `examples/deploy` as they are
 mod draining; // A drain from its beginning to its end, and against a shutdown
 mod events; // The `tracing` events of a gateway

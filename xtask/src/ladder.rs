@@ -27,12 +27,13 @@ const STEPS: &[Step] = &[
     step("rest", "the examples' and the tools' own tests", steps::rest),
     step(
         "suite",
-        "the conformance suite judges the crate's gateways, and catches those that are broken by one flaw each, also under loom",
+        "the golden table through every sequence of eight events; the conformance suite judges the crate's gateways, and catches those \
+         that are broken by one flaw each, also under loom",
         steps::suite,
     ),
     step(
         "model",
-        "every state of the protocol and of a fleet, by two explorers, and every rule left out",
+        "every state of the protocol and of a fleet, by two explorers, and every rule left out; 400 sequences beside the reference model",
         steps::model,
     ),
     step("large-models", "the models of races with the most executions, each whole", steps::large_models),

@@ -98,6 +98,10 @@ pub fn rest() -> Done {
 }
 
 pub fn suite() -> Done {
+    let walk = "the_controller_follows_the_golden_table_through_every_sequence_of_at_least_six_events";
+    run(line("cargo test --all-features --test it -- --exact --nocapture")
+        .arg(format!("table::{walk}"))
+        .env("EVENTS", "8"))?;
     run(&mut line("cargo test --all-features --test external -- broken_gateways:: own_gateways::"))?;
     run(&mut line("cargo test --all-features --package gateway-drain-interleavings --test conformance"))
 }
@@ -105,10 +109,10 @@ pub fn suite() -> Done {
 /// What explores to the end takes minutes, so a plain `cargo test` leaves it out.
 pub fn model() -> Done {
     let mut test = line("cargo test --config verification/protocol/optimised.toml --all-features");
-    for target in ["safety", "liveness", "seeds", "fleet", "second_explorer", "compiler"] {
+    for target in ["safety", "liveness", "seeds", "fleet", "second_explorer", "compiler", "channel"] {
         test.args(["--test", target]);
     }
-    run(&mut test)
+    run(test.env("SEQUENCES", "400"))
 }
 
 /// Those that a plain `cargo test` explores within a bound.
