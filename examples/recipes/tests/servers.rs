@@ -21,8 +21,16 @@ enum Answer {
 }
 
 fn over_http(address: &str) -> Answer {
-    let mut stream = TcpStream::connect(address).unwrap();
+    asked_on(&mut connected(address))
+}
+
+fn connected(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
+    stream
+}
+
+fn asked_on(stream: &mut TcpStream) -> Answer {
     stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     let (mut answer, mut buffer) = (String::new(), [0; 1024]);
     // A refusal closes its connection; an answer may leave it open.
@@ -101,6 +109,31 @@ tell!(hyper_alone, "hyper", over_http);
 tell!(actix_web, "actix", over_http);
 tell!(tonic_over_http_2, "tonic", over_grpc);
 tell!(axum_with_sessions, "sessions", over_http);
+
+/// An idle connection is not closed by a drain: the request that is on its way would be lost.
+fn kept(recipe: &Recipe, address: &str) {
+    let mut kept = connected(address);
+    assert_eq!(asked_on(&mut kept), Answer::Done);
+    recipe.until("\"in_flight\": 0");
+    recipe.drain();
+    recipe.until("\"drained\": true");
+    assert_eq!(over_http(address), Answer::Refused);
+    assert_eq!(asked_on(&mut kept), Answer::Refused);
+}
+
+macro_rules! keep {
+    ($name:ident, $program:literal) => {
+        #[test]
+        fn $name() {
+            let address = free_address();
+            kept(&Recipe::start(env!(concat!("CARGO_BIN_EXE_", $program)), &[&address]), &address);
+        }
+    };
+}
+
+keep!(a_kept_connection_of_hyper_is_answered_in_a_drain, "hyper");
+keep!(a_kept_connection_of_actix_web_is_answered_in_a_drain, "actix");
+keep!(a_kept_connection_of_axum_is_answered_in_a_drain, "sessions");
 
 /// Something behind a proxy that takes its time.
 fn upstream() -> String {
