@@ -128,14 +128,14 @@ const STEPS: &[Step] = &[
     post(r#"{"action":"renew","request_id":"upgrade"}"#),
     post(r#"{"action":"cancel","request_id":"upgrade"}"#),
     post(r#"{"action":"override","request_id":"upgrade"}"#),
-    // About to close; and a lease that runs out.
+    // About to close; and a lease that runs out, which is long enough for a slow machine to see it begun first.
     post(r#"{"action":"drain","request_id":"upgrade","unready_delay_seconds":600}"#),
     get("/readyz"),
     get("/api/status"),
     get(HOLD),
     post(r#"{"action":"commit","request_id":"upgrade","incarnation":"@incarnation","generation":@generation}"#),
     post(r#"{"action":"cancel","request_id":"upgrade"}"#),
-    post(r#"{"action":"drain","request_id":"upgrade","lease_seconds":1}"#),
+    post(r#"{"action":"drain","request_id":"upgrade","lease_seconds":4}"#),
     Answered(HOLD, 410),
     get(HOLD),
     post(r#"{"action":"renew","request_id":"upgrade"}"#),

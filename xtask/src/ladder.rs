@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
          that are broken by one flaw each, also under loom",
         steps::suite,
     ),
+    step("proxies", "each ending and each request of a client behind a proxy that answers by itself", steps::proxies),
     step(
         "model",
         "every state of the protocol and of a fleet, by two explorers, and every rule left out; 400 sequences beside the reference model",

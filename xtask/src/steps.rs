@@ -106,6 +106,12 @@ pub fn suite() -> Done {
     run(&mut line("cargo test --all-features --package gateway-drain-interleavings --test conformance"))
 }
 
+/// Of which a plain `cargo test` tries every fourth.
+pub fn proxies() -> Done {
+    let mut test = line("cargo test --all-features --test processes --");
+    run(test.args(["behind_a_proxy_that_answers_by_itself_for_a_second", "--nocapture"]).env("PROXIED", "all"))
+}
+
 /// What explores to the end takes minutes, so a plain `cargo test` leaves it out.
 pub fn model() -> Done {
     let mut test = line("cargo test --config verification/protocol/optimised.toml --all-features");
