@@ -53,7 +53,7 @@ impl Load {
                     tried.push(turn);
                     asked.fetch_add(1, Ordering::Relaxed);
                     if pause {
-                        std::thread::park_timeout(Duration::from_millis(5));
+                        std::thread::park_timeout(Duration::from_millis(20));
                     }
                 }
                 tried

@@ -37,7 +37,7 @@ const STEPS: &[Step] = &[
         "every state of the protocol and of a fleet, by two explorers, and every rule left out; 400 sequences beside the reference model",
         steps::model,
     ),
-    step("large-models", "the models of races with the most executions, each whole", steps::large_models),
+    step("large-models", "the models of races, each whole", steps::large_models),
     step("shuttle", "the models of races under drawn schedules, with many tasks", steps::shuttle),
     step("loom", "the crate itself on loom's primitives, as its users explore their own code", steps::loom),
     step("foreign-ground", "other users, PID namespaces, forked children, odd file systems", steps::foreign_ground),

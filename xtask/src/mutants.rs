@@ -274,9 +274,10 @@ fn in_tree(mut command: Command, tree: &Path) -> Command {
     command
 }
 
-/// What cargo is to know, in here and in a test, so that nothing is built twice.
+/// What cargo is to know, in here and in a test, so that nothing is built twice. The folder is one of its own: in the folder of the
+/// rest cargo would take what is built here for the package's own.
 fn for_cargo() -> [(&'static str, PathBuf); 2] {
-    [("CARGO_TARGET_DIR", root().join("target")), ("CARGO_INCREMENTAL", "1".into())]
+    [("CARGO_TARGET_DIR", root().join("target/mutants/built")), ("CARGO_INCREMENTAL", "1".into())]
 }
 
 /// A copy of the sources, without these files. What is there already and hasn't changed stays, so that it isn't built again.

@@ -448,7 +448,7 @@ fn page() -> String {
          Every number here is asserted by the check that it is told of. Times are left out: they are a machine's.\n\n\
          {proofs}\
          - **loom {}**: the production source, compiled with loom's primitives. Two workers without any bound, \
-         three with 3 preemptions, four with 2; a plain `cargo test` explores those with over 100,000 executions with 2. What waiters sleep on is the crate's own (`src/sync/event.rs`) and is explored with \
+         three with 3 preemptions, four with 2; a plain `cargo test` explores those with over 15,000 executions with 2. What waiters sleep on is the crate's own (`src/sync/event.rs`) and is explored with \
          the rest. It does not see load buffering.\n\
          - **shuttle {}**: the same models, and models with up to 29 threads, under {} schedules drawn at random and {} drawn with {} \
          changes of priority for each, the same ones every time. A sample, not an exploration; every access counts as \

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// A model with more executions takes a minute. A plain `cargo test` explores it with at most two preemptions, and
+/// A plain `cargo test` explores a model that has more executions with at most two preemptions, and
 /// `cargo xtask ci large-models` (with `EXECUTIONS=all` in the environment) whole.
-const SMALL: usize = 100_000;
+const SMALL: usize = 15_000;
 
 /// One model explores at a time: each execution maps its threads' stacks and gives them back, and explorations that do so
 /// beside each other in one process wait for its one memory map, at three times the cost.
