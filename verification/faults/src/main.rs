@@ -15,6 +15,7 @@ mod report;
 mod resources;
 mod roles;
 mod stepper;
+#[path = "../../../tests/support/shared.rs"]
 mod support;
 mod writers;
 

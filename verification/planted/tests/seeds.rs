@@ -43,7 +43,7 @@ mod restarts;
 mod runner;
 #[path = "../../../tests/it/status.rs"]
 mod status;
-#[path = "../support.rs"]
+#[path = "../../../tests/support/shared.rs"]
 mod support;
 #[path = "../../../tests/it/table.rs"]
 mod table;
