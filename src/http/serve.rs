@@ -45,7 +45,8 @@ const LAST: Duration = Duration::from_secs(1);
 /// Whenever the gate closes, the connections that are open are asked to end, so that clients look for another server: those of
 /// HTTP/1 by `Connection: close` in their next answer, those of HTTP/2 by a GOAWAY. None is closed without that, not even one that
 /// is idle: its next request may be on its way, and would be lost. Handlers get a `ConnectInfo` with the client's address. A
-/// connection that has sent no whole head for 75 seconds is closed, which is longer than a proxy keeps an idle one.
+/// connection that has sent no whole head for 75 seconds is closed: proxies that keep idle connections for a minute, as nginx and
+/// AWS's load balancers do, close them first.
 ///
 /// ```
 /// use axum::{Router, routing::post};
