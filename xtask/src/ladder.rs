@@ -34,7 +34,7 @@ const STEPS: &[Step] = &[
     step("proxies", "each ending and each request of a client behind a proxy that answers by itself", steps::proxies),
     step(
         "model",
-        "every state of the protocol and of a fleet, by two explorers, and every rule left out; 400 sequences beside the reference model",
+        "every state of the protocol and of a fleet, by two explorers, and every rule left out; 200 sequences beside the reference model",
         steps::model,
     ),
     step("large-models", "the models of races, each whole", steps::large_models),

@@ -115,7 +115,7 @@ pub fn model() -> Done {
     for target in ["safety", "liveness", "seeds", "fleet", "second_explorer", "compiler", "channel"] {
         test.args(["--test", target]);
     }
-    run(test.env("SEQUENCES", "400"))
+    run(test.env("SEQUENCES", "200"))
 }
 
 /// With those whole that a plain `cargo test` explores within a bound.

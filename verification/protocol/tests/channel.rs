@@ -12,7 +12,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Mutex;
 
 const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proptest-regressions/channel.txt");
-/// The same sequences in every run, unless more or others are asked for: `SEQUENCES=400` (`cargo xtask ci model`),
+/// The same sequences in every run, unless more or others are asked for: `SEQUENCES=200` (`cargo xtask ci model`),
 /// `SEQUENCES=20000 SEED=random` (.ci/luck).
 const SEED: u64 = 20_260_614;
 const SEQUENCES: u32 = 100;

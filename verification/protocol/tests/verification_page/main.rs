@@ -478,7 +478,7 @@ fn page() -> String {
          constants, flags, memory orderings, races, and one for each defect of the reference.\n\
          - **steps**: what S3, S4, S5, G2 and G3 mean for two looks at one gateway is written once (`src/steps.rs`). The model, the \
          reference model, loom's models, the conformance suite and the checker of traces judge by it.\n\
-         - **reference model**: 400 sequences (100 of them in a plain `cargo test`) of 10 to 60 events on a real gateway and real files, compared with a model that asks the \
+         - **reference model**: 200 sequences (100 of them in a plain `cargo test`) of 10 to 60 events on a real gateway and real files, compared with a model that asks the \
          crate nothing (`verification/protocol/src/reference`), the same ones every time. `.ci/luck` tries 20,000 new ones, from a seed \
          that it draws and prints; what fails is kept in `proptest-regressions`. Independent of both are the golden table \
          (`tests/it/table.rs`), which is the specification's own, and the oracle of the faults (`verification/faults/src/oracle.rs`), \
