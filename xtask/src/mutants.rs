@@ -205,6 +205,7 @@ fn written<'f>(files: &[&'f str], mutants: &[Mutant], known: &mut Build) -> Resu
         }
         let result = switched(&text, &of_file.collect::<Vec<_>>()).map_err(|why| format!("{file}: {why}"))?;
         known.no_switch.extend(result.alone.iter().copied());
+        known.left_out.extend(result.no_rust.iter().copied());
         all.push((*file, result));
     }
     known.left_out.extend(known.no_switch.iter().copied());

@@ -31,6 +31,9 @@ enum Form {
     Guard,
     /// Where the last arm of a match ends whose arms all have a guard once each can be deleted.
     Rest,
+    /// A structure that takes the rest of its fields from another, and those of its own that can be left to that one: from where
+    /// to where each stands, its comma included.
+    Fields(Vec<Range<usize>>),
     Unary(Range<usize>, String),
     Binary(Range<usize>, Range<usize>, String),
 }
@@ -48,6 +51,8 @@ pub struct Switched {
     parts: Vec<Part>,
     /// Mutants that no switch can be written for.
     pub alone: Vec<usize>,
+    /// Mutants that are no Rust: `||` in a chain of conditions one of which binds names.
+    pub no_rust: Vec<usize>,
 }
 
 impl Switched {
@@ -76,17 +81,17 @@ pub fn switched(text: &str, mutants: &[(usize, &Mutant)]) -> Result<Switched, St
         let start = lines[line - 1];
         text[start..].char_indices().nth(column - 1).map_or(text.len(), |(at, _)| start + at)
     };
-    let mut finder =
-        Finder { text, wanted: mutants.iter().map(|(n, m)| (offset(m.start), *n, *m)).collect(), sites: Vec::new() };
+    let wanted = mutants.iter().map(|(n, m)| (offset(m.start), *n, *m)).collect();
+    let mut finder = Finder { text, wanted, sites: Vec::new(), no_rust: Vec::new() };
     finder.visit_file(&file);
     let alone = finder.wanted.iter().map(|(_, number, _)| *number).collect();
-    let mut sites = finder.sites;
+    let (mut sites, no_rust) = (finder.sites, finder.no_rust);
     sites.sort_by_key(|site| (site.span.start, Reverse(site.span.end), site.form.rank()));
     let replacement = |number: usize| mutants.iter().find(|(n, _)| *n == number).expect("it is one of them").1;
     let mut writer = Writer { source: text, sites: &sites, out: String::new(), parts: Vec::new(), of: &replacement };
     writer.write(0..text.len(), 0..sites.len());
     let Writer { out: text, parts, .. } = writer;
-    Ok(Switched { text, parts, alone })
+    Ok(Switched { text, parts, alone, no_rust })
 }
 
 impl Form {
@@ -96,7 +101,7 @@ impl Form {
             Self::Body => 0,
             Self::Arm => 1,
             Self::Guard | Self::Rest => 2,
-            Self::Unary(..) | Self::Binary(..) => 3,
+            Self::Fields(_) | Self::Unary(..) | Self::Binary(..) => 3,
         }
     }
 }
@@ -105,6 +110,7 @@ struct Finder<'a> {
     text: &'a str,
     wanted: Vec<(usize, usize, &'a Mutant)>,
     sites: Vec<Site>,
+    no_rust: Vec<usize>,
 }
 
 impl Finder<'_> {
@@ -154,8 +160,10 @@ impl Visit<'_> for Finder<'_> {
 
     fn visit_expr_binary(&mut self, binary: &syn::ExprBinary) {
         let operator = binary.op.span().byte_range();
-        if !binds(&binary.left) && !binds(&binary.right) {
-            let mutants = self.take("BinaryOperator", operator.start);
+        let mutants = self.take("BinaryOperator", operator.start);
+        if binds(&binary.left) || binds(&binary.right) {
+            self.no_rust.extend(mutants);
+        } else {
             let sides = (binary.left.span().byte_range(), binary.right.span().byte_range());
             let operator = self.text[operator].to_owned();
             self.add(binary.span().byte_range(), Form::Binary(sides.0, sides.1, operator), mutants);
@@ -169,6 +177,20 @@ impl Visit<'_> for Finder<'_> {
         let operator = self.text[operator].to_owned();
         self.add(unary.span().byte_range(), Form::Unary(unary.expr.span().byte_range(), operator), mutants);
         visit::visit_expr_unary(self, unary);
+    }
+
+    fn visit_expr_struct(&mut self, structure: &syn::ExprStruct) {
+        let (mut fields, mut mutants) = (Vec::new(), Vec::new());
+        for field in structure.fields.pairs() {
+            let span = field.value().span().byte_range();
+            let end = field.punct().map_or(span.end, |comma| comma.span().byte_range().end);
+            for mutant in self.take("StructField", span.start) {
+                mutants.push(mutant);
+                fields.push(span.start..end);
+            }
+        }
+        self.add(structure.span().byte_range(), Form::Fields(fields), mutants);
+        visit::visit_expr_struct(self, structure);
     }
 
     fn visit_expr_match(&mut self, expression: &syn::ExprMatch) {
@@ -268,6 +290,20 @@ impl Writer<'_> {
                 self.out.push_str(" })");
             }
             Form::Rest => self.put("_ => unreachable!(\"without this arm it doesn't compile\"),"),
+            Form::Fields(fields) => {
+                self.out.push('(');
+                for (number, field) in site.mutants.iter().zip(fields) {
+                    self.put(&format!("if crate::mutant({number}) {{ "));
+                    let start = self.out.len();
+                    self.put(&self.source[site.span.start..field.start]);
+                    self.put(&self.source[field.end..site.span.end]);
+                    self.parts.push(Part { span: start..self.out.len(), mutants: vec![*number], own: true });
+                    self.out.push_str(" } else ");
+                }
+                self.out.push_str("{ ");
+                self.write(site.span.clone(), inner);
+                self.out.push_str(" })");
+            }
             Form::Unary(operand, operator) => {
                 self.out.push_str("(match (");
                 self.write(operand.clone(), inner);
