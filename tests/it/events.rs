@@ -73,3 +73,26 @@ fn every_decision_is_an_event_and_those_that_somebody_ought_to_look_at_are_warni
         assert!(parts.iter().all(|part| line.contains(part)), "{line} lacks one of {parts:?}");
     }
 }
+
+#[cfg(feature = "tower")]
+#[test]
+fn a_refused_request_is_an_event_for_a_close_look() {
+    use gateway_drain::layer::DrainLayer;
+    use tower_layer::Layer;
+    use tower_service::Service;
+
+    let lines = Lines::default();
+    tracing::subscriber::with_default(lines.clone(), || {
+        let controller = Controller::new();
+        let mut turns = DrainLayer::of(&controller).layer(axum::Router::<()>::new());
+        let asked = || axum::http::Request::put("/turns").body(axum::body::Body::empty()).unwrap();
+        drop(turns.call(asked()));
+        controller.begin_shutdown(Duration::ZERO).unwrap();
+        drop(turns.call(asked()));
+    });
+    let lines = lines.0.lock().unwrap();
+    let [line] = &lines[..] else { panic!("one was refused: {lines:#?}") };
+    for part in ["DEBUG", "a request was refused", "method=\"PUT\"", "why=\"stopped\""] {
+        assert!(line.contains(part), "{line} lacks {part}");
+    }
+}

@@ -6,6 +6,7 @@ use crate::support::tool::LIMIT;
 use gateway_drain::{DrainState, Home, Snapshot};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -248,6 +249,7 @@ fn a_signal_in_a_slow_start_counts_once_the_gateway_is_there() {
 fn a_gateway_that_starts_slowly() {
     let Some(home) = std::env::var_os("GATEWAY_DRAIN_HOME") else { return };
     let signals = gateway_drain::signals::Signals::take().expect("the signals");
+    assert!(!signals.received(), "none has been sent yet");
     println!("the signals are taken");
     while !signals.received() {
         std::thread::yield_now();
@@ -258,6 +260,31 @@ fn a_gateway_that_starts_slowly() {
     let gateway = gateway.expect("a gateway");
     gateway.shut_down_on(signals, Duration::from_secs(60));
     assert!(gateway.controller().stopped().wait().finished());
+}
+
+#[test]
+fn a_signal_to_a_process_that_has_given_its_gateway_up_ends_it_as_it_would_have_without() {
+    for (number, code, by) in [(15, None, Some(15)), (64, Some(128 + 64), None)] {
+        let mut child = alone(&this_program(), module_path!(), "a_gateway_that_never_comes");
+        let mut child = child.env("GATEWAY_DRAIN_HOME", "any").stdout(Stdio::piped()).spawn().expect("a child");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
+        lines.find(|line| line.contains("there will be none")).expect("it starts");
+        send(child.id(), number);
+        let status = ended(&mut child, LIMIT);
+        // No library knows the default of a real-time signal; the code is how a shell tells of it.
+        assert_eq!((status.code(), status.signal()), (code, by), "signal {number}: {status}");
+    }
+}
+
+/// The process of the test above.
+#[test]
+fn a_gateway_that_never_comes() {
+    if std::env::var_os("GATEWAY_DRAIN_HOME").is_none() {
+        return;
+    }
+    drop(gateway_drain::signals::Signals::take().expect("the signals"));
+    println!("there will be none");
+    std::thread::park_timeout(LIMIT);
 }
 
 #[test]
