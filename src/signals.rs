@@ -232,3 +232,48 @@ impl fmt::Debug for Signals {
         f.debug_struct("Signals").field("received", &self.received()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_request_forces_or_ends_the_process_where_there_is_no_gateway_or_none_that_goes_on() {
+        let long_ago = Instant::now().checked_sub(ONE_REQUEST * 2).expect("the machine has run for seconds");
+        let here = |stopped: bool| {
+            let controller = Controller::new();
+            if stopped {
+                controller.begin_shutdown(Duration::ZERO).expect("it runs");
+                controller.settle();
+                assert!(controller.report().is_some());
+            }
+            Gateway::Here { controller, deadline: Duration::ZERO }
+        };
+        let done = |gateway, first, kind| match (State { came: false, first, gateway }).on_signal(kind) {
+            Act::Nothing => "nothing",
+            Act::Begin(..) => "begin",
+            Act::Force(_) => "force",
+            Act::End => "end",
+        };
+        for (gateway, first, kind, act) in [
+            (Gateway::Expected, None, Kind::Request, "nothing"),
+            (Gateway::Expected, Some(Instant::now()), Kind::Request, "nothing"),
+            (Gateway::Expected, Some(long_ago), Kind::Request, "end"),
+            (here(false), None, Kind::Request, "begin"),
+            (here(false), Some(Instant::now()), Kind::Request, "nothing"),
+            (here(false), Some(long_ago), Kind::Request, "force"),
+            (here(true), Some(long_ago), Kind::Request, "end"),
+            (Gateway::GivenUp, None, Kind::Request, "end"),
+            (Gateway::Expected, Some(long_ago), Kind::Repeats, "nothing"),
+            (here(false), Some(long_ago), Kind::Repeats, "begin"),
+            (Gateway::GivenUp, None, Kind::Repeats, "end"),
+        ] {
+            let met = match &gateway {
+                Gateway::Expected => "no gateway yet",
+                Gateway::Here { .. } => "a gateway",
+                Gateway::GivenUp => "none any more",
+            };
+            assert_eq!(done(gateway, first, kind), act, "{met}, the first signal: {first:?}");
+        }
+    }
+}
