@@ -23,6 +23,7 @@ use std::path::PathBuf;
 /// No more processes than this are remembered: 256. The one that was silent for longest is forgotten first.
 pub const MAX_PROCESSES: usize = 256;
 
+/// No more notes than this are kept.
 const MAX_NOTES: usize = 20;
 
 /// What the checker makes of a trace.
@@ -102,6 +103,7 @@ pub struct Checker {
     lines: u64,
     started: u64,
     notes: Vec<String>,
+    notes_left_out: u64,
     first_source: String,
 }
 
@@ -153,7 +155,7 @@ impl Checker {
         self.started += 1;
         if line.order == Some(Order::Loose) {
             let what = "the order of its lines is loose, and only what each says by itself is judged";
-            self.notes.push(format!("process {}: {what}", line.incarnation));
+            self.note(format!("process {}: {what}", line.incarnation));
         }
         self.forget_the_oldest();
         self.processes.insert(line.incarnation.clone(), Known { process, last_line: self.lines });
@@ -167,9 +169,7 @@ impl Checker {
             return Ok(());
         };
         let Some(before) = self.processes.get(after) else {
-            if self.notes.len() < MAX_NOTES {
-                self.notes.push(format!("process {} ran after {after}, of which there is no trace", line.incarnation));
-            }
+            self.note(format!("process {} ran after {after}, of which there is no trace", line.incarnation));
             return Ok(());
         };
         if before.process.epoch.differs_from(epoch) {
@@ -190,15 +190,28 @@ impl Checker {
 
     /// A process that doesn't say what ran before it may have lost a commit, or may be of another home.
     fn note_unjudged(&mut self, line: &Line, epoch: &Epoch) {
+        let mut notes = Vec::new();
         for (name, known) in &self.processes {
             let left_commits = known.process.left_commits();
-            if self.notes.len() < MAX_NOTES && !left_commits.is_empty() && !known.process.epoch.differs_from(epoch) {
-                self.notes.push(format!(
-                    "process {} doesn't say what ran before it: if it was {name}, with the commit of {}, whether that \
-                     was lost is not judged",
-                    line.incarnation, left_commits[0].0
+            if let Some((commit, _)) = left_commits.first().filter(|_| !known.process.epoch.differs_from(epoch)) {
+                notes.push(format!(
+                    "process {} doesn't say what ran before it: if it was {name}, with the commit of {commit}, whether \
+                     that was lost is not judged",
+                    line.incarnation
                 ));
             }
+        }
+        for note in notes {
+            self.note(note);
+        }
+    }
+
+    /// However many processes there are, a few notes say enough.
+    fn note(&mut self, note: String) {
+        if self.notes.len() < MAX_NOTES {
+            self.notes.push(note);
+        } else {
+            self.notes_left_out += 1;
         }
     }
 
@@ -327,14 +340,13 @@ fn check_sources(mut sources: Vec<Source>) -> Report {
     checker.first_source = sources.first().map(|source| source.name.clone()).unwrap_or_default();
     loop {
         let mut progress = false;
-        let only = sources.iter().filter(|source| !source.ended).count() <= 1;
         for source in &mut sources {
-            match run(&mut checker, source, only) {
+            match run(&mut checker, source) {
                 Ok(moved) => progress |= moved,
                 Err(verdict) => return checker.report(verdict),
             }
         }
-        if sources.iter().all(|source| source.ended && source.head.is_none()) {
+        if sources.iter().all(|source| source.head.is_none()) {
             return checker.report(Verdict::Conforms);
         }
         if !progress {
@@ -348,7 +360,7 @@ fn check_sources(mut sources: Vec<Source>) -> Report {
 }
 
 /// Takes lines from a source until it ends, or comes to a process that is to come after one that wasn't seen yet.
-fn run(checker: &mut Checker, source: &mut Source, only: bool) -> Result<bool, Verdict> {
+fn run(checker: &mut Checker, source: &mut Source) -> Result<bool, Verdict> {
     let mut progress = false;
     loop {
         let mut notes = Vec::new();
@@ -357,7 +369,7 @@ fn run(checker: &mut Checker, source: &mut Source, only: bool) -> Result<bool, V
                 checker.notes.append(&mut notes);
                 return Ok(progress);
             }
-            Ok(Some(line)) => !only && line.after.as_ref().is_some_and(|before| !checker.knows(before)),
+            Ok(Some(line)) => line.after.as_ref().is_some_and(|before| !checker.knows(before)),
             Err(why) => return Err(Verdict::Unreadable { at: source.location(), why }),
         };
         if waits {
@@ -383,7 +395,10 @@ fn step(checker: &mut Checker, source: &mut Source) -> Result<(), Verdict> {
 }
 
 impl Checker {
-    fn report(self, verdict: Verdict) -> Report {
+    fn report(mut self, verdict: Verdict) -> Report {
+        if self.notes_left_out > 0 {
+            self.notes.push(format!("{} more notes like these are left out", self.notes_left_out));
+        }
         // What nobody wrote, nobody wrote rightly.
         let nothing = verdict == Verdict::Conforms && self.lines == 0;
         let verdict = if nothing {

@@ -49,6 +49,7 @@ mod tower_layer; // The tower layer under a real server, over real sockets
 
 mod trace_lines; // What a gateway writes into its trace
 mod trace_mutations; // Mutations of good traces
+mod trace_rules; // The rules of the trace checker, each on both sides of its boundary
 mod traces; // The shipped traces
 mod types; // What the types promise at compile time
 mod vectors; // The test vectors of the specification: files and looks

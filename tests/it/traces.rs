@@ -95,6 +95,12 @@ fn what_is_no_whole_trace_is_unreadable_and_says_why() {
         ),
         ("another format", lines[0].replacen("\"format\": 1", "\"format\": 2", 1) + "\n", "only 1 is known"),
         ("a line without end", "x".repeat(2 << 20), "longer than"),
+        (
+            "a line is cut, and has its newline",
+            format!("{}\n{}\n", lines[0], &lines[1][..20]),
+            "it is no line of a trace",
+        ),
+        ("no JSON and no newline", format!("{}\nhello", lines[0]), "it is no line of a trace"),
     ];
     for (what, text, says) in cases {
         let report = check_text(&text);

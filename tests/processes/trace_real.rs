@@ -293,3 +293,15 @@ fn the_trace_of_the_example_gateway_as_a_process_conforms_also_when_it_is_killed
     assert_eq!(check(&rejected).status.code(), Some(11));
     assert_eq!(check(&home).status.code(), Some(12), "a folder is no trace");
 }
+
+#[cfg(feature = "cli")]
+#[test]
+fn a_trace_is_checked_from_standard_input_by_the_name_of_a_dash() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces/rejected");
+    let rejected = std::fs::File::open(folder.join("G2__a_turn_enters_a_closed_gate.jsonl")).unwrap();
+    let mut tool = std::process::Command::new(env!("CARGO_BIN_EXE_gateway-drain"));
+    let output = tool.args(["check-trace", "-"]).stdin(rejected).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(11), "{text}");
+    assert!(text.starts_with("The trace violates G2 at line 4 of standard input: "), "{text}");
+}

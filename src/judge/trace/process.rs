@@ -22,6 +22,7 @@ use crate::properties::PropertyId;
 use crate::state::{Denial, DrainState, Event, Step, next};
 use crate::status::GatewayState;
 use crate::trace::line::{Line, LineEvent, Order, Work};
+use core::cmp::Ordering;
 use holds::restored;
 use position::{Counts, Position, following, reach};
 use std::borrow::Cow;
@@ -29,7 +30,7 @@ use std::time::Duration;
 
 /// Before the unready delay of any hold is over, and after those of all are.
 const EARLY: Duration = Duration::ZERO;
-const LATE: Duration = Duration::from_secs(60 * 60);
+const LATE: Duration = Duration::from_secs(3600);
 
 /// What a line breaks, and how.
 #[derive(Debug)]
@@ -301,18 +302,18 @@ impl Process {
     /// Whether history passes through where the gate has already been seen.
     fn check_order(&self, position: &Position) -> Result<(), Breach> {
         let seen = Position::rank(self.present.state, self.present.generation);
-        let (from, to) = (
-            Position::rank(self.history.state, self.history.generation),
-            Position::rank(position.state, position.generation),
-        );
-        if from < seen && seen < to {
-            let what = format!(
-                "the gate was seen in {} in drain {}, and its moves never led there",
-                self.present.state, self.present.generation
-            );
-            return breach(PropertyId::S1, what);
+        let from = Position::rank(self.history.state, self.history.generation);
+        match seen.cmp(&Position::rank(position.state, position.generation)) {
+            Ordering::Less if from < seen => {
+                let what = format!(
+                    "the gate was seen in {} in drain {}, and its moves never led there",
+                    self.present.state, self.present.generation
+                );
+                breach(PropertyId::S1, what)
+            }
+            Ordering::Greater => reach(position, &self.present),
+            _ => Ok(()),
         }
-        if to < seen { reach(position, &self.present) } else { Ok(()) }
     }
 
     fn take_interrupt(&mut self, line: &Line, counts: Counts) -> Result<(), Breach> {
@@ -409,8 +410,7 @@ impl Process {
     fn check_late(&self) -> Result<(), Breach> {
         let (generation, logged, since) = self.late;
         let closing = self.history.first.turns;
-        let known = generation == Some(self.history.generation) && !self.history.state.admits();
-        if known && logged + since > closing {
+        if generation == Some(self.history.generation) && logged + since > closing {
             let what = format!(
                 "{since} turn(s) were logged as admitted after the gate had closed, on {closing} in flight of which \
                  {logged} were logged"

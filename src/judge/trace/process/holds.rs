@@ -33,7 +33,10 @@ impl Process {
                 let renews = event == LineEvent::HoldRenewed;
                 let (outcome, changes) = self.apply(&request, self.history.counts.is_zero());
                 match (outcome, changes.first().map(|change| change.what)) {
-                    (Outcome::Refused(why), _) => breach(of(why), format!("{id} was begun by {owner:?}: {why}")),
+                    (Outcome::Refused(why), _) => {
+                        let verb = if renews { "renewed" } else { "begun" };
+                        breach(of(why), format!("{id} was {verb} by {owner:?}: {why}"))
+                    }
                     (_, Some(HoldEvent::Renewed)) if !renews => {
                         breach(PropertyId::S2, format!("{id} was begun although it is held: that is a renewal"))
                     }

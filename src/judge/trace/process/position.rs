@@ -121,7 +121,7 @@ pub(super) fn reach(from: &Position, to: &Position) -> Result<(), Breach> {
                 if to.is_at(moved, drain) {
                     return Ok(());
                 }
-                if Position::rank(moved, drain) < Position::rank(to.state, to.generation) {
+                if drain.0 <= to.generation.0 {
                     further.push((moved, drain));
                 }
             }
