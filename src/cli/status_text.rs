@@ -50,3 +50,31 @@ pub(super) fn in_words(status: &Status) -> String {
     }
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn holds_that_a_token_may_not_see_are_counted_and_none_is_not_told_of() {
+        let said = |drain: Value| {
+            in_words(&Status {
+                running: Some(true),
+                silent_for: None,
+                state: Some("draining".into()),
+                active_agents: Some(1),
+                knows_holds: true,
+                drain: Some(drain),
+                updated_at: None,
+                fields: serde_json::Map::new(),
+            })
+        };
+        assert_eq!(
+            said(json!({"hold_count": 2})),
+            "draining, 1 in flight\nheld by 2 that are not shown: this token hasn't got the scope `read`"
+        );
+        assert_eq!(said(json!({"hold_count": 0})), "draining, 1 in flight");
+        assert_eq!(said(json!({"holds": [], "hold_count": 2})), "draining, 1 in flight");
+    }
+}

@@ -4,6 +4,7 @@ use crate::client::published::{self, fresh, publish};
 use crate::client::transport::{StoredRequest, Withdrawal};
 use crate::controller::Acknowledgement;
 use crate::gate::Generation;
+use crate::status::{Ignored, IgnoredKind};
 use serde_json::json;
 use std::fs;
 use std::sync::Barrier;
@@ -152,6 +153,25 @@ fn a_hold_is_covered_by_its_owners_write_until_the_gateway_has_answered_that() {
     assert!(!is_covered(Some(&id)), "what lies there has been answered");
     assert!(is_covered(None), "the gateway has not seen it");
     assert!(is_covered(Some(&elsewhere)), "the answer is to another hold's write");
+}
+
+#[test]
+fn a_hold_is_covered_where_its_gateway_does_not_honour_what_lies_in_its_own_place() {
+    let (id, elsewhere) = (RequestId::new("upgrade").unwrap(), RequestId::new("backup").unwrap());
+    let lying = begin(&id, "ops");
+    let answer = Acknowledgement { request_id: id.clone(), nonce: lying.nonce.clone(), outcome: Outcome::Held };
+    for (ignored_id, covers) in [(&id, true), (&elsewhere, false)] {
+        let (kind, detail) = (IgnoredKind::Overwritten, String::new());
+        let ignored = Ignored { request_id: ignored_id.to_string(), kind, detail };
+        let status = DrainStatus {
+            holds: vec![hold(&id, &Nonce::fresh(), 7)],
+            acknowledged: vec![answer.clone()],
+            ignored: vec![ignored],
+            ..fresh()
+        };
+        let covered = standing::covered(&status, &begin(&id, "ops"), &Found::Valid(lying.clone().into()));
+        assert_eq!(covered.is_some(), covers, "{ignored_id} is not honoured");
+    }
 }
 
 /// A hold in a file as the gateway publishes it, last written by this nonce and first seen then.
