@@ -56,19 +56,19 @@ pub(super) fn remove(home: &OpenHome, id: &RequestId, epoch: &Epoch, seen: &Foun
 /// Writes a file where nothing has its name: the second of two writers is refused, in one step. A file system that can't
 /// tell replaces the file.
 fn put_new(folder: &OwnedFd, name: &str, bytes: &[u8], owner: Owner) -> io::Result<()> {
-    let replace = |folder: &OwnedFd, from: &str, to: &str| renameat(folder, from, folder, to);
+    let rename = |folder: &OwnedFd, from: &str, to: &str| renameat(folder, from, folder, to);
     #[cfg(target_os = "linux")]
-    let replace = |folder: &OwnedFd, from: &str, to: &str| match rustix::fs::renameat_with(
+    let rename = |folder: &OwnedFd, from: &str, to: &str| match rustix::fs::renameat_with(
         folder,
         from,
         folder,
         to,
         rustix::fs::RenameFlags::NOREPLACE,
     ) {
-        Err(Errno::INVAL | Errno::NOSYS) => replace(folder, from, to),
+        Err(Errno::INVAL | Errno::NOSYS) => rename(folder, from, to),
         renamed => renamed,
     };
-    whole::put(folder, name, bytes, Some(owner), |_| Ok(()), replace).map(drop)
+    whole::put(folder, name, bytes, Some(owner), |_| Ok(()), rename).map(drop)
 }
 
 /// The turn to replace one file: several writers have it one after the other, and each sees what the one before has written.

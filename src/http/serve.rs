@@ -9,7 +9,7 @@ use crate::state::DrainState;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, Request, Version};
+use axum::http::{HeaderValue, Method, Request, StatusCode, Version};
 use axum::serve::Listener;
 use core::convert::Infallible;
 use core::future::Future;
@@ -22,12 +22,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tower_service::Service;
 
-/// How long a connection may be without a whole head of a request. Longer than proxies keep an idle connection, so that it is they
-/// who close it: nginx 60 s (`keepalive_timeout` of an upstream), AWS's load balancers 60 s. A request that is on its way to a
-/// connection that its server closes is lost.
+/// How long a connection may be without a whole head of a request. A request that is on its way to a connection that its server
+/// closes is lost, so nginx (`keepalive_timeout` of an upstream) and AWS's load balancers, which keep an idle one for 60 s, are to
+/// close it first. Others keep it for longer unless they are told not to: Traefik for 90 s, Envoy for an hour.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long connections have to send what has been answered, once the gateway has stopped.
 const LAST: Duration = Duration::from_secs(1);
@@ -44,9 +44,10 @@ const LAST: Duration = Duration::from_secs(1);
 ///
 /// Whenever the gate closes, the connections that are open are asked to end, so that clients look for another server: those of
 /// HTTP/1 by `Connection: close` in their next answer, those of HTTP/2 by a GOAWAY. None is closed without that, not even one that
-/// is idle: its next request may be on its way, and would be lost. Handlers get a `ConnectInfo` with the client's address. A
-/// connection that has sent no whole head for 75 seconds is closed: proxies that keep idle connections for a minute, as nginx and
-/// AWS's load balancers do, close them first.
+/// is idle: its next request may be on its way, and would be lost. Handlers get a `ConnectInfo` with the client's address.
+///
+/// A connection on which nothing has been asked for 75 seconds since it was opened is closed, and so is one of HTTP/1 that has been idle
+/// for as long. Have a proxy close its idle connections before that: nginx and AWS's load balancers do by default (60 seconds).
 ///
 /// ```
 /// use axum::{Router, routing::post};
@@ -135,20 +136,24 @@ where
     let closed_since = move |now: Reading| {
         now.state != DrainState::Running && (opened.state == DrainState::Running || opened.generation != now.generation)
     };
-    let (is_http2, mut http2) = watch::channel(false);
+    // The version of the first request, once there is one.
+    let (asks, mut asked) = watch::channel(None);
     let answering = gate.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let of_http1 = request.version() <= Version::HTTP_11;
-        if !of_http1 {
-            is_http2.send_replace(true);
-        }
+        let (of_http1, connects) = (request.version() <= Version::HTTP_11, request.method() == Method::CONNECT);
+        asks.send_if_modified(|asked| asked.replace(request.version()).is_none());
         request.extensions_mut().insert(ConnectInfo(peer.clone()));
         let (mut app, gate) = (app.clone(), answering.clone());
         async move {
             let mut answer = app.call(request).await?;
-            if of_http1 && closed_since(gate.reading()) {
-                // An upgrade has words of its own there, and is the connection's last answer anyway.
-                answer.headers_mut().entry(CONNECTION).or_insert(HeaderValue::from_static("close"));
+            // An upgrade is the connection's last answer anyway.
+            let upgraded =
+                answer.status() == StatusCode::SWITCHING_PROTOCOLS || (connects && answer.status().is_success());
+            let close = HeaderValue::from_static("close");
+            let ends = upgraded || answer.headers().get_all(CONNECTION).iter().any(|said| said == close);
+            if of_http1 && !ends && closed_since(gate.reading()) {
+                // Beside what the handler says of the connection.
+                answer.headers_mut().append(CONNECTION, close);
             }
             Ok::<_, Infallible>(answer)
         }
@@ -157,6 +162,8 @@ where
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let mut served = pin!(builder.serve_connection_with_upgrades(TokioIo::new(io), service));
     let mut sent_away = false;
+    // hyper's own limit begins with the first bytes of HTTP/1.
+    let (mut silent, mut silent_for_long) = (pin!(sleep(HEAD_TIMEOUT)), false);
     loop {
         if *phase.borrow_and_update() == Phase::Over {
             served.as_mut().graceful_shutdown();
@@ -167,9 +174,22 @@ where
             // What goes wrong on a connection is its client's, and the handler's to tell of.
             _ = served.as_mut() => return,
             // A client of HTTP/2 knows which of its requests came behind a GOAWAY, and may send them again (RFC 9113 6.8).
-            true = async { http2.wait_for(|is| *is).await.is_ok() }, if !sent_away && closed_since(gate.reading()) => {
+            true = async { asked.wait_for(|first| first.is_some_and(|version| version > Version::HTTP_11)).await.is_ok() },
+                if !sent_away && closed_since(gate.reading()) => {
                 served.as_mut().graceful_shutdown();
                 sent_away = true;
+            }
+            () = silent.as_mut(), if asked.borrow().is_none() => {
+                if asked.borrow().is_some() {
+                    continue;
+                }
+                if silent_for_long {
+                    return;
+                }
+                // What is asked in this very moment is still answered.
+                served.as_mut().graceful_shutdown();
+                silent_for_long = true;
+                silent.as_mut().reset(Instant::now() + LAST);
             }
             Ok(()) = phase.changed() => {}
         }

@@ -6,6 +6,8 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::http::StatusCode;
+use axum::http::header::{CONNECTION, UPGRADE};
 use axum::response::IntoResponse;
 use axum::routing::{any, get, post};
 use futures_util::stream;
@@ -14,11 +16,13 @@ use gateway_drain::http::{Endpoint, serve};
 use gateway_drain::layer::{Admitted, DrainLayer};
 use gateway_drain::reconciler::Options;
 use gateway_drain::{Controller, Home, Reconciler, Request, RequestId};
+use hyper_util::rt::TokioIo;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::{mpsc, oneshot};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_millis(200);
@@ -52,6 +56,32 @@ async fn socket(upgrade: WebSocketUpgrade, admitted: Admitted) -> impl IntoRespo
     })
 }
 
+/// Routes that are answered in a drain too, by handlers that say something of the connection themselves.
+fn unlayered() -> Router {
+    let echoes = async |request: axum::extract::Request| {
+        let upgrade = hyper::upgrade::on(request);
+        tokio::spawn(async move {
+            let mut io = TokioIo::new(upgrade.await.unwrap());
+            let mut said = [0; 4];
+            io.read_exact(&mut said).await.unwrap();
+            io.write_all(&said).await.unwrap();
+        });
+    };
+    Router::new()
+        .route("/keep-alive", get(([(CONNECTION, "keep-alive")], "")))
+        .route("/hop-by-hop", get(([(CONNECTION, "x-own")], "")))
+        .route("/needs-upgrade", get((StatusCode::UPGRADE_REQUIRED, [(CONNECTION, "upgrade"), (UPGRADE, "echo")])))
+        .route("/own-close", get(([(CONNECTION, "close")], "")))
+        .route(
+            "/echo",
+            get(async move |request| {
+                echoes(request).await;
+                (StatusCode::SWITCHING_PROTOCOLS, [(CONNECTION, "upgrade"), (UPGRADE, "echo")])
+            })
+            .connect(echoes),
+        )
+}
+
 impl Served {
     fn start(deadline: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -68,7 +98,8 @@ impl Served {
             .route("/large", get(async || Body::from_stream(stream::repeat_with(large))))
             .route("/socket", get(socket))
             .route("/peer", post(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string()))
-            .layer(DrainLayer::of(&controller));
+            .layer(DrainLayer::of(&controller))
+            .merge(unlayered());
         let endpoint = Endpoint::of_gateway(Arc::clone(&gateway)).unauthenticated("ops");
         let app = turns.merge(endpoint.on_restart(deadline, |_| ()).routes());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -310,6 +341,87 @@ fn what_passes_the_layer_by_is_answered_on_a_kept_connection_too_and_ends_it() {
     let answers = all(&mut kept);
     assert!(answers.contains("connection: close"), "its client isn't told to go: {answers}");
     assert!(served.end().0.finished());
+}
+
+#[test]
+fn a_handlers_own_words_of_its_connection_keep_none_open_once_the_gate_has_closed() {
+    let served = Served::start(LIMIT);
+    let paths = ["/keep-alive", "/hop-by-hop", "/needs-upgrade", "/own-close"];
+    let mut kept = paths.map(|path| (path, served.get("/livez")));
+    for (_, connection) in &mut kept {
+        assert!(line(connection).starts_with("HTTP/1.1 200"));
+    }
+    served.controller.request(&Request::begin(RequestId::new("upgrade").unwrap(), "ops")).unwrap();
+    for (path, connection) in &mut kept {
+        write!(connection.get_mut(), "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        let answers = all(connection);
+        let (_, answer) = answers[1..].split_once("HTTP/1.1 ").expect("a second answer");
+        assert_eq!(answer.matches("close").count(), 1, "{path}: {answer}");
+    }
+    assert!(served.end().0.finished());
+}
+
+#[test]
+fn an_upgrade_that_passes_the_layer_by_in_a_drain_is_an_upgrade_and_not_the_end() {
+    let served = Served::start(LIMIT);
+    let mut kept = ["GET /echo HTTP/1.1\r\nconnection: upgrade\r\nupgrade: echo\r\n", "CONNECT /echo HTTP/1.1\r\n"]
+        .map(|asks| (asks, served.get("/livez")));
+    for (_, connection) in &mut kept {
+        assert!(line(connection).starts_with("HTTP/1.1 200"));
+    }
+    served.controller.request(&Request::begin(RequestId::new("upgrade").unwrap(), "ops")).unwrap();
+    for (asks, connection) in &mut kept {
+        write!(connection.get_mut(), "{asks}host: localhost\r\n\r\necho").unwrap();
+        let answers = all(connection);
+        assert!(answers.ends_with("\r\n\r\necho") && !answers.contains("close"), "{asks}: {answers}");
+    }
+    assert!(served.end().0.finished());
+}
+
+/// Connections without a network, so that a paused clock passes by itself.
+struct Pipes(mpsc::Receiver<DuplexStream>);
+
+impl axum::serve::Listener for Pipes {
+    type Io = DuplexStream;
+    type Addr = ();
+
+    async fn accept(&mut self) -> (DuplexStream, ()) {
+        match self.0.recv().await {
+            Some(pipe) => (pipe, ()),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_asks_nothing_whole_for_75_seconds_is_closed_and_one_that_asked_is_answered() {
+    for (sent, later) in
+        [("", ""), ("P", ""), ("PRI * HTTP/2.0\r\n", ""), ("GET /quick HT", ""), (QUICK, ""), ("", QUICK)]
+    {
+        let (connect, pipes) = mpsc::channel(1);
+        let quick = Router::new().route("/quick", any("done"));
+        let controller = Controller::new();
+        let serving =
+            tokio::spawn(async move { serve(Pipes(pipes), quick, &controller, std::future::pending(), LIMIT).await });
+        let (mut client, server) = tokio::io::duplex(1024);
+        connect.send(server).await.unwrap();
+        let begun = tokio::time::Instant::now();
+        client.write_all(sent.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(70)).await;
+        client.write_all(later.as_bytes()).await.unwrap();
+        let mut answers = String::new();
+        let limit = tokio::time::timeout(Duration::from_secs(3600), client.read_to_string(&mut answers));
+        limit.await.unwrap_or_else(|_| panic!("{sent:?} keeps its connection for ever")).unwrap();
+        let asked = u64::from(!later.is_empty()) * 70;
+        let idle = begun.elapsed().as_secs() - asked;
+        assert!((74..78).contains(&idle), "{sent:?}: closed after {idle} s");
+        assert_eq!(answers.contains("200 OK"), [sent, later].contains(&QUICK), "{sent:?}: {answers}");
+        serving.abort();
+    }
 }
 
 #[test]
