@@ -285,19 +285,24 @@ fn a_commit_of_which_the_gateway_has_lost_all_records_is_withdrawn_by_its_token(
 
 #[test]
 fn a_heartbeat_does_not_begin_again_a_hold_that_another_hand_has_shortened_and_that_has_run_out() {
-    for way in [Way::Files, Way::Http] {
+    let shortened = |way| {
         let scene = Scene::start(way);
-        // Its heartbeat comes every three seconds.
-        let held = scene.drain(&scene.gateway.address).lease(Duration::from_secs(9)).begin().unwrap();
+        // Its heartbeat comes every eight seconds.
+        let held = scene.drain(&scene.gateway.address).lease(Duration::from_secs(24)).begin().unwrap();
         let began = Instant::now();
-        scene.drain(&scene.gateway.address).lease(Duration::from_secs(1)).attach().unwrap().detach();
+        scene.drain(&scene.gateway.address).lease(Duration::from_secs(3)).attach().unwrap().detach();
         scene.gateway.until("that it has run out", |status| status.drain.hold(&id()).is_none());
         let (_keep, pause) = std::sync::mpsc::channel::<()>();
-        while began.elapsed() < Duration::from_millis(3500) {
+        while began.elapsed() < Duration::from_millis(8500) {
             let _ = pause.recv_timeout(Duration::from_millis(100));
         }
         let status = scene.gateway.until("a status", |_| true);
         assert!(status.drain.hold(&id()).is_none(), "{way:?}: it has begun again");
         drop(held);
-    }
+    };
+    std::thread::scope(|scope| {
+        for way in [Way::Files, Way::Http] {
+            scope.spawn(move || shortened(way));
+        }
+    });
 }

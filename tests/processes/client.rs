@@ -97,7 +97,7 @@ fn stays_if_interrupted_unanswered(ask: impl FnOnce(Drain) -> Failure) -> bool {
     let process = GatewayProcess::start(home.path());
     process.freeze();
     let interrupt = Interrupt::new();
-    let drain = upgrade(home.path()).patience(Duration::from_secs(1)).interrupt(interrupt.clone());
+    let drain = upgrade(home.path()).patience(Duration::from_secs(8)).interrupt(interrupt.clone());
     let file = Home::at(home.path()).request_path(&RequestId::new("upgrade").unwrap());
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -144,7 +144,7 @@ fn a_commit_of_a_hold_that_was_attached_to_keeps_its_token_if_nobody_has_answere
     let home = home();
     let process = GatewayProcess::start(home.path());
     upgrade(home.path()).begin().unwrap().detach();
-    let held = upgrade(home.path()).patience(Duration::from_secs(1)).timeout(Duration::from_secs(2)).attach().unwrap();
+    let held = upgrade(home.path()).patience(Duration::from_secs(6)).attach().unwrap();
     let seen = held.wait().unwrap();
     process.freeze();
     held.commit(&seen).unwrap_err();
@@ -234,6 +234,12 @@ fn age(home: &Path, by: Duration) {
     fs::write(path, status.to_string()).unwrap();
 }
 
+/// Whether this says of a gateway that it has published nothing for 40 seconds, or longer where the machine is slow.
+fn silent_for_long(said: &str) -> bool {
+    let (_, time) = said.split_once("has published nothing for ").unwrap_or_default();
+    time.split(|c: char| !c.is_ascii_digit()).next().and_then(|seconds| seconds.parse().ok()) >= Some(40)
+}
+
 #[test]
 fn a_frozen_gateway_whose_status_says_drained_is_silent_once_that_is_too_old_and_is_heard_again_after() {
     let home = home();
@@ -259,7 +265,7 @@ fn a_frozen_gateway_whose_status_says_drained_is_silent_once_that_is_too_old_and
 
     age(home.path(), Duration::from_secs(20));
     let silent = drain(home.path(), &["status"]).expect(ExitCode::Unreachable);
-    assert!(!silent.stdout.contains("drained") && silent.stderr.contains("has published nothing for 4"), "{silent:?}");
+    assert!(!silent.stdout.contains("drained") && silent_for_long(&silent.stderr), "{silent:?}");
     let silent = drain(home.path(), &["--json", "status"]).expect(ExitCode::Unreachable).json();
     assert_eq!((&silent["gateway_running"], &silent["drain"]), (&true.into(), &Value::Null), "{silent}");
     let over_http = drain(home.path(), &["--url", &format!("http://{}", dashboard.address), "status"]);
@@ -267,7 +273,7 @@ fn a_frozen_gateway_whose_status_says_drained_is_silent_once_that_is_too_old_and
     drain(home.path(), &["--patience", "1s", "wait", "upgrade", "--owner", "ops"]).expect(ExitCode::Unreachable);
     held(503);
     let (code, why) = ready();
-    assert!(code == 503 && why.contains("has published nothing for 4"), "{why}");
+    assert!(code == 503 && silent_for_long(&why), "{why}");
 
     process.thaw();
     drain(home.path(), &["--patience", "30s", "wait", "upgrade", "--owner", "ops"]).expect(ExitCode::Drained);
@@ -279,7 +285,7 @@ fn a_gateway_that_freezes_in_mid_wait_is_unreachable_once_it_answers_no_heartbea
     let home = home();
     let process = GatewayProcess::start(home.path());
     let _ = process.turn(600_000);
-    let drain = upgrade(home.path()).lease(Duration::from_secs(2)).patience(Duration::from_millis(1500));
+    let drain = upgrade(home.path()).lease(Duration::from_secs(6)).patience(Duration::from_secs(5));
     let (seen, waits) = mpsc::channel();
     let tell = move |progress: &gateway_drain::client::Progress| {
         // Nobody listens any more once the gateway is frozen.

@@ -50,9 +50,9 @@ impl Terminated {
         Self { _runtime: runtime, gateway, home, url: format!("https://localhost:{port}") }
     }
 
-    fn drain(&self, roots: &Path, arguments: &[&str]) -> Ended {
+    fn drain(&self, roots: &Path, patience: &str, arguments: &[&str]) -> Ended {
         let mut command = tool(Path::new("nowhere"));
-        command.env(Gateway::ROOTS_VARIABLE, roots).args(["--url", &self.url, "--patience", "2s"]).args(arguments);
+        command.env(Gateway::ROOTS_VARIABLE, roots).args(["--url", &self.url, "--patience", patience]).args(arguments);
         Tool::spawn(command).ended()
     }
 
@@ -71,7 +71,7 @@ fn a_drain_over_tls_is_a_drain() {
     let there = Terminated::start();
     let roots = there.home.path().join("roots.pem");
     let turn = there.gateway.turn(300);
-    there.drain(&roots, &["run", "--", "sh", "-c", "exit 42"]).expect_code(42);
+    there.drain(&roots, "30s", &["run", "--", "sh", "-c", "exit 42"]).expect_code(42);
     assert!(turn.finished(), "the turn was cut off");
     assert!(there.gateway.admits(), "the hold was not given up");
 }
@@ -79,7 +79,7 @@ fn a_drain_over_tls_is_a_drain() {
 #[test]
 fn a_certificate_of_an_authority_that_is_not_trusted_is_no_gateway() {
     let there = Terminated::start();
-    let ended = there.drain(Path::new(""), &["begin", "upgrade"]).expect(ExitCode::Unreachable);
+    let ended = there.drain(Path::new(""), "2s", &["begin", "upgrade"]).expect(ExitCode::Unreachable);
     assert!(ended.stderr.contains("certificate"), "it says why: {}", ended.stderr);
     assert!(there.gateway.admits(), "a drain was begun through a connection that nobody vouches for");
 }
@@ -108,7 +108,7 @@ fn a_file_of_certificates_that_can_not_be_used_is_named() {
     let there = Terminated::start();
     let none = there.home.path().join("gateway_state.json");
     for unusable in [none.as_path(), Path::new("/nowhere/roots.pem")] {
-        let ended = there.drain(unusable, &["status"]).expect(ExitCode::Usage);
+        let ended = there.drain(unusable, "2s", &["status"]).expect(ExitCode::Usage);
         assert!(ended.stderr.contains(&unusable.display().to_string()), "{}", ended.stderr);
     }
 }

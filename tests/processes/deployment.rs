@@ -143,14 +143,14 @@ fn way_to(code: ExitCode) -> Option<fn(&mut Scene) -> Tool> {
             scene.channel().remove(&id()).expect("it can be removed");
             deployment
         },
-        ExitCode::LeaseLost => |scene| scene.frozen(&["--lease", "1s"], || ()),
+        ExitCode::LeaseLost => |scene| scene.frozen(&["--lease", "4s"], || ()),
         ExitCode::IncarnationChanged => |scene| {
             let deployment = scene.waiting(&["--patience", "60s"]);
             scene.replace_gateway();
             deployment
         },
         ExitCode::Unreachable => |scene| {
-            let deployment = scene.waiting(&["--patience", "3s"]);
+            let deployment = scene.waiting(&["--patience", "6s"]);
             scene.gateway.take().expect("it runs").kill();
             deployment
         },

@@ -13,7 +13,8 @@ fn a_drain_by_touch_and_rm_cuts_off_no_turn_and_refuses_every_later_one() {
     let gateway = GatewayProcess::in_fresh_home(&["--tick-ms", "20"]);
     assert_eq!(gateway.status()["gateway_state"], "running");
 
-    let turn = gateway.turn(1500);
+    // Long enough that a busy machine has come to look before it ends.
+    let turn = gateway.turn(6000);
     gateway.touch_marker();
     comes_true("the status is draining with 1", || {
         let status = gateway.status();

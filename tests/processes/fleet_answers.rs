@@ -11,9 +11,9 @@ use std::path::Path;
 use std::time::Duration;
 
 /// `run` on this home, with its slots at this address.
-fn run(home: &Path, lock: &str) -> crate::support::tool::Ended {
+fn run(home: &Path, lock: &str, patience: &str) -> crate::support::tool::Ended {
     let mut run = tool(home);
-    run.args(["run", "--patience", "1s", "--fleet-lock", lock, "--fleet-group", "web", "--", "touch"]);
+    run.args(["run", "--patience", patience, "--fleet-lock", lock, "--fleet-group", "web", "--", "touch"]);
     Tool::spawn({
         run.arg(home.join("acted"));
         run
@@ -72,7 +72,7 @@ fn what_is_no_answer_of_the_engines_closes_nothing() {
             for lock in locks.into_iter().flatten() {
                 let home = home.path();
                 all.spawn(move || {
-                    let (tried, took) = timed(|| run(home, &lock));
+                    let (tried, took) = timed(|| run(home, &lock, "1s"));
                     assert!(took < Duration::from_secs(50), "{what}: {took:?}");
                     tried.expect_code(i32::from(ExitCode::Fleet.under_run()));
                 });
@@ -104,7 +104,7 @@ fn endpoints_of_two_clusters_are_no_fleet() {
         let body = json!({"header": {"cluster_id": "2"}, "succeeded": true, "responses": []});
         Way::Answer(answer(200, "application/json", &body.to_string()))
     });
-    let tried = run(home.path(), &format!("etcd://{},{}", first.host, second.host));
+    let tried = run(home.path(), &format!("etcd://{},{}", first.host, second.host), "30s");
     let tried = tried.expect_code(i32::from(ExitCode::Usage.under_run()));
     assert!(tried.stderr.contains("another etcd cluster"), "{}", tried.stderr);
     assert!(gateway.admits());

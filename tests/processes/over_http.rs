@@ -191,9 +191,9 @@ fn our_name_for_the_secret_holds_over_the_references_and_must_not_be_empty() {
 #[test]
 fn heartbeats_keep_a_short_lease_and_the_status_is_shown() {
     let remote = Remote::start();
-    let turn = remote.gateway().turn(10_000);
+    let turn = remote.gateway().turn(14_000);
     let id = ["--id", "upgrade"];
-    let tool = remote.start_tool(&[&["run", "--lease", "3s"], &id[..], &["--", "true"]].concat());
+    let tool = remote.start_tool(&[&["run", "--lease", "6s"], &id[..], &["--", "true"]].concat());
     tool.said("external_draining, 1 in flight");
     let status = remote.drain(&["status", "--json"]).expect(ExitCode::Drained).json();
     assert_eq!((&status["gateway_state"], &status["active_agents"]), (&"draining".into(), &1.into()), "{status}");

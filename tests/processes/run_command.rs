@@ -48,10 +48,10 @@ fn the_command_runs_once_the_last_turn_has_ended_and_its_exit_code_is_passed_on(
 #[test]
 fn the_command_runs_although_its_lease_is_shorter_than_the_time_between_two_looks() {
     let home = home();
-    let gateway = GatewayProcess::start_with_tick(home.path(), 3000);
+    let gateway = GatewayProcess::start_with_tick(home.path(), 20_000);
     for turn in [None, Some(500)] {
         let turn = turn.map(|millis| gateway.turn(millis));
-        run(home.path(), &["--lease", "1s"], &noting(home.path(), 0)).ended().expect_code(0);
+        run(home.path(), &["--lease", "5s"], &noting(home.path(), 0)).ended().expect_code(0);
         assert_eq!(ran(home.path()).as_deref(), Some("upgrade 0\n"));
         assert!(turn.is_none_or(Turn::finished), "the turn was cut off");
         std::fs::remove_file(home.path().join("ran")).unwrap();

@@ -24,7 +24,7 @@ fn the_cancel_of_one_controller_does_not_free_the_drain_of_another() {
 fn a_lease_that_runs_out_frees_its_own_hold_alone() {
     let home = home();
     let gateway = GatewayProcess::start(home.path());
-    drain(home.path(), &[A, &["begin", "of-a", "--lease", "1s"]].concat()).expect(ExitCode::Drained);
+    drain(home.path(), &[A, &["begin", "of-a", "--lease", "4s"]].concat()).expect(ExitCode::Drained);
     drain(home.path(), &[B, &["begin", "of-b"]].concat()).expect(ExitCode::Drained);
     gateway.until("that a's lease ran out", |status| status.drain.holds.len() == 1);
     assert!(!gateway.admits(), "b's hold ended with a's lease");
@@ -35,9 +35,10 @@ fn a_lease_that_runs_out_frees_its_own_hold_alone() {
 fn after_a_commit_neither_anothers_cancel_nor_ones_own_lease_reopens_the_gate() {
     let home = home();
     let gateway = GatewayProcess::start(home.path());
-    drain(home.path(), &[A, &["begin", "of-a", "--lease", "1s"]].concat()).expect(ExitCode::Drained);
+    // Long enough for a slow machine to commit, and to ask for the second.
+    drain(home.path(), &[A, &["begin", "of-a", "--lease", "8s"]].concat()).expect(ExitCode::Drained);
     let token = drain(home.path(), &[A, &["commit", "of-a"]].concat()).expect(ExitCode::Drained).stdout;
-    drain(home.path(), &[B, &["begin", "of-b", "--lease", "2s"]].concat()).expect(ExitCode::Drained);
+    drain(home.path(), &[B, &["begin", "of-b", "--lease", "9s"]].concat()).expect(ExitCode::Drained);
 
     drain(home.path(), &[B, &["cancel", "of-a"]].concat()).expect(ExitCode::Denied);
     // The owner, on a machine that has not committed and so knows no token.

@@ -267,7 +267,8 @@ fn a_reboot_ends_what_an_earlier_boot_asked_for_and_says_so() {
 fn a_shutdown_during_the_drain_waits_for_the_turn_refuses_the_rest_and_ends_in_stopped() {
     let gateway = GatewayProcess::in_fresh_home(&["--tick-ms", "50"]);
     let pressure = Pressure::on(&gateway);
-    let turn = gateway.turn(3000);
+    // It outlasts what is asked meanwhile, on a busy machine too.
+    let turn = gateway.turn(8000);
     gateway.touch_marker();
     gateway.until("draining", draining);
     pressure.is_barred();
