@@ -9,12 +9,18 @@
 //! | `driver.rs` | what can be done to a gateway and seen of it, and what has to be undone |
 //! | `checks.rs` | what is tried, in order, and what it shows |
 //! | `catalogue.rs` | the table of it, by property, with what each needs |
+//! | `world.rs` | time, turns and commands, in whose place a test puts its own |
 //!
 //! `docs/probe.md` tells how to use it.
 
 mod catalogue;
 mod checks;
 mod driver;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+mod world;
 
 pub use catalogue::{Need, TRIALS, Trial};
 
@@ -126,13 +132,16 @@ impl std::error::Error for CanNotProbe {}
 /// [`CanNotProbe`]: it can't be reached, or isn't running, or somebody holds it already, or the turn that is tried first is
 /// neither admitted nor refused. Nothing has been touched.
 pub fn run(options: &Options, interrupt: &Interrupt) -> Result<Report, CanNotProbe> {
-    let mut driver = Driver::of(options, interrupt)?;
+    Ok(report_of(Driver::of(options, interrupt)?))
+}
+
+fn report_of(mut driver: Driver<'_>) -> Report {
     let mut report = Report::default();
     if let Err(stop) = checks::all(&mut driver, &mut report.rows) {
         report.cut_short = Some(stop.to_string());
     }
     report.left_behind = driver.take_back().err();
-    Ok(report)
+    report
 }
 
 impl Report {
@@ -232,5 +241,87 @@ impl fmt::Display for Report {
             writeln!(f, "NOT TAKEN BACK: {what}.")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod report {
+    use super::*;
+
+    #[test]
+    fn a_report_says_it_all_in_its_first_line_and_its_code() {
+        let row = |property, sight| Row { property, sight, evidence: "what was seen".into() };
+        let of = |rows: Vec<Row>| Report { rows, ..Report::default() };
+        let told = |report: &Report| {
+            (report.to_string().lines().next().unwrap_or_default().to_owned(), report.exit_code(), report.is_complete())
+        };
+        let nothing = |counts: &str| format!("Nothing was seen broken: {counts} unseen.");
+        let all: Vec<Row> = TRIALS.iter().map(|trial| row(trial.property, Sight::Kept)).collect();
+        let cut = Some("it was interrupted".to_owned());
+        let (g2, h1) = (PropertyId::G2, PropertyId::H1);
+        let breaks = |property| format!("The gateway breaks {property}: what was seen.");
+        let cases = [
+            (of(vec![]), nothing("0 of 20 properties seen kept, 20"), 0, false),
+            (of(all.clone()), nothing("20 of 20 properties seen kept, 0"), 0, true),
+            (of(all[1..].to_vec()), nothing("19 of 20 properties seen kept, 1"), 0, false),
+            (
+                Report { cut_short: cut.clone(), ..of(all.clone()) },
+                nothing("20 of 20 properties seen kept, 0"),
+                12,
+                false,
+            ),
+            (
+                Report { left_behind: cut.clone(), ..of(all.clone()) },
+                nothing("20 of 20 properties seen kept, 0"),
+                12,
+                true,
+            ),
+            (
+                of(vec![row(g2, Sight::Told), row(h1, Sight::Kept), row(h1, Sight::Told)]),
+                nothing("1 of 20 properties seen kept, 1 told by the gateway alone, 18"),
+                0,
+                false,
+            ),
+            (of(vec![row(g2, Sight::Kept), row(h1, Sight::Broken), row(g2, Sight::Broken)]), breaks(h1), 11, false),
+            (Report { cut_short: cut, ..of([all, vec![row(g2, Sight::Broken)]].concat()) }, breaks(g2), 11, false),
+        ];
+        for (report, first, code, complete) in cases {
+            assert_eq!(told(&report), (first, code, complete), "{report}");
+        }
+    }
+
+    #[test]
+    fn a_report_has_two_lines_for_each_row_and_says_what_was_unseen_cut_short_or_left_behind() {
+        let rows = [(PropertyId::H1, Sight::Broken), (PropertyId::G2, Sight::Kept)];
+        let rows = rows.map(|(property, sight)| Row { property, sight, evidence: format!("{sight} it was") }).to_vec();
+        let report = Report { rows, cut_short: Some("it ended".into()), left_behind: Some("a file".into()) };
+        let (h1, g2) = (PropertyId::H1, PropertyId::G2);
+        let unseen =
+            PropertyId::all().filter(|property| ![h1, g2].contains(property)).map(|property| property.to_string());
+        let unseen = unseen.collect::<Vec<_>>().join(", ");
+        let text = format!(
+            "The gateway breaks H1: BROKEN it was.\n\
+             H1  BROKEN  {}\n            BROKEN it was\n\
+             G2  kept    {}\n            kept it was\n\
+             Unseen: {unseen}.\nCut short: it ended.\nNOT TAKEN BACK: a file.\n",
+            h1.sentence(),
+            g2.sentence()
+        );
+        assert_eq!(report.to_string(), text);
+        assert_eq!(
+            (report.broken(), report.sight(g2), report.sight(PropertyId::S1)),
+            (vec![h1], Sight::Kept, Sight::Unseen)
+        );
+        assert_eq!(
+            report.to_json(),
+            json!({
+                "complete": false, "broken": ["H1"], "cut_short": "it ended", "left_behind": "a file",
+                "rows": [
+                    {"property": "H1", "sentence": h1.sentence(), "sight": "broken", "evidence": "BROKEN it was"},
+                    {"property": "G2", "sentence": g2.sentence(), "sight": "kept", "evidence": "kept it was"},
+                ],
+            })
+        );
+        assert_eq!(CanNotProbe("nobody is there".into()).to_string(), "nobody is there");
     }
 }

@@ -128,3 +128,36 @@ impl Trial {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(turns: bool, commands: bool) -> Options {
+        let command = commands.then(|| "true".to_owned());
+        let turn = turns.then(|| ("http://localhost/turns".to_owned(), String::new()));
+        Options { turn, restart: command.clone(), stop: command, ..Options::default() }
+    }
+
+    #[test]
+    fn what_was_not_given_is_the_reason_for_what_is_unseen() {
+        let given = |options: &Options| TRIALS.map(|trial| trial.unseen(options));
+        let home = |options| Options { home: Some("/home".into()), ..options };
+        let count = |options: Options, why: &str| given(&options).iter().filter(|said| **said == why).count();
+        let knows = "the gateway knows the marker and no other hold, without a lease";
+        let none = || options(false, false);
+        assert_eq!(
+            (count(none(), "no --home"), count(none(), "no --turn-url"), count(none(), "no --stop-cmd")),
+            (9, 3, 2)
+        );
+        assert_eq!((count(home(none()), "no --restart-cmd"), count(home(none()), "no --home")), (2, 0));
+        assert_eq!(
+            (count(home(options(true, true)), knows), count(home(options(true, true)), "it was not tried")),
+            (6, 14)
+        );
+        assert_eq!(
+            (count(home(options(true, false)), "no --stop-cmd"), count(home(options(true, true)), "no --stop-cmd")),
+            (2, 0)
+        );
+    }
+}

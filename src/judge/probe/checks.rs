@@ -5,7 +5,8 @@
 
 mod holds;
 
-use super::driver::{Driver, PublishedStatus, Stop, TurnAnswer};
+use super::driver::{Driver, PublishedStatus, Stop};
+use super::world::{InFlight, TurnAnswer, Unread};
 use super::{Row, Sight, TRIALS};
 use crate::control::Epoch;
 use crate::hold::Nonce;
@@ -15,8 +16,7 @@ use crate::properties::PropertyId::{
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const NO_NEW_PROCESS: &str = "after --restart-cmd no other process published a status";
 
@@ -175,8 +175,6 @@ fn a_turn_in_flight(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(),
         }
         return Ok(());
     };
-    // Read to its end, as a client would: the gateway may stream it.
-    let turn = std::thread::spawn(move || io::copy(&mut turn.into_body().into_reader(), &mut io::sink()).is_ok());
     // Not for all its patience: a gateway that counts nothing would have ended the turn by then.
     let soon = gateway.while_watched().max(Duration::from_secs(1));
     let counted = gateway.watch(soon, |seen| seen.agents() > 0)?.is_ok();
@@ -195,23 +193,16 @@ fn a_turn_in_flight(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(),
     }
     gateway.cancel()?;
     let _ = gateway.until(PublishedStatus::is_running)?;
-    if turn.is_finished() {
-        // It has ended: this waits for nothing, and whether it was whole is for the application to know.
-        let _ = turn.join();
-    }
     Ok(())
 }
 
 /// Asks a gateway for a turn that says that it runs again. A refusal may come of a lack of room, which passes.
-fn admitted_again(
-    gateway: &mut Driver<'_>,
-    rows: &mut Rows<'_>,
-) -> Result<Option<ureq::http::Response<ureq::Body>>, Stop> {
-    let begun = Instant::now();
+fn admitted_again(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<Option<InFlight>, Stop> {
+    let begun = gateway.now();
     loop {
         match gateway.turn() {
-            Some((TurnAnswer::Admitted(_), turn)) => return Ok(turn),
-            Some((TurnAnswer::Refused, _)) if begun.elapsed() < gateway.options.patience => {
+            Some((TurnAnswer::Admitted(_), turn)) => return Ok(turn.map(Unread::read)),
+            Some((TurnAnswer::Refused, _)) if gateway.since(begun) < gateway.options.patience => {
                 gateway.pause(gateway.options.tick)?;
             }
             Some((TurnAnswer::Refused, _)) => {
@@ -229,21 +220,16 @@ fn admitted_again(
 }
 
 /// Whether a turn of the probe's own is in flight, and for longer than its end may be late here.
-fn streams_on(gateway: &Driver<'_>, turn: &JoinHandle<bool>) -> Result<bool, Stop> {
-    let begun = Instant::now();
-    while !turn.is_finished() && begun.elapsed() < gateway.while_watched() {
+fn streams_on(gateway: &Driver<'_>, turn: &InFlight) -> Result<bool, Stop> {
+    let begun = gateway.now();
+    while !turn() && gateway.since(begun) < gateway.while_watched() {
         gateway.pause(gateway.options.tick / 8)?;
     }
-    Ok(!turn.is_finished())
+    Ok(!turn())
 }
 
 /// Watches the count fall to zero, and stay there.
-fn drained_around(
-    gateway: &mut Driver<'_>,
-    rows: &mut Rows<'_>,
-    first: i64,
-    turn: &JoinHandle<bool>,
-) -> Result<(), Stop> {
+fn drained_around(gateway: &mut Driver<'_>, rows: &mut Rows<'_>, first: i64, turn: &InFlight) -> Result<(), Stop> {
     let (mut least, mut rose, mut early) = (first, None, false);
     let ended = gateway.watch(gateway.options.patience * 3, |seen| {
         let agents = seen.agents();
@@ -434,7 +420,7 @@ fn a_restart(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> 
         Some(first) => {
             let turned = gateway.turn().map(|(turned, _)| turned);
             let opened = gateway.never(|seen| !seen.is_draining())?;
-            match (first.is_draining(), opened, turned) {
+            match (first.is_draining(), &opened, turned) {
                 (true, None, Some(TurnAnswer::Refused)) => {
                     rows.kept(C5, "restarted under a live request: it said draining first, and refused a turn");
                 }
@@ -442,7 +428,11 @@ fn a_restart(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> 
                 (_, _, Some(TurnAnswer::Admitted(code))) => {
                     rows.broken(C5, format!("restarted under a live request, it answered a turn with {code}"));
                 }
-                _ => rows.broken(C5, format!("restarted under a live request, it said {} first", first.state())),
+                _ => {
+                    let then = opened.map(|seen| format!(", and then {}", seen.state())).unwrap_or_default();
+                    let said = first.state();
+                    rows.broken(C5, format!("restarted under a live request, it said {said} first{then}"));
+                }
             }
         }
     }
@@ -461,8 +451,7 @@ fn a_stop(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
     let Some(command) = gateway.options.stop.clone() else { return Ok(()) };
     // While its turn lasts a gateway can't end, and can be looked at.
     let turn = gateway.turn().and_then(|(_, turn)| turn);
-    let turn = turn
-        .map(|turn| std::thread::spawn(move || io::copy(&mut turn.into_body().into_reader(), &mut io::sink()).is_ok()));
+    let _in_flight = turn.map(Unread::read);
     gateway.begin()?;
     let _ = gateway.until(PublishedStatus::is_draining)?;
     let process = |seen: &PublishedStatus| format!("{:?}", seen.process());
@@ -478,8 +467,8 @@ fn a_stop(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
     };
     gateway.run(&command, &mut show)?;
     // Before it shuts down a cancel reopens it by right.
-    let heard = Instant::now();
-    while heard.elapsed() < gateway.options.patience {
+    let heard = gateway.now();
+    while gateway.since(heard) < gateway.options.patience {
         let Ok(seen) = gateway.look() else { break };
         show(&seen);
         if seen.is_shutting_down() || process(&seen) != this {
@@ -488,19 +477,14 @@ fn a_stop(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
         gateway.pause(gateway.options.tick / 8)?;
     }
     gateway.leave();
-    let begun = Instant::now();
-    while begun.elapsed() < gateway.options.patience * 3 {
+    let begun = gateway.now();
+    while gateway.since(begun) < gateway.options.patience * 3 {
         let Ok(seen) = gateway.look() else { break };
         show(&seen);
         if seen.state() == "stopped" || process(&seen) != this {
             break;
         }
         gateway.pause(gateway.options.tick / 8)?;
-    }
-    if let Some(turn) = turn
-        && turn.is_finished()
-    {
-        let _ = turn.join();
     }
     match (back, shutting) {
         (true, _) => rows.broken(S3, "after --stop-cmd, and with its request cancelled, the status says running"),

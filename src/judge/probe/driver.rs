@@ -3,6 +3,7 @@
 //! Whatever closes the gate is noted before it is done, and [`Driver::take_back`] undoes it: at the end, on an error, on
 //! an interrupt and, by `Drop`, on a panic.
 
+use super::world::{Real, TurnAnswer, Unread, World};
 use super::{CanNotProbe, Options};
 use crate::client::Interrupt;
 use crate::client::agent::config;
@@ -13,8 +14,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often the status is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -99,14 +99,6 @@ impl PublishedStatus {
     }
 }
 
-/// What a gateway said to a turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TurnAnswer {
-    /// With which status code.
-    Admitted(u16),
-    Refused,
-}
-
 /// What a restart came to.
 pub(super) struct Restarted {
     /// It was seen to shut down first, which ends a commit by right.
@@ -118,6 +110,7 @@ pub(super) struct Restarted {
 pub(super) struct Driver<'a> {
     pub(super) options: &'a Options,
     interrupt: Interrupt,
+    world: Box<dyn World + 'a>,
     agent: ureq::Agent,
     channel: Option<Channel>,
     /// What has been begun, and the token of what is committed.
@@ -142,12 +135,22 @@ impl<'a> Driver<'a> {
             .timeout_recv_response(Some(options.patience))
             .build()
             .new_agent();
+        Self::in_world(options, interrupt, agent.clone(), Box::new(Real::new(options, agent)))
+    }
+
+    pub(super) fn in_world(
+        options: &'a Options,
+        interrupt: &Interrupt,
+        agent: ureq::Agent,
+        world: Box<dyn World + 'a>,
+    ) -> Result<Self, CanNotProbe> {
         let channel = options.home.clone().map(|home| Channel::new(Home::at(home)));
         let had_holds_folder = channel.as_ref().is_some_and(|channel| channel.home().holds_folder().exists());
         let mut driver = Self {
             had_holds_folder,
             options,
             interrupt: interrupt.clone(),
+            world,
             agent,
             channel,
             begun: BTreeMap::new(),
@@ -156,7 +159,7 @@ impl<'a> Driver<'a> {
             negative: false,
         };
         driver.expect_idle()?;
-        driver.expect_a_turn()?;
+        driver.world.expect_a_turn()?;
         // A long turn must not be taken for one of a later trial.
         let _ = driver.until(|seen| seen.agents() == 0);
         Ok(driver)
@@ -234,18 +237,18 @@ impl<'a> Driver<'a> {
         time: Duration,
         mut says: impl FnMut(&PublishedStatus) -> bool,
     ) -> Result<Result<(PublishedStatus, Duration), PublishedStatus>, Stop> {
-        let began = Instant::now();
+        let began = self.now();
         let mut last = PublishedStatus::default();
         loop {
             let unheard = match self.look() {
-                Ok(seen) if says(&seen) => return Ok(Ok((seen, began.elapsed()))),
+                Ok(seen) if says(&seen) => return Ok(Ok((seen, self.since(began)))),
                 Ok(seen) => {
                     last = seen;
                     None
                 }
                 Err(why) => Some(why),
             };
-            if began.elapsed() >= time {
+            if self.since(began) >= time {
                 return match unheard {
                     Some(why) => Err(Stop::Lost(why)),
                     None => Ok(Err(last)),
@@ -256,7 +259,16 @@ impl<'a> Driver<'a> {
     }
 
     pub(super) fn pause(&self, time: Duration) -> Result<(), Stop> {
-        if self.interrupt.pause(time) { Err(Stop::Interrupted) } else { Ok(()) }
+        if self.world.pause(time, &self.interrupt) { Err(Stop::Interrupted) } else { Ok(()) }
+    }
+
+    /// How much time has passed since some moment before the probe.
+    pub(super) fn now(&self) -> Duration {
+        self.world.now()
+    }
+
+    pub(super) fn since(&self, moment: Duration) -> Duration {
+        self.now().saturating_sub(moment)
     }
 
     /// A request in the probe's name, with a lease.
@@ -372,49 +384,8 @@ impl<'a> Driver<'a> {
     }
 
     /// Starts a turn, and leaves it running; none if the probe wasn't told how or the answer says neither.
-    pub(super) fn turn(&self) -> Option<(TurnAnswer, Option<ureq::http::Response<ureq::Body>>)> {
-        match self.answer()?.ok()? {
-            response if self.options.refused.contains(&response.status().as_u16()) => Some((TurnAnswer::Refused, None)),
-            response if response.status().is_success() => {
-                Some((TurnAnswer::Admitted(response.status().as_u16()), Some(response)))
-            }
-            _ => None,
-        }
-    }
-
-    fn answer(&self) -> Option<Result<ureq::http::Response<ureq::Body>, ureq::Error>> {
-        let (url, body) = self.options.turn.as_ref()?;
-        let mut post = self.agent.post(url);
-        let typed = |(name, _): &(String, String)| name.eq_ignore_ascii_case("content-type");
-        if !self.options.turn_headers.iter().any(typed) {
-            post = post.header("content-type", "application/json");
-        }
-        for (name, value) in &self.options.turn_headers {
-            post = post.header(name, value);
-        }
-        Some(post.send(body))
-    }
-
-    /// Tries one turn before anything else: without one that is admitted the gate can't be told from what isn't there.
-    fn expect_a_turn(&self) -> Result<(), CanNotProbe> {
-        let Some(answer) = self.answer() else { return Ok(()) };
-        let mut response = answer.map_err(|error| CanNotProbe(format!("a turn gets no answer: {error}")))?;
-        let code = response.status();
-        let refused = self.options.refused.contains(&code.as_u16());
-        if code.is_success() && !refused {
-            // To its end, unless it is long: it need not be in flight when the first drain begins.
-            let mut body = response.into_body();
-            std::thread::spawn(move || io::copy(&mut body.as_reader(), &mut io::sink()).is_ok());
-            return Ok(());
-        }
-        let body = response.body_mut().with_config().limit(4096).read_to_string().unwrap_or_default();
-        let body: String = body.trim().chars().take(200).collect();
-        let what =
-            if refused { "the refusal of a gateway that nobody drains" } else { "neither a success nor a refusal" };
-        Err(CanNotProbe(format!(
-            "a turn was answered with {code}, {what}: {body:?}. Give what it takes by --turn-body and --turn-header, and the \
-             codes of a refusal by --refused-status; nothing was tried"
-        )))
+    pub(super) fn turn(&self) -> Option<(TurnAnswer, Option<Unread>)> {
+        self.world.turn()
     }
 
     /// Has the gateway restarted, and waits for what the new process says first: the status of a dead one shows nothing.
@@ -428,12 +399,11 @@ impl<'a> Driver<'a> {
 
     /// Runs the command, and shows every status meanwhile.
     pub(super) fn run(&mut self, command: &str, mut show: impl FnMut(&PublishedStatus)) -> Result<(), Stop> {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null());
-        let mut child = shell.spawn().map_err(|error| Stop::Lost(format!("{command}: {error}")))?;
-        let began = Instant::now();
+        let lost = |error: io::Error| Stop::Lost(format!("{command}: {error}"));
+        let mut ended = self.world.run(command).map_err(lost)?;
+        let began = self.now();
         loop {
-            let ended = child.try_wait().map_err(|error| Stop::Lost(format!("{command}: {error}")))?;
+            let ended = ended().map_err(lost)?;
             // While it is away, a look that fails is as it should be.
             if let Ok(seen) = self.look() {
                 show(&seen);
@@ -441,7 +411,7 @@ impl<'a> Driver<'a> {
             match ended {
                 Some(ended) if ended.success() => return Ok(()),
                 Some(ended) => return Err(Stop::Lost(format!("{command}: {ended}"))),
-                None if began.elapsed() < self.options.patience * 6 => self.pause(LOOK_EVERY)?,
+                None if self.since(began) < self.options.patience * 6 => self.pause(LOOK_EVERY)?,
                 None => return Err(Stop::Lost(format!("{command} did not return"))),
             }
         }
@@ -548,5 +518,33 @@ mod tests {
         let left = std::fs::read_dir(home.holds_folder()).unwrap().count();
         assert_eq!(left, 0, "the hold file is gone; the folder is the gateway's");
         assert_eq!(gateway.controller().state(), DrainState::Running, "and the gateway runs");
+    }
+
+    #[test]
+    fn a_status_is_read_for_what_it_says() {
+        let of = |fields: Value| PublishedStatus { fields };
+        let state = |word: &str, inner: &str| of(json!({"gateway_state": word, "drain": {"state": inner}}));
+        let words = |seen: &PublishedStatus| (seen.is_running(), seen.is_draining(), seen.is_shutting_down());
+        assert_eq!(words(&state("running", "running")), (true, false, false));
+        assert_eq!(words(&state("draining", "external_draining")), (false, true, false));
+        assert_eq!(words(&state("draining", "shutdown_draining")), (false, true, true));
+        assert_eq!(words(&state("stopped", "stopped")), (false, false, true));
+        let nothing = of(json!({"drain": 7}));
+        assert_eq!((words(&nothing), nothing.state(), nothing.agents()), ((false, false, false), "nothing", 0));
+        assert_eq!((nothing.drain(), nothing.process()), (None, (None, None, None)));
+
+        let full = of(json!({
+            "pid": 7, "start_time": 9, "active_agents": -2,
+            "drain": {
+                "incarnation": "p1",
+                "acknowledged": [{"nonce": "n1", "outcome": "held"}, {"nonce": "n2", "outcome": "refused"}],
+                "holds": [{"request_id": "a", "committed": true}, {"request_id": "b"}],
+            },
+        }));
+        assert_eq!((full.process(), full.agents()), ((Some(7), Some(9), Some("p1")), -2));
+        let answer = |nonce: &str| full.answer(&nonce.to_owned().into()).map(str::to_owned);
+        assert_eq!((answer("n1"), answer("n2"), answer("n3")), (Some("held".into()), Some("refused".into()), None));
+        let hold = |id: &str| full.hold(&RequestId::new(id).unwrap()).map(|hold| hold["committed"] == true);
+        assert_eq!((hold("a"), hold("b"), hold("c")), (Some(true), Some(false), None));
     }
 }

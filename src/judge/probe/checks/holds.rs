@@ -6,7 +6,7 @@ use crate::hold::{Incarnation, Nonce, Request, RequestId};
 use crate::judge::probe::driver::{Driver, OWNER, PublishedStatus, Restarted, Stop};
 use crate::properties::PropertyId::{C6, E1, H2, H3, H4, L2};
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn id(name: &str) -> RequestId {
     // Sound names: the fallback is never used.
@@ -77,17 +77,17 @@ pub(super) fn a_lease(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(
 fn renewed_and_run_out(gateway: &mut Driver<'_>, rows: &mut Rows<'_>, hold: &RequestId) -> Result<bool, Stop> {
     let lease = gateway.options.tick * 2 + Duration::from_secs(1);
     let begin = || Driver::request(hold).lease(lease);
-    let mut written = Instant::now();
+    let mut written = gateway.now();
     gateway.write(&begin())?;
     let _ = gateway.until(PublishedStatus::is_draining)?;
     let mut early = None;
     for _ in 0..3 {
         // Renewed at half of the lease, for longer than the lease.
         early = early.or(gateway.watch(lease / 2, |seen| !seen.is_draining())?.ok());
-        let next = Instant::now();
+        let next = gateway.now();
         gateway.write(&begin())?;
         // The lease may run from the moment at which the write began, and a gateway looks once in a tick.
-        if written.elapsed() + gateway.options.tick >= lease {
+        if gateway.since(written) + gateway.options.tick >= lease {
             return Ok(false);
         }
         written = next;
@@ -224,6 +224,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
+    use std::time::Instant;
 
     const TICK: Duration = Duration::from_millis(10);
 

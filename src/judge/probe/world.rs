@@ -1,0 +1,126 @@
+//! What the probe needs of the world beside the files and the endpoint of a gateway: time, turns and commands. A test puts a
+//! world of its own in the place of the real one, in which no time has to be waited for.
+
+use super::{CanNotProbe, Options};
+use crate::client::Interrupt;
+use std::io;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+pub(super) trait World {
+    /// How much time has passed since some moment before the probe.
+    fn now(&self) -> Duration;
+    /// Tells whether it was interrupted.
+    fn pause(&self, time: Duration, interrupt: &Interrupt) -> bool;
+    /// Tries one turn before anything else: without one that is admitted the gate can't be told from what isn't there.
+    fn expect_a_turn(&self) -> Result<(), CanNotProbe>;
+    /// Starts a turn; none if the probe wasn't told how or the answer says neither.
+    fn turn(&self) -> Option<(TurnAnswer, Option<Unread>)>;
+    /// Runs a shell command, and gives what tells how it ended, once it has.
+    fn run(&self, command: &str) -> io::Result<Box<dyn FnMut() -> io::Result<Option<ExitStatus>>>>;
+}
+
+/// What a gateway said to a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TurnAnswer {
+    /// With which status code.
+    Admitted(u16),
+    Refused,
+}
+
+/// The answer of a turn that was admitted.
+pub(super) struct Unread(Box<dyn FnOnce() -> InFlight>);
+
+/// Tells whether an answer has come to its end, be it whole or not: that is for the application to know.
+pub(super) type InFlight = Box<dyn Fn() -> bool>;
+
+impl Unread {
+    pub(super) fn new(read: impl FnOnce() -> InFlight + 'static) -> Self {
+        Self(Box::new(read))
+    }
+
+    /// Reads it to its end, as a client would: the gateway may stream it.
+    pub(super) fn read(self) -> InFlight {
+        (self.0)()
+    }
+
+    fn of(mut body: ureq::Body) -> Self {
+        Self::new(move || {
+            let reader = std::thread::spawn(move || io::copy(&mut body.as_reader(), &mut io::sink()).is_ok());
+            Box::new(move || reader.is_finished())
+        })
+    }
+}
+
+pub(super) struct Real<'a> {
+    options: &'a Options,
+    agent: ureq::Agent,
+    began: Instant,
+}
+
+impl<'a> Real<'a> {
+    pub(super) fn new(options: &'a Options, agent: ureq::Agent) -> Self {
+        Self { options, agent, began: Instant::now() }
+    }
+
+    fn answer(&self) -> Option<Result<ureq::http::Response<ureq::Body>, ureq::Error>> {
+        let (url, body) = self.options.turn.as_ref()?;
+        let mut post = self.agent.post(url);
+        let typed = |(name, _): &(String, String)| name.eq_ignore_ascii_case("content-type");
+        if !self.options.turn_headers.iter().any(typed) {
+            post = post.header("content-type", "application/json");
+        }
+        for (name, value) in &self.options.turn_headers {
+            post = post.header(name, value);
+        }
+        Some(post.send(body))
+    }
+}
+
+impl World for Real<'_> {
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn pause(&self, time: Duration, interrupt: &Interrupt) -> bool {
+        interrupt.pause(time)
+    }
+
+    fn expect_a_turn(&self) -> Result<(), CanNotProbe> {
+        let Some(answer) = self.answer() else { return Ok(()) };
+        let mut response = answer.map_err(|error| CanNotProbe(format!("a turn gets no answer: {error}")))?;
+        let code = response.status();
+        let refused = self.options.refused.contains(&code.as_u16());
+        if code.is_success() && !refused {
+            // To its end, unless it is long: it need not be in flight when the first drain begins.
+            drop(Unread::of(response.into_body()).read());
+            return Ok(());
+        }
+        let body = response.body_mut().with_config().limit(4096).read_to_string().unwrap_or_default();
+        let body: String = body.trim().chars().take(200).collect();
+        let what =
+            if refused { "the refusal of a gateway that nobody drains" } else { "neither a success nor a refusal" };
+        Err(CanNotProbe(format!(
+            "a turn was answered with {code}, {what}: {body:?}. Give what it takes by --turn-body and --turn-header, and the \
+             codes of a refusal by --refused-status; nothing was tried"
+        )))
+    }
+
+    fn turn(&self) -> Option<(TurnAnswer, Option<Unread>)> {
+        match self.answer()?.ok()? {
+            response if self.options.refused.contains(&response.status().as_u16()) => Some((TurnAnswer::Refused, None)),
+            response if response.status().is_success() => {
+                let code = response.status().as_u16();
+                Some((TurnAnswer::Admitted(code), Some(Unread::of(response.into_body()))))
+            }
+            _ => None,
+        }
+    }
+
+    fn run(&self, command: &str) -> io::Result<Box<dyn FnMut() -> io::Result<Option<ExitStatus>>>> {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null());
+        let mut child = shell.spawn()?;
+        Ok(Box::new(move || child.try_wait()))
+    }
+}
