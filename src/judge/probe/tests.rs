@@ -610,3 +610,32 @@ fn a_gateway_that_does_not_run_or_that_somebody_holds_is_not_touched() {
     let nothing = says(|fake| fake.says = |_, status| *status = json!({}));
     assert_eq!(nothing, "the gateway is not running (its status says nothing): nothing was tried");
 }
+
+#[test]
+fn what_never_comes_is_waited_for_as_long_as_it_says_and_no_look_longer() {
+    let took = |options: Options, make: fn(&mut Fake)| probed_in(options, make, &Interrupt::new()).1.as_millis();
+    let cases = [
+        took(options(true, Some("hang"), None), |_| {}),
+        took(options(true, None, Some("nothing")), |_| {}),
+        took(options(true, None, Some("stop")), |fake| fake.turn = Duration::from_secs(10)),
+        took(options(true, None, None), |fake| fake.admits = |state| (state.requests == 0).then_some((200, true))),
+        took(options(true, None, None), |fake| {
+            fake.turn = Duration::from_secs(20);
+            fake.says = |_, status| status["active_agents"] = json!(0);
+        }),
+    ];
+    assert_eq!(cases, [30_858, 22_828, 25_803, 9_408, 6_808], "in milliseconds");
+}
+
+#[test]
+fn an_answer_that_ends_a_little_after_it_is_no_more_counted_breaks_nothing() {
+    let report = probed(options(true, None, None), |fake| {
+        fake.says = |state, status| {
+            if state.turns.iter().all(|end| *end <= state.now + TICK * 4) {
+                status["active_agents"] = json!(0);
+                status["drain"]["drained"] = json!(state.closed);
+            }
+        };
+    });
+    assert_eq!(not_kept(&report), [""; 0], "{report}");
+}
