@@ -485,6 +485,20 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     #[test]
+    fn what_is_not_there_counts_as_removed_and_what_can_not_be_removed_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        remove(&folder.path().join("nothing")).unwrap();
+        let (file, empty) = (folder.path().join("file"), folder.path().join("empty"));
+        std::fs::write(&file, "").unwrap();
+        std::fs::create_dir(&empty).unwrap();
+        remove(&file).unwrap();
+        remove(&empty).unwrap();
+        assert!(!file.exists() && !empty.exists());
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(remove(folder.path()).unwrap_err().kind(), io::ErrorKind::DirectoryNotEmpty);
+    }
+
+    #[test]
     fn a_panic_takes_back_what_had_been_begun_a_committed_hold_too() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path());
