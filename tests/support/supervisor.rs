@@ -1,42 +1,46 @@
-//! What restarts a gateway from outside it: a shell command orders it over a pipe, and goes on once it has been done.
+//! What restarts a gateway from outside it: a shell command orders it by a file, and goes on once it has been done.
+//!
+//! By no named pipe: what another test starts at the same moment has its ends too until it is executed, and a reader may find its end
+//! in place of an answer.
 
 use crate::support::process::GatewayProcess;
 use crate::support::tool::LIMIT;
-use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub struct Supervisor {
-    asked: PathBuf,
-    done: PathBuf,
+    /// Each order has a folder in it, with the files `asked` and, once it has been carried out, `done`.
+    orders: PathBuf,
+    is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<Vec<Instant>>>,
 }
 
 impl Supervisor {
-    /// One that carries out each order like this. Its pipes lie in this folder.
+    /// One that carries out each order like this. They lie in this folder.
     pub fn of(folder: &Path, mut obey: impl FnMut(&str) + Send + 'static) -> Self {
-        let [asked, done] = ["asked", "done"].map(|name| folder.join(name));
-        for pipe in [&asked, &done] {
-            mkfifoat(CWD, pipe, Mode::RUSR | Mode::WUSR).expect("a pipe");
-        }
-        let (orders, answers) = (asked.clone(), done.clone());
+        let orders = folder.join("orders");
+        std::fs::create_dir(&orders).expect("a folder");
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (asked, ends) = (orders.clone(), Arc::clone(&is_over));
         let thread = std::thread::spawn(move || {
             let mut moments = Vec::new();
-            loop {
-                let order = std::fs::read_to_string(&orders).expect("an order");
-                if order.trim() == "end" {
-                    return moments;
+            while !ends.load(Ordering::Relaxed) {
+                for order in std::fs::read_dir(&asked).expect("the folder").flatten().map(|order| order.path()) {
+                    let Ok(what) = std::fs::read_to_string(order.join("asked")) else { continue };
+                    if what.ends_with('\n') && !order.join("done").exists() {
+                        obey(what.trim());
+                        moments.push(Instant::now());
+                        std::fs::write(order.join("done"), "").expect("a file");
+                    }
                 }
-                obey(order.trim());
-                moments.push(Instant::now());
-                // The command may have ended meanwhile.
-                let _ = std::fs::write(&answers, "done\n");
+                std::thread::park_timeout(Duration::from_millis(5));
             }
+            moments
         });
-        Self { asked, done, thread: Some(thread) }
+        Self { orders, is_over, thread: Some(thread) }
     }
 
     /// One that stops a gateway by `kill` (SIGKILL) or `terminate` (SIGTERM), waits until it is gone, and starts the next
@@ -64,9 +68,13 @@ impl Supervisor {
         })
     }
 
-    /// The shell command that orders this, and waits until it is done.
+    /// The shell command that orders this, and waits until it is done or the supervisor's folder is gone.
     pub fn command(&self, order: &str) -> String {
-        format!("echo {order} > {} && read done < {}", self.asked.display(), self.done.display())
+        let orders = self.orders.display();
+        format!(
+            "o=$(mktemp -d {orders}/XXXXXX) && echo {order} > $o/asked && \
+             until [ -e $o/done ]; do [ -d $o ] || exit 1; sleep 0.01; done"
+        )
     }
 
     /// When each order had been carried out.
@@ -77,12 +85,8 @@ impl Supervisor {
     /// Ends the thread, and with it what it restarts.
     fn finish(&mut self) -> Option<std::thread::Result<Vec<Instant>>> {
         let thread = self.thread.take()?;
-        // Without a reader it would wait to answer a command that is gone.
-        let _reader =
-            OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&self.done);
-        if !thread.is_finished() {
-            let _ = std::fs::write(&self.asked, "end\n");
-        }
+        self.is_over.store(true, Ordering::Relaxed);
+        thread.thread().unpark();
         Some(thread.join())
     }
 }
