@@ -32,6 +32,8 @@ mod routes;
 mod serve;
 mod status_source;
 
+#[doc(hidden)]
+pub use drain::{Planned, planned};
 pub use serve::serve;
 
 use crate::control::Home;

@@ -81,10 +81,14 @@ impl Signals {
         *self.phase.lock() = Phase::GivesUp { code, left, limit: None, raised: false };
     }
 
-    /// From now on the command looks whether there was one.
+    /// From now on the command looks whether there was one. One that came while it waited for its hold to be given up is no longer
+    /// for a process group.
     #[cfg(feature = "fleet")]
     pub(super) fn look_at(&self) {
-        *self.phase.lock() = Phase::IsLookedAt;
+        let before = std::mem::replace(&mut *self.phase.lock(), Phase::IsLookedAt);
+        if matches!(before, Phase::Waits(came) if !came.is_empty()) {
+            self.interrupt.raise();
+        }
     }
 
     pub(super) fn wait(&self) {

@@ -56,20 +56,39 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn said(drain: Value) -> String {
+        in_words(&Status {
+            running: Some(true),
+            silent_for: None,
+            state: Some("draining".into()),
+            active_agents: Some(1),
+            knows_holds: true,
+            drain: Some(drain),
+            updated_at: None,
+            fields: serde_json::Map::new(),
+        })
+    }
+
+    #[test]
+    fn how_a_hold_stands_is_said_by_its_commit_or_its_lease() {
+        let hold = |more: Value| {
+            let mut hold = json!({"request_id": "upgrade", "owner": "ops"});
+            hold.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            said(json!({"holds": [hold]}))
+        };
+        for (more, expected) in [
+            (json!({"committed": true, "overdue": true}), "committed, overdue"),
+            (json!({"committed": true, "overdue": false, "lease_left_seconds": 7.0}), "committed"),
+            (json!({"lease_left_seconds": 7.4}), "7 s of its lease left"),
+            (json!({}), "its lease is not known"),
+        ] {
+            let expected = format!("draining, 1 in flight\nheld by upgrade of \"ops\", {expected}");
+            assert_eq!(hold(more.clone()), expected, "{more}");
+        }
+    }
+
     #[test]
     fn holds_that_a_token_may_not_see_are_counted_and_none_is_not_told_of() {
-        let said = |drain: Value| {
-            in_words(&Status {
-                running: Some(true),
-                silent_for: None,
-                state: Some("draining".into()),
-                active_agents: Some(1),
-                knows_holds: true,
-                drain: Some(drain),
-                updated_at: None,
-                fields: serde_json::Map::new(),
-            })
-        };
         assert_eq!(
             said(json!({"hold_count": 2})),
             "draining, 1 in flight\nheld by 2 that are not shown: this token hasn't got the scope `read`"

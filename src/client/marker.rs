@@ -329,6 +329,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_a_drain_for_people_is_in_its_marker() {
+        let (_place, home, _lock) = published::home();
+        let drain = MarkerDrain::of(Gateway::at(home.clone()), "ops").reason("a new kernel");
+        drain.gateway.put_marker(&drain, false).unwrap();
+        let marker: Value = serde_json::from_slice(&std::fs::read(home.marker()).unwrap()).unwrap();
+        assert_eq!((&marker["reason"], &marker["principal"]), (&json!("a new kernel"), &json!("ops")), "{marker}");
+    }
+
+    #[test]
     fn a_gateway_of_the_reference_lives_while_a_process_has_its_number_that_started_when_it_says() {
         let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
         let started = start_time(&stat).unwrap();

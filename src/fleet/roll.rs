@@ -398,11 +398,9 @@ impl Slot<'_> {
             let Some(stored) = &read.stored else { return Err(Trouble::Refused(fleet.no_semaphore())) };
             let semaphore = &stored.semaphore;
             // Two who act on one gateway at once are in each other's way: one that is known to live is waited for.
-            let other = |taker: &&Taker| taker.nonce != self.taker.nonce && taker.is_alive();
             let takers = stored.note.iter().filter(|_| semaphore.holds(id)).flat_map(|note| &note.takers);
-            if let (Some(other), false) =
-                (takers.clone().find(other), takers.clone().any(|taker| taker.nonce == self.taker.nonce))
-            {
+            let is_ours = takers.clone().any(|taker| taker.nonce == self.taker.nonce);
+            if let (Some(other), false) = (takers.clone().find(|taker| taker.is_alive()), is_ours) {
                 let why = format!("another controller rolls this gateway: {}", other.in_words());
                 return Ok(Tried::Full(fleet.waiting(None, &[], Some(why))));
             }

@@ -142,12 +142,12 @@ impl Stored {
             (Take::NoSlots, _) => Taking::NoSlots,
             (Take::Full, _) => Taking::Full,
             (Take::Taken(semaphore), _) => {
-                let note = fresh(Taker { inherits: None, ..taker.clone() });
+                let note = fresh(taker.clone());
                 Taking::Store(Box::new(Self { semaphore, note: Some(note) }))
             }
             (Take::AlreadyHeld, Some(note)) if note.names(&taker.nonce) => Taking::Ours,
             (Take::AlreadyHeld, None) => {
-                let note = Note { foreign: true, ..fresh(Taker { inherits: None, ..taker.clone() }) };
+                let note = Note { foreign: true, ..fresh(taker.clone()) };
                 Taking::Store(Box::new(Self { semaphore: self.semaphore.clone(), note: Some(note) }))
             }
             (Take::AlreadyHeld, Some(note)) => {

@@ -86,8 +86,7 @@ pub(super) async fn act(
     };
     match (planned, request) {
         (Plan::Write, Some(request)) => {
-            let stands = standing_request(&request, &seen);
-            let request = stands.into_iter().fold(request, |request, stands| asked.keeping(request, &stands));
+            let request = completed(asked, request, &seen);
             own_epoch(published, seen.status.as_deref())?;
             write(published, writing, asked, &seen, request, wait, patience).await
         }
@@ -171,6 +170,46 @@ fn plan(asked: &Asked, who: &str, seen: &PriorState) -> Result<Plan, Problem> {
             None => Err(status.and_then(|status| other_epoch(id, status)).unwrap_or_else(|| Denied::NotHeld.into())),
         },
     }
+}
+
+/// What the endpoint would do with a request.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum Planned {
+    /// It writes this.
+    Write(Box<Request>),
+    /// It removes the file.
+    Remove,
+    /// It first waits for the gateway's answer to the write that lies there.
+    Wait,
+    /// It refuses with this word.
+    Refused(&'static str),
+}
+
+/// What the endpoint would do with this body, on behalf of `who`, after it has seen this. The model of the protocol compares that with
+/// what the gateway makes of the same request.
+#[doc(hidden)]
+#[must_use]
+pub fn planned(body: &[u8], who: &str, status: Option<Arc<Snapshot>>, found: Found) -> Planned {
+    let seen = PriorState { status, found };
+    let planned = || {
+        let asked = Asked::parse(body)?;
+        let request = asked.request(who)?;
+        if unanswered(&asked, who, &seen).is_some() {
+            return Ok(Planned::Wait);
+        }
+        Ok(match (plan(&asked, who, &seen)?, request) {
+            (Plan::Write, Some(request)) => Planned::Write(Box::new(completed(&asked, request, &seen))),
+            _ => Planned::Remove,
+        })
+    };
+    planned().unwrap_or_else(|problem: Problem| Planned::Refused(problem.fault.word()))
+}
+
+/// The request with what it doesn't name, as the hold that stands has it.
+fn completed(asked: &Asked, request: Request, seen: &PriorState) -> Request {
+    let stands = standing_request(&request, seen);
+    stands.into_iter().fold(request, |request, stands| asked.keeping(request, &stands))
 }
 
 /// What the owner has asked for last. Another's write over the hold has no say in it.

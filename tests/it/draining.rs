@@ -2,7 +2,7 @@
 
 use gateway_drain::controller::{Change, Observation, Settings, ShutdownReport};
 use gateway_drain::gate::Reading;
-use gateway_drain::hold::{Denied, Outcome};
+use gateway_drain::hold::{Denied, Outcome, Source};
 use gateway_drain::lifecycle::Abandoned;
 use gateway_drain::state::Denial;
 use gateway_drain::{Clock, Controller, DrainState, Event, OwnedPermit, Request, RequestId};
@@ -268,6 +268,15 @@ fn the_controller_says_who_holds_the_gate_and_whether_a_shutdown_is_to_notify_no
     assert_eq!((names, controller.suppresses_notification()), (vec![ops()], false));
     controller.request(&Request::begin(RequestId::new("quiet").unwrap(), "ops").suppress_notification(true)).unwrap();
     assert!(controller.suppresses_notification(), "one of the holds asks for it");
+}
+
+#[test]
+fn a_hold_of_a_call_is_the_processes_own_whatever_its_request_says() {
+    let controller = Controller::new();
+    let mut request = Request::begin(ops(), "ops");
+    request.source = Source::File;
+    controller.request(&request).unwrap();
+    assert_eq!(controller.holds().remove(0).source, Source::Process, "no file lies there that could end it");
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 use crate::support::etcd::{Asked, Between, Way, answer, semaphore_key};
 use crate::support::etcd_in_memory::{Keys, Shared, changes, lost, serve};
+#[cfg(feature = "axum")]
+use crate::support::http_server::{PEOPLE, Server};
 use crate::support::local_gateway::{Place, id};
 use gateway_drain::client::{Failure, Gateway, Interrupt};
 use gateway_drain::fleet::{Ended, Fleet, Left, Released, Roll, Slot};
@@ -222,6 +224,34 @@ fn a_slot_is_kept_while_the_gateway_does_not_say_that_it_runs_and_is_ready() {
     assert_eq!(scene.take().acted(), Ok(Ended::GivenBack));
     let silent = Failure::Unreachable("silence".into());
     assert_eq!(scene.take().not_begun(&silent), Ok(Ended::GivenBack), "no hold can come late to a home");
+}
+
+#[test]
+fn a_slot_whose_note_can_not_be_read_is_left_to_the_program_that_wrote_it() {
+    let scene = Scene::start();
+    {
+        let mut keys = scene.keys.lock().unwrap();
+        keys.put(&semaphore_key(GROUP), r#"{"total_slots": 1, "holders": ["gw-1"]}"#);
+        keys.put(&note_key("gw-1"), "no note");
+    }
+    assert_eq!(scene.take().acted(), Ok(Ended::Left(Left::ToAnotherProgram)));
+    assert_eq!(scene.holders(), ["gw-1"]);
+}
+
+/// The gateway may close yet, by a request that is still on its way.
+#[test]
+#[cfg(feature = "axum")]
+fn a_hold_that_was_asked_for_over_http_and_not_answered_keeps_the_slot_though_the_gateway_runs() {
+    let scene = Scene::start();
+    let endpoint = gateway_drain::http::Endpoint::of_home(scene.place.home().clone());
+    let server = Server::of(endpoint.verifier(PEOPLE));
+    let url = format!("http://{}", server.address);
+    let gateway = Gateway::over_http(&url, Some("token-a".into())).unwrap();
+    let roll = Roll::of(&scene.fleet, gateway).id("gw-1").unwrap();
+    let silent = Failure::Unreachable("silence".into());
+    kept(roll.take().unwrap().not_begun(&silent), "may close yet");
+    kept(roll.take().unwrap().not_begun(&Failure::Interrupted), "may close yet");
+    assert_eq!(roll.take().unwrap().acted(), Ok(Ended::GivenBack), "it runs and is ready");
 }
 
 /// A fleet whose changes become what `rule` makes of them, the first of which is number 0.

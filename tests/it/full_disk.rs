@@ -2,8 +2,9 @@
 //! one that turns read-only. Needs root, for the mounts.
 
 use crate::support::eventually::{comes_true, until};
+use gateway_drain::controller::Settings;
 use gateway_drain::reconciler::Options;
-use gateway_drain::{Channel, DrainState, Home, Reconciler, Request, RequestId, Snapshot};
+use gateway_drain::{Channel, Clock, DrainState, Home, Reconciler, Request, RequestId, Snapshot};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -161,6 +162,37 @@ fn on_a_disk_that_turns_read_only_the_gate_follows_and_the_age_of_the_status_sho
     ioctl_setflags(&folder, flags).unwrap();
     gateway.kick();
     until(&home, "the truth", |s| s.drain.state == DrainState::Stopped);
+}
+
+#[test]
+fn a_status_that_can_not_be_replaced_and_is_still_true_takes_no_traffic_away_until_it_is_too_old_or_gone() {
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+
+    let Some(disk) = Disk::mount() else { return };
+    let home = Home::at(disk.path.join("home"));
+    fs::create_dir(home.path()).unwrap();
+    let clock = Clock::manual();
+    let settings = Settings { clock: clock.clone(), ..Settings::default() };
+    let refresh = Duration::from_secs(10);
+    let options = Options { tick: Duration::from_millis(10), refresh, settings, ..Options::default() };
+    let gateway = Reconciler::start(home.clone(), options).unwrap();
+    let folder = fs::File::open(home.path()).unwrap();
+    let flags = ioctl_getflags(&folder).unwrap();
+    ioctl_setflags(&folder, flags | IFlags::IMMUTABLE).unwrap();
+    let failed = || gateway.snapshot().drain.reconciler.errors;
+    clock.advance(refresh * 2);
+    comes_true("it has tried twice", || failed() > 1);
+    assert_eq!(gateway.unready(), [""; 0], "the status says what is so, and readers believe it");
+    clock.advance(refresh * 2);
+    let is_unready = || gateway.unready().iter().any(|why| why.contains("can't be published"));
+    comes_true("readers take it for silence", is_unready);
+    ioctl_setflags(&folder, flags).unwrap();
+    comes_true("it is published again", || gateway.unready().is_empty());
+    // Young, and not there.
+    fs::remove_file(home.status()).unwrap();
+    fs::create_dir(home.status()).unwrap();
+    fs::write(home.status().join("something"), "").unwrap();
+    comes_true("no reader sees it", is_unready);
 }
 
 #[test]

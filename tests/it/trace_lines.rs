@@ -65,6 +65,30 @@ fn a_line_of_a_hold_has_the_delay_if_it_begins_with_one_and_a_note_if_its_reques
 }
 
 #[test]
+fn a_line_that_counts_work_says_drained_and_abandoned_where_the_gate_does() {
+    let (_folder, path, trace, controller) = start(&Clock::manual());
+    controller.request(&Request::begin(RequestId::new("ops").unwrap(), "ops")).unwrap();
+    controller.request(&Request::withdraw(RequestId::new("ops").unwrap(), "ops")).unwrap();
+    let turn = controller.gate().admit().unwrap();
+    controller.begin_shutdown(Duration::from_secs(60)).unwrap();
+    let _ = controller.force_stop();
+    trace.flush(WRITTEN).unwrap();
+    drop(turn);
+    let said = |line: &Value| json!([line["event"], line["in_flight"], line["drained"], line["abandoned"]]);
+    let lines = lines(&path);
+    assert_eq!(
+        lines.iter().filter(|line| !line["in_flight"].is_null()).map(said).collect::<Vec<_>>(),
+        [
+            json!(["start", 0, null, null]),
+            json!(["begin_drain", 0, true, null]),
+            json!(["end_drain", 0, null, null]),
+            json!(["begin_shutdown", 1, null, null]),
+            json!(["stop", 1, null, true]),
+        ]
+    );
+}
+
+#[test]
 fn a_status_that_was_published_is_a_line_with_what_it_said() {
     let (_folder, path, trace, controller) = start(&Clock::manual());
     let home = tempfile::tempdir().unwrap();

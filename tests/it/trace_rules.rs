@@ -533,6 +533,10 @@ fn a_hold_is_begun_renewed_committed_and_ended_by_its_owner() {
             ("hold_ended draining 1 a:ann by= ending=withdrawn", "conforms"),
             ("hold_ended draining 1 a:ann by= ending=expired", "conforms"),
             (
+                "hold_ended draining 1 a:ann by= ending=expired\nhold_committed draining 1 a:ann",
+                r#"E1 at 5: a was committed by "ann": there is no such hold"#,
+            ),
+            (
                 "hold_ended draining 1 a:ann ending=expired",
                 r#"H2 at 4: a ended by "ann", and such an end is the gateway's own"#,
             ),

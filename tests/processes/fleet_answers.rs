@@ -6,6 +6,7 @@ use crate::support::etcd::{Between, Way, answer, timed};
 use crate::support::process::{GatewayProcess, home};
 use crate::support::tool::{Tool, tool};
 use gateway_drain::client::ExitCode;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -129,6 +130,21 @@ fn a_command_that_fails_keeps_the_slot_and_its_own_code_and_one_that_succeeds_gi
         assert_eq!(said["slot"], slot, "{said} {ended:?}");
         assert_eq!(ended.stderr.contains("the command ended with 3"), exit == 3, "{ended:?}");
     }
+}
+
+#[test]
+fn a_signal_after_the_command_ends_the_wait_for_the_gateway_and_keeps_the_slot() {
+    let home = home();
+    let (gateway, server) = (GatewayProcess::start(home.path()), lock_server());
+    let mut run = tool(home.path());
+    run.args(["run", "--patience", "1s", "--ready-within", "1h", "--fleet-group", "web"]);
+    run.args(["--fleet-lock", &format!("http://{}", server.host), "--", "kill", "-9", &gateway.pid().to_string()]);
+    let run = Tool::spawn(run);
+    run.said("no gateway has noticed the end of the hold");
+    run.signal(Signal::TERM);
+    let ended = run.ended();
+    assert!(ended.stderr.contains("interrupted before it was seen running and ready"), "{ended:?}");
+    ended.expect_code(i32::from(ExitCode::SlotKept.under_run()));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![cfg(all(feature = "cli", feature = "axum"))]
 
+use crate::support::lying_proxy::closes_at_the_second_request;
 use crate::support::process::GatewayProcess;
 use gateway_drain::client::{Gateway, Interrupt};
 use gateway_drain::probe::{Need, Options, Sight, TRIALS, run};
@@ -22,7 +23,9 @@ fn patient(seconds: u64) -> Options {
 fn by_its_url_alone_a_gateway_shows_what_needs_no_files_and_the_rest_is_unseen() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = GatewayProcess::start(folder.path());
-    let url = format!("http://{}", gateway.address);
+    // Each connection of this server is good for one request.
+    let server = closes_at_the_second_request(&gateway.address);
+    let url = format!("http://{}", server.address);
     let turn = (format!("{url}/turns"), r#"{"session": "probe", "millis": 5000}"#.to_owned());
     let report = run(&Options { url: Some(url), turn: Some(turn), ..patient(30) }, &Interrupt::new()).unwrap();
     assert_eq!((&report.cut_short, &report.left_behind), (&None, &None), "{report}");

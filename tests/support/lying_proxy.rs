@@ -26,6 +26,35 @@ pub fn serve(answer: impl Fn(&Asked) -> Vec<u8> + Send + Sync + 'static) -> Acce
     })
 }
 
+/// A server that hands on one request of each connection, and closes the connection in place of an answer to the next: so does a
+/// gateway that closes its connections with its gate, to a client that doesn't know it yet.
+pub fn closes_at_the_second_request(behind: &str) -> Acceptor {
+    let behind = behind.to_owned();
+    Acceptor::start(move |connection| {
+        // Whose client has gone, or whose gateway, needs no more.
+        let _ = read_request(connection).map_or(Ok(()), |asked| stream(&behind, &asked));
+    })
+}
+
+/// Hands a request on, gives the answer as it comes, without a word of the connection's end, and waits for the next request.
+fn stream(behind: &str, asked: &Asked) -> std::io::Result<()> {
+    let (gateway, mut client) = (asked.connection.connect(behind)?, &*asked.connection.client);
+    send(&gateway, &asked.head, &asked.body)?;
+    let mut answer = BufReader::new(&*gateway);
+    let mut line = String::new();
+    while line != "\r\n" {
+        line.clear();
+        if answer.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        if !line.eq_ignore_ascii_case("connection: close\r\n") {
+            client.write_all(line.as_bytes())?;
+        }
+    }
+    std::io::copy(&mut answer, &mut client)?;
+    client.read(&mut [0]).map(drop)
+}
+
 fn read_request(connection: Connection) -> Option<Asked> {
     let mut reader = BufReader::new(&*connection.client);
     let (mut head, mut length) = (String::new(), 0);
@@ -65,16 +94,20 @@ pub fn ask(server: &str, head: &str) -> Vec<u8> {
     exchange(&TcpStream::connect(server).expect("it listens"), head, b"")
 }
 
-fn exchange(mut stream: &TcpStream, head: &str, body: &[u8]) -> Vec<u8> {
+fn send(mut stream: &TcpStream, head: &str, body: &[u8]) -> std::io::Result<()> {
     let mut sent = String::new();
     for line in head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection:")) {
         sent.push_str(line.trim_end());
         sent.push_str("\r\n");
     }
     sent.push_str("Connection: close\r\n\r\n");
+    stream.write_all(sent.as_bytes())?;
+    stream.write_all(body)
+}
+
+fn exchange(mut stream: &TcpStream, head: &str, body: &[u8]) -> Vec<u8> {
     let mut answer = Vec::new();
-    let done = stream.write_all(sent.as_bytes()).and_then(|()| stream.write_all(body));
-    if done.is_err() || stream.read_to_end(&mut answer).is_err() {
+    if send(stream, head, body).is_err() || stream.read_to_end(&mut answer).is_err() {
         return response(502, "", "");
     }
     answer

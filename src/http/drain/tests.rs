@@ -143,6 +143,30 @@ fn what_is_somebody_elses_committed_or_gone_is_told_and_nothing_is_written() {
     assert_eq!(planned(&elsewhere, "alice", &seen(None, Found::Absent)), "unavailable");
 }
 
+#[test]
+fn a_begin_of_a_new_hold_is_told_of_one_that_stands_or_is_asked_for_and_of_no_other() {
+    let only_new = Condition::of(&[(header::IF_NONE_MATCH, HeaderValue::from_static("*"))].into_iter().collect());
+    let begin = asked(&json!({"action": "drain", "request_id": "upgrade"}), only_new);
+    let lies =
+        |request: Request| Found::Valid(Box::new(Request { nonce: Some(Nonce::from("n".to_owned())), ..request }));
+    let (asks, ends) = (|| lies(Request::begin(upgrade(), "alice")), || lies(Request::withdraw(upgrade(), "alice")));
+    let answered = |outcome| Some(status("running", None, Some(json!({"nonce": "n", "outcome": outcome}))));
+    let free = || Some(status("running", None, None));
+    for (status, found, exists) in [
+        (Some(status("external_draining", Some(held(false)), None)), Found::Absent, true),
+        (free(), asks(), true),
+        (answered("held"), asks(), true),
+        (answered("refused"), asks(), false),
+        (free(), ends(), false),
+        (answered("ended"), ends(), false),
+        (free(), Found::Absent, false),
+    ] {
+        let what = format!("{found:?}, {:?}", status.as_ref().map(|status| &status.drain.acknowledged));
+        let planned = plan(&begin, "alice", &seen(status, found)).map_err(|problem| problem.fault);
+        assert_eq!(planned, if exists { Err(Fault::Exists) } else { Ok(Plan::Write) }, "{what}");
+    }
+}
+
 /// The write that lies there first.
 const FIRST: &str = "0123456789abcdef";
 

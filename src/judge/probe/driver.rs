@@ -129,8 +129,10 @@ impl<'a> Driver<'a> {
             return Err(CanNotProbe("there is no gateway to probe: give --home, --url or both".into()));
         }
         let urls = options.url.iter().chain(options.turn.as_ref().map(|(url, _)| url)).map(String::as_str);
+        // A turn is not sent again, and a connection that is kept may be closed as it is sent: by a gateway that has just closed its gate.
         let agent = config(urls)
             .map_err(CanNotProbe)?
+            .max_idle_connections(0)
             .timeout_connect(Some(options.patience))
             .timeout_recv_response(Some(options.patience))
             .build()

@@ -221,6 +221,7 @@ pub const SEEDS: &[Seeded] = &[
     Seeded { seed: Seed::StatusIsLastWriterWins, config: "shutdown", breaks: S6, steps: 5 },
     Seeded { seed: Seed::StaysClosed, config: "one owner", breaks: H1, steps: 5 },
     Seeded { seed: Seed::EndpointReadsTheFile, config: "files", breaks: C6, steps: 2 },
+    Seeded { seed: Seed::EndpointWritesAnything, config: "strangers", breaks: C7, steps: 3 },
     Seeded { seed: Seed::EndDrainShutsDown, config: "shutdown", breaks: S1, steps: 5 },
     Seeded { seed: Seed::RefusalIsForgotten, config: "override", breaks: S2, steps: 12 },
     Seeded { seed: Seed::StoppedRunsAgain, config: "shutdown", breaks: S4, steps: 5 },

@@ -7,6 +7,8 @@
 //! a tick takes one [`TICK`] off what is left of each lease, which is the same for code that only compares and adds. So time
 //! has no bound here.
 
+mod endpoint;
+
 use crate::explorer::Map;
 use crate::refines::{self, Abstract};
 use gateway_drain::client::{Conclusion, concluded};
@@ -193,6 +195,8 @@ pub enum Seed {
     ShortageIsBlindness,
     /// A reconciler that is dropped leaves its gate as it is.
     DroppedGateStaysOpen,
+    /// The endpoint writes whatever it is asked to.
+    EndpointWritesAnything,
 }
 
 /// What a look made of the holds and the files.
@@ -263,6 +267,7 @@ pub struct Production {
     records: Map<u16, u16>,
     starts: Map<StartFrom, u16>,
     conclusions: Map<ReadAt, Conclusion>,
+    plans: Map<endpoint::SeenAt, Option<&'static str>>,
 }
 
 /// No holds, no answers: the first of each.
@@ -323,6 +328,7 @@ impl Production {
             records: Map::default(),
             starts: Map::default(),
             conclusions: Map::default(),
+            plans: Map::default(),
         };
         for (place, name) in NAMES.into_iter().enumerate() {
             // The nonce of a file of another epoch, which nobody should ever get to see.
@@ -748,13 +754,8 @@ impl Production {
         number
     }
 
-    /// What a status says of this moment, and what a successor would take over from it.
-    pub fn publish(&mut self, holds: u16, gate_number: u8, gate: &Reading) -> Status {
-        if let Some(status) = self.statuses.get(&(holds, gate_number)) {
-            return *status;
-        }
-        let set = self.sets[holds as usize].clone();
-        let given = set.acknowledged(NOW);
+    /// The status of this moment.
+    fn snapshot(&self, set: &HoldSet, gate: &Reading) -> Snapshot {
         let all: Vec<Hold> = set.iter().cloned().collect();
         let mut snapshot = self.blank.clone();
         snapshot.gateway_state = gate.state.into();
@@ -763,8 +764,19 @@ impl Production {
         snapshot.drain.epoch = self.epoch.clone();
         snapshot.drain.clock_millis = u64::try_from(NOW.as_millis()).expect("a small number");
         snapshot.drain.holds = set.iter().map(|hold| HoldStatus::of(hold, NOW)).collect();
-        snapshot.drain.acknowledged.clone_from(&given);
+        snapshot.drain.acknowledged = set.acknowledged(NOW);
         snapshot.drain.takeover = Takeover::of(&all);
+        snapshot
+    }
+
+    /// What a status says of this moment, and what a successor would take over from it.
+    pub fn publish(&mut self, holds: u16, gate_number: u8, gate: &Reading) -> Status {
+        if let Some(status) = self.statuses.get(&(holds, gate_number)) {
+            return *status;
+        }
+        let set = self.sets[holds as usize].clone();
+        let given = set.acknowledged(NOW);
+        let mut snapshot = self.snapshot(&set, gate);
         if self.seed == Some(Seed::StatusIsLastWriterWins) && !set.iter().any(|hold| hold.source == Source::File) {
             snapshot.drain.state = DrainState::Running;
         }

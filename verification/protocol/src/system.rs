@@ -509,6 +509,9 @@ impl Protocol {
                 self.write_record(&mut state, commits);
                 state.status = Some(self.production.publish(state.holds, state.gate, &gate));
                 state.gateway = Gateway::Serving;
+                if state.wall == Wall::True {
+                    breaks = self.production.plans(state.holds, &state.files, &gate);
+                }
             }
             Action::Crash if gateway_lives && gate.state != DrainState::Stopped && spend(&mut state.left.crashes) => {
                 self.die(&mut state);

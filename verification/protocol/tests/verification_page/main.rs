@@ -466,7 +466,10 @@ fn page() -> String {
          (`verification/protocol/src/fleet`), with `docs/spec/Fleet.tla` beside its first configuration, and three rules left out. \
          A reader looks at lock and status in one step, and production at one after the other: every history of up to nine events \
          shows that what production believes was so at one moment in between. The dashboard of the model writes whenever it \
-         likes, which is more than the endpoint's plan lets production's write. \
+         likes, which is more than the endpoint's plan lets production's write. The plan is asked beside that, at every publication, \
+         for each request of an owner and of a stranger in each place (`verification/protocol/src/production/endpoint.rs`): what it \
+         writes the gateway's next look grants, what it refuses the look would refuse or the endpoint's own rules do, what it waits \
+         for is answered, and no stranger changes a hold by it. What happens between a plan and its look is the model's, not the plan's. \
          Bounded are the number of crashes, removals and the like, as the table below says.\n\
          - **liveness**: strongly connected components under weak fairness; each fairness is shown to be needed.\n\
          - **seeds**: bugs planted in the production source, or rules left out of the model. Each is run against the check that it \
