@@ -43,3 +43,26 @@ pub(crate) fn real_time() -> impl Iterator<Item = i32> {
     #[cfg(not(target_os = "linux"))]
     return core::iter::empty();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_of_the_kind_of_what_sends_it() {
+        for (signal, kind) in [
+            (Signal::SIGTERM, Kind::Request),
+            (Signal::SIGUSR1, Kind::Request),
+            (Signal::SIGALRM, Kind::Repeats),
+            (Signal::SIGPIPE, Kind::Unheard),
+            (Signal::SIGABRT, Kind::Fault),
+            (Signal::SIGSYS, Kind::Fault),
+            (Signal::SIGTRAP, Kind::Fault),
+            (Signal::SIGSEGV, Kind::Left),
+            (Signal::SIGCHLD, Kind::Left),
+            (Signal::SIGKILL, Kind::Left),
+        ] {
+            assert!(Kind::of(signal) == kind, "{signal}");
+        }
+    }
+}

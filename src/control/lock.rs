@@ -500,6 +500,15 @@ impl Drop for HomeLock {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_process_or_a_system_without_descriptors_is_short_of_them_and_nothing_else_is() {
+        for (errno, expected) in
+            [(Errno::MFILE, true), (Errno::NFILE, true), (Errno::NOENT, false), (Errno::ACCESS, false)]
+        {
+            assert_eq!(is_shortage(&errno.into()), expected, "{errno}");
+        }
+    }
+
     fn record_in(home: &Home) -> String {
         std::fs::read_to_string(home.lock_path()).unwrap()
     }

@@ -171,3 +171,64 @@ fn make_folder(at: &OwnedFd, name: &Path) -> io::Result<OwnedFd> {
     }
     Ok(folder)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::request_file::to_bytes;
+    use crate::hold::Request;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+
+    const NOBODY: u32 = 65_534;
+    const DAEMON: u32 = 1;
+
+    #[test]
+    fn a_folder_of_holds_that_was_roots_becomes_the_gateways_and_anybody_elses_stays() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        for (before, after) in [(0, NOBODY), (DAEMON, DAEMON)] {
+            let place = tempfile::tempdir().unwrap();
+            let (lock, holds) = (place.path().join(Home::LOCK), place.path().join(Home::HOLDS));
+            fs::write(&lock, "").unwrap();
+            chown(&lock, Some(NOBODY), None).unwrap();
+            fs::create_dir(&holds).unwrap();
+            chown(&holds, Some(before), None).unwrap();
+            OpenHome::open(place.path()).unwrap().make_holds().unwrap();
+            assert_eq!(fs::metadata(&holds).unwrap().uid(), after);
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_there_keeps_its_rights() {
+        let place = tempfile::tempdir().unwrap();
+        let holds = place.path().join(Home::HOLDS);
+        let rights = || fs::metadata(&holds).unwrap().permissions().mode() & 0o777;
+        let home = OpenHome::open(place.path()).unwrap();
+        home.make_holds().unwrap();
+        assert_eq!(rights(), 0o700, "made for its owner alone");
+        fs::set_permissions(&holds, fs::Permissions::from_mode(0o550)).unwrap();
+        home.make_holds().unwrap();
+        assert_eq!(rights(), 0o550);
+    }
+
+    #[cfg(feature = "client")]
+    #[test]
+    fn a_withdrawal_that_is_prepared_is_its_holds_own_until_it_is_put_in_its_place_or_discarded() {
+        let place = tempfile::tempdir().unwrap();
+        let home = OpenHome::open(place.path()).unwrap();
+        let [one, other] = ["one", "other"].map(|id| RequestId::new(id).unwrap());
+        let epoch = Epoch::current();
+        let by = |owner: &str, found: &Found| matches!(found, Found::Valid(request) if request.owner == owner);
+        let put = |id: &RequestId| home.put_prepared(id, &epoch, |found| by(id.as_str(), &found)).unwrap();
+        let prepare = |id: &RequestId| {
+            home.prepare_request(id, &to_bytes(&Request::withdraw(id.clone(), id.as_str()), &epoch)).unwrap();
+        };
+        prepare(&one);
+        prepare(&other);
+        assert!(put(&one) && !put(&one), "it lies in its place");
+        home.discard_prepared(&other).unwrap();
+        assert!(!put(&other), "it was discarded");
+    }
+}

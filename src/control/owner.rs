@@ -96,7 +96,12 @@ fn name(users: &str, user: u32) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::{Owner, name};
+    use rustix::process::geteuid;
+    use std::fs::{self, File};
     use std::io;
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
+    const NOBODY: u32 = 65_534;
 
     #[test]
     fn the_owner_and_root_may_write_and_whom_the_gateway_could_not_read_is_told_whom_to_be() {
@@ -114,6 +119,43 @@ mod tests {
         );
         let of_root = Owner { user: 0, group: 0 }.permits(another).unwrap_err().to_string();
         assert!(of_root.contains("belong to root (user 0), and"), "{of_root}");
+    }
+
+    #[test]
+    fn root_gives_a_file_to_the_owner_and_leaves_one_that_is_theirs_as_it_is() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let owner = Owner { user: NOBODY, group: 7 };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let of = || fs::metadata(file.path()).map(|file| (file.uid(), file.gid())).unwrap();
+        owner.take_over(&file).unwrap();
+        assert_eq!(of(), (owner.user, owner.group));
+        chown(file.path(), None, Some(8)).unwrap();
+        owner.take_over(&file).unwrap();
+        assert_eq!(of(), (owner.user, 8), "it may have the group that its owner wants");
+    }
+
+    #[test]
+    fn the_gateways_user_is_who_owns_its_lock_and_where_no_lock_is_a_file_who_owns_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = File::open(folder.path()).unwrap();
+        let of = || Owner::of_gateway(&home, "lock").unwrap().user;
+        let me = geteuid().as_raw();
+        let given = |path: &std::path::Path| {
+            if me == 0 {
+                chown(path, Some(NOBODY), None).unwrap()
+            }
+        };
+        let lock = folder.path().join("lock");
+        assert_eq!(of(), me);
+        fs::write(&lock, "").unwrap();
+        given(&lock);
+        assert_eq!(of(), if me == 0 { NOBODY } else { me }, "the lock's");
+        fs::remove_file(&lock).unwrap();
+        fs::create_dir(&lock).unwrap();
+        given(&lock);
+        assert_eq!(of(), me, "a folder in the lock's place is nobody's lock");
     }
 
     #[test]

@@ -41,3 +41,25 @@ impl Spare {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::os::fd::AsFd as _;
+
+    #[test]
+    fn work_that_lacks_a_descriptor_is_done_again_with_all_of_the_reserve_which_is_full_before_and_after() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let spare = Spare::of(file.as_fd());
+        let kept = || spare.0.lock().len();
+        let seen = RefCell::new(Vec::new());
+        let work = || {
+            seen.borrow_mut().push(kept());
+            kept()
+        };
+        assert_eq!(spare.lend(file.as_fd(), |_| false, work), KEPT, "nothing was lacking");
+        assert_eq!(spare.lend(file.as_fd(), |kept| *kept > 0, work), 0);
+        assert_eq!((seen.take(), kept()), (vec![KEPT, KEPT, 0], KEPT));
+    }
+}

@@ -151,3 +151,20 @@ fn is_left_behind(folder: &OwnedFd, name: &[u8]) -> bool {
     let age = u64::try_from(stat.st_mtime).ok().and_then(|written| now.as_secs().checked_sub(written));
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && age >= Some(LEFT_BEHIND.as_secs())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn its_owner_can_read_and_write_a_file_that_was_made_without_and_other_rights_stay() {
+        let file = tempfile::tempfile().unwrap();
+        for (made_with, expected) in [(0o400, 0o600), (0o200, 0o600), (0, 0o600), (0o600, 0o600), (0o666, 0o666)] {
+            file.set_permissions(std::fs::Permissions::from_mode(made_with)).unwrap();
+            make_fit(&file, None).unwrap();
+            let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, expected, "made with {made_with:o}");
+        }
+    }
+}

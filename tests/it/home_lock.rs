@@ -167,6 +167,7 @@ fn a_home_that_another_program_has_locked_is_refused_and_no_dead_gateway_is_name
         assert_eq!(by, Holder::Unknown(what));
         assert!(said.contains(&format!("{what} is locked by another process")), "{said}");
         assert!(!said.contains(dead.as_str()) && !said.contains("gateway runs"), "{said}");
+        assert_eq!(home.lock_path().exists(), was_there, "{what}: a start that is refused makes no lock");
         drop(locked);
         drop(home.lock(&Incarnation::fresh()).expect("it is free again"));
     }
