@@ -1,6 +1,9 @@
 use super::super::conditional::Condition;
 use super::*;
 use crate::control::{Channel, Home, HomeLock};
+use crate::gate::Generation;
+use crate::hold::Source;
+use crate::status::{Ignored, IgnoredKind};
 use axum::http::{HeaderValue, header};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -170,6 +173,213 @@ fn a_begin_of_a_new_hold_is_told_of_one_that_stands_or_is_asked_for_and_of_no_ot
 /// The write that lies there first.
 const FIRST: &str = "0123456789abcdef";
 
+/// Another write than [`FIRST`].
+const OTHER: &str = "fedcba9876543210";
+
+fn nonce(nonce: &str) -> Nonce {
+    Nonce::from(nonce.to_owned())
+}
+
+/// This write lies in the hold's place.
+fn lies(write: &str, request: Request) -> Found {
+    Found::Valid(Box::new(Request { nonce: Some(nonce(write)), source: Source::File, ..request }))
+}
+
+fn condition(name: header::HeaderName, value: &str) -> Condition {
+    Condition::of(&[(name, HeaderValue::from_str(value).unwrap())].into_iter().collect())
+}
+
+/// The answer to this write.
+fn to(write: &str, outcome: &str) -> Value {
+    json!({"nonce": write, "outcome": outcome})
+}
+
+#[test]
+fn only_a_write_of_the_same_owner_that_a_living_gateway_has_yet_to_answer_is_waited_for() {
+    let (begin, none) = (|| Request::begin(upgrade(), "alice"), Condition::default);
+    let asks =
+        |action: &str| json!({"action": action, "request_id": "upgrade", "incarnation": "here", "generation": 1});
+    let drain = || json!({"action": "drain", "request_id": "upgrade"});
+    let again = json!({"action": "drain", "request_id": "upgrade", "nonce": FIRST});
+    let live = |answer| Some(status("running", None, answer));
+    let unnamed = Found::Valid(Box::new(Request { nonce: None, ..begin() }));
+    let only_new = condition(header::IF_NONE_MATCH, "*");
+    for (body, condition, status, found, waits, what) in [
+        (asks("drain"), none(), live(None), lies(FIRST, begin()), true, "a begin over an unanswered one"),
+        (asks("renew"), none(), live(None), lies(FIRST, begin()), true, "a renewal"),
+        (asks("commit"), none(), live(None), lies(FIRST, begin()), true, "a commit"),
+        (asks("cancel"), none(), live(None), lies(FIRST, begin()), false, "a cancel ends the hold anyway"),
+        (asks("override"), none(), live(None), lies(FIRST, begin()), false, "so does an override"),
+        (drain(), only_new, live(None), lies(FIRST, begin()), false, "one that takes over none"),
+        (again, none(), live(None), lies(FIRST, begin()), false, "the same write, sent again"),
+        (drain(), none(), live(None), lies(FIRST, Request::begin(upgrade(), "bob")), false, "somebody else's"),
+        (drain(), none(), live(None), lies(FIRST, Request::withdraw(upgrade(), "alice")), false, "a withdrawal"),
+        (drain(), none(), live(Some(to(FIRST, "held"))), lies(FIRST, begin()), false, "an answered one"),
+        (drain(), none(), live(Some(to(OTHER, "held"))), lies(FIRST, begin()), true, "where another one is answered"),
+        (drain(), none(), None, lies(FIRST, begin()), false, "nobody is there to answer"),
+        (drain(), none(), Some(status("shutdown_draining", None, None)), lies(FIRST, begin()), false, "a shutdown"),
+        (drain(), none(), live(None), unnamed, false, "one that has no name"),
+        (drain(), none(), live(None), Found::Absent, false, "nothing lies there"),
+    ] {
+        let waited_for = unanswered(&asked(&body, condition), "alice", &seen(status, found));
+        assert_eq!(waited_for, waits.then(|| nonce(FIRST)), "{what}: {body}");
+    }
+}
+
+#[test]
+fn a_hold_whose_file_is_gone_nobodys_or_not_decided_yet_can_be_ended_by_those_whose_it_is() {
+    let begin = json!({"action": "drain", "request_id": "upgrade"});
+    let renew = json!({"action": "renew", "request_id": "upgrade"});
+    let cancel = json!({"action": "cancel", "request_id": "upgrade"});
+    let override_hold = json!({"action": "override", "request_id": "upgrade"});
+    let draining = || Some(status("external_draining", Some(held(false)), None));
+    let nobodys = || Some(status("external_draining", Some(json!({"owner": "", "nonce": null})), None));
+    let free = |answer| Some(status("running", None, answer));
+    let asks = || lies(FIRST, Request::begin(upgrade(), "alice"));
+    for (body, who, status, found, expected) in [
+        // What lies there is its writer's until it is decided: not by the answer to another write, nor by one that stands.
+        (&begin, "bob", free(Some(to(OTHER, "refused"))), asks(), "not_yours"),
+        (&begin, "bob", free(Some(to(FIRST, "held"))), asks(), "not_yours"),
+        (&begin, "bob", free(Some(to(FIRST, "refused"))), asks(), "write"),
+        // Its owner may end or renew it meanwhile.
+        (&cancel, "alice", free(None), asks(), "write"),
+        (&renew, "alice", free(None), asks(), "write"),
+        (&cancel, "alice", Some(status("shutdown_draining", None, None)), asks(), "remove"),
+        (&cancel, "alice", Some(status("shutdown_draining", None, None)), Found::Absent, "not_held"),
+        // Nobody's can be taken over, and is ended by nobody but by an override.
+        (&begin, "bob", nobodys(), Found::Absent, "write"),
+        (&cancel, "bob", nobodys(), Found::Absent, "not_yours"),
+        (&override_hold, "bob", nobodys(), Found::Absent, "write"),
+        // Without its file there is nothing to renew, but a hold to end.
+        (&renew, "alice", draining(), Found::Absent, "not_held"),
+        (&cancel, "alice", draining(), Found::Absent, "write"),
+        (&override_hold, "bob", draining(), Found::Absent, "write"),
+    ] {
+        let what = format!("{body} by {who} with {:?} and {found:?}", status.as_ref().map(|status| &status.drain));
+        assert_eq!(planned(body, who, &seen(status, found)), expected, "{what}");
+    }
+}
+
+#[test]
+fn the_marker_is_removed_by_a_cancel_and_by_an_override_no_matter_who_wrote_it() {
+    for owner in ["alice", "bob", ""] {
+        let marked = || {
+            let mut status = status("external_draining", Some(json!({"owner": owner, "nonce": FIRST})), None);
+            status.drain.holds[0].request_id = RequestId::marker();
+            Some(status)
+        };
+        let found = || lies(FIRST, Request::begin(RequestId::marker(), owner));
+        let (cancel, override_hold) = (json!({"action": "cancel"}), json!({"action": "override"}));
+        let cancelled = if owner == "bob" { "not_yours" } else { "remove" };
+        assert_eq!(planned(&cancel, "alice", &seen(marked(), found())), cancelled, "of {owner:?}");
+        assert_eq!(planned(&override_hold, "alice", &seen(marked(), found())), "remove", "of {owner:?}");
+    }
+}
+
+#[test]
+fn that_what_lies_there_is_of_another_epoch_is_told_to_a_renewal_and_a_cancel_finds_nothing() {
+    let foreign = || {
+        let mut status = status("running", None, None);
+        status.drain.ignored.push(Ignored::new("upgrade", IgnoredKind::OtherEpoch, "of another boot"));
+        seen(Some(status), Found::Absent)
+    };
+    let renew = json!({"action": "renew", "request_id": "upgrade"});
+    let cancel = json!({"action": "cancel", "request_id": "upgrade"});
+    assert_eq!(planned(&renew, "alice", &foreign()), "other_epoch");
+    assert_eq!(planned(&cancel, "alice", &foreign()), "not_held");
+}
+
+#[test]
+fn a_write_is_over_once_nothing_can_become_of_it_in_this_process_or_the_next() {
+    for outcome in [Outcome::Held, Outcome::Pending, Outcome::Committed, Outcome::Unknown] {
+        assert!(!is_over(outcome), "{outcome:?}");
+    }
+    for ending in Ending::ALL {
+        assert_eq!(is_over(Outcome::Ended(ending)), ending != Ending::Absorbed, "{ending:?}");
+    }
+    for why in Denied::ALL {
+        assert_eq!(is_over(Outcome::Refused(why)), why != Denied::ShuttingDown, "{why:?}");
+    }
+    assert!(is_over(Outcome::Ignored(crate::hold::NotHonoured::OtherEpoch)));
+}
+
+#[test]
+fn a_renewal_keeps_what_its_owners_file_says_or_else_what_the_gateway_says_and_nothing_of_anybody_elses() {
+    let hold = json!({"owner": "alice", "nonce": FIRST, "reason": "as published", "lease_left_seconds": 600.0});
+    let draining = || Some(status("external_draining", Some(hold.clone()), None));
+    let written = |owner: &str| lies(FIRST, Request::begin(upgrade(), owner).reason("as written"));
+    let request = Request::begin(upgrade(), "alice");
+    for (status, found, reason) in [
+        (draining(), written("alice"), Some("as written")),
+        (None, written("alice"), Some("as written")),
+        (draining(), written("bob"), Some("as published")),
+        (draining(), Found::Absent, Some("as published")),
+        (None, written("bob"), None),
+        (Some(status("running", None, None)), Found::Absent, None),
+    ] {
+        let what = format!("{found:?}");
+        let stands = standing_request(&request, &seen(status, found));
+        assert_eq!(stands.as_ref().map(|stands| stands.notes.reason.as_str()), reason, "{what}");
+    }
+}
+
+#[test]
+fn a_condition_names_the_last_write_of_the_hold_which_is_the_one_that_lies_there_unless_that_is_no_part_of_it() {
+    const STANDS: &str = "the write that stands";
+    let of_alice = || Some(json!({"owner": "alice", "nonce": STANDS}));
+    let draining = |answer| Some(status("external_draining", of_alice(), answer));
+    let ending = |answer| Some(status("shutdown_draining", of_alice(), answer));
+    let begin = |owner: &str| lies(FIRST, Request::begin(upgrade(), owner));
+    let commit = lies(FIRST, Request::commit(upgrade(), "alice", "here".to_owned().into(), Generation::from(1)));
+    let withdraw = lies(FIRST, Request::withdraw(upgrade(), "alice"));
+    // Whether a condition is met that names what lies there, and one that names what stands.
+    for (action, status, found, lying, standing, what) in [
+        ("renew", draining(None), begin("alice"), true, false, "its owner's renewal"),
+        ("renew", draining(None), commit, true, false, "its owner's commit"),
+        ("renew", draining(None), withdraw, false, true, "a withdrawal is no write of a hold"),
+        ("renew", draining(None), begin("bob"), false, true, "somebody else's has no part in it"),
+        ("renew", draining(Some(to(FIRST, "refused"))), begin("alice"), false, true, "a refused one neither"),
+        ("renew", draining(Some(to(FIRST, "held"))), begin("alice"), true, false, "one that was granted"),
+        ("renew", draining(Some(to(OTHER, "refused"))), begin("alice"), true, false, "another one was refused"),
+        ("renew", draining(None), Found::Absent, false, true, "nothing lies there"),
+        ("renew", Some(status("running", None, None)), begin("bob"), true, false, "it isn't decided yet"),
+        ("renew", Some(status("running", None, None)), Found::Absent, false, false, "there is no hold"),
+        ("renew", None, begin("alice"), true, false, "there is no gateway"),
+        ("cancel", draining(None), begin("alice"), true, false, "a cancel, too, names the last one"),
+        ("cancel", ending(None), begin("alice"), true, true, "the shutdown may have refused the last one"),
+        ("renew", ending(None), begin("alice"), true, false, "and that is for the cancel alone"),
+    ] {
+        let seen = seen(status, found);
+        let body = json!({"action": action, "request_id": "upgrade"});
+        let is_met = |named: &str| is_as_expected(&asked(&body, condition(header::IF_MATCH, named)), &seen);
+        let met = [FIRST, STANDS, OTHER].map(|write| is_met(crate::wire::tag(&nonce(write)).as_str()));
+        assert_eq!(met, [lying, standing, false], "{what}");
+        assert_eq!(is_met("*"), lying || standing, "any write: {what}");
+        assert!(is_as_expected(&asked(&body, Condition::default()), &seen), "nothing is demanded: {what}");
+    }
+    let again = json!({"action": "renew", "request_id": "upgrade", "nonce": FIRST});
+    let again = asked(&again, condition(header::IF_MATCH, "\"the one before\""));
+    assert!(is_as_expected(&again, &seen(draining(None), begin("alice"))), "it is sent again, and has been written");
+    assert!(!is_as_expected(&again, &seen(draining(None), Found::Absent)), "it is sent again, and is gone");
+}
+
+#[test]
+fn a_hold_that_was_first_seen_at_another_moment_was_begun_again() {
+    let at = |moment: u64| Some(json!({"owner": "alice", "nonce": FIRST, "first_seen_millis": moment}));
+    let draining = |moment| status("external_draining", at(moment), None);
+    let free = || status("running", None, None);
+    for (before, after, again) in [
+        (Some(draining(5)), draining(5), false),
+        (Some(draining(5)), draining(6), true),
+        (Some(draining(5)), free(), true),
+        (Some(free()), draining(5), false),
+        (None, draining(5), false),
+    ] {
+        let what = format!("{:?} and {:?}", before.as_ref().map(|before| &before.drain.holds), after.drain.holds);
+        assert_eq!(was_begun_again(&upgrade(), &seen(before, Found::Absent), &after), again, "{what}");
+    }
+}
+
 /// A home in which this process lives as a gateway whose statuses the test writes.
 struct Place {
     published: Published,
@@ -219,6 +429,13 @@ fn granting(nonce: &str) -> Snapshot {
     let hold = json!({"owner": "alice", "nonce": nonce});
     let mut status = status("external_draining", Some(hold), Some(json!({"nonce": nonce, "outcome": "held"})));
     status.drain.drained = true;
+    status
+}
+
+/// The same, with work in flight.
+fn busy(nonce: &str) -> Snapshot {
+    let mut status = granting(nonce);
+    (status.drain.drained, status.drain.in_flight) = (false, 1);
     status
 }
 
@@ -284,4 +501,47 @@ async fn what_has_changed_since_the_look_is_a_condition_that_is_not_met_and_stay
     let removed = remove(&place.published, turn.lock().await, &cancel, &before(), Duration::ZERO).await;
     assert_eq!(removed.map(drop).map_err(|problem| problem.fault), Err(Fault::Changed));
     assert_eq!(place.lies_other_than(None).await, FIRST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_gateway_lives_an_answer_waits_only_if_the_request_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (published, turn) = (Published::new(Home::at(folder.path()), None), Mutex::default());
+    let begin = asked(&json!({"action": "drain", "request_id": "upgrade"}), Condition::default());
+    let said = Duration::from_millis(400);
+    for (wait, least, most) in [(None, Duration::ZERO, PATIENCE / 2), (Some(said), said, said * 2)] {
+        let asked_at = Instant::now();
+        let code =
+            act(&published, &turn, &begin, "alice", wait).await.map_err(|problem| problem.fault).unwrap().status();
+        assert_eq!(code, StatusCode::ACCEPTED);
+        let waited = asked_at.elapsed();
+        assert!(least <= waited && waited < most, "it has waited for {waited:?} where the request said {wait:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_waits_for_drained_only_where_the_request_says_so_and_a_cancel_never_does() {
+    let (place, turn, wait) = (Place::new(), Mutex::default(), Duration::from_secs(1));
+    for (action, wait, waits) in [
+        ("drain", None, false),
+        ("drain", Some(wait), true),
+        ("renew", Some(wait), true),
+        ("cancel", Some(wait), false),
+    ] {
+        let request = asked(&json!({"action": action, "request_id": "upgrade"}), Condition::default());
+        place.write(FIRST);
+        place.publish(&busy(FIRST));
+        let gateway = async {
+            let nonce = place.lies_other_than(Some(FIRST)).await;
+            let ended =
+                || status("running", None, Some(json!({"nonce": nonce, "outcome": "ended", "why": "withdrawn"})));
+            place.publish(&if action == "cancel" { ended() } else { busy(&nonce) });
+        };
+        let asked_at = Instant::now();
+        let (answer, ()) = tokio::join!(act(&place.published, &turn, &request, "alice", wait), gateway);
+        let code = answer.map_err(|problem| problem.fault).unwrap().status();
+        let waited = asked_at.elapsed();
+        assert_eq!(code, StatusCode::OK, "{action} {wait:?}");
+        assert_eq!(waited >= Duration::from_millis(500), waits, "{action} with {wait:?} was answered after {waited:?}");
+    }
 }
