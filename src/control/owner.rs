@@ -144,7 +144,7 @@ mod tests {
         let me = geteuid().as_raw();
         let given = |path: &std::path::Path| {
             if me == 0 {
-                chown(path, Some(NOBODY), None).unwrap()
+                chown(path, Some(NOBODY), None).unwrap();
             }
         };
         let lock = folder.path().join("lock");
