@@ -15,6 +15,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Tests that see no program of this library run.
 const NOT_THESE: [&str; 1] = ["illegal_transitions::"];
 
+/// Linux has a file system in memory here.
+const IN_MEMORY: &str = "/dev/shm";
+
 /// For how long a mutant is judged before the others are.
 const AT_FIRST: Duration = Duration::from_secs(15);
 
@@ -232,6 +235,10 @@ fn limited(program: &Path, tree: &Path, limit: Duration) -> Command {
     command.args(["--signal=KILL", &limit.as_secs().to_string(), "sh", "-c", "ulimit -v 8000000; exec \"$0\" \"$@\""]);
     command.arg(program).current_dir(tree).env("CARGO_MANIFEST_DIR", tree).env("RUST_BACKTRACE", "0");
     command.envs(super::for_cargo());
+    // What they write lies in memory where there is such a folder: thousands of runs wait for the disk otherwise.
+    if Path::new(IN_MEMORY).is_dir() {
+        command.env("TMPDIR", IN_MEMORY);
+    }
     command
 }
 
