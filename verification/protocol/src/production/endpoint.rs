@@ -143,6 +143,7 @@ impl Production {
                 let answer = seen.answer(&seen.untouched, lying.nonce.as_ref());
                 answer.is_none().then_some("C6: the endpoint waits for an answer that the gateway doesn't give")
             }
+            Planned::Refused("bad_request") => Some("C6: the endpoint understands nothing of what it is asked"),
             Planned::Refused(word) => {
                 let after = self.looked(seen.set, ask.place, self.written(ask.place, &unplanned), seen.gate);
                 let granted =
