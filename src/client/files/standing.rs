@@ -85,3 +85,6 @@ pub(super) fn is_over(status: Option<&DrainStatus>, id: &RequestId, nonce: Optio
     let ours = answers.find(|answer| answer.request_id == *id && answer.nonce.as_ref() == nonce);
     ours.is_some_and(|answer| matches!(answer.outcome, Outcome::Ended(_) | Outcome::Refused(_) | Outcome::Ignored(_)))
 }
+
+#[cfg(test)]
+mod tests;

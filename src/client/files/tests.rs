@@ -4,6 +4,7 @@ use crate::client::published::{self, fresh, publish};
 use crate::client::transport::{StoredRequest, Withdrawal};
 use crate::controller::Acknowledgement;
 use crate::gate::Generation;
+use crate::state::DrainState;
 use crate::status::{Ignored, IgnoredKind};
 use serde_json::json;
 use std::fs;
@@ -58,7 +59,7 @@ fn files() -> (tempfile::TempDir, Files) {
     (place, files)
 }
 
-fn begin(id: &RequestId, owner: &str) -> Request {
+pub(super) fn begin(id: &RequestId, owner: &str) -> Request {
     Request { nonce: Some(Nonce::fresh()), ..Request::begin(id.clone(), owner) }
 }
 
@@ -175,7 +176,7 @@ fn a_hold_is_covered_where_its_gateway_does_not_honour_what_lies_in_its_own_plac
 }
 
 /// A hold in a file as the gateway publishes it, last written by this nonce and first seen then.
-fn hold(id: &RequestId, nonce: &Nonce, first_seen: u64) -> HoldStatus {
+pub(super) fn hold(id: &RequestId, nonce: &Nonce, first_seen: u64) -> HoldStatus {
     let hold = json!({
         "request_id": id, "owner": "ops", "source": "file", "nonce": nonce, "first_seen_millis": first_seen, "age_seconds": 0.0,
     });
@@ -327,6 +328,244 @@ fn a_write_that_lies_there_is_of_another_hold_only_once_the_gateway_has_answered
         let judged = judged(&before, 7, answered, nonce);
         assert!(matches!(judged, Err(Failure::Unreachable(_))), "unanswered, it says {judged:?}");
     }
+}
+
+/// The gateway's answer to this write of a hold.
+pub(super) fn answer(id: &RequestId, nonce: Option<&Nonce>, outcome: Outcome) -> Acknowledgement {
+    Acknowledgement { request_id: id.clone(), nonce: nonce.cloned(), outcome }
+}
+
+pub(super) fn shutting_down() -> DrainStatus {
+    DrainStatus { state: DrainState::ShutdownDraining, ..fresh() }
+}
+
+pub(super) const ENDED: Outcome = Outcome::Ended(crate::hold::Ending::Expired);
+
+#[test]
+fn a_hold_without_a_file_is_removed_only_where_its_gateway_neither_shows_nor_answers_it_and_is_not_ending() {
+    let (id, nonce) = (RequestId::new("upgrade").unwrap(), Nonce::fresh());
+    let shown = DrainStatus { holds: vec![hold(&id, &nonce, 7)], ..fresh() };
+    let answered = DrainStatus { acknowledged: vec![answer(&id, Some(&nonce), ENDED)], ..fresh() };
+    for (what, status) in [("it is shown", shown), ("it is answered", answered), ("it shuts down", shutting_down())] {
+        let look = look_at(&status);
+        assert!(matches!(look, GatewayView::Seen(_)), "{what}: {look:?}");
+    }
+}
+
+#[test]
+fn a_status_is_glanced_at_by_what_tells_it_from_the_next_one() {
+    let (_place, home, _lock) = published::home();
+    let files = Files::new(home.clone());
+    assert_eq!(files.glance(), None, "nothing was published");
+    publish(&home, &fresh());
+    let glance = files.glance();
+    assert!(glance.is_some(), "something was published");
+    publish(&home, &DrainStatus { in_flight: 100, ..fresh() });
+    assert_ne!(files.glance(), glance, "another status lies there");
+}
+
+/// A home with this status, in whose hold's place this request lies.
+fn place(status: &DrainStatus, lies: Option<&Request>) -> (tempfile::TempDir, crate::control::HomeLock, Files) {
+    let (place, home, lock) = published::home();
+    publish(&home, status);
+    let files = Files::new(home);
+    if let Some(request) = lies {
+        files.channel.write(request).unwrap();
+    }
+    (place, lock, files)
+}
+
+#[test]
+fn what_another_owner_holds_or_has_written_is_not_found_as_ones_own() {
+    let id = RequestId::new("upgrade").unwrap();
+    let ours = hold(&id, &Nonce::fresh(), 7);
+    let find = |holds: Vec<HoldStatus>, lies: Option<&Request>| {
+        let (_place, _lock, files) = place(&DrainStatus { holds, ..fresh() }, lies);
+        files.find(&id, "another")
+    };
+    let held = find(vec![ours.clone()], None);
+    assert!(matches!(held, Err(Failure::Denied(_))), "another's hold: {held:?}");
+    let written = find(Vec::new(), Some(&begin(&id, "ops")));
+    assert!(matches!(written, Err(Failure::Denied(_))), "another's file: {written:?}");
+    let nobodys = find(vec![HoldStatus { owner: String::new(), ..ours }], None);
+    assert!(matches!(nobodys, Ok(None)), "a hold of which the gateway names no owner: {nobodys:?}");
+}
+
+#[test]
+fn a_commit_that_was_granted_is_found_although_its_file_is_gone() {
+    let id = RequestId::new("upgrade").unwrap();
+    let committed = HoldStatus { committed: true, ..hold(&id, &Nonce::fresh(), 7) };
+    let (_place, _lock, files) = place(&DrainStatus { holds: vec![committed], ..fresh() }, None);
+    let found = files.find(&id, "ops").unwrap();
+    assert!(found.is_some_and(|found| found.committed && found.first_seen == Some(7)));
+}
+
+#[test]
+fn another_write_has_replaced_ours_only_once_the_gateway_has_answered_it() {
+    let id = RequestId::new("upgrade").unwrap();
+    let (lying, ours) = (begin(&id, "ops"), Nonce::fresh());
+    let (_place, _lock, files) = place(&fresh(), Some(&lying));
+    let answered = |nonce: Option<&Nonce>| [(nonce.cloned(), Outcome::Held)];
+    assert!(files.is_replaced(&id, &ours, &answered(lying.nonce.as_ref())));
+    assert!(!files.is_replaced(&id, &ours, &answered(Some(&ours))), "the gateway has yet to read what lies there");
+    let lies = lying.nonce.clone().unwrap();
+    assert!(!files.is_replaced(&id, &lies, &answered(Some(&lies))), "what lies there is ours");
+}
+
+fn withdraw(id: &RequestId, token: Option<&Nonce>) -> Request {
+    Request { token: token.cloned(), nonce: Some(Nonce::fresh()), ..Request::withdraw(id.clone(), "ops") }
+}
+
+fn commit_of(id: &RequestId) -> Request {
+    let ours = Incarnation::from("ours".to_owned());
+    Request { nonce: Some(Nonce::fresh()), ..Request::commit(id.clone(), "ops", ours, Generation::default()) }
+}
+
+#[test]
+fn a_hold_under_another_owners_write_is_ended_in_words_and_what_another_has_written_alone_is_not_ended() {
+    let id = RequestId::new("upgrade").unwrap();
+    let end = |holds: Vec<HoldStatus>| {
+        let (_place, _lock, files) = place(&DrainStatus { holds, ..fresh() }, Some(&begin(&id, "another")));
+        let request = withdraw(&id, None);
+        let ended = files.end(&request, None);
+        (ended, files.channel.find(&id).nonce() == request.nonce.as_ref(), files.channel.find(&id) == Found::Absent)
+    };
+    let (ended, written, _) = end(vec![hold(&id, &Nonce::fresh(), 7)]);
+    assert!(matches!(ended, Ok(Withdrawal::Written)) && written, "over the owner's hold: {ended:?}");
+    let (ended, written, removed) = end(Vec::new());
+    assert!(matches!(ended, Err(Failure::Denied(_))) && !written && !removed, "the owner holds nothing: {ended:?}");
+}
+
+#[test]
+fn a_commit_that_is_under_way_is_ended_by_its_token_alone() {
+    let id = RequestId::new("upgrade").unwrap();
+    let commit = commit_of(&id);
+    let token = commit.nonce.as_ref();
+    let standing = vec![hold(&id, &Nonce::fresh(), 7)];
+    for (what, holds) in [("its hold stands", standing), ("its hold is not published", Vec::new())] {
+        let (_place, _lock, files) = place(&DrainStatus { holds, ..fresh() }, Some(&commit));
+        let ended = files.end(&withdraw(&id, None), None);
+        assert!(matches!(ended, Err(Failure::Denied(_))), "{what}: {ended:?}");
+        assert_eq!(files.channel.find(&id).nonce(), token, "{what}: the commit's file is gone");
+        // Of a hold that this session began elsewhere, by its chain, it is still the token's.
+        let ended = files.end(&withdraw(&id, token), Some(&InHand::new()));
+        assert!(matches!(ended, Ok(Withdrawal::Written)), "{what}, with its token: {ended:?}");
+        let lies = files.channel.find(&id);
+        assert!(
+            matches!(&lies, Found::Valid(request) if request.action == Action::Withdraw),
+            "{what}: the withdrawal is not written: {lies:?}"
+        );
+    }
+}
+
+#[test]
+fn a_granted_commit_without_a_file_is_ended_by_its_token_and_where_there_is_none_nothing_is_written() {
+    let (id, token) = (RequestId::new("upgrade").unwrap(), Nonce::fresh());
+    let granted = HoldStatus { committed: true, token: Some(token.clone()), ..hold(&id, &token, 7) };
+    let end = |holds: Vec<HoldStatus>, ours: Option<&InHand>| {
+        let (_place, _lock, files) = place(&DrainStatus { holds, ..fresh() }, None);
+        let ended = files.end(&withdraw(&id, Some(&token)), ours);
+        (ended, files.channel.find(&id) == Found::Absent)
+    };
+    let another_chain = InHand::new();
+    for ours in [None, Some(&another_chain)] {
+        let (ended, absent) = end(vec![granted.clone()], ours);
+        assert!(matches!(ended, Ok(Withdrawal::Written)) && !absent, "granted: {ended:?}");
+        let (ended, absent) = end(Vec::new(), ours);
+        assert!(matches!(ended, Ok(Withdrawal::Nothing)) && absent, "nothing is there: {ended:?}");
+    }
+}
+
+#[test]
+fn a_withdrawal_has_ended_the_hold_once_neither_it_nor_the_hold_stands_there() {
+    let id = RequestId::new("upgrade").unwrap();
+    let ended = |stands: bool, lies: bool| {
+        let withdrawal = withdraw(&id, None);
+        let holds = if stands { vec![hold(&id, &Nonce::fresh(), 7)] } else { Vec::new() };
+        let (_place, _lock, files) = place(&DrainStatus { holds, ..fresh() }, Some(&withdrawal).filter(|_| lies));
+        (files.has_ended(&withdrawal), files.channel.find(&id) != Found::Absent)
+    };
+    for (stands, lies) in [(true, true), (true, false), (false, true)] {
+        let (ended, still_lies) = ended(stands, lies);
+        assert_eq!(
+            (ended, still_lies),
+            (Ok(false), lies),
+            "the hold stands: {stands}, and the withdrawal lies: {lies}"
+        );
+    }
+    assert_eq!(ended(false, false), (Ok(true), false));
+}
+
+#[test]
+fn only_a_begin_of_ones_own_chain_is_taken_back() {
+    let id = RequestId::new("upgrade").unwrap();
+    let taken_back = |lies: &Request, ours: &Chain| {
+        let (_place, _lock, files) = place(&fresh(), Some(lies));
+        super::super::Gateway::at(files.home().clone()).take_back(&id, ours);
+        files.channel.find(&id) == Found::Absent
+    };
+    let chain = Chain::new();
+    let renewal = Request { nonce: Some(chain.next()), ..begin(&id, "ops") };
+    assert!(taken_back(&renewal, &chain), "a renewal of ours");
+    assert!(!taken_back(&renewal, &Chain::new()), "another's renewal");
+    assert!(!taken_back(&Request { nonce: Some(chain.next()), ..commit_of(&id) }, &chain), "a commit of ours");
+}
+
+#[test]
+fn a_withdrawal_that_was_prepared_is_discarded_with_its_hold() {
+    let (id, token) = (RequestId::new("upgrade").unwrap(), Nonce::fresh());
+    let (_place, _lock, files) = place(&fresh(), None);
+    let withdrawal = withdraw(&id, Some(&token));
+    let gateway = super::super::Gateway::at(files.home().clone());
+    gateway.prepare(&withdrawal).unwrap();
+    gateway.discard(&id);
+    let put = files.channel.put_prepared(&withdrawal);
+    assert!(!matches!(put, Ok(true)), "what was discarded is still there");
+    gateway.prepare(&withdrawal).unwrap();
+    assert!(matches!(files.channel.put_prepared(&withdrawal), Ok(true)), "it was prepared, and is not there");
+}
+
+#[test]
+fn a_renewal_takes_the_end_of_what_its_owner_has_written_there_for_the_holds_own_and_of_nothing_else() {
+    let renew = |lies: fn(&Request, &InHand) -> Request, stands: bool| {
+        let id = RequestId::new("upgrade").unwrap();
+        let last = begin(&id, "ops");
+        let nonce = last.nonce.clone().unwrap();
+        let in_hand = InHand {
+            chain: Chain::of(&nonce),
+            last: Some(nonce.clone()),
+            written: Some(nonce.clone()),
+            ..InHand::new()
+        };
+        let lies = lies(&last, &in_hand);
+        let holds = if stands { vec![hold(&id, &nonce, 7)] } else { Vec::new() };
+        let acknowledged = vec![answer(&id, lies.nonce.as_ref(), ENDED)];
+        let (_place, _lock, files) = place(&DrainStatus { holds, acknowledged, ..fresh() }, Some(&lies));
+        let renewed = files.renew(&Request { nonce: Some(in_hand.chain.next()), ..last }, &in_hand);
+        (renewed.map(drop), files.channel.find(&id).nonce() == lies.nonce.as_ref())
+    };
+    let (renewed, untouched) = renew(|last, ours| Request { nonce: Some(ours.chain.next()), ..last.clone() }, false);
+    assert!(renewed.is_err() && untouched, "another hand's renewal of the hold has ended with it: {renewed:?}");
+    let (renewed, untouched) = renew(|last, _| begin(&last.id, "another"), true);
+    assert!(renewed.is_ok() && !untouched, "what another owner has written there has ended: {renewed:?}");
+}
+
+#[test]
+fn a_renewal_is_written_neither_over_a_withdrawal_nor_of_a_hold_that_is_committed() {
+    let id = RequestId::new("upgrade").unwrap();
+    let chain = Chain::new();
+    let last = Request { nonce: Some(chain.next()), ..begin(&id, "ops") };
+    let in_hand = InHand { chain, last: last.nonce.clone(), written: last.nonce.clone(), ..InHand::new() };
+    let renew = |lies: &Request, committed: bool| {
+        let holds = vec![HoldStatus { committed, ..hold(&id, in_hand.last.as_ref().unwrap(), 7) }];
+        let (_place, _lock, files) = place(&DrainStatus { holds, ..fresh() }, Some(lies));
+        files.renew(&Request { nonce: Some(in_hand.chain.next()), ..last.clone() }, &in_hand).map(drop)
+    };
+    assert_eq!(renew(&last, false), Ok(()), "the hold stands");
+    let withdrawn = renew(&Request { nonce: Some(in_hand.chain.next()), ..withdraw(&id, None) }, false);
+    assert!(matches!(withdrawn, Err(Failure::Withdrawn(_))), "its owner withdraws it: {withdrawn:?}");
+    let committed = renew(&last, true);
+    assert!(matches!(committed, Err(Failure::Denied(_))), "it is committed: {committed:?}");
 }
 
 /// How many begin one hold at the same time, and how often.
