@@ -399,3 +399,6 @@ pub struct Progress {
     /// Why nothing is heard of the gateway, if nothing is.
     pub silent: Option<String>,
 }
+
+#[cfg(test)]
+mod tests;

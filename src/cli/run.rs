@@ -28,11 +28,6 @@ pub(super) struct Settled {
     pub(super) kept: Option<Failure>,
 }
 
-/// Without a fleet there is no slot.
-fn no_slot(_: Went<'_>) -> Settled {
-    Settled::default()
-}
-
 impl Context<'_> {
     pub(super) fn run(&self, run: &Run) -> Result<u8, Failure> {
         let id = run.id.clone().unwrap_or_else(RequestId::random);
@@ -55,7 +50,11 @@ impl Context<'_> {
         if let Some(fleet) = run.fleet.fleet(self.patience)? {
             return self.run_in_fleet(&fleet, &id, run, &program);
         }
-        if run.marker { self.run_by_marker(run, &program) } else { self.run_by_hold(&id, run, &program, no_slot) }
+        if run.marker {
+            self.run_by_marker(run, &program)
+        } else {
+            self.run_by_hold(&id, run, &program, |_| Settled::default())
+        }
     }
 
     /// Finds the program before anything is closed for it.
@@ -146,7 +145,8 @@ impl Context<'_> {
                 // What stops the waiting is over; the removal is not to be stopped by it.
                 drain.interrupt(Interrupt::new()).cancel()
             },
-            no_slot,
+            // Without a fleet there is no slot.
+            |_| Settled::default(),
         )
     }
 

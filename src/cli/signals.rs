@@ -52,7 +52,7 @@ impl Signals {
     pub(super) fn listen(report: &Report) -> io::Result<Self> {
         let phase = Arc::new(Mutex::new(Phase::Ends(None)));
         let signals = Self { interrupt: Interrupt::new(), phase, report: report.clone() };
-        let ignored = ignored();
+        let ignored = ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
         for number in named(|kind| kind == Kind::Unheard).filter(|number| !ignored(*number)) {
             // A handler rather than `SIG_IGN`: the command has the default again.
             signal_hook::flag::register(number, std::sync::Arc::default())?;
@@ -150,10 +150,25 @@ fn send(group: Pid, number: i32) {
     }
 }
 
-/// Which signals are ignored in this process; none where the system doesn't tell.
-fn ignored() -> impl Fn(i32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+/// Which signals are ignored in the process whose `/proc/PID/status` this is; none where the system doesn't tell.
+fn ignored(status: &str) -> impl Fn(i32) -> bool + use<> {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
     move |number| u32::try_from(number - 1).is_ok_and(|bit| mask.checked_shr(bit).unwrap_or_default() & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ignored;
+
+    #[test]
+    fn a_signal_is_ignored_by_its_bit_in_the_mask_that_the_system_shows() {
+        // What `nohup` sets, SIGHUP, and SIGPIPE; and the last real-time signal.
+        let is_ignored = ignored("Name:\tsleep\nSigBlk:\tffffffffffffffff\nSigIgn:\t8000000000001001\nSigCgt:\t0\n");
+        let found: Vec<i32> = (-1..=70).filter(|number| is_ignored(*number)).collect();
+        assert_eq!(found, [1, 13, 64]);
+        for says_nothing in ["", "SigBlk:\tffffffffffffffff\n", "SigIgn:\twhat\n"] {
+            assert!(!(1..=64).any(ignored(says_nothing)), "{says_nothing:?}");
+        }
+    }
 }

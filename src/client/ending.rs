@@ -16,6 +16,12 @@ pub(super) struct Limits {
     pub(super) insists: bool,
 }
 
+impl Limits {
+    pub(super) fn goes_on_after(self, failure: &Failure) -> bool {
+        self.insists || failure.is_silence()
+    }
+}
+
 /// Has a hold ended by this request, a withdrawal or an override, and waits until the gateway has noticed. With one in hand,
 /// only that one is ended.
 pub(super) fn withdraw(drain: &Drain, request: &Request, ours: Option<&InHand>, limits: Limits) -> Result<(), Failure> {
@@ -32,13 +38,13 @@ pub(super) fn withdraw(drain: &Drain, request: &Request, ours: Option<&InHand>, 
             Some(_) => Ok(false),
         };
         let ended = match step {
-            Ok(false) if written.is_some() => gateway.has_ended(request),
+            Ok(false) => gateway.has_ended(request),
             step => step,
         };
         match ended {
             Ok(true) => return Ok(()),
             Ok(false) => {}
-            Err(failure) if limits.insists || failure.is_silence() => last = Some(failure),
+            Err(failure) if limits.goes_on_after(&failure) => last = Some(failure),
             Err(failure) => return Err(failure),
         }
         if clock.now().saturating_sub(began) >= limits.time {

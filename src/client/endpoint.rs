@@ -6,7 +6,7 @@
 
 use super::agent::config;
 use super::answer::{Answer, NegativeAnswer};
-use super::session::{FIRST_PAUSE, LONGEST_PAUSE};
+use super::session::{FIRST_PAUSE, slower};
 use super::{Drain, Failure, Interrupt};
 use crate::sync::{Arc, Mutex};
 use serde_json::Value;
@@ -145,7 +145,7 @@ impl Endpoint {
             if self.interrupt.pause(pause) {
                 return Err(NegativeAnswer::Failed(Failure::Interrupted));
             }
-            pause = (pause * 5 / 4).min(LONGEST_PAUSE);
+            pause = slower(pause);
         }
     }
 

@@ -43,6 +43,12 @@ struct LongPoll {
     at: Option<Instant>,
 }
 
+impl LongPoll {
+    fn is_due(&self, now: Instant) -> bool {
+        !self.outstanding && self.at.is_none_or(|at| now.saturating_duration_since(at) >= SELDOM)
+    }
+}
+
 /// For so long the endpoint is asked to hold back its answer. A thread waits for that, also if nobody does any more.
 const AHEAD: Duration = Duration::from_secs(2);
 /// Who pauses for less has only just begun to wait.
@@ -86,7 +92,7 @@ impl Http {
     /// Pauses for so long, until it is interrupted, or until the endpoint says that it is drained or the hold has ended: that
     /// is asked for by a thread of its own (`Prefer: wait`).
     pub(super) fn pause(&self, id: &RequestId, interrupt: &Interrupt, time: Duration) {
-        if time >= SHORT && self.endpoint.limit() > AHEAD && self.shared.knows_holds.load(Ordering::Relaxed) {
+        if self.may_ask_ahead(time) {
             self.ask_ahead(id, interrupt);
         }
         if !self.shared.answered.swap(false, Ordering::AcqRel) {
@@ -94,9 +100,14 @@ impl Http {
         }
     }
 
+    fn may_ask_ahead(&self, time: Duration) -> bool {
+        time >= SHORT && self.endpoint.limit() > AHEAD && self.shared.knows_holds.load(Ordering::Relaxed)
+    }
+
     fn ask_ahead(&self, id: &RequestId, interrupt: &Interrupt) {
         let mut ahead = self.shared.ahead.lock();
-        if ahead.outstanding || ahead.at.is_some_and(|at| at.elapsed() < SELDOM) {
+        let now = Instant::now();
+        if !ahead.is_due(now) {
             return;
         }
         let (http, path, interrupt) = (self.once(), format!("{DRAIN}/{id}"), interrupt.clone());
@@ -109,7 +120,7 @@ impl Http {
             interrupt.nudge();
         };
         let asked = std::thread::Builder::new().name("gateway-drain-ahead".into()).spawn(ask);
-        *ahead = LongPoll { outstanding: asked.is_ok(), at: Some(Instant::now()) };
+        *ahead = LongPoll { outstanding: asked.is_ok(), at: Some(now) };
     }
 
     /// Sees to it that the endpoint knows holds, before anything is asked of it that another would take for something else.
@@ -401,46 +412,5 @@ impl HoldAnswer {
     }
 }
 
-#[cfg(all(test, feature = "fleet"))]
-mod tests {
-    use crate::client::{Failure, Gateway};
-    use std::io::{Read as _, Write as _};
-    use std::net::TcpListener;
-
-    /// What is said of a gateway whose readiness probe gives this answer.
-    fn unready(answer: &str, body: &str) -> Result<(), Failure> {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let gateway = Gateway::over_http(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap().once();
-        let answer = format!("HTTP/1.1 {answer}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-        // Not waited for: it would wait for a question for ever.
-        std::thread::spawn(move || {
-            let (mut asked, _) = listener.accept().unwrap();
-            let mut request = Vec::new();
-            while !request.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                asked.read_exact(&mut byte).unwrap();
-                request.push(byte[0]);
-            }
-            let answer = if request.starts_with(b"GET /readyz ") { &answer } else { "HTTP/1.1 404 Not Found\r\n\r\n" };
-            asked.write_all(answer.as_bytes()).unwrap();
-        });
-        gateway.unready()
-    }
-
-    #[test]
-    fn a_gateway_is_ready_by_the_word_of_its_own_probe_alone() {
-        assert_eq!(unready("200 OK", "ready\n"), Ok(()));
-        for (answer, body, says) in [
-            (
-                "503 Service Unavailable",
-                "draining\nthe home is lost\n",
-                "/readyz answers 503: draining, the home is lost",
-            ),
-            ("503 Service Unavailable", "ready", "/readyz answers 503: ready"),
-            ("200 OK", "welcome", "/readyz answers 200: welcome"),
-        ] {
-            let said = unready(answer, body).unwrap_err();
-            assert!(matches!(&said, Failure::Unreachable(why) if why.ends_with(says)), "{answer} {body:?}: {said}");
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

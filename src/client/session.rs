@@ -18,7 +18,12 @@ use std::time::Duration;
 
 /// Looks begin at this pace, and slow down while nothing changes.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(20);
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// The pause after this one, if nothing has changed.
+pub(super) fn slower(pause: Duration) -> Duration {
+    (pause * 5 / 4).min(LONGEST_PAUSE)
+}
 
 /// A heartbeat comes three times in a lease, and at least this often: a gateway that answers none is soon known.
 const LONGEST_HEARTBEAT: Duration = Duration::from_secs(10);
@@ -126,22 +131,28 @@ impl Session {
 
     pub(super) fn start_heartbeat(self: &Arc<Self>) -> Result<JoinHandle<()>, Failure> {
         let session = Arc::clone(self);
-        let period = move |session: &Self| (session.lease().unwrap_or(Drain::LEASE) / 3).min(LONGEST_HEARTBEAT);
-        let beat = move || {
-            while !session.quiet.pause(period(&session)) {
-                match session.renew() {
-                    Ok(sent) => session.note(sent),
-                    // The next beat may get through; meanwhile the waiter sees for itself that nothing answers.
-                    Err(failure) if failure.is_silence() => session.log.lock().unwritten = Some(failure),
-                    Err(failure) => {
-                        session.log.lock().lost = Some(failure);
-                        return;
-                    }
-                }
-            }
-        };
+        let beat = move || while !session.quiet.pause(session.period()) && session.beats() {};
         let named = std::thread::Builder::new().name("gateway-drain-heartbeat".into());
         named.spawn(beat).map_err(|error| Failure::Internal(format!("no thread for the heartbeat: {error}")))
+    }
+
+    /// How long after one renewal the next one comes.
+    fn period(&self) -> Duration {
+        (self.lease().unwrap_or(Drain::LEASE) / 3).min(LONGEST_HEARTBEAT)
+    }
+
+    /// Renews the lease once; tells whether that may be done again.
+    fn beats(&self) -> bool {
+        match self.renew() {
+            Ok(sent) => self.note(sent),
+            // The next beat may get through; meanwhile the waiter sees for itself that nothing answers.
+            Err(failure) if failure.is_silence() => self.log.lock().unwritten = Some(failure),
+            Err(failure) => {
+                self.log.lock().lost = Some(failure);
+                return false;
+            }
+        }
+        true
     }
 
     /// Renews the lease, unless it has run out: that would begin another hold behind everybody's back.
@@ -255,7 +266,6 @@ impl Session {
                 written = false;
                 verdict = Verdict::Silent("others have written over the request before it was read".into());
             }
-            let alive = matches!(look, GatewayView::Seen(_) | GatewayView::Starting(_));
             let waited = self.clock.now().saturating_sub(began);
             let over = limit.is_some_and(|limit| waited >= limit);
             let mut progress = Progress::of(&self.drain, &look, &verdict, waited, limit);
@@ -278,17 +288,13 @@ impl Session {
                 Failure::Deadline { in_flight: left.0, active_work: left.1 }
             };
             let impatient = silence >= self.drain.patience;
-            let dead = matches!(look, GatewayView::Dead(_) | GatewayView::ShutDown(_));
             match (verdict, until) {
                 (Verdict::Over(failure), _) => return Err(failure),
-                // Out of sight for a moment, and with work left when it was seen last.
-                (Verdict::Silent(_), _) if over && !alive && !dead && !impatient && self.saw_work() => {
-                    return Err(deadline());
-                }
-                // A living gateway takes a tick to answer, and has it also where the time given is shorter.
-                (Verdict::Silent(why), _) if impatient || (over && !alive) => {
-                    return Err(unwritten.unwrap_or(Failure::Unreachable(why)));
-                }
+                (Verdict::Silent(why), _) => match after_silence(&look, over, impatient, self.saw_work()) {
+                    AfterSilence::GoesOn => {}
+                    AfterSilence::TimeIsOver => return Err(deadline()),
+                    AfterSilence::IsUnreachable => return Err(unwritten.unwrap_or(Failure::Unreachable(why))),
+                },
                 (_, _) if impatient => {
                     let why = format!("it lives and has acknowledged nothing for {} s", silence.as_secs());
                     return Err(unwritten.unwrap_or(Failure::Unreachable(why)));
@@ -311,10 +317,10 @@ impl Session {
                 }
                 (Verdict::Standing, Goal::DrainedAtOnce) => return Err(deadline()),
                 (Verdict::Standing, _) if over => return Err(deadline()),
-                (Verdict::Silent(_) | Verdict::Standing | Verdict::Drained(_), _) => {}
+                (Verdict::Standing | Verdict::Drained(_), _) => {}
             }
             let told = (progress.in_flight, progress.internal, progress.silent);
-            pause = if last.as_ref() == Some(&told) { (pause * 5 / 4).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
+            pause = if last.as_ref() == Some(&told) { slower(pause) } else { FIRST_PAUSE };
             last = Some(told);
             let next = limit.map_or(pause, |limit| pause.min(limit.saturating_sub(waited)).max(FIRST_PAUSE));
             self.drain.gateway.pause(&self.drain.request.id, interrupt, &before, next);
@@ -344,6 +350,30 @@ impl Session {
         let mut watch = self.watch.lock();
         let verdict = watch.judge(look, written, now);
         (verdict, watch.silence(now))
+    }
+}
+
+/// What becomes of a wait after a look that said nothing of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AfterSilence {
+    GoesOn,
+    TimeIsOver,
+    IsUnreachable,
+}
+
+fn after_silence(look: &GatewayView, over: bool, impatient: bool, saw_work: bool) -> AfterSilence {
+    let alive = matches!(look, GatewayView::Seen(_) | GatewayView::Starting(_));
+    let dead = matches!(look, GatewayView::Dead(_) | GatewayView::ShutDown(_));
+    if impatient {
+        AfterSilence::IsUnreachable
+    } else if !over || alive {
+        // A living gateway takes a tick to answer, and has it also where the time given is shorter.
+        AfterSilence::GoesOn
+    } else if saw_work && !dead {
+        // Out of sight for a moment, and with work left when it was seen last.
+        AfterSilence::TimeIsOver
+    } else {
+        AfterSilence::IsUnreachable
     }
 }
 
