@@ -4,7 +4,7 @@
 use super::conditional::Condition;
 use super::problem::{Fault, Problem};
 use crate::hold::fields::{self, Says, Verb};
-use crate::hold::{Action, Nonce, Request, RequestId, Source};
+use crate::hold::{Action, Nonce, Request, RequestId};
 
 /// A body that makes sense.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,10 +61,58 @@ impl Asked {
         };
         let nonce = self.said.nonce.clone().unwrap_or_else(Nonce::fresh);
         let (owner, nonce) = (owner.to_owned(), Some(nonce));
-        let request = Request { action, owner, nonce, source: Source::File, ..self.said.clone() };
+        let request = Request { action, owner, nonce, ..self.said.clone() };
         // Of the body every field has been checked: what is left is what the endpoint itself adds.
         fields::check(&request)
             .map_err(|why| Problem::new(Fault::Forbidden, format!("the token's principal can't own a hold: {why}")))?;
         Ok(Some(request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn parsed(body: &Value) -> Result<Asked, Problem> {
+        Asked::parse(body.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_commit_names_a_hold_and_both_the_process_and_the_drain_that_were_seen() {
+        for (id, incarnation, generation, is_whole) in [
+            (json!("upgrade"), json!("here"), json!(1), true),
+            (json!("upgrade"), json!("here"), json!(null), false),
+            (json!("upgrade"), json!(null), json!(1), false),
+            (json!("upgrade"), json!(null), json!(null), false),
+        ] {
+            let body =
+                json!({"action": "commit", "request_id": id, "incarnation": incarnation, "generation": generation});
+            assert_eq!(parsed(&body).is_ok(), is_whole, "{body}");
+        }
+        let marker = json!({"action": "commit", "incarnation": "here", "generation": 1});
+        assert!(parsed(&marker).is_err(), "the marker can't be committed");
+        assert!(parsed(&json!({"action": "renew", "request_id": "upgrade"})).is_ok(), "others need neither");
+    }
+
+    #[test]
+    fn of_the_marker_a_cancel_and_an_override_write_nothing_and_all_else_is_a_write_in_a_file() {
+        let named = |verb: Verb| match verb {
+            Verb::Drain | Verb::Renew => Action::Begin,
+            Verb::Cancel => Action::Withdraw,
+            Verb::Commit => Action::Commit,
+            Verb::Override => Action::Override,
+        };
+        for verb in Verb::ALL {
+            let hold = json!({"action": verb.word(), "request_id": "upgrade", "incarnation": "here", "generation": 1});
+            let written = parsed(&hold).unwrap().request("alice").map_err(|problem| problem.fault).unwrap();
+            let written = written.map(|request| (request.action, request.owner, request.source));
+            assert_eq!(written, Some((named(verb), "alice".to_owned(), crate::hold::Source::File)), "{verb:?}");
+            let marker = json!({"action": verb.word()});
+            let Ok(marker) = parsed(&marker) else { continue };
+            let written = marker.request("alice").map_err(|problem| problem.fault).unwrap();
+            let is_removed = matches!(verb, Verb::Cancel | Verb::Override);
+            assert_eq!(written.is_none(), is_removed, "the marker: {verb:?}");
+        }
     }
 }

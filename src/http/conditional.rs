@@ -67,6 +67,19 @@ mod tests {
     }
 
     #[test]
+    fn only_a_request_with_a_condition_is_bound_to_what_was_seen() {
+        for (name, values, is_bound) in [
+            (&header::IF_NONE_MATCH, &["*"][..], true),
+            (&header::IF_MATCH, &["*"], true),
+            (&header::IF_MATCH, &["\"x\""], true),
+            (&header::IF_NONE_MATCH, &["\"x\""], false),
+            (&header::IF_MATCH, &[], false),
+        ] {
+            assert_eq!(condition(name, values).is_bound(), is_bound, "{name}: {values:?}");
+        }
+    }
+
+    #[test]
     fn every_nonce_has_a_tag_that_a_condition_names_and_that_is_no_other_nonces() {
         let nonces =
             ["0123456789abcdef.01", "with \"quotes\" in it", "a,b", "a%2Cb", "a, \"a", "ä", "\u{1}", "*", "W/x"];

@@ -387,3 +387,45 @@ fn allow(principal: &Principal, scope: Scope) -> Result<(), Problem> {
         Err(_) => problem,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Home;
+    use crate::http::auth::Settings;
+    use axum::body::Body;
+    use axum::http::Method;
+    use tower_service::Service as _;
+
+    #[tokio::test]
+    async fn headers_may_take_as_many_bytes_as_the_settings_say_and_not_one_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { max_header_bytes: 30, ..Settings::default() };
+        let mut routes = Endpoint::of_home(Home::at(folder.path())).settings(settings).routes();
+        // A name of five bytes, and another one of six with a value of four.
+        for (bytes, code) in [(0, 200), (15, 200), (16, 431)] {
+            let request =
+                axum::http::Request::get("/livez").header("first", "x".repeat(bytes)).header("second", "four");
+            let answer = routes.call(request.body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), code, "with a value of {bytes} bytes");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_method_that_a_path_has_not_is_told_which_ones_it_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let endpoint = Endpoint::of_home(Home::at(folder.path())).on_restart(Duration::ZERO, |_| ());
+        let mut routes = endpoint.routes();
+        for (path, expected) in [
+            ("/api/gateway/drain", "POST, GET, HEAD"),
+            ("/api/gateway/drain/upgrade", "GET, HEAD"),
+            ("/api/gateway/restart", "POST"),
+            ("/api/status", "GET, HEAD"),
+        ] {
+            let request = axum::http::Request::builder().method(Method::DELETE).uri(path);
+            let answer = routes.call(request.body(Body::empty()).unwrap()).await.unwrap();
+            let allowed = answer.headers().get(header::ALLOW).map(|allowed| allowed.to_str().unwrap());
+            assert_eq!((answer.status().as_u16(), allowed), (405, Some(expected)), "{path}");
+        }
+    }
+}

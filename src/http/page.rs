@@ -29,7 +29,10 @@ impl History {
     const MOST: usize = 600;
 
     pub(super) fn add(&self, in_flight: u64) {
-        let now = Instant::now();
+        self.add_at(Instant::now(), in_flight);
+    }
+
+    fn add_at(&self, now: Instant, in_flight: u64) {
         let mut seen = self.0.lock();
         while seen.front().is_some_and(|(at, _)| now - *at > Self::SPAN) || seen.len() >= Self::MOST {
             seen.pop_front();

@@ -236,3 +236,76 @@ pub(super) struct RestartAnswer {
     pub(super) action: &'static str,
     pub(super) state: Option<DrainState>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hold::{Denied, Ending, Nonce, RequestId};
+    use serde_json::{Value, json};
+    use std::time::Duration;
+
+    const WRITE: &str = "0123456789abcdef";
+
+    /// A status with these holds of the name `upgrade`.
+    fn status(holds: &Value) -> Snapshot {
+        let drain = json!({"format": 2, "state": "external_draining", "incarnation": "here", "holds": holds});
+        serde_json::from_value(json!({"gateway_state": "draining", "drain": drain})).unwrap()
+    }
+
+    fn draining(committed: bool) -> Snapshot {
+        let left = (!committed).then_some(40.0);
+        status(&json!([{"request_id": "upgrade", "owner": "alice", "nonce": WRITE, "first_seen_millis": 7,
+            "committed": committed, "lease_left_seconds": left}]))
+    }
+
+    fn asked(verb: Verb) -> Asked {
+        let body = json!({"action": verb.word(), "request_id": "upgrade", "incarnation": "here", "generation": 1});
+        Asked::parse(body.to_string().as_bytes()).unwrap()
+    }
+
+    fn request() -> Request {
+        let nonce = Some(Nonce::from(WRITE.to_owned()));
+        let id = RequestId::new("upgrade").unwrap();
+        Request { nonce, ..Request::begin(id, "alice").lease(Duration::from_secs(60)) }
+    }
+
+    #[test]
+    fn what_the_gateway_has_made_of_a_write_is_told_with_its_hold_or_as_one_that_has_no_lease_any_more() {
+        let none = || status(&json!([]));
+        for (verb, outcome, status, standing, lease, first_seen) in [
+            (Verb::Drain, Outcome::Held, draining(false), Standing::Held, Some(40.0), Some(7)),
+            (Verb::Renew, Outcome::Pending, draining(false), Standing::Pending, Some(40.0), Some(7)),
+            (Verb::Commit, Outcome::Committed, draining(true), Standing::Committed, None, Some(7)),
+            (Verb::Cancel, Outcome::Ended(Ending::Withdrawn), none(), Standing::Withdrawn, None, None),
+            (Verb::Override, Outcome::Ended(Ending::Overridden), none(), Standing::Overridden, None, None),
+            (Verb::Cancel, Outcome::Refused(Denied::NotHeld), none(), Standing::Withdrawn, None, None),
+        ] {
+            let answer = HoldAnswer::acknowledged(&asked(verb), &request(), outcome, &status);
+            assert_eq!(answer.action.as_deref(), Some(verb.word()));
+            assert!(answer.acknowledged, "{verb:?}: the gateway has answered");
+            assert_eq!(answer.outcome, Some(standing), "{verb:?}");
+            assert_eq!(
+                answer.nonce,
+                request().nonce,
+                "{verb:?}: its writer is told of its write, a commit's token included"
+            );
+            assert_eq!((answer.lease_left_seconds, answer.first_seen_millis), (lease, first_seen), "{verb:?}");
+            assert_eq!(answer.owner, "alice", "{verb:?}");
+        }
+        let unanswered = HoldAnswer::unacknowledged(&asked(Verb::Drain), &request(), Some(&none()));
+        assert_eq!((unanswered.acknowledged, unanswered.outcome), (false, None));
+        assert_eq!(unanswered.lease_left_seconds, Some(60.0), "what it has asked for");
+    }
+
+    #[test]
+    fn a_hold_is_tagged_with_its_last_write_but_never_with_the_token_of_a_commit() {
+        for (verb, outcome, committed) in
+            [(Verb::Drain, Outcome::Held, false), (Verb::Commit, Outcome::Committed, true)]
+        {
+            let answer = HoldAnswer::acknowledged(&asked(verb), &request(), outcome, &draining(committed));
+            let response = answer.response(StatusCode::OK);
+            let tagged = response.headers().get(header::ETAG).map(|tag| tag.to_str().unwrap().to_owned());
+            assert_eq!(tagged, (!committed).then(|| format!("\"{WRITE}\"")), "{verb:?}");
+        }
+    }
+}

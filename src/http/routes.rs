@@ -327,3 +327,84 @@ pub(super) fn description(nested_at: &str, there: impl Fn(Operation) -> bool) ->
         "components": {"schemas": schemas(), "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(operation: Operation) -> Value {
+        ROUTES.iter().find(|route| route.operation == operation).expect("every operation has a route").describe()
+    }
+
+    #[test]
+    fn every_route_names_the_parts_of_its_path_and_the_headers_that_it_heeds() {
+        for route in &ROUTES {
+            let expected: &[&str] = match route.operation {
+                Operation::Drain => &["Prefer", "If-Match", "If-None-Match"],
+                Operation::Hold => &["request_id", "Prefer"],
+                Operation::Restart => &["Prefer"],
+                _ => &[],
+            };
+            let described = route.describe();
+            let parameters = described.get("parameters").and_then(Value::as_array);
+            let names: Vec<_> = parameters.into_iter().flatten().map(|parameter| &parameter["name"]).collect();
+            assert_eq!(names, expected, "{:?}", route.operation);
+            assert_eq!(parameters.is_none(), expected.is_empty(), "no list where there is none: {:?}", route.operation);
+        }
+    }
+
+    #[test]
+    fn every_answer_is_described_by_a_schema_that_is_there() {
+        let schemas = schemas();
+        for route in &ROUTES {
+            for code in route.codes() {
+                let schema = route.schema(code);
+                let what = format!("{:?} {code}: {schema}", route.operation);
+                let any = schema["anyOf"].as_array().cloned();
+                for schema in any.unwrap_or_else(|| vec![schema]) {
+                    let named = schema["$ref"].as_str().map(|to| to.rsplit('/').next().unwrap_or_default());
+                    let is_there = named.map_or_else(|| schema["type"].is_string(), |name| schemas.contains_key(name));
+                    assert!(is_there, "{what}");
+                }
+            }
+        }
+        let named = |operation, code: &str| {
+            let content = &described(operation)["responses"][code]["content"];
+            let kinds = content.as_object().into_iter().flatten();
+            let of_schema = |(kind, content): (&String, &Value)| {
+                let to = content["schema"]["$ref"].as_str().unwrap_or_default();
+                format!("{kind} {}", to.rsplit('/').next().unwrap_or_default())
+            };
+            kinds.map(of_schema).collect::<Vec<_>>().join(", ")
+        };
+        assert_eq!(named(Operation::Hold, "200"), "application/json HoldAnswer");
+        assert_eq!(named(Operation::Holds, "200"), "application/json HoldsAnswer");
+        assert_eq!(named(Operation::Status, "200"), "application/json StatusAnswer");
+        assert_eq!(named(Operation::Restart, "202"), "application/json RestartAnswer");
+        assert_eq!(named(Operation::Drain, "401"), "application/json Unauthenticated");
+        assert_eq!(named(Operation::Drain, "409"), "application/problem+json Problem");
+    }
+
+    #[test]
+    fn a_body_is_described_with_the_type_of_each_field_and_a_commit_apart_with_what_it_must_name() {
+        let body = body();
+        let [other, commit] = body["oneOf"].as_array().map(Vec::as_slice).expect("two shapes") else {
+            panic!("a commit and all else: {body}")
+        };
+        let fields = &other["properties"];
+        assert_eq!(fields["action"]["enum"], json!(["drain", "cancel", "renew", "override"]));
+        assert_eq!(commit["properties"]["action"]["enum"], json!(["commit"]));
+        assert_eq!((&other["required"], &commit["required"][1]), (&json!([]), &json!("request_id")));
+        assert_eq!((&fields["action"]["type"], &fields["request_id"]["type"]), (&json!("string"), &json!("string")));
+        for field in ["reason", "ticket", "incarnation", "token", "nonce"] {
+            assert_eq!(fields[field]["type"], json!(["string", "null"]), "{field}");
+        }
+        for field in ["lease_seconds", "deadline_seconds", "unready_delay_seconds"] {
+            assert_eq!(fields[field]["type"], json!(["number", "null"]), "{field}");
+        }
+        assert_eq!(fields["generation"]["type"], json!(["integer", "null"]));
+        assert_eq!(fields["suppress_notification"].get("type"), None, "it may be anything, and only `true` counts");
+        assert_eq!(commit["properties"]["incarnation"]["type"], json!("string"));
+        assert_eq!(commit["properties"]["generation"]["type"], json!("integer"));
+    }
+}

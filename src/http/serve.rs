@@ -126,6 +126,11 @@ fn phases(controller: &Controller) -> watch::Sender<Phase> {
     phase
 }
 
+/// Whether the gate has closed since it read so.
+fn is_closed_since(then: Reading, now: Reading) -> bool {
+    now.state != DrainState::Running && (then.state == DrainState::Running || then.generation != now.generation)
+}
+
 async fn connection<L>(io: L::Io, peer: L::Addr, app: Router, gate: Gate, mut phase: watch::Receiver<Phase>)
 where
     L: Listener,
@@ -133,9 +138,7 @@ where
 {
     let opened = gate.reading();
     // Those that come while it is closed stay: they are told so, and control and readiness come this way.
-    let closed_since = move |now: Reading| {
-        now.state != DrainState::Running && (opened.state == DrainState::Running || opened.generation != now.generation)
-    };
+    let closed_since = move |now| is_closed_since(opened, now);
     // The version of the first request, once there is one.
     let (asks, mut asked) = watch::channel(None);
     let answering = gate.clone();
@@ -192,6 +195,42 @@ where
                 silent.as_mut().reset(Instant::now() + LAST);
             }
             Ok(()) = phase.changed() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::Generation;
+
+    #[test]
+    fn a_gate_has_closed_since_if_it_was_open_then_or_it_is_another_drain_that_keeps_it_closed_now() {
+        let reading = |state, drain: u32| {
+            let generation = Generation::from(drain);
+            Reading {
+                state,
+                generation,
+                in_flight: 0,
+                internal: 0,
+                drained: false,
+                interrupted: false,
+                abandoned: false,
+            }
+        };
+        let (open, closed) = (DrainState::Running, DrainState::ExternalDraining);
+        for (then, now, expected, what) in [
+            ((open, 1), (open, 1), false, "nothing has happened"),
+            ((open, 1), (closed, 2), true, "it has closed"),
+            ((closed, 2), (closed, 2), false, "it was closed already"),
+            ((closed, 2), (DrainState::ShutdownDraining, 2), false, "the same drain has become a shutdown"),
+            ((closed, 2), (closed, 3), true, "it was open in between"),
+            ((closed, 2), (open, 2), false, "it has opened"),
+            ((open, 1), (open, 2), false, "it was closed in between"),
+            ((open, 1), (DrainState::Stopped, 2), true, "it has stopped"),
+        ] {
+            let closed = is_closed_since(reading(then.0, then.1), reading(now.0, now.1));
+            assert_eq!(closed, expected, "{what}");
         }
     }
 }

@@ -269,4 +269,15 @@ mod tests {
         drop(folder);
         assert_eq!(published.status().await.unwrap(), None, "the home is gone");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_who_wait_look_at_the_same_moments_which_are_no_further_apart_than_one_look() {
+        let beside = Beside::new();
+        let millisecond = Duration::from_millis(1);
+        for passed in 0..=65 {
+            let next = beside.next_look() - beside.began;
+            assert_eq!(next, LOOK * (passed / 20 + 1), "after {passed} ms");
+            tokio::time::advance(millisecond).await;
+        }
+    }
 }

@@ -96,3 +96,35 @@ fn a_refused_request_is_an_event_for_a_close_look() {
         assert!(line.contains(part), "{line} lacks {part}");
     }
 }
+
+#[cfg(feature = "axum")]
+#[test]
+fn what_the_endpoint_has_decided_is_an_event_with_who_asked_and_for_what() {
+    use axum::body::Body;
+    use gateway_drain::Home;
+    use gateway_drain::http::Endpoint;
+    use tower_service::Service;
+
+    let (lines, folder) = (Lines::default(), tempfile::tempdir().unwrap());
+    tracing::subscriber::with_default(lines.clone(), || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut routes = Endpoint::of_home(Home::at(folder.path())).unauthenticated("ops").routes();
+        let body = Body::from(r#"{"action": "cancel", "request_id": "upgrade"}"#);
+        let asked = axum::http::Request::post("/api/gateway/drain").header("host", "localhost");
+        let asked = asked.header("content-type", "application/json").body(body).unwrap();
+        drop(runtime.block_on(routes.call(asked)));
+    });
+    let lines = lines.0.lock().unwrap();
+    let [line] = &lines[..] else { panic!("one was decided: {lines:#?}") };
+    for part in [
+        "INFO",
+        "request decided",
+        "principal=\"ops\"",
+        "action=\"cancel\"",
+        "request_id=\"upgrade\"",
+        "status=503",
+        "error=\"unavailable\"",
+    ] {
+        assert!(line.contains(part), "{line} lacks {part}");
+    }
+}

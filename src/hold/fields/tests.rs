@@ -344,11 +344,12 @@ fn actions_are_read_as_the_reference_reads_them_at_both_doors() {
 
 #[test]
 fn what_is_no_json_object_without_doubt_is_unreadable() {
-    let rows: [(&[u8], &str); 9] = [
+    let rows: [(&[u8], &str); 10] = [
         (b"\xef\xbb\xbf{\"action\":\"drain\"}", "byte order mark"),
         (br#"{"action":"drain","action":"cancel"}"#, "`action` twice"),
         (br#"{"action":"drain","lease_seconds":5,"lease_seconds":5}"#, "`lease_seconds` twice"),
         (b"[]", "no object"),
+        (b"[", "expected an object"),
         (b"null", "no object"),
         (br#"{"action":"drain"} x"#, "not JSON"),
         (br#"{"action":"drain","reason":"\ud800"}"#, "not JSON"),

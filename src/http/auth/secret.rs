@@ -209,6 +209,14 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_is_made_here_is_strong_enough_and_is_told_as_it_is() {
+        assert_eq!(Secret::from(GOOD.to_owned()).reveal(), GOOD);
+        let [one, other] = [Secret::random().unwrap(), Secret::random().unwrap()];
+        assert_eq!((check(one.reveal()), check(other.reveal())), (Ok(()), Ok(())));
+        assert_ne!(one.reveal(), other.reveal());
+    }
+
+    #[test]
     fn settings_can_ask_for_a_longer_secret_and_never_for_a_shorter_one() {
         let with = |min_secret_chars| {
             let settings = Settings { min_secret_chars, ..Settings::default() };

@@ -108,6 +108,39 @@ fn a_span_of_time_is_told_in_two_units_at_most() {
 }
 
 #[test]
+fn the_history_keeps_what_changes_and_two_points_a_second_of_what_does_not_for_five_minutes() {
+    let (history, began) = (History::default(), Instant::now());
+    let at = |millis: u64| began + Duration::from_millis(millis);
+    let kept = || {
+        let kept = history.0.lock();
+        kept.iter().map(|(at, in_flight)| ((*at - began).as_millis(), *in_flight)).collect::<Vec<_>>()
+    };
+    history.add_at(at(0), 1);
+    history.add_at(at(499), 1);
+    assert_eq!(kept(), [(0, 1)], "nothing has changed, and it was noted a moment ago");
+    history.add_at(at(500), 1);
+    assert_eq!(kept(), [(0, 1), (500, 1)], "half a second later it is noted once more");
+    history.add_at(at(501), 2);
+    assert_eq!(kept(), [(0, 1), (500, 1), (501, 2)], "what changes is noted at once");
+    history.add_at(at(300_000), 2);
+    assert_eq!(kept().len(), 4, "five minutes ago is still shown");
+    history.add_at(at(300_001), 3);
+    assert_eq!(kept()[0], (500, 1), "what is older is not");
+    history.add_at(at(900_000), 0);
+    assert_eq!(kept(), [(900_000, 0)], "after a long time of which nothing was noted");
+}
+
+#[test]
+fn the_history_has_a_bound_however_much_changes() {
+    let (history, began) = (History::default(), Instant::now());
+    for moment in 0..700 {
+        history.add_at(began + Duration::from_millis(moment), moment);
+    }
+    let kept = history.0.lock();
+    assert_eq!((kept.len(), kept.front().map(|(_, seen)| *seen)), (600, Some(100)), "the oldest ones make room");
+}
+
+#[test]
 fn a_time_is_told_in_utc_and_what_is_no_timestamp_as_it_is() {
     assert_eq!(time_of_day("2026-03-01T12:34:56.789+00:00"), "12:34:56 UTC");
     assert_eq!(time_of_day("2026-03-01T12:34:5"), "2026-03-01T12:34:5");
