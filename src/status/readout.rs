@@ -43,3 +43,25 @@ impl Readout {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_gateway_is_busy_with_at_least_one_piece_of_work_while_it_lives_and_takes_more() {
+        for (state, work, live, is_busy) in [
+            ("running", json!(0), true, false),
+            ("running", json!(1), true, true),
+            ("running", json!(null), true, false),
+            ("running", json!(1), false, false),
+            ("draining", json!(1), true, false),
+            ("degraded", json!(1), true, true),
+        ] {
+            let status = json!({"gateway_state": state, "active_agents": work});
+            let status: Snapshot = serde_json::from_value(status).unwrap();
+            assert_eq!(Readout::of(Some(&status), live, None).gateway_busy, is_busy, "{state} {work} {live}");
+        }
+    }
+}

@@ -528,3 +528,69 @@ pub(crate) struct ChannelState {
     pub(crate) reconciler: ReconcilerStatus,
     pub(crate) revision: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn hold(fields: &Value) -> HoldStatus {
+        let mut hold = json!({"request_id": "upgrade", "owner": "alice", "nonce": "n", "reason": "new kernel"});
+        for (name, value) in fields.as_object().expect("an object") {
+            hold[name] = value.clone();
+        }
+        serde_json::from_value(hold).expect("a hold")
+    }
+
+    #[test]
+    #[cfg(any(feature = "axum", feature = "client"))]
+    fn a_hold_is_asked_for_again_with_all_that_the_gateway_tells_of_it_and_for_a_minute_at_least() {
+        let gateway = Incarnation::from("here".to_owned());
+        let minute = Duration::from_secs(60);
+        let said =
+            json!({"lease_left_seconds": 61.5, "deadline_seconds": 90.0, "suppress_notification": true, "bound": true});
+        let asked = hold(&said).asked(&gateway);
+        assert_eq!((asked.action, asked.id.as_str(), asked.owner.as_str()), (Action::Begin, "upgrade", "alice"));
+        assert_eq!((asked.notes.reason.as_str(), asked.nonce), ("new kernel", Some(Nonce::from("n".to_owned()))));
+        assert_eq!((asked.lease, asked.deadline), (Some(Duration::from_millis(61_500)), Some(minute + minute / 2)));
+        assert_eq!((asked.suppress_notification, asked.incarnation), (true, Some(gateway.clone())));
+        let asked = hold(&json!({"lease_left_seconds": 0.5})).asked(&gateway);
+        assert_eq!(
+            (asked.lease, asked.deadline),
+            (Some(minute), None),
+            "what is left may be too little to renew it in"
+        );
+        assert_eq!((asked.suppress_notification, asked.incarnation), (false, None));
+        let asked = hold(&json!({"lease_left_seconds": -1.0, "deadline_seconds": 1e300})).asked(&gateway);
+        assert_eq!((asked.lease, asked.deadline), (None, None), "what is no time is as if it weren't said");
+    }
+
+    #[test]
+    #[cfg(feature = "client")]
+    fn a_hold_of_which_no_moment_is_said_was_seen_first_at_no_known_one() {
+        assert_eq!(hold(&json!({})).first_seen(), None);
+        assert_eq!(hold(&json!({"first_seen_millis": 1})).first_seen(), Some(1));
+    }
+
+    #[test]
+    fn a_status_is_true_beside_a_newer_one_that_differs_in_errors_of_the_reconciler_at_most() {
+        let status = |drain: Value| serde_json::from_value::<Snapshot>(json!({"drain": drain})).expect("a status");
+        let old = status(json!({"format": 2, "state": "running", "revision": 3}));
+        let failed = json!({"alive": false, "errors": 2, "last_error": "the disk is full"});
+        let newer = json!({"format": 2, "state": "running", "revision": 4, "reconciler": failed});
+        assert!(old.is_true_beside(&old) && old.is_true_beside(&status(newer.clone())));
+        for (field, value) in [
+            ("state", json!("external_draining")),
+            ("in_flight", json!(1)),
+            ("drained", json!(true)),
+            ("pending", json!(true)),
+            ("holds", json!([{"request_id": "upgrade"}])),
+            ("acknowledged", json!([{"request_id": "upgrade", "nonce": "n", "outcome": "held"}])),
+            ("incarnation", json!("another")),
+        ] {
+            let mut newer = newer.clone();
+            newer[field] = value;
+            assert!(!old.is_true_beside(&status(newer)), "{field} is not as it was");
+        }
+    }
+}

@@ -205,3 +205,40 @@ pub fn take_over(
     files().iter().filter(commits).for_each(|commit| holds.restore_unproven(commit, now));
     holds
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hold::{Nonce, Notes};
+
+    #[test]
+    fn a_hold_in_a_file_is_taken_over_with_each_of_its_moments_and_one_of_a_call_is_not() {
+        let second = Duration::from_secs(1);
+        let hold = |name: &str, source| Hold {
+            id: RequestId::new(name).unwrap(),
+            owner: "alice".into(),
+            notes: Notes::default(),
+            source,
+            first_seen: second,
+            closes_at: second * 2,
+            expires_at: second * 90,
+            deadline: Some(second * 30),
+            suppress_notification: true,
+            nonce: Some(Nonce::from("n".to_owned())),
+            bound: false,
+            overwritten: false,
+            commit: None,
+        };
+        let pending = Hold { closes_at: second * 50, overwritten: true, ..hold("pending", Source::File) };
+        let token = Nonce::from("token".to_owned());
+        let commit = Some(Commit { token: token.clone(), at: second * 3 });
+        let committed = Hold { commit, nonce: Some(token), ..hold("committed", Source::File) };
+        let holds =
+            [committed.clone(), hold("held", Source::File), pending.clone(), hold("of-a-call", Source::Process)];
+        let epoch = Epoch::current();
+        let record = CommitRecord::new(&holds, &epoch, second * 20);
+        let restored = take_over(None, Some(&record), Vec::new, &epoch, LeasePolicy::default(), second * 25);
+        let restored: Vec<_> = restored.iter().cloned().collect();
+        assert_eq!(restored, [committed, hold("held", Source::File), pending], "as they stood, to the millisecond");
+    }
+}

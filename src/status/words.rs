@@ -124,3 +124,31 @@ fn without_nulls(value: &mut Value) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_null_anywhere_below_the_drain_is_as_if_it_were_not_there() {
+        let with_nulls = json!({"pid": null, "drain": {
+            "format": 2, "state": "running", "generation": null,
+            "holds": [{"request_id": "upgrade", "owner": null, "source": null, "age_seconds": null, "pending": null}],
+            "active_work": [{"kind": null, "label": "chat", "age_seconds": null}],
+            "ignored": [{"request_id": null, "kind": null, "detail": null}],
+            "reconciler": {"alive": true, "errors": null},
+        }});
+        let without = json!({"drain": {
+            "format": 2, "state": "running",
+            "holds": [{"request_id": "upgrade"}],
+            "active_work": [{"label": "chat"}],
+            "ignored": [{}],
+            "reconciler": {"alive": true},
+        }});
+        let read = |status: &Value| Snapshot::from_bytes(status.to_string().as_bytes());
+        let read_with = read(&with_nulls).expect("a writer that says null is understood");
+        assert_eq!(read_with, read(&without).expect("one that leaves it out is"));
+        assert_eq!(read_with.drain.holds.len(), 1);
+    }
+}
