@@ -249,4 +249,74 @@ mod tests {
         assert!(holds.closes(Duration::ZERO), "E1: its owner may be acting");
         assert!(!holds.pending(Duration::ZERO));
     }
+
+    /// A hold of alice's in a file, for ten seconds.
+    fn alice() -> Request {
+        let begin = Request::begin(RequestId::marker(), "alice").lease(Duration::from_secs(10));
+        Request { source: Source::File, ..begin }
+    }
+
+    fn drained(incarnation: &Incarnation) -> Facts<'_> {
+        let generation = Generation::from(1);
+        Facts { incarnation, generation, drained: true, shutting_down: false, recorded: None }
+    }
+
+    #[test]
+    fn of_the_writes_that_a_look_finds_when_a_lease_is_over_only_its_owners_renewal_and_commit_outlast_it() {
+        let incarnation = Incarnation::fresh();
+        let facts = drained(&incarnation);
+        let of = |owner: &str, request: Request| Request { owner: owner.into(), source: Source::File, ..request };
+        let begin = |owner| of(owner, Request::begin(RequestId::marker(), owner));
+        let commit = Request::commit(RequestId::marker(), "alice", incarnation.clone(), facts.generation);
+        let stale = Request { stale: true, ..begin("alice") };
+        let withdrawal = of("alice", Request::withdraw(RequestId::marker(), "alice"));
+        let expired = HoldEvent::Ended(Ending::Expired);
+        for (what, request, expected) in [
+            ("its renewal", begin("alice"), vec![HoldEvent::Renewed]),
+            ("its commit", of("alice", commit), vec![HoldEvent::Committed]),
+            ("one of another epoch", stale, vec![expired]),
+            ("somebody else's begin", begin("bob"), vec![expired, HoldEvent::Begun]),
+            ("its withdrawal", withdrawal, vec![expired]),
+        ] {
+            let mut holds = HoldSet::new(LeasePolicy::default());
+            holds.apply(&alice(), &facts, Duration::ZERO);
+            let changes = holds.reconcile(&[request], |_| false, &facts, Duration::from_secs(10));
+            assert_eq!(changes.into_iter().map(|change| change.what).collect::<Vec<_>>(), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_a_look_would_grant_is_told_whether_or_not_it_is_on_record() {
+        let incarnation = Incarnation::fresh();
+        let (facts, none) = (drained(&incarnation), BTreeSet::new());
+        let mut holds = HoldSet::new(LeasePolicy::default());
+        holds.apply(&alice(), &facts, Duration::ZERO);
+        let commit = Request::commit(RequestId::marker(), "alice", incarnation.clone(), facts.generation);
+        let commit = Request { source: Source::File, ..commit };
+        for recorded in [None, Some(&none)] {
+            let facts = Facts { recorded, ..facts.clone() };
+            let granted = holds.grants(std::slice::from_ref(&commit), |_| false, &facts, Duration::ZERO);
+            let tokens = granted.into_iter().flatten().filter_map(|hold| Some(hold.commit?.token));
+            assert_eq!(tokens.collect::<Vec<_>>(), commit.nonce.iter().cloned().collect::<Vec<_>>(), "{recorded:?}");
+        }
+    }
+
+    #[test]
+    fn that_a_write_stands_is_taken_over_with_the_hold_that_it_stands_by_and_with_no_other() {
+        let (incarnation, now) = (Incarnation::fresh(), Duration::ZERO);
+        // What could not be read, beside the hold's own write.
+        let answer = |outcome| Acknowledgement { request_id: RequestId::marker(), nonce: None, outcome };
+        for outcome in [Outcome::Held, Outcome::Pending, Outcome::Committed] {
+            let mut empty = HoldSet::new(LeasePolicy::default());
+            empty.restore_answer(&answer(outcome));
+            assert_eq!(empty, HoldSet::new(LeasePolicy::default()), "there is nothing that stands: {outcome:?}");
+
+            let mut holds = HoldSet::new(LeasePolicy::default());
+            holds.apply(&alice(), &drained(&incarnation), now);
+            assert_eq!(holds.standing(&RequestId::marker(), Source::File, None, now), None);
+            holds.restore_answer(&answer(outcome));
+            let standing = holds.standing(&RequestId::marker(), Source::File, None, now);
+            assert_eq!(standing, Some(Outcome::Held), "as the hold does: {outcome:?}");
+        }
+    }
 }
