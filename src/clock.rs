@@ -4,7 +4,7 @@
 //! one boot read the same. The pure parts of the crate are handed its readings and never look at it themselves.
 
 use core::fmt;
-use rustix::time::ClockId;
+use rustix::time::{ClockId, Timespec};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -72,8 +72,11 @@ pub(crate) fn coarse() -> u64 {
     let clock = ClockId::MonotonicCoarse;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let clock = ClockId::Monotonic;
-    let now = rustix::time::clock_gettime(clock);
-    u64::try_from(now.tv_sec).unwrap_or(0).wrapping_mul(1_000_000_000) + u64::try_from(now.tv_nsec).unwrap_or(0)
+    nanoseconds(rustix::time::clock_gettime(clock))
+}
+
+fn nanoseconds(time: Timespec) -> u64 {
+    u64::try_from(time.tv_sec).unwrap_or(0).wrapping_mul(1_000_000_000) + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
 impl fmt::Debug for Clock {
@@ -88,8 +91,13 @@ mod tests {
     use super::*;
 
     fn exact() -> u64 {
-        let now = rustix::time::clock_gettime(ClockId::Monotonic);
-        u64::try_from(now.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap()
+        nanoseconds(rustix::time::clock_gettime(ClockId::Monotonic))
+    }
+
+    #[test]
+    fn a_time_in_nanoseconds_has_those_of_its_seconds_and_its_own() {
+        assert_eq!(nanoseconds(Timespec { tv_sec: 0, tv_nsec: 999_999_999 }), 999_999_999);
+        assert_eq!(nanoseconds(Timespec { tv_sec: 3, tv_nsec: 7 }), 3_000_000_007);
     }
 
     #[test]

@@ -191,3 +191,33 @@ impl<T> fmt::Debug for Worker<T> {
         f.debug_struct("Worker").field("counts", &self.shared.queue.lock().counts).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::future::Future;
+    use core::pin::pin;
+    use core::task::{Context, Waker};
+
+    #[test]
+    fn who_flushes_is_told_when_the_last_item_is_done_and_an_idle_thread_that_looks_tells_nobody() {
+        let queue = Queue { waiting: VecDeque::from([1, 2]), busy: false, closed: false, counts: Counts::default() };
+        let shared = Shared {
+            capacity: 2,
+            queue: Mutex::new(queue),
+            changed: Event::new(),
+            work: Mutex::new(None),
+            thread: OnceLock::new(),
+        };
+        // What is taken, whether it is told, and whether all is done then. A thread that told itself of every look would never
+        // rest.
+        for (expected, is_told, is_idle) in
+            [(Some(1), false, false), (Some(2), false, false), (None, true, true), (None, false, true)]
+        {
+            let mut told = pin!(shared.changed.listen());
+            assert_eq!(shared.next(), expected);
+            let told = told.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+            assert_eq!((told, shared.is_idle()), (is_told, is_idle), "after {expected:?}");
+        }
+    }
+}

@@ -150,3 +150,68 @@ impl fmt::Debug for Observation {
         f.debug_struct("Observation").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hold::{Request, RequestId};
+    use crate::sync::Event;
+    use core::future::Future;
+    use core::pin::pin;
+    use core::task::{Context, Waker};
+    use std::sync::Arc;
+    use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+    use std::task::Wake;
+    use std::thread::{self, ThreadId};
+
+    /// Longer than any machine takes.
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn an_observer_is_let_go_with_the_last_handle_on_its_controller() {
+        let (owned, gone) = channel::<()>();
+        let controller = Controller::new();
+        controller.observe(move |_| _ = owned.send(()));
+        drop(controller);
+        assert_eq!(gone.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected), "its thread would stay for ever");
+    }
+
+    #[test]
+    fn observers_that_are_ended_have_heard_what_there_was_and_hear_nothing_more() {
+        let controller = Controller::new();
+        let (tell, told) = channel();
+        controller.observe(move |_| _ = tell.send(()));
+        controller.request(&Request::begin(RequestId::marker(), "ops")).unwrap();
+        controller.end_observers(Instant::now() + LONG);
+        assert_eq!(told.try_iter().count(), 2, "a hold, and the move that it caused");
+        controller.request(&Request::withdraw(RequestId::marker(), "ops")).unwrap();
+        assert_eq!(controller.observer_counts(), Counts { panics: 0, lost: 2 });
+        assert_eq!(told.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected), "it is dropped");
+    }
+
+    /// Says which thread has woken it.
+    struct WokenBy(Sender<ThreadId>);
+
+    impl Wake for WokenBy {
+        fn wake(self: Arc<Self>) {
+            self.0.send(thread::current().id()).unwrap();
+        }
+    }
+
+    #[test]
+    fn where_a_reconciler_runs_a_waker_is_woken_on_a_thread_that_nobody_waits_for() {
+        let (controller, event) = (Controller::new(), Event::new());
+        let (tell, woken_by) = channel();
+        let waker = Waker::from(Arc::new(WokenBy(tell)));
+        for elsewhere in [false, true] {
+            if elsewhere {
+                controller.wake_elsewhere();
+            }
+            let listener = pin!(event.listen());
+            assert!(listener.poll(&mut Context::from_waker(&waker)).is_pending());
+            controller.wake(event.notify());
+            let is_another = woken_by.recv_timeout(LONG).expect("it is woken") != thread::current().id();
+            assert_eq!(is_another, elsewhere);
+        }
+    }
+}

@@ -24,9 +24,6 @@ pub(super) enum Publication {
     Done,
 }
 
-/// Waits this long count as for ever: some three years.
-const FOR_EVER: Duration = Duration::from_secs(100_000_000);
-
 impl Controller {
     /// Waits until the gateway has stopped (L1). Await it, or block with [`WaitStopped::wait`].
     ///
@@ -153,7 +150,7 @@ impl WaitStopped {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let pause = left.map_or(next, |left| next.min(left));
         // A model checker knows no time: a wait with a deadline is over at once there.
-        if pause >= FOR_EVER || (sync::CHECKED && deadline.is_none()) {
+        if sync::CHECKED && deadline.is_none() {
             listener.wait();
         } else {
             listener.wait_timeout(pause);
@@ -203,5 +200,96 @@ impl<T: Future> Future for WaitStoppedUntil<T> {
 impl<T> fmt::Debug for WaitStoppedUntil<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WaitStoppedUntil").field("wait", &self.wait).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::controller::Settings;
+    use crate::hold::{Request, RequestId};
+    use core::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Wake, Waker};
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn controlled() -> (Controller, Clock) {
+        let clock = Clock::manual();
+        (Controller::with(Settings { clock: clock.clone(), ..Settings::default() }), clock)
+    }
+
+    fn publication(controller: &Controller) -> Publication {
+        controller.shared.core.lock().publication
+    }
+
+    /// Looks once, as an executor does.
+    fn poll(controller: &Controller, woken: &Arc<Woken>) -> Poll<ShutdownReport> {
+        pin!(controller.stopped()).poll(&mut Context::from_waker(&Waker::from(Arc::clone(woken))))
+    }
+
+    #[test]
+    fn a_wait_for_the_stop_looks_again_at_the_deadline_and_at_its_end_and_never_for_a_lease() {
+        let (controller, clock) = controlled();
+        let turn = controller.gate().admit().unwrap();
+        controller.request(&Request::begin(RequestId::marker(), "ops")).unwrap();
+        assert_eq!(controller.until_the_shutdown_changes(), Duration::MAX, "no shutdown is under way");
+        controller.begin_shutdown(Duration::from_secs(30)).unwrap();
+        assert_eq!(controller.until_the_shutdown_changes(), Duration::from_secs(30));
+        clock.advance(Duration::from_secs(30));
+        assert_eq!(controller.until_the_shutdown_changes(), Duration::from_secs(5), "the work has its grace");
+        drop(turn);
+        controller.settle();
+        assert_eq!(controller.until_the_shutdown_changes(), Duration::MAX, "it has stopped");
+    }
+
+    #[test]
+    fn a_wait_that_does_not_block_has_a_thread_keep_the_deadline_only_of_a_shutdown_that_nobody_else_keeps() {
+        let woken = Arc::default();
+        let (idle, _) = controlled();
+        assert!(poll(&idle, &woken).is_pending());
+        assert_eq!(publication(&idle), Publication::None, "no shutdown is under way");
+
+        let (published, _) = controlled();
+        published.will_publish_the_end();
+        let turn = published.gate().admit().unwrap();
+        published.begin_shutdown(Duration::from_secs(30)).unwrap();
+        assert!(poll(&published, &woken).is_pending());
+        assert_eq!(publication(&published), Publication::Due, "the reconciler keeps it");
+        drop(turn);
+
+        let (alone, _) = controlled();
+        let turn = alone.gate().admit().unwrap();
+        alone.begin_shutdown(Duration::from_secs(30)).unwrap();
+        assert!(poll(&alone, &woken).is_pending());
+        assert_eq!(publication(&alone), Publication::Kept);
+        // With it the thread ends.
+        drop(turn);
+        assert!(alone.stopped().wait().finished());
+        assert!(poll(&alone, &woken).is_ready());
+    }
+
+    #[test]
+    fn who_waits_for_the_stop_is_woken_when_its_end_has_been_published_and_not_told_of_it_before() {
+        let (controller, _) = controlled();
+        controller.will_publish_the_end();
+        controller.begin_shutdown(Duration::ZERO).unwrap();
+        assert_eq!(controller.state(), DrainState::Stopped);
+        let woken = Arc::new(Woken::default());
+        let mut wait = pin!(controller.stopped());
+        let waker = Waker::from(Arc::clone(&woken));
+        assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending(), "it is not published yet");
+        controller.end_published();
+        assert!(woken.0.load(Ordering::SeqCst), "nobody else would wake it");
+        assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
     }
 }

@@ -48,13 +48,17 @@ impl Alarm {
                 return;
             }
             // What rings after this ends the parking, or keeps it from beginning.
-            let left = if now < rested && self.rung.load(Ordering::Relaxed) { Some(rested) } else { until };
-            match left.map(|until| until.saturating_duration_since(now)) {
+            match self.wakes_at(now, rested, until).map(|until| until.saturating_duration_since(now)) {
                 Some(Duration::ZERO) => return,
                 Some(left) => thread::park_timeout(left),
                 None => thread::park(),
             }
         }
+    }
+
+    /// When the sleeper wakes by itself: as soon as it is rested if it has rung already.
+    fn wakes_at(&self, now: Instant, rested: Instant, until: Option<Instant>) -> Option<Instant> {
+        if now < rested && self.rung.load(Ordering::Relaxed) { Some(rested) } else { until }
     }
 }
 
@@ -85,6 +89,19 @@ mod tests {
         };
         // A thread also sleeps where the system has to fetch what it needs, so one time in many is enough.
         assert!((0..50).any(|_| once()), "a gateway at rest wakes more often than it has to");
+    }
+
+    #[test]
+    fn only_what_has_rung_before_the_sleeper_is_rested_wakes_it_at_that_moment() {
+        let (now, moment) = (Instant::now(), Duration::from_millis(1));
+        let alarm = Alarm::default();
+        for until in [None, Some(now + moment * 9)] {
+            alarm.rung.store(false, Ordering::Relaxed);
+            assert_eq!(alarm.wakes_at(now, now + moment, until), until, "nothing has rung: it wakes once");
+            alarm.ring();
+            assert_eq!(alarm.wakes_at(now, now + moment, until), Some(now + moment));
+            assert_eq!(alarm.wakes_at(now + moment, now + moment, until), until, "it is rested");
+        }
     }
 
     #[test]

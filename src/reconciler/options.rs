@@ -121,3 +121,32 @@ impl std::error::Error for StartError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_times_and_equal_leases_are_options_that_a_gateway_can_run_with() {
+        let shortest = Duration::from_millis(1);
+        let with = |durations: [Duration; 3], default, max| {
+            let [tick, disk_timeout, refresh] = durations;
+            let leases = LeasePolicy { default, max, ..LeasePolicy::default() };
+            let settings = Settings { leases, ..Settings::default() };
+            Options { tick, disk_timeout, refresh, settings, ..Options::default() }.check()
+        };
+        let (least, hour) = (LeasePolicy::MIN, Duration::from_secs(3600));
+        assert_eq!(with([shortest; 3], hour, hour), Ok(()));
+        assert_eq!(with([shortest; 3], least, least), Ok(()));
+        let moment = Duration::from_nanos(1);
+        for (number, name) in ["tick", "disk_timeout", "refresh"].into_iter().enumerate() {
+            let mut durations = [shortest; 3];
+            durations[number] -= moment;
+            let refused = with(durations, hour, hour).expect_err("it is shorter than it may be");
+            assert!(refused.starts_with(&format!("`{name}`")), "{refused}");
+        }
+        let shorter = least.saturating_sub(moment);
+        assert!(with([shortest; 3], shorter, shorter).is_err(), "no lease is that short");
+        assert!(with([shortest; 3], hour + moment, hour).is_err(), "the default is longer than the longest");
+    }
+}

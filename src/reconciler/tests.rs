@@ -162,6 +162,30 @@ fn who_waits_for_the_stop_is_told_of_it_although_the_tick_that_stops_panics() {
 }
 
 #[test]
+fn only_a_gateway_that_has_stopped_bounds_the_wait_for_the_publication_of_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = start(&Home::at(folder.path()), Options { tick: NEVER, events: false, ..Options::default() });
+    gateway.shared.settle_shutdown();
+    assert_eq!(gateway.shared.stopped.get(), None, "it runs, and has no end to publish");
+    gateway.controller().begin_shutdown(Duration::ZERO).unwrap();
+    gateway.shared.settle_shutdown();
+    assert!(gateway.shared.stopped.get().is_some(), "from here on the disk has so long and no longer");
+}
+
+#[test]
+fn the_drop_of_a_gateway_gives_its_observers_a_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = start(&Home::at(folder.path()), Options { tick: NEVER, events: false, ..Options::default() });
+    let (over, never) = channel::<()>();
+    gateway.controller().observe(move |_| _ = never.recv());
+    gateway.controller().begin_shutdown(Duration::ZERO).unwrap();
+    let began = Instant::now();
+    drop(gateway);
+    assert!(began.elapsed() >= PATIENCE, "what it has to tell may take so long: {:?}", began.elapsed());
+    drop(over);
+}
+
+#[test]
 fn a_kick_in_the_middle_of_a_look_makes_another_one() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::at(folder.path());
