@@ -494,3 +494,25 @@ fn table(title: &str, number: fn(ExitCode) -> u8) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_lasts_a_second_at_least() {
+        assert_eq!(lease("1s"), Ok(LeasePolicy::MIN));
+        assert_eq!(lease("1.001"), Ok(Duration::from_millis(1001)));
+        assert_eq!(lease("999ms"), Err("a lease lasts at least 1 s".to_owned()));
+        assert_eq!(lease("0"), Err("a lease lasts at least 1 s".to_owned()));
+    }
+
+    #[test]
+    fn the_codes_of_run_are_told_with_their_meanings() {
+        let said = codes_of_run();
+        for code in ExitCode::ALL {
+            let line = format!("\n  {:>3}  {}", code.under_run(), code.meaning());
+            assert!(said.contains(&line), "{line:?} is not in {said}");
+        }
+    }
+}

@@ -11,7 +11,7 @@ use rustix::process::{
     waitpgid,
 };
 use rustix::termios::{isatty, tcgetpgrp, tcsetpgrp};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -27,7 +27,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 const QUIET: Duration = Duration::from_secs(2);
 
 /// Finds the program as a shell would: in the search path, unless it is named by a path.
-pub(super) fn find(program: &OsString) -> io::Result<PathBuf> {
+pub(super) fn find(program: &OsStr) -> io::Result<PathBuf> {
+    find_in(&std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()), program)
+}
+
+fn find_in(path: &OsStr, program: &OsStr) -> io::Result<PathBuf> {
     let not_found = || io::Error::from(io::ErrorKind::NotFound);
     let named = Path::new(program);
     if program.is_empty() {
@@ -36,9 +40,8 @@ pub(super) fn find(program: &OsString) -> io::Result<PathBuf> {
     if program.as_bytes().contains(&b'/') {
         return runnable(named).map(|()| named.to_owned());
     }
-    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
     let mut refused = None;
-    for folder in std::env::split_paths(&path) {
+    for folder in std::env::split_paths(path) {
         let file = folder.join(named);
         match runnable(&file) {
             Ok(()) => return Ok(file),
@@ -167,4 +170,33 @@ pub(super) fn exit_code(ended: &io::Result<ExitStatus>) -> u8 {
         Err(_) => 126,
     };
     u8::try_from(code).unwrap_or(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_program_is_found_where_it_can_be_run_and_one_that_cannot_be_is_told_apart_from_none() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = |name: &str, mode: Option<u32>| {
+            let folder = place.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            if let Some(mode) = mode {
+                std::fs::write(folder.join("tool"), "").unwrap();
+                std::fs::set_permissions(folder.join("tool"), std::fs::Permissions::from_mode(mode)).unwrap();
+            }
+            folder
+        };
+        let (runs, denied, empty) = (folder("runs", Some(0o755)), folder("denied", Some(0o644)), folder("empty", None));
+        let find = |folders: &[&PathBuf]| {
+            find_in(&std::env::join_paths(folders).unwrap(), OsStr::new("tool")).map_err(|error| error.kind())
+        };
+        assert_eq!(find(&[&empty, &denied, &runs]), Ok(runs.join("tool")), "the first that can be run");
+        assert_eq!(find(&[&denied, &empty]), Err(io::ErrorKind::PermissionDenied));
+        assert_eq!(find(&[&empty]), Err(io::ErrorKind::NotFound));
+        let no_name = find_in(runs.as_os_str(), OsStr::new("")).map_err(|error| error.kind());
+        assert_eq!(no_name, Err(io::ErrorKind::NotFound), "without a name");
+    }
 }

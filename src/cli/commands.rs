@@ -264,3 +264,15 @@ fn pages(dir: &Path) -> Result<(), Failure> {
     let written = std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(command(), dir));
     written.map_err(|error| Failure::Usage(format!("the manual can't be written: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drained_gateway_is_told_of_with_its_process_and_its_drain() {
+        let (incarnation, generation) = ("ours".to_owned().into(), crate::gate::Generation(7));
+        let told = drained(&RequestId::new("upgrade").unwrap(), &SeenDrained { incarnation, generation });
+        assert_eq!(told, json!({"request_id": "upgrade", "incarnation": "ours", "generation": 7}));
+    }
+}

@@ -110,17 +110,30 @@ impl Probe {
 
 /// As JSON it has what every command's result has, and the report's own fields.
 fn print(out: &Report, code: u8, text: &impl Display, report: Value) -> Result<(), Failure> {
-    let ending = ExitCode::ALL.into_iter().find(|known| known.code() == code && code != 0);
-    out.result(ending.map_or("done", ExitCode::as_str), code, &text.to_string(), report)
+    out.result(ending(code), code, &text.to_string(), report)
+}
+
+/// The word of a code that says that something is amiss; of any other, "done".
+fn ending(code: u8) -> &'static str {
+    let known = ExitCode::ALL.into_iter().find(|known| known.code() == code && code != 0);
+    known.map_or("done", ExitCode::as_str)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::header;
+    use super::*;
 
     #[test]
     fn a_header_is_a_name_and_a_value_with_a_colon_between_them() {
         assert_eq!(header("X-Api-Key:  a:b "), Ok(("X-Api-Key".to_owned(), "a:b".to_owned())));
         assert!(header("X-Api-Key").is_err());
+    }
+
+    #[test]
+    fn an_ending_has_the_word_of_its_code() {
+        assert_eq!([0, 250].map(ending), ["done", "done"], "what went well, and a code that has no word");
+        for known in ExitCode::ALL.into_iter().filter(|known| known.code() != 0) {
+            assert_eq!(ending(known.code()), known.as_str());
+        }
     }
 }

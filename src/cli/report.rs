@@ -244,3 +244,37 @@ pub(super) fn time(time: Duration) -> String {
         (h, m, _) => format!("{h}h{m:02}m"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_to_the_second_and_from_an_hour_on_to_the_minute() {
+        for (seconds, expected) in [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m00s"),
+            (61, "1m01s"),
+            (3599, "59m59s"),
+            (3600, "1h00m"),
+            (3661, "1h01m"),
+            (7384, "2h03m"),
+            (90_000, "25h00m"),
+        ] {
+            assert_eq!(time(Duration::from_secs(seconds)), expected, "{seconds} s");
+        }
+        assert_eq!(time(Duration::from_millis(1999)), "1s");
+    }
+
+    #[test]
+    fn a_pipe_takes_more_until_it_is_full() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        assert!(takes_more(&writer, Duration::ZERO), "it is empty");
+        while writer.write(&[0; WRITTEN_AT_ONCE]).is_ok() {}
+        assert!(!takes_more(&writer, Duration::ZERO), "it is full");
+        drop(reader);
+        assert!(takes_more(&writer, Duration::ZERO), "nobody reads it: the write says so at once");
+    }
+}

@@ -225,3 +225,15 @@ fn with_slot(mut fields: Value, slot: Value) -> Value {
     }
     fields
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_tells_of_a_slot_only_where_there_was_one() {
+        let fields = json!({"command_exit": 0});
+        assert_eq!(with_slot(fields.clone(), Value::Null), fields);
+        assert_eq!(with_slot(fields, json!("kept")), json!({"command_exit": 0, "slot": "kept"}));
+    }
+}

@@ -301,3 +301,39 @@ impl Drop for Guard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Gateway;
+    use crate::client::published::{self, fresh, publish};
+    use crate::control::{Channel, Found};
+    use crate::status::DrainStatus;
+    use serde_json::json;
+
+    #[test]
+    fn a_withdrawal_ends_the_heartbeat_and_fails_where_no_gateway_notices_it() {
+        let withdrawn = |stands: bool, withdraw: fn(Guard) -> Result<(), Failure>| {
+            let (_place, home, _lock) = published::home();
+            let id = RequestId::new("upgrade").unwrap();
+            let hold = json!({"request_id": id, "owner": "ops", "age_seconds": 0.0});
+            let holds = if stands { vec![serde_json::from_value(hold).unwrap()] } else { Vec::new() };
+            publish(&home, &DrainStatus { holds, ..fresh() });
+            let drain = Drain::of(Gateway::at(home.clone()), "ops").id(id.clone()).patience(Duration::ZERO);
+            let session = Arc::new(Session::new(drain, InHand::new()));
+            Channel::new(home.clone()).write(&session.another_write()).unwrap();
+            let heartbeat = Some(session.start_heartbeat().unwrap());
+            let guard = Guard { session: Arc::clone(&session), heartbeat, begun: true, kept: None, armed: true };
+            let withdrawn = withdraw(guard);
+            assert!(session.quiet.is_raised(), "the heart beats on");
+            (withdrawn, Channel::new(home).find(&id) == Found::Absent)
+        };
+        let ways: [fn(Guard) -> Result<(), Failure>; 2] =
+            [|guard| Held { guard }.withdraw(), |guard| Committed { guard, token: Nonce::fresh() }.withdraw()];
+        for withdraw in ways {
+            assert_eq!(withdrawn(false, withdraw), (Ok(()), true), "the gateway holds nothing");
+            let (unnoticed, _) = withdrawn(true, withdraw);
+            assert!(matches!(unnoticed, Err(Failure::Unreachable(_))), "the hold still stands: {unnoticed:?}");
+        }
+    }
+}

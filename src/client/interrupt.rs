@@ -86,6 +86,24 @@ mod tests {
         assert!(other.is_raised() && parent.child().is_raised(), "all of its parent's");
     }
 
+    #[test]
+    fn a_nudge_ends_a_pause_and_raises_nothing() {
+        let (interrupt, time) = (Interrupt::new(), Duration::from_secs(5));
+        let (raised, lasted) = std::thread::scope(|scope| {
+            let paused = scope.spawn(|| {
+                let began = std::time::Instant::now();
+                (interrupt.pause(time), began.elapsed())
+            });
+            // It may not have begun yet.
+            while !paused.is_finished() {
+                interrupt.nudge();
+                std::thread::yield_now();
+            }
+            paused.join().unwrap()
+        });
+        assert!(!raised && lasted < time, "raised: {raised}, after {lasted:?}");
+    }
+
     #[cfg(feature = "cli")]
     #[test]
     fn an_interrupt_is_noticed_by_a_look_after_it_was_raised() {

@@ -329,6 +329,31 @@ mod tests {
     }
 
     #[test]
+    fn a_look_that_hears_nothing_is_repeated_while_there_is_patience_and_any_other_failure_ends_it() {
+        let place = tempfile::tempdir().unwrap();
+        let until = |home: Home, patience| {
+            let drain = MarkerDrain::of(Gateway::at(home), "ops").patience(patience);
+            drain.until(Duration::ZERO, |_| None::<()>)
+        };
+        let (patient, nobody) = (Duration::from_secs(60), Home::at(place.path()));
+        assert_eq!(until(nobody.clone(), patient), Ok(None), "the time is over before the patience");
+        let impatient = until(nobody, Duration::ZERO);
+        assert!(matches!(impatient, Err(Failure::Unreachable(_))), "{impatient:?}");
+        let no_path = until(Home::at("no\0path"), patient);
+        assert!(matches!(no_path, Err(Failure::Usage(_))), "{no_path:?}");
+    }
+
+    #[test]
+    fn a_marker_is_kept_alive_no_longer_than_its_guard() {
+        let place = tempfile::tempdir().unwrap();
+        let kept = MarkerDrain::of(Gateway::at(Home::at(place.path())), "ops").keep_alive();
+        let quiet = kept.quiet.clone();
+        assert!(!quiet.is_raised());
+        drop(kept);
+        assert!(quiet.is_raised(), "it is still written again");
+    }
+
+    #[test]
     fn what_is_said_of_a_drain_for_people_is_in_its_marker() {
         let (_place, home, _lock) = published::home();
         let drain = MarkerDrain::of(Gateway::at(home.clone()), "ops").reason("a new kernel");

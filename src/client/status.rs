@@ -109,6 +109,9 @@ mod tests {
         assert_eq!(Status::unknown().active_agents, None);
         assert_eq!(status(json!({"gateway_state": "running"})).active_agents, None);
         assert_eq!(status(json!({"gateway_state": "running", "active_agents": "3"})).active_agents, None);
+        assert_eq!(status(json!({"active_agents": 3})).active_agents, None, "nothing says what it does");
+        let dead = json!({"gateway_running": false, "gateway_state": "draining", "active_agents": 3});
+        assert_eq!(status(dead).active_agents, None, "it lives no more");
         assert_eq!(status(json!({"gateway_state": "degraded", "active_agents": 3})).active_agents, Some(3));
         let gone = status(json!({"gateway_running": false, "gateway_state": null, "active_agents": 0}));
         assert_eq!(gone.to_json()["active_agents"], Value::Null);
