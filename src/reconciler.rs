@@ -107,45 +107,13 @@ impl Reconciler {
     }
 
     fn start_on(
-        mut disk: DiskWorker,
+        disk: DiskWorker,
         home: Home,
         lock: HomeLock,
         incarnation: Incarnation,
-        mut options: Options,
+        options: Options,
     ) -> Result<Self, StartError> {
-        let epoch = Epoch::current();
-        let writer = Arc::new(StatusWriter::new(lock));
-        let restored = take_over(&mut disk, &writer, &epoch, &options);
-        let (restored, unread) =
-            restored.map_err(|why| StartError::Left { path: home.status(), why: why.to_string() })?;
-        let controller = Controller::restored(options.settings.clone(), incarnation.clone(), restored);
-        controller.will_publish_the_end();
-        controller.wake_elsewhere();
-        if let Some(trace) = &options.trace {
-            trace.attach(&controller);
-        }
-        let description = std::mem::take(&mut options.description);
-        let mut channel = ChannelState { description, ..ChannelState::default() };
-        if let Some(why) = unread {
-            channel.reconciler.failed(why);
-        }
-        let shared = Arc::new(Shared {
-            process: Process::current(incarnation, epoch, options.tick, options.refresh),
-            controller,
-            channel: Mutex::new(channel),
-            health: Mutex::default(),
-            stop: AtomicBool::new(false),
-            alarm: Arc::default(),
-            stopped: OnceLock::new(),
-            published: Published::default(),
-            home,
-            options,
-        });
-        let changes = shared.options.events.then(|| {
-            let alarm = Arc::clone(&shared.alarm);
-            Arc::new(Changes::new(Topic::Requests, move || alarm.ring()))
-        });
-        let mut ticker = Ticker::new(Arc::clone(&shared), disk, writer, changes);
+        let (shared, mut ticker) = Shared::prepared(disk, home, lock, incarnation, options)?;
         ticker.look();
         ticker.publish().map_err(|source| StartError::Status { path: shared.home.status(), source })?;
 
@@ -303,6 +271,50 @@ fn take_over(
 }
 
 impl Shared {
+    /// What the thread works on: what an earlier process left is taken over, and nothing is looked at yet.
+    fn prepared(
+        mut disk: DiskWorker,
+        home: Home,
+        lock: HomeLock,
+        incarnation: Incarnation,
+        mut options: Options,
+    ) -> Result<(Arc<Self>, Ticker), StartError> {
+        let epoch = Epoch::current();
+        let writer = Arc::new(StatusWriter::new(lock));
+        let restored = take_over(&mut disk, &writer, &epoch, &options);
+        let (restored, unread) =
+            restored.map_err(|why| StartError::Left { path: home.status(), why: why.to_string() })?;
+        let controller = Controller::restored(options.settings.clone(), incarnation.clone(), restored);
+        controller.will_publish_the_end();
+        controller.wake_elsewhere();
+        if let Some(trace) = &options.trace {
+            trace.attach(&controller);
+        }
+        let description = std::mem::take(&mut options.description);
+        let mut channel = ChannelState { description, ..ChannelState::default() };
+        if let Some(why) = unread {
+            channel.reconciler.failed(why);
+        }
+        let shared = Arc::new(Self {
+            process: Process::current(incarnation, epoch, options.tick, options.refresh),
+            controller,
+            channel: Mutex::new(channel),
+            health: Mutex::default(),
+            stop: AtomicBool::new(false),
+            alarm: Arc::default(),
+            stopped: OnceLock::new(),
+            published: Published::default(),
+            home,
+            options,
+        });
+        let changes = shared.options.events.then(|| {
+            let alarm = Arc::clone(&shared.alarm);
+            Arc::new(Changes::new(Topic::Requests, move || alarm.ring()))
+        });
+        let ticker = Ticker::new(Arc::clone(&shared), disk, writer, changes);
+        Ok((shared, ticker))
+    }
+
     fn kick(&self) {
         self.alarm.ring();
     }

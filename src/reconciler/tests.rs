@@ -162,6 +162,58 @@ fn who_waits_for_the_stop_is_told_of_it_although_the_tick_that_stops_panics() {
 }
 
 #[test]
+fn a_status_that_can_not_be_replaced_is_told_by_readiness_unless_it_is_true_believed_and_there_still() {
+    let refresh = Duration::from_secs(10);
+    // How old it is, whether it has been removed, whether the gate has closed since, and whether all is well.
+    for (age, removed, closed, is_ready, what) in [
+        (20, false, false, true, "it says what is so, and nobody takes it for silence"),
+        (20, true, false, false, "nobody can read it"),
+        (20, false, true, false, "it says what is not so any more"),
+        (3600, false, false, false, "its readers take it for silence"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let incarnation = Incarnation::fresh();
+        let lock = home.lock(&incarnation).unwrap();
+        let clock = Clock::manual();
+        let settings = Settings { clock: clock.clone(), ..Settings::default() };
+        let options = Options { tick: NEVER, events: false, refresh, settings, ..Options::default() };
+        // A disk of which the next work is lost if the test says so.
+        let mut disk = DiskWorker::new("test").unwrap();
+        let (jobs, work) = channel();
+        disk.jobs = jobs;
+        let is_lost = Arc::new(AtomicBool::new(false));
+        let loses = Arc::clone(&is_lost);
+        let working = std::thread::spawn(move || {
+            let of_the_disk = |job: super::disk_worker::Job| {
+                if !loses.swap(false, Ordering::SeqCst) {
+                    job();
+                }
+            };
+            work.into_iter().for_each(of_the_disk);
+        });
+        let (shared, mut ticker) = Shared::prepared(disk, home.clone(), lock, incarnation, options).unwrap();
+        ticker.look();
+        ticker.publish().unwrap();
+        clock.advance(Duration::from_secs(age));
+        if closed {
+            shared.controller.request(&Request::begin(RequestId::marker(), "ops")).unwrap();
+        }
+        if removed {
+            std::fs::remove_file(home.status()).unwrap();
+        }
+        is_lost.store(true, Ordering::SeqCst);
+        ticker.publish().unwrap_err();
+        assert_eq!(shared.health.lock().unpublished.is_none(), is_ready, "{what}");
+        assert_eq!(home.status().exists(), !removed && !closed, "C8: {what}");
+        ticker.publish().unwrap();
+        assert_eq!(shared.health.lock().unpublished, None, "it is published again: {what}");
+        drop(ticker);
+        working.join().unwrap();
+    }
+}
+
+#[test]
 fn only_a_gateway_that_has_stopped_bounds_the_wait_for_the_publication_of_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = start(&Home::at(folder.path()), Options { tick: NEVER, events: false, ..Options::default() });
