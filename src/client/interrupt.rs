@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_nudge_ends_a_pause_and_raises_nothing() {
-        let (interrupt, time) = (Interrupt::new(), Duration::from_secs(5));
+        let (interrupt, time) = (Interrupt::new(), Duration::from_secs(60));
         let (raised, lasted) = std::thread::scope(|scope| {
             let paused = scope.spawn(|| {
                 let began = std::time::Instant::now();

@@ -90,7 +90,7 @@ fn a_pause_ends_when_the_gateway_publishes_and_no_sooner_than_its_time_where_it_
     gateway.pause(&id, &interrupt, &before, time);
     assert!(began.elapsed() >= time, "nothing was published, and it ended after {:?}", began.elapsed());
     publish(&home, &DrainStatus { in_flight: 100, ..fresh() });
-    let (began, time) = (Instant::now(), Duration::from_secs(5));
+    let (began, time) = (Instant::now(), Duration::from_secs(60));
     gateway.pause(&id, &interrupt, &before, time);
     assert!(began.elapsed() < time, "another status was published, and the pause went on");
 }
