@@ -2,9 +2,14 @@
 
 use super::world::{InFlight, TurnAnswer, Unread, World};
 use super::{CanNotProbe, Interrupt};
-use crate::control::Home;
+use crate::control::scan::scan;
+use crate::control::{Epoch, Home};
+use crate::gate::Generation;
+use crate::hold::{Facts, HoldSet, Incarnation, Nonce, RequestId};
+use crate::status::HoldStatus;
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
@@ -24,6 +29,10 @@ pub(super) struct Fake {
     pub(super) turn: Duration,
     /// It tells of itself what this crate's gateways do, but for holds.
     pub(super) drain_object: bool,
+    /// It follows the files of holds, by this crate's own rules, and tells of them.
+    pub(super) knows_holds: bool,
+    /// What it does to its holds against the rules, in each tick.
+    pub(super) spoils: fn(&State, &mut HoldSet),
     /// Whether the gate is closed, which it is as soon as it is asked to be.
     pub(super) closes: fn(&State) -> bool,
     /// What becomes of a turn, which is refused by a closed gate: its code, and whether it is counted.
@@ -52,6 +61,7 @@ pub(super) struct State {
     pub(super) shutting_down: bool,
     /// Its turns were over after that.
     pub(super) stopped: bool,
+    pub(super) holds: HoldSet,
 }
 
 impl Fake {
@@ -63,6 +73,8 @@ impl Fake {
             state: RefCell::default(),
             turn: Duration::from_secs(1),
             drain_object: true,
+            knows_holds: false,
+            spoils: |_, _| {},
             closes: |state| state.asked,
             admits: |state| (!state.closed).then_some((200, true)),
             says: |_, _| {},
@@ -81,7 +93,10 @@ impl Fake {
         state.stale = fields["epoch"].as_str().is_some_and(|epoch| epoch.starts_with("another-boot"));
         state.sound = fields["action"] == "drain" || fields["principal"] == "gateway-drain-probe";
         state.nonce = fields["nonce"].clone();
-        let asked = there.is_ok() && !state.stale;
+        if self.knows_holds {
+            self.follow(state);
+        }
+        let asked = if self.knows_holds { state.holds.closes(state.now) } else { there.is_ok() && !state.stale };
         state.requests += u32::from(asked && !state.asked);
         state.ticks = if asked == state.asked { state.ticks + 1 } else { 0 };
         state.asked = asked;
@@ -107,12 +122,42 @@ impl Fake {
                 "drained": closed && state.turns.is_empty(), "acknowledged": acknowledged, "ignored": ignored,
             });
         }
+        if self.knows_holds {
+            let holds: Vec<HoldStatus> = state.holds.iter().map(|hold| HoldStatus::of(hold, state.now)).collect();
+            status["drain"]["holds"] = json!(holds);
+            status["drain"]["acknowledged"] = json!(state.holds.acknowledged(state.now));
+            status["drain"]["incarnation"] = json!(incarnation(state).as_str());
+        }
         (self.says)(state, &mut status);
         match &status {
             Value::String(torn) => fs::write(self.home.status(), torn).unwrap(),
             status => fs::write(self.home.status(), status.to_string()).unwrap(),
         }
     }
+}
+
+impl Fake {
+    /// Decides what lies in the files as a gateway does that is in this state.
+    fn follow(&self, state: &mut State) {
+        let known: Vec<RequestId> = state.holds.iter().map(|hold| hold.id.clone()).collect();
+        let scan = scan(&self.home, &known, &Epoch::current());
+        let recorded: BTreeSet<Nonce> = scan.requests.iter().filter_map(|request| request.nonce.clone()).collect();
+        let facts = Facts {
+            incarnation: &incarnation(state),
+            generation: Generation::from(u32::try_from(state.generation).unwrap()),
+            drained: state.closed && state.turns.is_empty(),
+            shutting_down: state.shutting_down,
+            recorded: Some(&recorded),
+        };
+        let mut holds = state.holds.clone();
+        holds.reconcile(&scan.requests, |id| scan.is_absent(id), &facts, state.now);
+        (self.spoils)(state, &mut holds);
+        state.holds = holds;
+    }
+}
+
+fn incarnation(state: &State) -> Incarnation {
+    Incarnation::from(format!("process {}", state.process))
 }
 
 impl World for Fake {
@@ -159,7 +204,11 @@ impl World for Fake {
         let mut code = 0;
         match command {
             "stop" => state.shutting_down = true,
-            "restart" => *state = State { process: state.process + 1, ..State::default() },
+            "restart" => {
+                let mut after = State { process: state.process + 1, ..State::default() };
+                state.holds.commits().into_iter().for_each(|hold| after.holds.restore(hold));
+                *state = after;
+            }
             "nothing" => {}
             _ => code = 256,
         }
