@@ -200,7 +200,7 @@ fn of_two_holds_the_status_has_to_name_both_and_the_end_of_one_is_not_the_others
 }
 
 #[test]
-fn a_commit_has_to_be_granted_and_to_outlast_its_file_others_and_the_process() {
+fn a_commit_has_to_be_granted_and_to_outlast_its_file_and_others() {
     each_shows(&[
         (
             "it never says that it is drained under the hold that is to be committed",
@@ -277,6 +277,12 @@ fn a_commit_has_to_be_granted_and_to_outlast_its_file_others_and_the_process() {
             },
             &[BY_OTHERS],
         ),
+    ]);
+}
+
+#[test]
+fn a_commit_has_to_outlast_the_process() {
+    each_shows(&[
         (
             "after a restart the hold is there, and not committed",
             |fake| {
