@@ -92,6 +92,8 @@ fn the_gateway_follows_its_files_as_the_model_says() {
         rng_seed: RngSeed::Fixed(seed),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(REGRESSIONS))),
         max_shrink_iters: 400,
+        // Events that no state allows are drawn again, so that 20,000 sequences have many of them.
+        max_local_rejects: u32::MAX,
         ..Config::default()
     };
     let run = TestRunner::new(config.clone()).run(&Reference::sequential_strategy(EVENTS), |(model, events, seen)| {
