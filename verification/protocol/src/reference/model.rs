@@ -439,15 +439,18 @@ impl Model {
         let over = |hold: &Hold| hold.committed.is_none() && hold.expires_at <= self.now;
         let due: Vec<Name> = self.holds.iter().filter(|(_, hold)| over(hold)).map(|(name, _)| *name).collect();
         for name in due {
+            // Of a place in which nothing lies, nothing is remembered.
+            if self.decided.contains_key(&name) {
+                self.lapsed.insert(name);
+            }
             self.take_away(name, Ending::Expired);
-            self.lapsed.insert(name);
         }
     }
 
     /// Ends a hold, and with it what stood as it did.
     fn take_away(&mut self, name: Name, ending: Ending) {
         self.holds.remove(&name);
-        for (_, decided) in self.decided.entry(name).or_default() {
+        for (_, decided) in self.decided.get_mut(&name).into_iter().flatten() {
             decided.get_or_insert(Outcome::Ended(ending));
         }
     }
