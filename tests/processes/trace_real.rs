@@ -36,10 +36,10 @@ fn id(number: u64) -> RequestId {
     if number == 0 { RequestId::marker() } else { RequestId::new(format!("hold-{number}")).unwrap() }
 }
 
-/// One controller's choice among all that a controller can do.
 /// A trace is written within this.
 const WRITTEN: Duration = Duration::from_secs(60);
 
+/// One controller's choice among all that a controller can do.
 fn act(seeded: &mut Seeded, controller: &Controller, clock: &Clock) {
     let (hold, owner) = (id(seeded.below(3)), ["ann", "bob"][usize::from(seeded.below(2) == 1)]);
     let reading = controller.gate().reading();
@@ -66,6 +66,22 @@ fn act(seeded: &mut Seeded, controller: &Controller, clock: &Clock) {
     }
 }
 
+/// A turn, or internal work while the gate is closed.
+fn work(seeded: &mut Seeded, controller: &Controller, trace: &Trace) {
+    if let Ok(permit) = controller.gate().admit() {
+        let followed = trace.follow(controller.gate(), Work::Turn, permit.into_owned());
+        if seeded.below(2) == 0 {
+            std::thread::yield_now();
+        }
+        drop(followed);
+    } else {
+        // No line of its own: internal work passes, or doesn't.
+        let internal = controller.gate().admit_internal();
+        trace.reading(controller.gate());
+        drop(internal);
+    }
+}
+
 #[test]
 fn the_trace_of_a_controller_under_threads_conforms_for_every_seed() {
     let (mut drains, mut turns) = (0, 0);
@@ -75,34 +91,28 @@ fn the_trace_of_a_controller_under_threads_conforms_for_every_seed() {
         let clock = Clock::manual();
         let controller = Controller::with(Settings { clock: clock.clone(), ..Settings::default() });
         let trace = Trace::append(&path).unwrap();
-        // In the middle of it all: whatever is under way as the trace begins is in its first line.
-        std::thread::scope(|scope| {
-            for thread in 0..4 {
-                let (controller, clock, trace) = (&controller, &clock, &trace);
-                scope.spawn(move || {
-                    let mut seeded = Seeded(seed * 100 + thread);
-                    for step in 0..150 {
-                        if thread == 0 && step == 20 {
-                            trace.attach(controller);
-                        }
-                        if thread < 2 {
-                            act(&mut seeded, controller, clock);
-                        } else if let Ok(permit) = controller.gate().admit() {
-                            let followed = trace.follow(controller.gate(), Work::Turn, permit.into_owned());
-                            if seeded.below(2) == 0 {
-                                std::thread::yield_now();
+        let mut seeds: [Seeded; 4] = std::array::from_fn(|thread| Seeded(seed * 100 + thread as u64));
+        // In rounds: in each of them every thread takes its steps, however few processors there are.
+        for round in 0..15 {
+            std::thread::scope(|scope| {
+                for (thread, seeded) in seeds.iter_mut().enumerate() {
+                    let (controller, clock, trace) = (&controller, &clock, &trace);
+                    scope.spawn(move || {
+                        for step in 0..10 {
+                            // In the middle of it all: whatever is under way as the trace begins is in its first line.
+                            if (thread, round, step) == (0, 2, 5) {
+                                trace.attach(controller);
                             }
-                            drop(followed);
-                        } else {
-                            // No line of its own: internal work passes, or doesn't.
-                            let internal = controller.gate().admit_internal();
-                            trace.reading(controller.gate());
-                            drop(internal);
+                            if thread < 2 {
+                                act(seeded, controller, clock);
+                            } else {
+                                work(seeded, controller, trace);
+                            }
                         }
-                    }
-                });
-            }
-        });
+                    });
+                }
+            });
+        }
         let _ = controller.force_stop();
         trace.flush(WRITTEN).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
