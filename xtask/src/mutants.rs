@@ -49,18 +49,19 @@ pub fn run_on(arguments: &[&str]) -> Done {
     let alone: Vec<&Mutant> = built.no_switch.iter().filter(|n| is_asked(n)).map(|n| &mutants[*n]).collect();
     let report = root().join("target/mutants/survivors");
     let mut report = File::create(report).map_err(|error| error.to_string())?;
-    let ends = reached::judge(&tried, &tests, &tree, &notes, &mut |number, end| {
-        let name = &mutants[number].name;
-        let said = match end {
-            End::Survived(0) => format!("NOT REACHED  {name}"),
-            End::Survived(tests) => format!("SURVIVED {tests:3} {name}"),
-            End::Hung => format!("HUNG         {name}"),
-            End::Noticed(_) => return,
-        };
-        println!("{said}");
-        // It is on the terminal too.
-        let _ = writeln!(report, "{said}");
-    });
+    let ends =
+        reached::judge(&tried, &|number| mutants[number].name.clone(), &tests, &tree, &notes, &mut |number, end| {
+            let name = &mutants[number].name;
+            let said = match end {
+                End::Survived(0) => format!("NOT REACHED  {name}"),
+                End::Survived(tests) => format!("SURVIVED {tests:3} {name}"),
+                End::Hung(_) => format!("HUNG         {name}"),
+                End::Noticed(_) => return,
+            };
+            println!("{said}");
+            // It is on the terminal too.
+            let _ = writeln!(report, "{said}");
+        });
     let survived = ends.iter().filter(|(_, end)| matches!(end, End::Survived(_))).count();
     println!("{}", table(&ends, &alone, &mutants));
     if survived > 0 {
@@ -75,7 +76,7 @@ fn table(ends: &[(usize, End)], alone: &[&Mutant], mutants: &[Mutant]) -> String
     for (number, end) in ends {
         let column = match end {
             End::Noticed(_) => 0,
-            End::Hung => 1,
+            End::Hung(_) => 1,
             End::Survived(_) => 2,
         };
         files.entry(&mutants[*number].file).or_default()[column] += 1;

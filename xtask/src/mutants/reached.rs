@@ -35,8 +35,8 @@ pub struct Test {
 pub enum End {
     /// This test failed, twice.
     Noticed(String),
-    /// Tests that end without it did not.
-    Hung,
+    /// These tests end without it, and did not with it.
+    Hung(Vec<String>),
     /// This many tests come by it, and all are green.
     Survived(usize),
 }
@@ -73,6 +73,22 @@ impl Notes {
             add(&mut file, known);
         }
         file
+    }
+}
+
+/// Which tests noticed which mutant, by its name, of whatever programs: they are asked first. What they said is not believed.
+struct Asked {
+    file: File,
+    known: HashMap<String, Vec<String>>,
+}
+
+impl Asked {
+    fn new(folder: &Path) -> Self {
+        let path = folder.join("asked");
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let known = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let file = File::options().create(true).append(true).open(path);
+        Self { file: file.expect("the folder of the build can be written"), known }
     }
 }
 
@@ -129,6 +145,7 @@ pub fn tests(programs: &[PathBuf], words: &[&str], tree: &Path, notes: &Notes) -
 /// at once. Those that survive the first seconds are judged by the rest of the tests when all others are done.
 pub fn judge(
     mutants: &[usize],
+    name: &(dyn Fn(usize) -> String + Sync),
     tests: &[Test],
     tree: &Path,
     notes: &Notes,
@@ -136,14 +153,20 @@ pub fn judge(
 ) -> Vec<(usize, End)> {
     let known: Vec<(usize, End)> = notes.read(&notes.ends);
     let judged: HashMap<usize, End> = known.iter().cloned().collect();
-    let ends = Mutex::new((notes.open(&notes.ends, &known), Vec::new(), told));
+    let Asked { file, known: asked } = Asked::new(&notes.folder);
+    let ends = Mutex::new((notes.open(&notes.ends, &known), file, Vec::new(), told));
     let tell = |mutant: usize, end: End| {
-        let (file, ends, told) = &mut *ends.lock().expect("no worker panics with it");
+        let (file, asked, ends, told) = &mut *ends.lock().expect("no worker panics with it");
         told(mutant, &end);
-        ends.push((mutant, end));
         if !judged.contains_key(&mutant) {
-            add(file, ends.last().expect("it was pushed"));
+            add(file, &(mutant, &end));
+            match &end {
+                End::Noticed(test) => add(asked, &(name(mutant), [test])),
+                End::Hung(tests) => add(asked, &(name(mutant), tests)),
+                End::Survived(_) => {}
+            }
         }
+        ends.push((mutant, end));
     };
     let later = Mutex::new(Vec::new());
     at_once(mutants.len(), |worker, index| {
@@ -151,7 +174,10 @@ pub fn judge(
         if let Some(end) = judged.get(&mutant) {
             return tell(mutant, end.clone());
         }
-        let reaching: Vec<&Test> = tests.iter().filter(|test| test.reaches.contains(&mutant)).collect();
+        let mut reaching: Vec<&Test> = tests.iter().filter(|test| test.reaches.contains(&mutant)).collect();
+        if let Some(asked) = asked.get(&name(mutant)) {
+            reaching.sort_by_key(|test| !asked.contains(&test.name));
+        }
         let mut took = Duration::ZERO;
         let first = reaching.iter().take_while(|test| {
             took += test.took;
@@ -172,7 +198,7 @@ pub fn judge(
         let end = judge_one(*mutant, &reaching[*first..], worker, tree);
         tell(*mutant, end.unwrap_or(End::Survived(reaching.len())));
     });
-    let (_, mut ends, _) = ends.into_inner().expect("no worker has panicked");
+    let (_, _, mut ends, _) = ends.into_inner().expect("no worker has panicked");
     ends.sort_by_key(|(mutant, _)| *mutant);
     ends
 }
@@ -180,20 +206,23 @@ pub fn judge(
 /// How it ended by these tests; none if all of them are green.
 fn judge_one(mutant: usize, reaching: &[&Test], worker: usize, tree: &Path) -> Option<End> {
     let mut rest = reaching;
-    let mut many = 4;
+    // The first alone: it is likely the one that noticed the mutant the last time.
+    let mut many = 1;
     while !rest.is_empty() {
         let (now, later) = rest.split_at(many.min(rest.len()));
         (rest, many) = (later, many * 4);
         for program in now.iter().map(|test| &test.program).collect::<HashSet<_>>() {
             let mine: Vec<&&Test> = now.iter().filter(|test| test.program == *program).collect();
-            let limit = Duration::from_secs(20) + mine.iter().map(|test| test.took).sum::<Duration>() * 4;
+            let limit = Duration::from_secs(10) + mine.iter().map(|test| test.took).sum::<Duration>() * 4;
             let with = |names: &[&str]| {
                 let mut command = limited(program, tree, limit);
                 command.args(["--exact", "--test-threads=2"]).args(names).env("MUTANT", mutant.to_string());
                 run(command, worker, tree)
             };
             let names: Vec<&str> = mine.iter().map(|test| test.name.as_str()).collect();
-            let Some(said) = with(&names) else { return Some(End::Hung) };
+            let Some(said) = with(&names) else {
+                return Some(End::Hung(names.into_iter().map(str::to_owned).collect()));
+            };
             if said.success {
                 continue;
             }
