@@ -41,6 +41,8 @@ mod marker;
 mod published;
 mod session;
 mod status;
+#[cfg(test)]
+pub(crate) mod stub;
 mod text;
 mod token_store;
 mod transport;

@@ -530,6 +530,28 @@ mod tests {
     }
 
     #[test]
+    fn one_start_at_a_time_looks_at_the_lock_where_there_is_a_folder_to_say_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = OpenHome::open(folder.path()).unwrap();
+        let first = StartLock::take(&home).ok().unwrap();
+        assert!(first.is_alone());
+        assert!(matches!(StartLock::take(&home), Err(Refused::Busy(Holder::Unknown(Home::HOLDS)))));
+        // As a child has that is being started in this moment.
+        let copy = first.0.as_ref().unwrap().try_clone().unwrap();
+        drop(first);
+        assert!(
+            StartLock::take(&home).ok().unwrap().is_alone(),
+            "the first is over, although its folder is open still"
+        );
+        drop(copy);
+
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(Home::HOLDS), "no folder").unwrap();
+        let home = OpenHome::open(folder.path()).unwrap();
+        assert!(!StartLock::take(&home).ok().unwrap().is_alone(), "where nothing can be locked nobody knows");
+    }
+
+    #[test]
     fn a_lock_that_is_replaced_while_it_is_taken_is_tried_for_again() {
         let folder = tempfile::tempdir().unwrap();
         let home = OpenHome::open(folder.path()).unwrap();

@@ -175,6 +175,8 @@ fn make_folder(at: &OwnedFd, name: &Path) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "client")]
+    use crate::control::Channel;
     use crate::control::request_file::to_bytes;
     use crate::hold::Request;
     use std::fs;
@@ -228,7 +230,7 @@ mod tests {
         prepare(&one);
         prepare(&other);
         assert!(put(&one) && !put(&one), "it lies in its place");
-        home.discard_prepared(&other).unwrap();
+        Channel::new(Home::at(place.path())).discard_prepared(&other).unwrap();
         assert!(!put(&other), "it was discarded");
     }
 }

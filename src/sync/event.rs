@@ -155,3 +155,24 @@ impl Drop for EventListener {
         drop(waker);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+
+    #[test]
+    fn a_thread_that_waits_goes_on_at_the_next_notification_and_not_before() {
+        let event = Event::new();
+        let listener = event.listen();
+        let (on, goes_on) = channel();
+        let waiting = std::thread::spawn(move || {
+            listener.wait();
+            on.send(()).unwrap();
+        });
+        assert_eq!(goes_on.recv_timeout(Duration::from_millis(50)), Err(RecvTimeoutError::Timeout), "it waits");
+        drop(event.notify());
+        goes_on.recv_timeout(Duration::from_secs(60)).expect("it was notified");
+        waiting.join().unwrap();
+    }
+}

@@ -175,7 +175,8 @@ fn a_command_that_ends_the_gateway_is_no_failure() {
     let gateway = GatewayProcess::start(home.path());
     let pid = gateway.until("its process id", |_| true).pid;
     let command = ["--".into(), "kill".into(), "-KILL".into(), pid.to_string()];
-    run(home.path(), &["--patience", "3s"], &command).ended().expect_code(0);
+    let ended = run(home.path(), &["--patience", "3s"], &command).ended().expect_code(0);
+    assert!(ended.stderr.contains("no gateway has noticed the end of the hold upgrade"), "{ended:?}");
     drop(gateway);
     assert_reopened(&GatewayProcess::start(home.path()));
 }
@@ -196,7 +197,8 @@ fn that_the_hold_could_not_be_given_up_decides_the_code_only_of_a_command_that_s
         let gateway = GatewayProcess::start(home.path());
         let freeze = format!("kill -STOP {}; exit {exit}", gateway.pid());
         let command = ["--".into(), "sh".into(), "-c".into(), freeze];
-        run(home.path(), &["--patience", "1s"], &command).ended().expect_code(code);
+        let ended = run(home.path(), &["--patience", "1s"], &command).ended().expect_code(code);
+        assert!(ended.stderr.contains("the gate is still closed by it"), "a gateway that lives: {ended:?}");
         gateway.thaw();
         gateway.until("that nobody holds it", |status| status.drain.holds.is_empty());
     }

@@ -1,61 +1,24 @@
 use super::*;
 use crate::client::chain::Chain;
+use crate::client::stub::{self, Answer, Asked};
 use crate::hold::Nonce;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 
 const STATUS: &str = "GET /api/status ";
 const HOLD: &str = "GET /api/gateway/drain/upgrade ";
 const HOLDS: &str = "GET /api/gateway/drain ";
 const POST: &str = "POST /api/gateway/drain ";
 
-/// What an endpoint was asked so far, each with its head and its body.
-type Asked = Arc<Mutex<Vec<String>>>;
-
-/// An endpoint that gives these answers to what begins with these words, and else a 404 that isn't the endpoint's own; each question
-/// is sent once.
-fn endpoint(answers: &[(&'static str, u16, Value)]) -> (Http, Asked) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let http = Http::new(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap().once();
-    let (asked, answers) = (Asked::default(), answers.to_vec());
-    let noted = Arc::clone(&asked);
-    // Not waited for: it would wait for a question for ever.
-    std::thread::spawn(move || {
-        while let Ok((mut stream, _)) = listener.accept() {
-            let question = question(&mut stream);
-            let answer = answers.iter().find(|(asks, ..)| question.starts_with(asks));
-            noted.lock().push(question);
-            let (code, body) = answer.map_or((404, String::new()), |(_, code, body)| {
-                (*code, body.as_str().map_or_else(|| body.to_string(), str::to_owned))
-            });
-            let length = body.len();
-            let head = format!("HTTP/1.1 {code} Said\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
-            let _ = stream.write_all(format!("{head}{body}").as_bytes());
-        }
-    });
-    (http, asked)
-}
-
-/// One question: its head and its body.
-fn question(stream: &mut TcpStream) -> String {
-    let mut read = Vec::new();
-    while !read.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        read.push(byte[0]);
-    }
-    let head = String::from_utf8(read).unwrap().to_lowercase().replacen("get", "GET", 1).replacen("post", "POST", 1);
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-    stream.read_exact(&mut body).unwrap();
-    head + std::str::from_utf8(&body).unwrap()
+/// An endpoint that gives these answers; each question is sent once.
+fn endpoint(answers: &[Answer]) -> (Http, Asked) {
+    let (url, asked) = stub::server(answers);
+    (Http::new(&url, None).unwrap().once(), asked)
 }
 
 fn posted(asked: &Asked) -> Vec<String> {
     asked.lock().iter().filter(|question| question.starts_with(POST)).cloned().collect()
 }
 
-fn knows_holds() -> (&'static str, u16, Value) {
+fn knows_holds() -> Answer {
     (STATUS, 200, json!({"gateway_state": "running", "gateway_running": true, "active_agents": 0, "drain": {}}))
 }
 

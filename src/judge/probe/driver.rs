@@ -393,10 +393,10 @@ impl<'a> Driver<'a> {
     /// Has the gateway restarted, and waits for what the new process says first: the status of a dead one shows nothing.
     pub(super) fn restart(&mut self, command: &str) -> Result<Restarted, Stop> {
         let before = self.look().map_err(Stop::Lost)?;
-        let mut shut_down = false;
-        self.run(command, |seen| shut_down |= seen.is_shutting_down())?;
+        let mut shutting_down = Vec::new();
+        self.run(command, |seen| shutting_down.push(seen.is_shutting_down()))?;
         let first = self.until(|seen| seen.process() != before.process() && seen.state() != "starting")?;
-        Ok(Restarted { shut_down, first: first.ok().map(|(seen, _)| seen) })
+        Ok(Restarted { shut_down: shutting_down.contains(&true), first: first.ok().map(|(seen, _)| seen) })
     }
 
     /// Runs the command, and shows every status meanwhile.
@@ -483,6 +483,7 @@ fn remove(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::stub;
     use crate::{DrainState, Reconciler, reconciler};
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -498,6 +499,36 @@ mod tests {
         assert!(!file.exists() && !empty.exists());
         std::fs::write(&file, "").unwrap();
         assert_eq!(remove(folder.path()).unwrap_err().kind(), io::ErrorKind::DirectoryNotEmpty);
+    }
+
+    #[test]
+    fn what_an_endpoint_has_granted_is_taken_back_and_what_it_denied_is_not() {
+        for (code, posts) in [(200, 2), (409, 1)] {
+            let running = json!({"gateway_state": "running"});
+            let (url, asked) =
+                stub::server(&[("GET /api/status ", 200, running), ("POST /api/gateway/drain ", code, json!({}))]);
+            let options = Options { url: Some(url), ..Options::default() };
+            let interrupt = Interrupt::new();
+            let mut driver = Driver::of(&options, &interrupt).unwrap();
+            assert_eq!(driver.begin().is_ok(), code == 200);
+            driver.take_back().unwrap();
+            let asked = asked.lock();
+            let posted: Vec<&String> = asked.iter().filter(|question| question.starts_with("POST")).collect();
+            assert_eq!(posted.len(), posts, "{code}: {posted:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_home_does_not_let_go_is_still_to_be_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("gateway_state.json"), r#"{"gateway_state": "running"}"#).unwrap();
+        let options = Options { home: Some(folder.path().into()), patience: Duration::ZERO, ..Options::default() };
+        let interrupt = Interrupt::new();
+        let mut driver = Driver::of(&options, &interrupt).unwrap();
+        driver.put(|marker| std::fs::create_dir_all(marker.join("full"))).unwrap();
+        driver.leave();
+        let left = driver.take_back().unwrap_err();
+        assert!(left.starts_with("marker ("), "{left}");
     }
 
     #[test]

@@ -124,3 +124,27 @@ impl World for Real<'_> {
         Ok(Box::new(move || child.try_wait()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::agent::config;
+    use crate::client::stub;
+    use serde_json::json;
+
+    #[test]
+    fn a_turn_is_refused_by_the_codes_that_say_so_admitted_by_a_success_and_neither_by_any_other() {
+        for (code, expected) in
+            [(200, Some(Some(200))), (204, Some(Some(204))), (503, Some(None)), (404, None), (500, None)]
+        {
+            let (url, _) = stub::server(&[("POST /turn ", code, json!("done"))]);
+            let options = Options { turn: Some((format!("{url}/turn"), String::new())), ..Options::default() };
+            let agent = config([url.as_str()].into_iter()).unwrap().build().new_agent();
+            let said = Real::new(&options, agent).turn().map(|(answer, _)| match answer {
+                TurnAnswer::Admitted(code) => Some(code),
+                TurnAnswer::Refused => None,
+            });
+            assert_eq!(said, expected, "{code}");
+        }
+    }
+}
