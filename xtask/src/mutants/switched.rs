@@ -27,6 +27,8 @@ struct Site {
 #[derive(PartialEq)]
 enum Form {
     Body,
+    /// Of a function that gives some iterator of a type that it doesn't name.
+    IteratorBody,
     Arm,
     Guard,
     /// Where the last arm of a match ends whose arms all have a guard once each can be deleted.
@@ -98,7 +100,7 @@ impl Form {
     /// Where two have the same span: the outer one first.
     fn rank(&self) -> u8 {
         match self {
-            Self::Body => 0,
+            Self::Body | Self::IteratorBody => 0,
             Self::Arm => 1,
             Self::Guard | Self::Rest => 2,
             Self::Fields(_) | Self::Unary(..) | Self::Binary(..) => 3,
@@ -129,31 +131,32 @@ impl Finder<'_> {
         }
     }
 
-    fn body(&mut self, block: &syn::Block) {
+    fn body(&mut self, signature: &syn::Signature, block: &syn::Block) {
         let span = block.span().byte_range();
         // cargo-mutants names the body from its first statement, or from its braces.
         let mut mutants = self.take("FnValue", span.start);
         if let Some(first) = block.stmts.first() {
             mutants.extend(self.take("FnValue", first.span().byte_range().start));
         }
-        self.add(span, Form::Body, mutants);
+        let form = if gives_some_iterator(signature) { Form::IteratorBody } else { Form::Body };
+        self.add(span, form, mutants);
     }
 }
 
 impl Visit<'_> for Finder<'_> {
     fn visit_item_fn(&mut self, function: &syn::ItemFn) {
-        self.body(&function.block);
+        self.body(&function.sig, &function.block);
         visit::visit_item_fn(self, function);
     }
 
     fn visit_impl_item_fn(&mut self, function: &syn::ImplItemFn) {
-        self.body(&function.block);
+        self.body(&function.sig, &function.block);
         visit::visit_impl_item_fn(self, function);
     }
 
     fn visit_trait_item_fn(&mut self, function: &syn::TraitItemFn) {
         if let Some(block) = &function.default {
-            self.body(block);
+            self.body(&function.sig, block);
         }
         visit::visit_trait_item_fn(self, function);
     }
@@ -221,6 +224,16 @@ impl Visit<'_> for Finder<'_> {
     }
 }
 
+/// Whether what is given back is `impl Iterator`.
+fn gives_some_iterator(signature: &syn::Signature) -> bool {
+    let syn::ReturnType::Type(_, given) = &signature.output else { return false };
+    let syn::Type::ImplTrait(opaque) = &**given else { return false };
+    opaque.bounds.iter().any(|bound| {
+        matches!(bound, syn::TypeParamBound::Trait(bound)
+            if bound.path.segments.last().is_some_and(|name| name.ident == "Iterator"))
+    })
+}
+
 /// Whether an operand of `&&` binds names for what follows.
 fn binds(operand: &syn::Expr) -> bool {
     match operand {
@@ -273,6 +286,15 @@ impl Writer<'_> {
                 self.out.push('{');
                 self.alternatives(site, |replacement| format!("return {replacement};"));
                 self.write(site.span.start + 1..site.span.end, inner);
+            }
+            Form::IteratorBody => {
+                self.out.push('{');
+                self.alternatives(site, |replacement| {
+                    format!("return crate::MutantIterator::Changed(Box::new({replacement}));")
+                });
+                self.out.push_str("crate::MutantIterator::AsItIs(");
+                self.write(site.span.clone(), inner);
+                self.out.push_str(") }");
             }
             Form::Arm if site.span.is_empty() => {
                 self.put(&format!(" if !crate::mutant({}) ", site.mutants[0]));
@@ -353,7 +375,8 @@ impl Writer<'_> {
             let start = self.out.len();
             self.out.push_str(&with(&(self.of)(*number).replacement));
             self.parts.push(Part { span: start..self.out.len(), mutants: vec![*number], own: true });
-            self.out.push_str(if site.form == Form::Body { " } " } else { " } else " });
+            let is_body = matches!(site.form, Form::Body | Form::IteratorBody);
+            self.out.push_str(if is_body { " } " } else { " } else " });
         }
     }
 }
@@ -375,5 +398,21 @@ pub(crate) fn mutant(number: usize) -> bool {
         let _ = file.and_then(|mut file| file.write_all(format!("{number}\n").as_bytes()));
     }
     *chosen == number
+}
+
+pub(crate) enum MutantIterator<'a, I: Iterator> {
+    AsItIs(I),
+    Changed(Box<dyn Iterator<Item = I::Item> + 'a>),
+}
+
+impl<I: Iterator> Iterator for MutantIterator<'_, I> {
+    type Item = I::Item;
+
+    fn next(&mut self) -> Option<I::Item> {
+        match self {
+            Self::AsItIs(real) => real.next(),
+            Self::Changed(changed) => changed.next(),
+        }
+    }
 }
 "#;
