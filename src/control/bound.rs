@@ -169,7 +169,9 @@ mod tests {
         let locked = std::fs::File::open(channel.home().request_path(&id)).unwrap();
         flock(&locked, FlockOperation::NonBlockingLockExclusive).unwrap();
         let request = Request { nonce: Some(Nonce::fresh()), ..Request::begin(id.clone(), "ops") };
+        let began = Instant::now();
         channel.write_over(&request, &seen).unwrap();
+        assert!(began.elapsed() >= LONGEST_WAIT, "another writer is waited for: {:?}", began.elapsed());
         assert_eq!(channel.find(&id).nonce(), request.nonce.as_ref());
     }
 }
