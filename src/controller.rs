@@ -486,7 +486,8 @@ impl Core {
         if let Some(abandoned) = self.lifecycle.force_stop_untold() {
             // What was abandoned then, even if some of it has left since.
             let Abandoned { in_flight, internal } = abandoned;
-            let reading = Reading { in_flight, internal, ..self.lifecycle.gate().reading() };
+            let mut reading = self.lifecycle.gate().reading();
+            (reading.in_flight, reading.internal) = (in_flight, internal);
             self.report = Some(ShutdownReport { interrupted: self.interrupted, abandoned });
             tell.push(Change::Moved { from, event: Event::Stop, reading });
         }

@@ -238,6 +238,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_thread_had_blocked_of_the_signals_that_are_taken_reaches_it_and_nothing_else_does() {
+        let thread = std::thread::spawn(|| {
+            SigSet::from_iter([Signal::SIGUSR1, Signal::SIGUSR2]).thread_block().unwrap();
+            unblock(&[Signal::SIGUSR1 as i32]);
+            let blocked = SigSet::thread_get_mask().unwrap();
+            assert!(!blocked.contains(Signal::SIGUSR1), "it is taken");
+            assert!(blocked.contains(Signal::SIGUSR2), "the application waits for it elsewhere");
+        });
+        thread.join().unwrap();
+    }
+
+    #[test]
     fn a_later_request_forces_or_ends_the_process_where_there_is_no_gateway_or_none_that_goes_on() {
         let long_ago = Instant::now().checked_sub(ONE_REQUEST * 2).expect("the machine has run for seconds");
         let here = |stopped: bool| {

@@ -110,3 +110,12 @@ fn a_patience_and_an_interrupt_are_for_what_is_asked_over_http() {
     let asked = gateway.incarnation();
     assert!(matches!(asked, Err(Failure::Unreachable(_))), "no patience is left: {asked:?}");
 }
+
+#[test]
+fn for_the_status_of_a_gateway_where_nobody_listens_nobody_waits_longer_than_a_restart_takes() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut gateway = Gateway::over_http(&format!("http://127.0.0.1:{port}"), None).unwrap();
+    gateway.be_patient_for(Duration::from_secs(3600));
+    let asked = gateway.status();
+    assert!(matches!(asked, Err(Failure::Unreachable(_))), "{asked:?}");
+}

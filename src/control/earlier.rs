@@ -39,7 +39,20 @@ fn is_record(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_record;
+    use super::*;
+
+    #[test]
+    fn a_gateway_of_the_first_version_lives_as_long_as_its_lock_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = OpenHome::open(folder.path()).unwrap();
+        assert_eq!(live(&home), None, "there is no lock");
+        let record = format!("{} 7", "0123456789abcdef".repeat(2));
+        std::fs::write(folder.path().join(LOCK), format!("{record}\n")).unwrap();
+        assert_eq!(live(&home), None, "nobody keeps it");
+        let kept = File::open(folder.path().join(LOCK)).unwrap();
+        flock(&kept, FlockOperation::NonBlockingLockExclusive).unwrap();
+        assert_eq!(live(&home), Some(record));
+    }
 
     #[test]
     fn a_record_is_the_first_versions_and_nothing_else() {

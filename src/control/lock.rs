@@ -552,6 +552,42 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_another_keeps_locked_has_no_lock_created_in_it_nor_a_dead_one_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = OpenHome::open(folder.path()).unwrap();
+        let kept = File::open(folder.path()).unwrap();
+        flock(&kept, FlockOperation::NonBlockingLockExclusive).unwrap();
+        assert!(!lock_folder(&home));
+        let attempt = || attempt(&home, &Record::own(&Incarnation::fresh())).map(drop);
+        let is_refused = |attempted| matches!(attempted, Err(Refused::Busy(Holder::Unknown(FOLDER))));
+        assert!(is_refused(attempt()) && !folder.path().join(Home::LOCK).exists());
+        let dead = Record { pid: Some(i32::MAX), ..Record::own(&Incarnation::fresh()) };
+        write_record(&create(&home).unwrap(), &dead).unwrap();
+        assert!(is_refused(attempt()), "its gateway has died, and another one keeps the folder");
+        drop(kept);
+        assert!(attempt().is_ok());
+    }
+
+    #[test]
+    fn a_start_waits_while_another_looks_at_the_lock_and_for_about_a_second() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let first = StartLock::take(&OpenHome::open(home.path()).unwrap()).ok().unwrap();
+        let (ended, end) = std::sync::mpsc::channel();
+        let second = home.clone();
+        let starting = std::thread::spawn(move || ended.send(second.lock(&Incarnation::fresh()).map(drop)).unwrap());
+        let early = end.recv_timeout(PAUSE * 10);
+        assert!(early.is_err(), "it waits for its turn: {early:?}");
+        drop(first);
+        let turn = end.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+        turn.unwrap();
+        starting.join().unwrap();
+        let _first = StartLock::take(&OpenHome::open(home.path()).unwrap()).ok().unwrap();
+        let refused = home.lock(&Incarnation::fresh()).map(drop);
+        assert!(matches!(refused, Err(LockError::InUse { .. })), "{refused:?}");
+    }
+
+    #[test]
     fn a_lock_that_is_replaced_while_it_is_taken_is_tried_for_again() {
         let folder = tempfile::tempdir().unwrap();
         let home = OpenHome::open(folder.path()).unwrap();

@@ -270,6 +270,13 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_holds_tells_of_the_gateway_once() {
+        let said = serde_json::to_value(HoldsAnswer::of(&draining(false))).unwrap();
+        assert_eq!((&said["gateway"]["incarnation"], &said["holds"][0]["nonce"]), (&json!("here"), &json!(WRITE)));
+        assert_eq!(said["holds"][0]["gateway"], Value::Null, "{said}");
+    }
+
+    #[test]
     fn what_the_gateway_has_made_of_a_write_is_told_with_its_hold_or_as_one_that_has_no_lease_any_more() {
         let none = || status(&json!([]));
         for (verb, outcome, status, standing, lease, first_seen) in [

@@ -204,6 +204,29 @@ mod tests {
     use super::*;
     use crate::gate::Generation;
 
+    #[tokio::test]
+    async fn connections_are_told_of_each_phase_and_of_none_after_the_last() {
+        let controller = Controller::new();
+        let phase = phases(&controller);
+        let mut told = phase.subscribe();
+        let id = crate::RequestId::new("upgrade").unwrap();
+        for (request, expected) in [
+            (crate::Request::begin(id.clone(), "ops"), Phase::Closed),
+            (crate::Request::withdraw(id.clone(), "ops"), Phase::Open),
+            (crate::Request::begin(id, "ops"), Phase::Closed),
+        ] {
+            controller.request(&request);
+            told.changed().await.unwrap();
+            assert_eq!(*told.borrow_and_update(), expected);
+        }
+        phase.send_replace(Phase::Over);
+        told.mark_unchanged();
+        controller.force_stop();
+        controller.end_observers(std::time::Instant::now() + Duration::from_secs(60));
+        assert!(!told.has_changed().unwrap(), "told again: {:?}", told.borrow());
+        assert_eq!(*told.borrow(), Phase::Over);
+    }
+
     #[test]
     fn a_gate_has_closed_since_if_it_was_open_then_or_it_is_another_drain_that_keeps_it_closed_now() {
         let reading = |state, drain: u32| {

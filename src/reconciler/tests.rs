@@ -225,6 +225,21 @@ fn only_a_gateway_that_has_stopped_bounds_the_wait_for_the_publication_of_its_en
 }
 
 #[test]
+fn a_stop_whose_status_can_not_be_written_is_not_told_before_the_disk_has_had_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::at(folder.path());
+    let disk_timeout = Duration::from_secs(3600);
+    let gateway = start(&home, Options { tick: NEVER, events: false, disk_timeout, ..Options::default() });
+    std::fs::remove_file(home.status()).unwrap();
+    std::fs::create_dir_all(home.status().join("full")).unwrap();
+    gateway.controller().begin_shutdown(Duration::ZERO).unwrap();
+    gateway.shared.settle_shutdown();
+    let stopped = std::pin::pin!(gateway.controller().stopped());
+    let told = stopped.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    assert!(told.is_pending(), "{told:?}");
+}
+
+#[test]
 fn the_drop_of_a_gateway_gives_its_observers_a_second() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = start(&Home::at(folder.path()), Options { tick: NEVER, events: false, ..Options::default() });

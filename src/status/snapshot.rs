@@ -573,6 +573,38 @@ mod tests {
     }
 
     #[test]
+    fn of_a_description_what_has_changed_is_taken_over_and_what_others_said_stays() {
+        let of = |platforms: Value| Description {
+            platforms: platforms.as_object().unwrap().clone(),
+            ..Description::default()
+        };
+        let mut published = of(json!({"gone": 1, "same": 2, "other": 3, "another's": 4}));
+        let before = of(json!({"gone": 1, "same": 0, "other": 3}));
+        published.follow(&before, Description { kind: "proxy".into(), ..of(json!({"same": 0, "other": 5})) });
+        assert_eq!(published.kind, "proxy");
+        assert_eq!(Value::from(published.platforms), json!({"same": 2, "other": 5, "another's": 4}));
+    }
+
+    #[test]
+    #[cfg(any(feature = "axum", feature = "client"))]
+    fn what_a_commit_asked_for_is_bound_to_a_process_only_if_the_gateway_says_so() {
+        let id = RequestId::new("upgrade").unwrap();
+        let [here, there] = ["here", "there"].map(|process| Incarnation::from(process.to_owned()));
+        let commit = Request::commit(id.clone(), "ops", there.clone(), Generation(1));
+        let status = |bound: bool| DrainStatus {
+            incarnation: here.clone(),
+            holds: vec![hold(&json!({"request_id": "upgrade", "bound": bound}))],
+            ..DrainStatus::default()
+        };
+        let bound_to = |request: &Request, status: Option<&DrainStatus>| asked_by(request.clone(), status).incarnation;
+        assert_eq!(bound_to(&commit, Some(&status(true))), Some(here.clone()));
+        assert_eq!(bound_to(&commit, Some(&status(false))), None);
+        assert_eq!(bound_to(&commit, None), None);
+        let begin = Request { incarnation: Some(there.clone()), ..Request::begin(id, "ops") };
+        assert_eq!(bound_to(&begin, Some(&status(true))), Some(there), "a begin says it itself");
+    }
+
+    #[test]
     fn a_status_is_true_beside_a_newer_one_that_differs_in_errors_of_the_reconciler_at_most() {
         let status = |drain: Value| serde_json::from_value::<Snapshot>(json!({"drain": drain})).expect("a status");
         let old = status(json!({"format": 2, "state": "running", "revision": 3}));
