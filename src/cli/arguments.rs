@@ -508,6 +508,31 @@ mod tests {
     }
 
     #[test]
+    fn every_command_knows_the_word_that_it_is_typed_by() {
+        for name in command().get_subcommands().map(clap::Command::get_name) {
+            let more: &[&str] = match name {
+                "run" => &["--", "true"],
+                "wait" | "commit" | "cancel" | "override" | "renew" => &["upgrade"],
+                "completions" => &["bash"],
+                "secret" => &["new"],
+                "check-trace" => &["-"],
+                "fleet" => &["status"],
+                _ => &[],
+            };
+            let parsed = Arguments::try_parse_from([&["gateway-drain", name], more].concat())
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(parsed.command.word(), name);
+        }
+    }
+
+    #[test]
+    fn the_notes_of_a_hold_are_what_was_typed() {
+        let parsed = Arguments::try_parse_from(["gateway-drain", "begin", "--reason", "a kernel", "--ticket", "OPS-7"]);
+        let CliCommand::Begin(begin) = parsed.unwrap().command else { panic!("it begins") };
+        assert_eq!(begin.hold.notes(), Notes::reason("a kernel").ticket("OPS-7"));
+    }
+
+    #[test]
     fn the_codes_of_run_are_told_with_their_meanings() {
         let said = codes_of_run();
         for code in ExitCode::ALL {

@@ -178,6 +178,14 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
+    fn a_process_group_is_waited_for_until_nothing_of_it_runs() {
+        let child = Command::new("sleep").arg("0.2").process_group(0).spawn().unwrap();
+        let group = Pid::from_child(&child);
+        wait_until_empty(group, || panic!("it ends within two seconds"));
+        assert!(test_kill_process_group(group).is_err());
+    }
+
+    #[test]
     fn a_program_is_found_where_it_can_be_run_and_one_that_cannot_be_is_told_apart_from_none() {
         let place = tempfile::tempdir().unwrap();
         let folder = |name: &str, mode: Option<u32>| {

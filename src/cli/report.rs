@@ -248,6 +248,51 @@ pub(super) fn time(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hold::RequestId;
+
+    fn report() -> Report {
+        let told = Arc::new(Mutex::new(None));
+        Report { command: "run", json: None, line: None, told, patience: Arc::new(Mutex::new(READER_PATIENCE)) }
+    }
+
+    #[test]
+    fn that_nothing_is_heard_is_told_after_two_seconds_and_any_change_at_once() {
+        let progress = |silent: bool, waited_seconds: f64| Progress {
+            request_id: RequestId::new("upgrade").unwrap(),
+            state: None,
+            incarnation: None,
+            generation: None,
+            in_flight: 0,
+            internal: 0,
+            drained: false,
+            stalled: false,
+            pending: false,
+            active_work: Vec::new(),
+            lease_left_seconds: None,
+            waited_seconds,
+            time_left_seconds: None,
+            silent: silent.then(|| "no answer".to_owned()),
+        };
+        for (silent, waited, is_told) in
+            [(true, 0.0, false), (true, 1.999, false), (true, 2.0, true), (false, 0.0, true)]
+        {
+            let report = report();
+            report.progress(&progress(silent, waited));
+            assert_eq!(report.told.lock().is_some(), is_told, "silent: {silent}, after {waited} s");
+        }
+    }
+
+    #[test]
+    fn what_has_just_been_told_is_not_told_again() {
+        let report = report();
+        let told_at = |kernel: &str| {
+            report.waiting(kernel.to_owned(), kernel);
+            report.told.lock().clone().unwrap().1
+        };
+        let first = told_at("1 turn");
+        assert_eq!(told_at("1 turn"), first);
+        assert_ne!(told_at("2 turns"), first);
+    }
 
     #[test]
     fn a_time_is_told_to_the_second_and_from_an_hour_on_to_the_minute() {

@@ -159,7 +159,20 @@ fn ignored(status: &str) -> impl Fn(i32) -> bool + use<> {
 
 #[cfg(test)]
 mod tests {
-    use super::ignored;
+    use super::*;
+    use crate::cli::arguments::Arguments;
+    use clap::Parser as _;
+
+    #[test]
+    fn what_comes_while_a_command_is_started_is_kept_for_its_process_group() {
+        let report = Report::new(&Arguments::parse_from(["gateway-drain", "status"])).unwrap();
+        let phase = Arc::new(Mutex::new(Phase::GivesUp { code: 0, left: String::new(), limit: None, raised: false }));
+        let signals = Signals { interrupt: Interrupt::new(), phase, report };
+        signals.wait();
+        signals.take(15);
+        assert!(matches!(&*signals.phase.lock(), Phase::Waits(came) if came == &[15]));
+        assert!(!signals.interrupt.is_raised());
+    }
 
     #[test]
     fn a_signal_is_ignored_by_its_bit_in_the_mask_that_the_system_shows() {

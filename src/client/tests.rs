@@ -111,6 +111,19 @@ fn a_patience_and_an_interrupt_are_for_what_is_asked_over_http() {
     assert!(matches!(asked, Err(Failure::Unreachable(_))), "no patience is left: {asked:?}");
 }
 
+#[cfg(feature = "fleet")]
+#[test]
+fn that_a_gateway_is_unready_is_known_of_one_that_is_asked_over_http() {
+    let unready = |code, said: &str| {
+        let (url, _) = stub::server(&[("GET /readyz ", code, said.into())]);
+        Gateway::over_http(&url, None).unwrap().unready()
+    };
+    assert_eq!(unready(200, "ready\n"), Ok(()));
+    assert!(unready(503, "draining\n").is_err());
+    let place = tempfile::tempdir().unwrap();
+    assert_eq!(Gateway::at(Home::at(place.path())).unready(), Ok(()), "files say nothing of it");
+}
+
 #[test]
 fn for_the_status_of_a_gateway_where_nobody_listens_nobody_waits_longer_than_a_restart_takes() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -215,13 +215,13 @@ mod tests {
             (crate::Request::withdraw(id.clone(), "ops"), Phase::Open),
             (crate::Request::begin(id, "ops"), Phase::Closed),
         ] {
-            controller.request(&request);
+            controller.request(&request).unwrap();
             told.changed().await.unwrap();
             assert_eq!(*told.borrow_and_update(), expected);
         }
         phase.send_replace(Phase::Over);
         told.mark_unchanged();
-        controller.force_stop();
+        let _ = controller.force_stop();
         controller.end_observers(std::time::Instant::now() + Duration::from_secs(60));
         assert!(!told.has_changed().unwrap(), "told again: {:?}", told.borrow());
         assert_eq!(*told.borrow(), Phase::Over);

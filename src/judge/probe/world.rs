@@ -132,19 +132,51 @@ mod tests {
     use crate::client::stub;
     use serde_json::json;
 
+    /// What is made of the options where a turn is answered with this code, and what it was asked.
+    fn asked<T>(code: u16, options: Options, ask: impl FnOnce(&Real<'_>) -> T) -> (T, String) {
+        let (url, asked) = stub::server(&[("POST /turn ", code, json!("said"))]);
+        let options = Options { turn: Some((format!("{url}/turn"), "{}".to_owned())), ..options };
+        let agent = config([url.as_str()].into_iter()).unwrap().build().new_agent();
+        let made = ask(&Real::new(&options, agent));
+        (made, asked.lock().concat())
+    }
+
     #[test]
     fn a_turn_is_refused_by_the_codes_that_say_so_admitted_by_a_success_and_neither_by_any_other() {
         for (code, expected) in
             [(200, Some(Some(200))), (204, Some(Some(204))), (503, Some(None)), (404, None), (500, None)]
         {
-            let (url, _) = stub::server(&[("POST /turn ", code, json!("done"))]);
-            let options = Options { turn: Some((format!("{url}/turn"), String::new())), ..Options::default() };
-            let agent = config([url.as_str()].into_iter()).unwrap().build().new_agent();
-            let said = Real::new(&options, agent).turn().map(|(answer, _)| match answer {
+            let said = asked(code, Options::default(), |real| real.turn()).0.map(|(answer, _)| match answer {
                 TurnAnswer::Admitted(code) => Some(code),
                 TurnAnswer::Refused => None,
             });
             assert_eq!(said, expected, "{code}");
         }
+    }
+
+    #[test]
+    fn a_gateway_whose_first_turn_is_no_success_can_not_be_probed() {
+        let refuses = |code| Options { refused: vec![code], ..Options::default() };
+        for (code, options, why) in [
+            (200, Options::default(), None),
+            (200, refuses(200), Some("the refusal of a gateway that nobody drains")),
+            (503, Options::default(), Some("the refusal of a gateway that nobody drains")),
+            (404, Options::default(), Some("neither a success nor a refusal")),
+        ] {
+            let said = asked(code, options, |real| real.expect_a_turn()).0.map_err(|error| error.to_string());
+            assert_eq!(said.is_ok(), why.is_none(), "{code}: {said:?}");
+            assert!(why.is_none_or(|why| said.is_err_and(|said| said.contains(why))), "{code}: {why:?}");
+        }
+    }
+
+    #[test]
+    fn a_turn_is_json_unless_its_headers_say_another_type() {
+        let typed = |headers: &[(&str, &str)]| {
+            let turn_headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let (_, asked) = asked(200, Options { turn_headers, ..Options::default() }, |real| real.turn().is_some());
+            asked.lines().filter(|line| line.starts_with("content-type:")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(typed(&[]), ["content-type: application/json"]);
+        assert_eq!(typed(&[("Content-Type", "text/plain")]), ["content-type: text/plain"]);
     }
 }
