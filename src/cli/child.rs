@@ -179,6 +179,7 @@ mod tests {
 
     #[test]
     fn a_process_group_is_waited_for_until_nothing_of_it_runs() {
+        #[expect(clippy::zombie_processes, reason = "the function that is tried waits for it")]
         let child = Command::new("sleep").arg("0.2").process_group(0).spawn().unwrap();
         let group = Pid::from_child(&child);
         wait_until_empty(group, || panic!("it ends within two seconds"));

@@ -136,7 +136,7 @@ mod tests {
     fn asked<T>(code: u16, options: Options, ask: impl FnOnce(&Real<'_>) -> T) -> (T, String) {
         let (url, asked) = stub::server(&[("POST /turn ", code, json!("said"))]);
         let options = Options { turn: Some((format!("{url}/turn"), "{}".to_owned())), ..options };
-        let agent = config([url.as_str()].into_iter()).unwrap().build().new_agent();
+        let agent = config([url.as_str()]).unwrap().build().new_agent();
         let made = ask(&Real::new(&options, agent));
         (made, asked.lock().concat())
     }
