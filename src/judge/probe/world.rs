@@ -3,9 +3,17 @@
 
 use super::{CanNotProbe, Options};
 use crate::client::Interrupt;
-use std::io;
+use std::io::{self, Read as _};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
+
+/// For how many times the patience a turn is read: its answer may stream for long by right, and no check waits for longer. One
+/// without an end must not be read for ever.
+const LONGEST_TURN: u32 = 20;
+
+/// How many bytes of a refusal are read.
+const LONGEST_REFUSAL: u64 = 4096;
 
 pub(super) trait World {
     /// How much time has passed since some moment before the probe.
@@ -65,7 +73,11 @@ impl<'a> Real<'a> {
 
     fn answer(&self) -> Option<Result<ureq::http::Response<ureq::Body>, ureq::Error>> {
         let (url, body) = self.options.turn.as_ref()?;
-        let mut post = self.agent.post(url);
+        let patience = Some(self.options.patience);
+        let post =
+            self.agent.post(url).config().timeout_global(None).timeout_resolve(patience).timeout_connect(patience);
+        let post = post.timeout_send_request(patience).timeout_send_body(patience).timeout_recv_response(patience);
+        let mut post = post.timeout_recv_body(Some(self.options.patience * LONGEST_TURN)).build();
         let typed = |(name, _): &(String, String)| name.eq_ignore_ascii_case("content-type");
         if !self.options.turn_headers.iter().any(typed) {
             post = post.header("content-type", "application/json");
@@ -75,6 +87,25 @@ impl<'a> Real<'a> {
         }
         Some(post.send(body))
     }
+}
+
+/// What comes of a body within this time: one that has no end has a beginning.
+fn beginning(mut body: ureq::Body, time: Duration) -> Vec<u8> {
+    let (told, heard) = channel();
+    std::thread::spawn(move || {
+        let mut reader = body.as_reader().take(LONGEST_REFUSAL);
+        let mut piece = [0; 512];
+        while let Ok(length @ 1..) = reader.read(&mut piece) {
+            if told.send(piece[..length].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    let (began, mut came) = (Instant::now(), Vec::new());
+    while let Ok(piece) = heard.recv_timeout(time.saturating_sub(began.elapsed())) {
+        came.extend(piece);
+    }
+    came
 }
 
 impl World for Real<'_> {
@@ -88,16 +119,16 @@ impl World for Real<'_> {
 
     fn expect_a_turn(&self) -> Result<(), CanNotProbe> {
         let Some(answer) = self.answer() else { return Ok(()) };
-        let mut response = answer.map_err(|error| CanNotProbe(format!("a turn gets no answer: {error}")))?;
+        let response = answer.map_err(|error| CanNotProbe(format!("a turn gets no answer: {error}")))?;
         let code = response.status();
         let refused = self.options.refused.contains(&code.as_u16());
         if code.is_success() && !refused {
-            // To its end, unless it is long: it need not be in flight when the first drain begins.
+            // To its end, and nobody waits for that here: it need not be in flight when the first drain begins.
             drop(Unread::of(response.into_body()).read());
             return Ok(());
         }
-        let body = response.body_mut().with_config().limit(4096).read_to_string().unwrap_or_default();
-        let body: String = body.trim().chars().take(200).collect();
+        let body = beginning(response.into_body(), self.options.patience);
+        let body: String = String::from_utf8_lossy(&body).trim().chars().take(200).collect();
         let what =
             if refused { "the refusal of a gateway that nobody drains" } else { "neither a success nor a refusal" };
         Err(CanNotProbe(format!(
@@ -129,7 +160,7 @@ impl World for Real<'_> {
 mod tests {
     use super::*;
     use crate::client::agent::config;
-    use crate::client::stub;
+    use crate::client::stub::{self, Reply};
     use serde_json::json;
 
     /// What is made of the options where a turn is answered with this code, and what it was asked.
@@ -178,5 +209,35 @@ mod tests {
         };
         assert_eq!(typed(&[]), ["content-type: application/json"]);
         assert_eq!(typed(&[("Content-Type", "text/plain")]), ["content-type: text/plain"]);
+    }
+
+    #[test]
+    fn of_a_first_turn_whose_answer_has_no_end_the_beginning_is_told_once_there_is_no_patience_left() {
+        let (told, heard) = std::sync::mpsc::channel();
+        let (url, _) = stub::replying(|_| Reply::Endless(503));
+        std::thread::spawn(move || {
+            let turn = Some((url.clone(), "{}".to_owned()));
+            let options = Options { turn, patience: Duration::from_millis(500), ..Options::default() };
+            let agent = config([url.as_str()]).unwrap().build().new_agent();
+            told.send(Real::new(&options, agent).expect_a_turn())
+        });
+        let said = heard.recv_timeout(Duration::from_secs(60)).expect("it ends, although the answer doesn't");
+        let why = said.unwrap_err().to_string();
+        assert!(why.contains("503") && why.contains("drains: \"{\"."), "{why}");
+    }
+
+    #[test]
+    fn a_turn_that_never_ends_is_read_for_longer_than_it_is_waited_for_and_not_for_ever() {
+        let (url, _) = stub::replying(|_| Reply::Endless(200));
+        let patience = Duration::from_millis(200);
+        let options = Options { turn: Some((url.clone(), "{}".to_owned())), patience, ..Options::default() };
+        let agent = config([url.as_str()]).unwrap().build().new_agent();
+        let began = Instant::now();
+        let in_flight = Real::new(&options, agent).turn().unwrap().1.unwrap().read();
+        while !in_flight() {
+            assert!(began.elapsed() < Duration::from_secs(60), "it is still read");
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        assert!(began.elapsed() >= patience * 10, "{:?}", began.elapsed());
     }
 }

@@ -1,0 +1,157 @@
+//! What the driver does to a gateway, and what it takes back.
+
+use super::*;
+use crate::client::stub::{self, Reply};
+use crate::{DrainState, Reconciler, reconciler};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// For tests in which it runs out.
+const SHORT: Duration = Duration::from_millis(500);
+
+fn runs() -> Reply {
+    Reply::Whole(200, json!({"gateway_state": "running"}).to_string())
+}
+
+#[test]
+fn what_is_not_there_counts_as_removed_and_what_can_not_be_removed_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    remove(&folder.path().join("nothing")).unwrap();
+    let (file, empty) = (folder.path().join("file"), folder.path().join("empty"));
+    std::fs::write(&file, "").unwrap();
+    std::fs::create_dir(&empty).unwrap();
+    remove(&file).unwrap();
+    remove(&empty).unwrap();
+    assert!(!file.exists() && !empty.exists());
+    std::fs::write(&file, "").unwrap();
+    assert_eq!(remove(folder.path()).unwrap_err().kind(), io::ErrorKind::DirectoryNotEmpty);
+}
+
+#[test]
+fn what_an_endpoint_has_granted_is_taken_back_and_what_it_denied_is_not() {
+    for (code, posts) in [(200, 2), (409, 1)] {
+        let running = json!({"gateway_state": "running"});
+        let (url, asked) =
+            stub::server(&[("GET /api/status ", 200, running), ("POST /api/gateway/drain ", code, json!({}))]);
+        let options = Options { url: Some(url), ..Options::default() };
+        let interrupt = Interrupt::new();
+        let mut driver = Driver::of(&options, &interrupt).unwrap();
+        assert_eq!(driver.begin().is_ok(), code == 200);
+        driver.take_back().unwrap();
+        let asked = asked.lock();
+        let posted: Vec<&String> = asked.iter().filter(|question| question.starts_with("POST")).collect();
+        assert_eq!(posted.len(), posts, "{code}: {posted:?}");
+    }
+}
+
+/// What comes of asking an address that gives answers without an end, if it comes at all.
+fn in_time<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> T {
+    let (told, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || told.send(ask()));
+    heard.recv_timeout(Duration::from_secs(60)).expect("it ends, although the answer doesn't")
+}
+
+#[test]
+fn a_status_without_an_end_is_waited_for_as_long_as_there_is_patience() {
+    let (url, _) = stub::replying(|_| Reply::Endless(200));
+    let why = in_time(move || {
+        let options = Options { url: Some(url), patience: SHORT, ..Options::default() };
+        Driver::of(&options, &Interrupt::new()).map(drop).unwrap_err().to_string()
+    });
+    assert!(why.contains("timeout"), "{why}");
+}
+
+#[test]
+fn an_answer_without_an_end_to_a_drain_or_a_cancel_is_waited_for_as_long_as_there_is_patience() {
+    for endless in ["drain", "cancel"] {
+        let (url, _) = stub::replying(move |question| match question {
+            _ if question.contains(&format!("{{\"action\":\"{endless}\"}}")) => Reply::Endless(200),
+            _ => runs(),
+        });
+        let (begun, left) = in_time(move || {
+            let options = Options { url: Some(url), patience: SHORT, ..Options::default() };
+            let interrupt = Interrupt::new();
+            let mut driver = Driver::of(&options, &interrupt).unwrap();
+            (driver.begin().map_err(|why| why.to_string()), driver.take_back())
+        });
+        assert_eq!((begun.is_err(), left.is_err()), (endless == "drain", endless == "cancel"), "{begun:?} {left:?}");
+        let why = begun.err().or(left.err()).unwrap();
+        assert!(why.contains("timeout"), "{why}");
+    }
+}
+
+#[test]
+fn what_a_home_does_not_let_go_is_still_to_be_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("gateway_state.json"), r#"{"gateway_state": "running"}"#).unwrap();
+    let options = Options { home: Some(folder.path().into()), patience: Duration::ZERO, ..Options::default() };
+    let interrupt = Interrupt::new();
+    let mut driver = Driver::of(&options, &interrupt).unwrap();
+    driver.put(|marker| std::fs::create_dir_all(marker.join("full"))).unwrap();
+    driver.leave();
+    let left = driver.take_back().unwrap_err();
+    assert!(left.starts_with("marker ("), "{left}");
+}
+
+#[test]
+fn a_panic_takes_back_what_had_been_begun_a_committed_hold_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::at(folder.path());
+    let tick = Duration::from_millis(10);
+    let gateway =
+        Reconciler::start(home.clone(), reconciler::Options { tick, ..reconciler::Options::default() }).unwrap();
+    let patience = Duration::from_secs(60);
+    let options = Options { home: Some(folder.path().into()), tick, patience, ..Options::default() };
+    let interrupt = Interrupt::new();
+
+    let mut driver = Driver::of(&options, &interrupt).unwrap();
+    let panicked = catch_unwind(AssertUnwindSafe(move || {
+        let hold = RequestId::new("committed").unwrap();
+        driver.begin().unwrap();
+        driver.write(&Driver::request(&hold)).unwrap();
+        let (seen, _) = driver.until(|seen| seen.hold(&hold).is_some()).unwrap().unwrap();
+        let drain = seen.drain().unwrap();
+        let incarnation = drain["incarnation"].as_str().unwrap().to_owned().into();
+        let generation = serde_json::from_value(drain["generation"].clone()).unwrap();
+        let commit = Request::commit(hold.clone(), OWNER, incarnation, generation);
+        let token = commit.nonce.clone().unwrap();
+        driver.committed(&hold, token.clone());
+        driver.write(&commit).unwrap();
+        driver.until(|seen| seen.answer(&token) == Some("committed")).unwrap().unwrap();
+        panic!("in the middle of it");
+    }));
+
+    let why = panicked.unwrap_err();
+    assert_eq!(why.downcast_ref(), Some(&"in the middle of it"));
+    assert!(!home.marker().exists(), "the marker is gone");
+    let left = std::fs::read_dir(home.holds_folder()).unwrap().count();
+    assert_eq!(left, 0, "the hold file is gone; the folder is the gateway's");
+    assert_eq!(gateway.controller().state(), DrainState::Running, "and the gateway runs");
+}
+
+#[test]
+fn a_status_is_read_for_what_it_says() {
+    let of = |fields: Value| PublishedStatus { fields };
+    let state = |word: &str, inner: &str| of(json!({"gateway_state": word, "drain": {"state": inner}}));
+    let words = |seen: &PublishedStatus| (seen.is_running(), seen.is_draining(), seen.is_shutting_down());
+    assert_eq!(words(&state("running", "running")), (true, false, false));
+    assert_eq!(words(&state("draining", "external_draining")), (false, true, false));
+    assert_eq!(words(&state("draining", "shutdown_draining")), (false, true, true));
+    assert_eq!(words(&state("stopped", "stopped")), (false, false, true));
+    let nothing = of(json!({"drain": 7}));
+    assert_eq!((words(&nothing), nothing.state(), nothing.agents()), ((false, false, false), "nothing", 0));
+    assert_eq!((nothing.drain(), nothing.process()), (None, (None, None, None)));
+
+    let full = of(json!({
+        "pid": 7, "start_time": 9, "active_agents": -2,
+        "drain": {
+            "incarnation": "p1",
+            "acknowledged": [{"nonce": "n1", "outcome": "held"}, {"nonce": "n2", "outcome": "refused"}],
+            "holds": [{"request_id": "a", "committed": true}, {"request_id": "b"}],
+        },
+    }));
+    assert_eq!((full.process(), full.agents()), ((Some(7), Some(9), Some("p1")), -2));
+    let answer = |nonce: &str| full.answer(&nonce.to_owned().into()).map(str::to_owned);
+    assert_eq!((answer("n1"), answer("n2"), answer("n3")), (Some("held".into()), Some("refused".into()), None));
+    let hold = |id: &str| full.hold(&RequestId::new(id).unwrap()).map(|hold| hold["committed"] == true);
+    assert_eq!((hold("a"), hold("b"), hold("c")), (Some(true), Some(false), None));
+}
