@@ -52,6 +52,7 @@ mod watch;
 
 pub use asynchronous::{AsyncCommitted, AsyncHeld, StepFuture};
 pub use failure::{ExitCode, Failure};
+pub(crate) use held::CameToNothing;
 pub use held::{Committed, Held};
 pub use interrupt::Interrupt;
 pub use marker::{KeptAlive, MarkerDrain};
@@ -247,8 +248,9 @@ impl Drain {
 
     /// As [`begin`](Self::begin), for an act of its own: that a token can be kept is made sure of before anything is asked,
     /// and a begin that is interrupted is given up.
-    pub(crate) fn begin_for_run(&self) -> Result<Held, Failure> {
-        self.token_store()?.check()?;
+    pub(crate) fn begin_for_run(&self) -> Result<Held, CameToNothing> {
+        let checked = self.token_store().and_then(|store| store.check());
+        checked.map_err(|failure| CameToNothing { failure, sent: false, given_up: Ok(()) })?;
         Held::begin_or_give_up(self.clone(), &self.interrupt)
     }
 

@@ -59,7 +59,7 @@ fn runnable(file: &Path) -> io::Result<()> {
     Ok(access(file, Access::EXEC_OK)?)
 }
 
-/// Runs the command until nothing is left of its group; `lingers` is told once, if something outlives the command itself.
+/// Runs the command until nothing is left of its group. Signals [wait](Signals::wait) for it already. `lingers` is told once, if something outlives the command itself.
 pub(super) fn run(
     signals: &Signals,
     program: &Path,
@@ -67,7 +67,6 @@ pub(super) fn run(
     variables: &[(&str, String)],
     lingers: impl Fn(),
 ) -> io::Result<ExitStatus> {
-    signals.wait();
     // What the command leaves becomes ours to wait for, and so no zombie that nobody takes away is taken for life.
     #[cfg(target_os = "linux")]
     let _ = set_child_subreaper(Some(getpid()));
@@ -86,7 +85,7 @@ pub(super) fn run(
     }
     let ended = follow(&mut child, group, terminal.as_ref());
     wait_until_empty(group, lingers);
-    signals.wait();
+    let _ = signals.wait();
     if let Some(terminal) = &terminal {
         terminal.take_back();
     }

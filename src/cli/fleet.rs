@@ -4,7 +4,7 @@ use super::arguments::{Arguments, Run, time};
 use super::commands::Context;
 use super::report::{self, Report};
 use super::run::{Settled, Went};
-use crate::client::{ExitCode, Failure, shown};
+use crate::client::{ExitCode, Failure, Interrupt, shown};
 use crate::fleet::{Ended, Fleet, Group, Holder, Left, Released, Roll, Slot};
 use crate::hold::RequestId;
 use clap::{Args, Subcommand};
@@ -121,15 +121,9 @@ impl Context<'_> {
             });
         let roll = run.timeout.into_iter().fold(roll, Roll::timeout);
         let roll = run.fleet.fleet_id.as_deref().map_or_else(|| Ok(roll.clone()), |id| roll.clone().id(id))?;
-        let left = format!(
-            "gateway-drain: interrupted; the hold {id}, if it has been begun, stays until its lease runs out\n\
-             give it up:  {}\n\
-             and so does the slot of {}, if it has been taken\n\
-             give it back:  {}",
-            self.line(&["cancel", id.as_str()]),
-            shown(roll.gateway_id()),
-            fleet.line(&["release", roll.gateway_id()])
-        );
+        let (gateway, line) = (shown(roll.gateway_id()), fleet.line(&["release", roll.gateway_id()]));
+        let slot = format!("the slot of {gateway}, if it has been taken, stays taken\ngive it back:  {line}");
+        let left = format!("{}\n{slot}", self.left(id));
         self.signals.give_up(ExitCode::Interrupted.under_run(), left);
         match roll.take() {
             Ok(slot) => self.run_by_hold(id, run, program, |went| self.settle(slot, &went)),
@@ -137,12 +131,23 @@ impl Context<'_> {
         }
     }
 
+    /// What a signal raises from now on: no hold is in hand any more, and the slot waits until the gateway runs.
+    fn wait_for_the_gateway(&self, gateway: &str) -> Interrupt {
+        let interrupt = self.signals.look_again();
+        if self.signals.interrupt.is_raised() {
+            self.report.say(&format!(
+                "gateway-drain: waiting until {gateway} runs and is ready, to give its slot back; another signal leaves the slot taken"
+            ));
+        }
+        interrupt
+    }
+
     /// Gives the slot back, or leaves it, by how the run went.
     fn settle(&self, slot: Slot<'_>, went: &Went<'_>) -> Settled {
         let gateway = shown(slot.gateway_id());
         let ended = match went {
-            Went::NotBegun(failure) => slot.not_begun(failure),
-            Went::NotActed => slot.not_acted(),
+            Went::NotBegun(failure) => slot.not_begun_unless(failure, &self.wait_for_the_gateway(&gateway)),
+            Went::NotActed => slot.not_acted_unless(&self.wait_for_the_gateway(&gateway)),
             Went::Acted(0, Ok(()) | Err(Failure::Unreachable(_))) => {
                 // From here on a signal ends the waiting, and the slot stays.
                 self.signals.look_at();

@@ -3,7 +3,7 @@
 use super::arguments::Run;
 use super::child::{self, exit_code};
 use super::commands::Context;
-use crate::client::{Drain, ExitCode, Failure, Interrupt};
+use crate::client::{CameToNothing, Drain, ExitCode, Failure, Interrupt};
 use crate::hold::RequestId;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 /// How a `run` went, as far as a slot of a fleet is concerned.
 #[cfg_attr(not(feature = "fleet"), expect(dead_code, reason = "only a fleet looks at how it went"))]
 pub(super) enum Went<'a> {
-    /// The gateway has not acknowledged the hold.
+    /// It has been asked for the hold, and has not acknowledged it.
     NotBegun(&'a Failure),
-    /// It has, and the command was not run.
+    /// It has, or it was not asked at all; and the command was not run.
     NotActed,
     /// It was, and ended with this; and so did the withdrawal.
     Acted(u8, &'a Result<(), Failure>),
@@ -40,12 +40,7 @@ impl Context<'_> {
                 return Ok(code);
             }
         };
-        let left = format!(
-            "gateway-drain: interrupted; the hold {id}, if it has been begun, stays until its lease runs out\n\
-             give it up:  {}",
-            self.line(&["cancel", id.as_str()])
-        );
-        self.signals.give_up(ExitCode::Interrupted.under_run(), left);
+        self.signals.give_up(ExitCode::Interrupted.under_run(), self.left(&id));
         #[cfg(feature = "fleet")]
         if let Some(fleet) = run.fleet.fleet(self.patience)? {
             return self.run_in_fleet(&fleet, &id, run, &program);
@@ -81,7 +76,11 @@ impl Context<'_> {
         let not_run = |failure: &Failure, settled: Settled| Ok(self.not_run(id, failure, settled));
         let held = match drain.begin_for_run() {
             Ok(held) => held,
-            Err(failure) => return not_run(&failure, settle(Went::NotBegun(&failure))),
+            Err(CameToNothing { failure, sent, given_up }) => {
+                self.given_up(id, given_up);
+                let went = if sent { Went::NotBegun(&failure) } else { Went::NotActed };
+                return not_run(&failure, settle(went));
+            }
         };
         let seen = match held.wait() {
             Ok(seen) => seen,
@@ -99,10 +98,23 @@ impl Context<'_> {
                 return not_run(&failure, settle(Went::NotActed));
             }
         };
-        match held.commit(&seen) {
+        match held.commit_or_give_up(&seen) {
             Ok(committed) => self.act(id, run, program, false, || committed.withdraw(), settle),
-            Err(failure) => not_run(&failure, settle(Went::NotActed)),
+            Err(CameToNothing { failure, given_up, .. }) => {
+                self.given_up(id, given_up);
+                not_run(&failure, settle(Went::NotActed))
+            }
         }
+    }
+
+    /// What stands where an interruption ends this process before the hold is given up.
+    pub(super) fn left(&self, id: &RequestId) -> String {
+        format!(
+            "gateway-drain: interrupted; the hold {id}, if it has been begun, stays until its lease runs out, and for good if it has been \
+             committed\n\
+             give it up:  {}",
+            self.line(&["cancel", id.as_str()])
+        )
     }
 
     /// The command was not run: says why, and what became of the slot.
@@ -165,9 +177,9 @@ impl Context<'_> {
         withdraw: impl FnOnce() -> Result<(), Failure>,
         settle: impl FnOnce(Went<'_>) -> Settled,
     ) -> Result<u8, Failure> {
-        self.signals.wait();
+        let goes_on = self.signals.wait();
         self.report.clear();
-        if self.signals.interrupt.is_raised() {
+        if !goes_on || self.signals.interrupt.is_raised() {
             self.given_up(id, withdraw());
             return Ok(self.not_run(id, &Failure::Interrupted, settle(Went::NotActed)));
         }

@@ -40,7 +40,7 @@ enum Phase {
     GivesUp { code: u8, left: String, limit: Option<Duration>, raised: bool },
     /// It is looked at by the command, however long that takes.
     #[cfg(feature = "fleet")]
-    IsLookedAt,
+    IsLookedAt(Interrupt),
     /// A command is being started, or has ended and its hold is being given up: these are for the next process group.
     Waits(Vec<i32>),
     /// It is the business of this process group.
@@ -85,14 +85,31 @@ impl Signals {
     /// for a process group.
     #[cfg(feature = "fleet")]
     pub(super) fn look_at(&self) {
-        let before = std::mem::replace(&mut *self.phase.lock(), Phase::IsLookedAt);
+        let before = std::mem::replace(&mut *self.phase.lock(), Phase::IsLookedAt(self.interrupt.clone()));
         if matches!(before, Phase::Waits(came) if !came.is_empty()) {
             self.interrupt.raise();
         }
     }
 
-    pub(super) fn wait(&self) {
-        *self.phase.lock() = Phase::Waits(Vec::new());
+    /// From now on a signal interrupts this alone: the hold is given up, after whatever came before.
+    #[cfg(feature = "fleet")]
+    pub(super) fn look_again(&self) -> Interrupt {
+        let again = Interrupt::new();
+        *self.phase.lock() = Phase::IsLookedAt(again.clone());
+        again
+    }
+
+    /// From now on signals are kept for the next process group. Those that are kept already stay. Not so if one has come that the
+    /// command looks at: then there is no next process group, and a second one still ends the giving up.
+    #[must_use]
+    pub(super) fn wait(&self) -> bool {
+        let mut phase = self.phase.lock();
+        match &*phase {
+            Phase::GivesUp { raised: true, .. } => return false,
+            Phase::Waits(_) => {}
+            _ => *phase = Phase::Waits(Vec::new()),
+        }
+        true
     }
 
     pub(super) fn hand_on_to(&self, group: Pid) {
@@ -130,7 +147,7 @@ impl Signals {
                 });
             }
             #[cfg(feature = "fleet")]
-            Phase::IsLookedAt => self.interrupt.raise(),
+            Phase::IsLookedAt(interrupt) => interrupt.raise(),
             Phase::Waits(came) => came.push(number),
             Phase::IsHandedOn(group) => send(*group, number),
         }
@@ -163,15 +180,42 @@ mod tests {
     use crate::cli::arguments::Arguments;
     use clap::Parser as _;
 
+    fn signals(phase: Phase) -> Signals {
+        let report = Report::new(&Arguments::parse_from(["gateway-drain", "status"])).unwrap();
+        Signals { interrupt: Interrupt::new(), phase: Arc::new(Mutex::new(phase)), report }
+    }
+
     #[test]
     fn what_comes_while_a_command_is_started_is_kept_for_its_process_group() {
-        let report = Report::new(&Arguments::parse_from(["gateway-drain", "status"])).unwrap();
-        let phase = Arc::new(Mutex::new(Phase::GivesUp { code: 0, left: String::new(), limit: None, raised: false }));
-        let signals = Signals { interrupt: Interrupt::new(), phase, report };
-        signals.wait();
-        signals.take(15);
-        assert!(matches!(&*signals.phase.lock(), Phase::Waits(came) if came == &[15]));
+        let signals = signals(Phase::GivesUp { code: 0, left: String::new(), limit: None, raised: false });
+        for came in [vec![15], vec![15, 15]] {
+            assert!(signals.wait());
+            signals.take(15);
+            assert!(matches!(&*signals.phase.lock(), Phase::Waits(kept) if *kept == came), "what came is kept");
+        }
         assert!(!signals.interrupt.is_raised());
+    }
+
+    #[test]
+    fn what_has_come_before_a_command_is_started_leaves_no_command_to_wait_for() {
+        let phase = Phase::GivesUp { code: 0, left: String::new(), limit: None, raised: true };
+        let signals = signals(phase);
+        assert!(!signals.wait());
+        assert!(
+            matches!(&*signals.phase.lock(), Phase::GivesUp { raised: true, .. }),
+            "the next one ends the giving up"
+        );
+    }
+
+    #[cfg(feature = "fleet")]
+    #[test]
+    fn what_comes_once_the_hold_is_given_up_ends_what_is_done_since_and_not_what_was_before() {
+        let signals = signals(Phase::GivesUp { code: 0, left: String::new(), limit: None, raised: false });
+        signals.take(15);
+        let again = signals.look_again();
+        assert!(signals.interrupt.is_raised() && !again.is_raised());
+        signals.take(15);
+        assert!(again.is_raised());
     }
 
     #[test]

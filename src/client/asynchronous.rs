@@ -36,7 +36,7 @@ impl Drain {
     pub fn begin_async(&self) -> StepFuture<AsyncHeld> {
         let (drain, interrupt) = (self.clone(), self.interrupt.child());
         StepFuture::start(interrupt.clone(), move || {
-            Held::begin_or_give_up(drain, &interrupt).map(|held| AsyncHeld { held: OffThreadGuard(Some(held)) })
+            Ok(AsyncHeld { held: OffThreadGuard(Some(Held::begin_or_give_up(drain, &interrupt)?)) })
         })
     }
 

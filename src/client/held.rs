@@ -11,7 +11,7 @@ use super::transport::{StoredRequest, WriteReceipt};
 use super::{Drain, Failure, Interrupt, SeenDrained};
 use crate::hold::{Denied, Incarnation, Nonce, Request, RequestId, fields};
 use crate::sync::Arc;
-use core::fmt;
+use core::{fmt, mem};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -31,6 +31,22 @@ pub struct Held {
 pub struct Committed {
     guard: Guard,
     token: Nonce,
+}
+
+/// A begin or a commit that came to nothing.
+#[derive(Debug)]
+pub(crate) struct CameToNothing {
+    pub(crate) failure: Failure,
+    /// Whether a begin has been sent. Before that, nothing can have closed the gate.
+    pub(crate) sent: bool,
+    /// What came of giving up the hold. It may stand where that failed, and for good where a commit was granted without an answer.
+    pub(crate) given_up: Result<(), Failure>,
+}
+
+impl From<CameToNothing> for Failure {
+    fn from(nothing: CameToNothing) -> Self {
+        nothing.failure
+    }
 }
 
 /// Gives its hold up when it is dropped, if that is its to do.
@@ -64,13 +80,14 @@ impl fmt::Debug for Committed {
 
 impl Held {
     pub(super) fn begin(drain: Drain, interrupt: &Interrupt) -> Result<Self, Failure> {
-        Self::begin_with(drain, interrupt, false)
+        Ok(Self::begin_with(drain, interrupt, false)?)
     }
 
-    fn begin_with(mut drain: Drain, interrupt: &Interrupt, gives_up: bool) -> Result<Self, Failure> {
-        drain.check()?;
+    fn begin_with(mut drain: Drain, interrupt: &Interrupt, gives_up: bool) -> Result<Self, CameToNothing> {
+        let unsent = |failure| CameToNothing { failure, sent: false, given_up: Ok(()) };
+        drain.check().map_err(unsent)?;
         if drain.attaches
-            && let Some(found) = drain.gateway.find(&drain.request.id, &drain.request.owner)?
+            && let Some(found) = drain.gateway.find(&drain.request.id, &drain.request.owner).map_err(unsent)?
         {
             return Self::take_up(drain, &found, interrupt);
         }
@@ -86,7 +103,7 @@ impl Held {
     }
 
     /// As [`begin`](Self::begin), but nobody has a hold in hand whose begin was interrupted: it is given up.
-    pub(super) fn begin_or_give_up(drain: Drain, interrupt: &Interrupt) -> Result<Self, Failure> {
+    pub(super) fn begin_or_give_up(drain: Drain, interrupt: &Interrupt) -> Result<Self, CameToNothing> {
         Self::begin_with(drain, interrupt, true)
     }
 
@@ -96,12 +113,12 @@ impl Held {
             return Err(Failure::Withdrawn("there is no such hold, or no more".into()));
         };
         let interrupt = drain.interrupt.clone();
-        Self::take_up(drain, &found, &interrupt)
+        Ok(Self::take_up(drain, &found, &interrupt)?)
     }
 
-    fn take_up(drain: Drain, found: &StoredRequest, interrupt: &Interrupt) -> Result<Self, Failure> {
+    fn take_up(drain: Drain, found: &StoredRequest, interrupt: &Interrupt) -> Result<Self, CameToNothing> {
         if found.committed {
-            return Err(Denied::Committed.into());
+            return Err(CameToNothing { failure: Denied::Committed.into(), sent: false, given_up: Ok(()) });
         }
         let chain = found.request.nonce.as_ref().map_or_else(Chain::new, Chain::of);
         let last = found.request.nonce.clone();
@@ -115,7 +132,7 @@ impl Held {
         ownership: Ownership,
         interrupt: &Interrupt,
         write: impl Fn() -> Result<WriteReceipt, Failure>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CameToNothing> {
         let begun = ownership != Ownership::Attached;
         let mut guard = Guard { session: Arc::clone(session), heartbeat: None, begun, kept: None, armed: false };
         let answered = session.follow(Goal::Answered, interrupt, false, write);
@@ -126,8 +143,10 @@ impl Held {
             _ => false,
         };
         guard.armed = begun && session.has_sent() && !stays;
-        answered?;
-        guard.heartbeat = Some(session.start_heartbeat()?);
+        match answered.and_then(|_| session.start_heartbeat()) {
+            Ok(heartbeat) => guard.heartbeat = Some(heartbeat),
+            Err(failure) => return Err(guard.came_to_nothing(failure)),
+        }
         Ok(Self { guard })
     }
 
@@ -166,7 +185,22 @@ impl Held {
     /// # Errors
     /// [`Failure::Denied`], [`Failure::LeaseLost`] and others, if the gateway is no longer as it was seen. A hold that
     /// [`Drain::begin`] began is given up then; one that was [attached](Drain::attach) to stays.
-    pub fn commit(mut self, seen: &SeenDrained) -> Result<Committed, Failure> {
+    pub fn commit(self, seen: &SeenDrained) -> Result<Committed, Failure> {
+        Ok(self.commit_or_give_up(seen)?)
+    }
+
+    /// As [`commit`](Self::commit), and tells whether what it gave up has been given up.
+    pub(crate) fn commit_or_give_up(mut self, seen: &SeenDrained) -> Result<Committed, CameToNothing> {
+        match self.ask_for_commit(seen) {
+            Ok(token) => {
+                self.guard.armed = true;
+                Ok(Committed { guard: self.guard, token })
+            }
+            Err(failure) => Err(self.guard.came_to_nothing(failure)),
+        }
+    }
+
+    fn ask_for_commit(&mut self, seen: &SeenDrained) -> Result<Nonce, Failure> {
         self.guard.end_heartbeat();
         let session = Arc::clone(&self.guard.session);
         let drain = &session.drain;
@@ -194,8 +228,7 @@ impl Held {
             }
             return Err(failure);
         }
-        self.guard.armed = true;
-        Ok(Committed { guard: self.guard, token })
+        Ok(token)
     }
 
     /// Lets go without withdrawing: the hold stays until its lease runs out.
@@ -268,6 +301,21 @@ impl Guard {
         self.end_heartbeat();
         self.armed = false;
         self.give_up(self.session.drain.patience)
+    }
+
+    /// Gives the hold up if that is its to do, as its drop does. Of a commit that was not answered the hold may stand: what was attached
+    /// to is not given up.
+    fn came_to_nothing(mut self, failure: Failure) -> CameToNothing {
+        self.end_heartbeat();
+        let is_doubtful = !self.begun && self.kept.is_some();
+        let given_up = if mem::take(&mut self.armed) {
+            self.give_up(self.session.drain.patience.min(DROP_LIMIT))
+        } else if is_doubtful {
+            Err(failure.clone())
+        } else {
+            Ok(())
+        };
+        CameToNothing { failure, sent: self.session.has_sent(), given_up }
     }
 
     fn give_up(&mut self, limit: Duration) -> Result<(), Failure> {

@@ -125,6 +125,17 @@ fn that_a_gateway_is_unready_is_known_of_one_that_is_asked_over_http() {
 }
 
 #[test]
+fn a_begin_that_is_interrupted_before_it_is_sent_has_asked_the_gateway_for_nothing() {
+    let (url, asked) = stub::server(&[]);
+    let interrupt = Interrupt::new();
+    interrupt.raise();
+    let drain = Drain::of(Gateway::over_http(&url, None).unwrap(), "ops").interrupt(interrupt);
+    let nothing = Held::begin_or_give_up(drain.clone(), &drain.interrupt).unwrap_err();
+    assert_eq!((nothing.failure, nothing.sent, nothing.given_up), (Failure::Interrupted, false, Ok(())));
+    assert!(!asked.lock().iter().any(|question| question.starts_with("POST")), "{:?}", asked.lock());
+}
+
+#[test]
 fn for_the_status_of_a_gateway_where_nobody_listens_nobody_waits_longer_than_a_restart_takes() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut gateway = Gateway::over_http(&format!("http://127.0.0.1:{port}"), None).unwrap();

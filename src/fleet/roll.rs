@@ -6,7 +6,7 @@ use super::ready::{lives, unready};
 use super::server::ServerAnswer;
 use super::slot::{End, Ending, Left, Stored, Taker, Taking, Whereabouts};
 use super::{Engine, Fleet, address};
-use crate::client::{Committed, Done, Drain, Failure, Gateway, Interrupt};
+use crate::client::{CameToNothing, Committed, Done, Drain, Failure, Gateway, Interrupt};
 use crate::clock::Clock;
 use crate::sync::Arc;
 use core::fmt;
@@ -218,8 +218,8 @@ impl<'f> Roll<'f> {
         };
         let held = match drain.begin_for_run() {
             Ok(held) => held,
-            Err(failure) => {
-                let ended = slot.not_begun(&failure);
+            Err(CameToNothing { failure, sent, .. }) => {
+                let ended = if sent { slot.not_begun(&failure) } else { slot.not_acted() };
                 return Err(came_to_nothing(failure, ended));
             }
         };
@@ -307,12 +307,17 @@ impl Slot<'_> {
     /// # Errors
     /// As of [`acted`](Self::acted).
     pub fn not_begun(self, failure: &Failure) -> Result<Ended, Failure> {
+        self.not_begun_unless(failure, &Interrupt::new())
+    }
+
+    /// As [`not_begun`](Self::not_begun), for as long as this is not raised.
+    pub(crate) fn not_begun_unless(self, failure: &Failure, interrupt: &Interrupt) -> Result<Ended, Failure> {
         match failure {
             Failure::Denied(_) | Failure::Usage(_) | Failure::Ignored(_) => self.end(&End::NeverClosed),
             Failure::Unreachable(_) | Failure::Interrupted if self.roll.gateway.url().is_some() => {
                 Err(self.keep("the gateway was asked to close and has not answered: it may close yet"))
             }
-            _ => self.not_acted(),
+            _ => self.not_acted_unless(interrupt),
         }
     }
 
@@ -322,7 +327,12 @@ impl Slot<'_> {
     /// # Errors
     /// As of [`acted`](Self::acted).
     pub fn not_acted(self) -> Result<Ended, Failure> {
-        match self.wait_until_ready(self.roll.fleet.patience, &Interrupt::new()) {
+        self.not_acted_unless(&Interrupt::new())
+    }
+
+    /// As [`not_acted`](Self::not_acted), for as long as this is not raised.
+    pub(crate) fn not_acted_unless(self, interrupt: &Interrupt) -> Result<Ended, Failure> {
+        match self.wait_until_ready(self.roll.fleet.patience, interrupt) {
             Ok(()) => self.end(&End::NeverClosed),
             Err(why) => Err(self.keep(&why)),
         }

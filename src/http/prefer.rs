@@ -43,6 +43,23 @@ mod tests {
     use axum::http::HeaderValue;
 
     #[test]
+    fn a_separator_inside_of_a_quoted_string_separates_nothing() {
+        for (text, parts) in [
+            ("a,b", vec!["a", "b"]),
+            (r#"a="b,c",d"#, vec![r#"a="b,c""#, "d"]),
+            (r#"a="b\",c"#, vec![r#"a="b\""#, "c"]),
+            (r#"a="b",c",d"#, vec![r#"a="b",c""#, "d"]),
+            (r#""a",b,"c",d"#, vec![r#""a""#, "b", r#""c""#, "d"]),
+            (r"a\,b", vec![r"a\", "b"]),
+            (r#"a",b"#, vec![r#"a",b"#]),
+            ("", vec![""]),
+        ] {
+            let split: Vec<_> = super::split(text.as_bytes(), b',').map(|part| str::from_utf8(part).unwrap()).collect();
+            assert_eq!(split, parts, "{text}");
+        }
+    }
+
+    #[test]
     fn a_wait_is_heard_in_every_form_that_the_standard_has_and_what_makes_no_sense_is_passed_over() {
         let wait = |values: &[&'static str]| {
             let values = values.iter().map(|value| ("prefer".parse().unwrap(), HeaderValue::from_static(value)));

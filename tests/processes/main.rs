@@ -33,6 +33,7 @@ mod systemd; // The systemd unit of the guide, with the example gateway and a re
 mod terminal; // `run` on a terminal, as a shell has it there
 mod trace_real; // Traces of real gateways conform
 mod two_controllers; // Two controllers on one gateway
+mod unanswered; // What is said of a hold and of a slot where nothing was answered
 mod under_load; // A gateway process under load, before, during and after a drain
 mod unpublished; // A gateway that lives and whose status is not there, or is another program's
 mod unwritable; // A home that a controller can't write in

@@ -209,12 +209,14 @@ fn read(stream: &TcpStream) -> Option<Asked> {
 
 fn pass(connection: &Connection, to: &str, asked: &Asked) -> Option<Vec<u8>> {
     let line = asked.head.lines().next()?;
+    let token = asked.head.lines().find(|line| line.to_ascii_lowercase().starts_with("authorization:"));
+    let token = token.map(|line| format!("{line}\r\n")).unwrap_or_default();
     let stream = connection.connect(to).ok()?;
     let mut stream: &TcpStream = &stream;
     stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
     let length = asked.body.len();
     let head = format!(
-        "{line}\r\nhost: {to}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        "{line}\r\nhost: {to}\r\n{token}connection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     );
     stream.write_all(format!("{head}{}", asked.body).as_bytes()).ok()?;
     let mut answer = Vec::new();
