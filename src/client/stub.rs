@@ -17,6 +17,8 @@ pub(crate) enum Reply {
     Whole(u16, String),
     /// It answers with this code and a body that begins and never ends.
     Endless(u16),
+    /// It closes the connection.
+    Nothing,
 }
 
 /// The address of a server that gives these answers, each on a connection of its own, and to every other question a 404 without a
@@ -52,6 +54,7 @@ pub(crate) fn replying(mut reply: impl FnMut(&str) -> Reply + Send + 'static) ->
                     format!("HTTP/1.1 {code} Said\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
                 }
                 Reply::Endless(code) => format!("HTTP/1.1 {code} Said\r\ncontent-length: 1000\r\n\r\n{{"),
+                Reply::Nothing => continue,
             };
             let _ = stream.write_all(said.as_bytes());
             if matches!(reply, Reply::Endless(_)) {

@@ -78,7 +78,7 @@ fn each(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<bool, Stop> {
     Ok(true)
 }
 
-struct Rows<'a>(&'a mut Vec<Row>);
+pub(super) struct Rows<'a>(pub(super) &'a mut Vec<Row>);
 
 impl Rows<'_> {
     fn add(&mut self, property: PropertyId, sight: Sight, evidence: impl Into<String>) {
@@ -447,7 +447,7 @@ fn a_restart(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> 
 }
 
 /// Has the gateway shut down, last of all: under a request that is cancelled while it shuts down, which reopens nothing.
-fn a_stop(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
+pub(super) fn a_stop(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
     let Some(command) = gateway.options.stop.clone() else { return Ok(()) };
     // While its turn lasts a gateway can't end, and can be looked at.
     let turn = gateway.turn().and_then(|(_, turn)| turn);
@@ -500,5 +500,5 @@ fn a_stop(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
         }
         (false, false) => rows.unseen(L1, "after --stop-cmd the status never said that it shuts down"),
     }
-    Ok(())
+    gateway.forget_if_ended()
 }

@@ -304,10 +304,25 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Takes the request away from a gateway that shuts down, and has nobody to answer any more.
+    /// Takes the request away from a gateway that shuts down, and may have nobody to answer any more.
     pub(super) fn leave(&mut self) {
-        if self.cancel().is_err() && self.channel.is_none() {
-            self.begun.clear();
+        // What is left is still to be taken back.
+        let _ = self.cancel();
+    }
+
+    /// Forgets what nobody has answered to, if nobody is left to take it back from. A gateway that runs on is still closed by it, as
+    /// is another in its place.
+    pub(super) fn forget_if_ended(&mut self) -> Result<(), Stop> {
+        if self.channel.is_some() || self.begun.is_empty() || self.cancel().is_ok() {
+            return Ok(());
+        }
+        match self.until(|seen| !seen.is_shutting_down()) {
+            Ok(Ok(_)) => Ok(()),
+            Err(Stop::Interrupted) => Err(Stop::Interrupted),
+            Ok(Err(_)) | Err(_) => {
+                self.begun.clear();
+                Ok(())
+            }
         }
     }
 
@@ -451,7 +466,14 @@ impl<'a> Driver<'a> {
 
     fn take_one_back(&mut self, id: &RequestId, committed: bool) -> Result<(), Stop> {
         if self.channel.is_none() {
-            return self.post("cancel").map(drop);
+            let began = self.now();
+            loop {
+                match self.post("cancel") {
+                    // It may have been done, and does no harm twice.
+                    Err(Stop::Lost(_)) if self.since(began) < self.options.patience => self.pause(LOOK_EVERY)?,
+                    answered => return answered.map(drop),
+                }
+            }
         }
         if committed {
             self.withdraw(id)?;

@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::client::stub::{self, Reply};
+use crate::judge::probe::checks;
 use crate::{DrainState, Reconciler, reconciler};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// For tests in which it runs out.
 const SHORT: Duration = Duration::from_millis(500);
@@ -154,4 +157,89 @@ fn a_status_is_read_for_what_it_says() {
     assert_eq!((answer("n1"), answer("n2"), answer("n3")), (Some("held".into()), Some("refused".into()), None));
     let hold = |id: &str| full.hold(&RequestId::new(id).unwrap()).map(|hold| hold["committed"] == true);
     assert_eq!((hold("a"), hold("b"), hold("c")), (Some(true), Some(false), None));
+}
+
+/// A gateway at an address that runs, or is drained from a drain on until a cancel, the first of which meet these replies and don't
+/// reach it. It tells whether a request lies there.
+fn gateway(to_cancels: impl IntoIterator<Item = Reply>) -> (String, Arc<AtomicBool>) {
+    let held = Arc::new(AtomicBool::new(false));
+    let (asked, mut lost) = (Arc::clone(&held), to_cancels.into_iter().collect::<Vec<_>>().into_iter());
+    let (url, _) = stub::replying(move |question| {
+        if question.contains(r#""action":"cancel""#) {
+            if let Some(lost) = lost.next() {
+                return lost;
+            }
+            asked.store(false, Ordering::SeqCst);
+        }
+        if question.contains(r#""action":"drain""#) {
+            asked.store(true, Ordering::SeqCst);
+        }
+        let state = if asked.load(Ordering::SeqCst) { "draining" } else { "running" };
+        Reply::Whole(200, json!({"gateway_state": state}).to_string())
+    });
+    (url, held)
+}
+
+#[test]
+fn a_cancel_that_gets_no_answer_is_sent_again_until_one_comes() {
+    let (url, held) = gateway([Reply::Nothing, Reply::Nothing, Reply::Whole(502, "no gateway".into())]);
+    let (options, interrupt) = (Options { url: Some(url), ..Options::default() }, Interrupt::new());
+    let mut driver = Driver::of(&options, &interrupt).unwrap();
+    driver.begin().unwrap();
+    assert_eq!(driver.take_back(), Ok(()));
+    assert!(!held.load(Ordering::SeqCst), "the gate is open again");
+}
+
+#[test]
+fn a_cancel_that_is_denied_or_has_no_answer_while_there_is_patience_is_told_of() {
+    let denied = Reply::Whole(403, "not yours".into());
+    let silence = std::iter::repeat_with(|| Reply::Nothing).take(1000);
+    for (to_cancels, patience, why) in [
+        (vec![denied], Duration::from_secs(3), "403 Forbidden to \"cancel\": not yours"),
+        (silence.collect(), SHORT, "/api/gateway/drain: "),
+    ] {
+        let (url, held) = gateway(to_cancels);
+        let (options, interrupt) = (Options { url: Some(url), patience, ..Options::default() }, Interrupt::new());
+        let mut driver = Driver::of(&options, &interrupt).unwrap();
+        driver.begin().unwrap();
+        let left = driver.take_back().unwrap_err();
+        assert!(left.starts_with("marker (") && left.contains(why), "{left}");
+        assert!(left.ends_with("the gateway, whose status still says draining"), "{left}");
+        assert!(held.load(Ordering::SeqCst), "it is still closed");
+    }
+}
+
+#[test]
+fn a_gateway_that_its_stop_command_does_not_end_is_not_left_closed_by_a_cancel_that_is_lost() {
+    let (url, held) = gateway([Reply::Whole(502, "no gateway".into())]);
+    let options = Options { url: Some(url), stop: Some("true".into()), patience: SHORT, ..Options::default() };
+    let interrupt = Interrupt::new();
+    let mut driver = Driver::of(&options, &interrupt).unwrap();
+    checks::a_stop(&mut driver, &mut checks::Rows(&mut Vec::new())).unwrap();
+    assert_eq!(driver.take_back(), Ok(()));
+    assert!(!held.load(Ordering::SeqCst), "the gate is open again");
+}
+
+#[test]
+fn what_a_gateway_has_not_answered_to_that_has_ended_is_not_taken_back_from_it() {
+    for last in [Some("stopped"), None] {
+        let state = |state| json!({"gateway_state": state}).to_string();
+        let (mut says, ended) = (Some("running"), last);
+        let (url, asked) = stub::replying(move |question| {
+            let cancels = question.contains(r#""action":"cancel""#);
+            if question.contains(r#""action":"drain""#) {
+                says = Some("draining");
+            } else if cancels {
+                says = ended;
+            }
+            says.filter(|_| !cancels).map_or(Reply::Nothing, |says| Reply::Whole(200, state(says)))
+        });
+        let options = Options { url: Some(url), stop: Some("true".into()), patience: SHORT, ..Options::default() };
+        let interrupt = Interrupt::new();
+        let mut driver = Driver::of(&options, &interrupt).unwrap();
+        checks::a_stop(&mut driver, &mut checks::Rows(&mut Vec::new())).unwrap();
+        let questions = asked.lock().len();
+        assert_eq!(driver.take_back(), Ok(()), "{last:?}");
+        assert_eq!(asked.lock().len(), questions, "{last:?}: nobody is asked any more");
+    }
 }
