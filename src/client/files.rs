@@ -14,7 +14,7 @@ use crate::control::read::Stamp;
 use crate::control::{Channel, Epoch, Found, Home};
 use crate::hold::{Action, Denied, Incarnation, Nonce, Outcome, Request, RequestId, Source, fields};
 use crate::status::{DrainStatus, HoldStatus, Snapshot, asked_by, silent_for};
-use standing::{committed, hold_in, is_answered, is_in_hand, is_over, is_token, uncommitted};
+use standing::{committed, hold_in, is_answered, is_in_hand, is_left_standing, is_over, is_token, uncommitted};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -244,6 +244,7 @@ impl Files {
                 _ => {}
             }
         }
+        is_left_standing(&there, &request.id, status)?;
         match self.standing(&there, &request.id, &request.owner, status)? {
             Some(found) if found.committed => Err(Denied::Committed.into()),
             Some(found) if matches!(found.request.action, Action::Begin | Action::Commit) => {
@@ -260,6 +261,7 @@ impl Files {
     pub(super) fn commit(&self, request: &Request, in_hand: &InHand) -> Result<WriteReceipt, Failure> {
         let status = self.ready(&request.id, &request.owner)?;
         let there = self.channel.find(&request.id);
+        is_left_standing(&there, &request.id, status.as_ref())?;
         match self.standing(&there, &request.id, &request.owner, status.as_ref())? {
             Some(found)
                 if found.committed

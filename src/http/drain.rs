@@ -94,15 +94,35 @@ pub(super) async fn act(
     }
 }
 
-/// The write of the same owner that lies there and that a living gateway has yet to answer, where the request would take its place
-/// and leave the hold standing.
+/// The write that lies there and that a living gateway has yet to answer, where the request would take its place and leave the hold
+/// standing: one of the same owner or, under a begin that would carry on what was ended, one that ends the hold. A renewal and a
+/// commit are told of that at once.
 fn unanswered(asked: &Asked, who: &str, seen: &PriorState) -> Option<Nonce> {
     let status = seen.status.as_deref().filter(|status| !shuts_down(status))?;
     let Found::Valid(lying) = &seen.found else { return None };
     let renews = matches!(asked.verb, Verb::Drain | Verb::Renew | Verb::Commit) && !asked.condition.only_new;
-    let asks = lying.owner == who && matches!(lying.action, Action::Begin | Action::Commit);
-    let answered = answer(status, asked.id()).is_some_and(|(write, _)| *write == lying.nonce);
-    lying.nonce.clone().filter(|_| renews && asks && !answered && lying.nonce != asked.said().nonce)
+    let held = hold(status, asked.id()).filter(|held| held.owner == who);
+    let ends = asked.verb == Verb::Drain && held.is_some_and(|held| !held.committed && held.is_ended_by(lying));
+    let asks = lying.owner == who && asks(&seen.found);
+    let waits = renews && (asks || ends) && !is_read(asked.id(), seen) && lying.nonce != asked.said().nonce;
+    lying.nonce.clone().filter(|_| waits)
+}
+
+/// Whether the gateway has answered what lies there.
+fn is_read(id: &RequestId, seen: &PriorState) -> bool {
+    let answered = seen.status.as_deref().and_then(|status| answer(status, id));
+    matches!(&seen.found, Found::Valid(lying) if answered.is_some_and(|(write, _)| *write == lying.nonce))
+}
+
+/// Whether what lies there begins a hold, renews or commits it.
+fn asks(found: &Found) -> bool {
+    matches!(found, Found::Valid(lying) if matches!(lying.action, Action::Begin | Action::Commit))
+}
+
+/// Whether what ends this hold lies there, and the gateway has yet to look.
+fn is_being_ended(held: &HoldStatus, seen: &PriorState) -> bool {
+    let ends = matches!(&seen.found, Found::Valid(lying) if held.is_ended_by(lying));
+    ends && !is_read(&held.request_id, seen)
 }
 
 /// What may be done, from what the gateway has published; the file that lies there matters only to spare it, and a file
@@ -140,6 +160,11 @@ fn plan(asked: &Asked, who: &str, seen: &PriorState) -> Result<Plan, Problem> {
     match verb {
         Verb::Drain if asked.condition.only_new && stands(asked, held, seen, &ended) => Err(exists()),
         Verb::Drain if status.is_none() && asked.said().incarnation.is_some() => Err(no_gateway(Some(false))),
+        // It has been waited for, and what is begun in its place would carry the hold on.
+        Verb::Drain if held.is_some_and(|held| is_being_ended(held, seen)) => Err(Problem::unavailable(
+            "what ends the hold lies in its place, and the gateway has not answered it yet: ask again",
+            Some(false),
+        )),
         Verb::Drain => Ok(Plan::Write),
         Verb::Cancel if id.is_marker() => Ok(Plan::Remove),
         _ if status.is_none() => Err(no_gateway(Some(false))),
@@ -149,20 +174,20 @@ fn plan(asked: &Asked, who: &str, seen: &PriorState) -> Result<Plan, Problem> {
             Some(held) if verb == Verb::Cancel && held.committed && asked.said().token != held.token => {
                 Err(Denied::Committed.into())
             }
-            Some(held) if verb == Verb::Renew => match &seen.found {
-                // Of what was written over it, the absence withdraws nothing.
-                Found::Absent if held.overwritten && !id.is_marker() => Ok(Plan::Write),
+            Some(held) if matches!(verb, Verb::Renew | Verb::Commit) => match &seen.found {
+                // Of what was written over it, the absence withdraws nothing; nor of what is committed.
+                Found::Absent if held.committed || (held.overwritten && !id.is_marker()) => Ok(Plan::Write),
                 Found::Absent => Err(Denied::NotHeld.into()),
                 // Somebody has ended it, and the gateway has yet to look.
-                Found::Valid(lying) if ends(lying, held) && answered.is_none_or(|(write, _)| *write != lying.nonce) => {
-                    Err(Denied::NotHeld.into())
-                }
+                _ if is_being_ended(held, seen) => Err(Denied::NotHeld.into()),
                 // Whatever somebody else wrote over a hold that stands: its owner's write takes its place again.
                 Found::Valid(_) | Found::Stale { .. } | Found::Unreadable { .. } => Ok(Plan::Write),
             },
             Some(_) if verb == Verb::Override && id.is_marker() => Ok(Plan::Remove),
             Some(_) => Ok(Plan::Write),
-            None if owner.is_some() && matches!(verb, Verb::Cancel | Verb::Renew) => Ok(Plan::Write),
+            None if owner.is_some() && (verb == Verb::Cancel || (verb == Verb::Renew && asks(&seen.found))) => {
+                Ok(Plan::Write)
+            }
             None if answered.is_some_and(|(_, outcome)| outcome == Outcome::Ended(Ending::Expired)) => {
                 Err(Denied::LeaseExpired.into())
             }
@@ -280,15 +305,6 @@ fn stands(
         _ => false,
     };
     lies || held.is_some_and(|held| other(&held.nonce))
-}
-
-/// Whether a request that lies there is one that ends this hold.
-fn ends(lying: &Request, held: &HoldStatus) -> bool {
-    match lying.action {
-        Action::Override => true,
-        Action::Withdraw => lying.owner == held.owner,
-        Action::Begin | Action::Commit => false,
-    }
 }
 
 async fn write(

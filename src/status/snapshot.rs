@@ -319,6 +319,17 @@ impl HoldStatus {
         (self.first_seen_millis > 0).then_some(self.first_seen_millis)
     }
 
+    /// Whether this request, which the gateway has yet to answer, will end the hold: what is written over it before that undoes the
+    /// ending, and nobody tells its writer.
+    #[cfg(any(feature = "axum", feature = "client"))]
+    pub(crate) fn is_ended_by(&self, request: &Request) -> bool {
+        match request.action {
+            Action::Override => true,
+            Action::Withdraw => request.owner == self.owner && (!self.committed || request.token == self.token),
+            Action::Begin | Action::Commit => false,
+        }
+    }
+
     /// What the hold was asked for last, as far as the gateway tells, for its renewal where the request itself was
     /// written over. The lease is a minute, or what is left if that is more.
     #[cfg(any(feature = "axum", feature = "client"))]

@@ -347,18 +347,25 @@ fn a_renewal_does_not_put_back_a_file_that_somebody_has_removed() {
 }
 
 #[test]
-fn a_renewal_does_not_write_over_what_somebody_has_ended_the_hold_by() {
+fn neither_a_renewal_nor_a_commit_is_written_over_what_somebody_has_ended_the_hold_by() {
     for ending in [Request::withdraw as fn(RequestId, &'static str) -> Request, Request::override_hold] {
-        let gateway = Gateway::start_idle();
-        let server = Server::of(gateway.endpoint(Place::Gateway).verifier(PEOPLE));
-        begin(&server, "token-a", "upgrade");
-        // The gateway has not looked since: its status still says held.
-        let request = ending(RequestId::new("upgrade").unwrap(), "alice");
-        Channel::new(gateway.home()).write(&request).unwrap();
-        let written = file_of(&gateway, "upgrade");
-        let renew = json!({"action": "renew", "request_id": "upgrade"}).to_string();
-        assert_eq!(server.drain("token-a", &renew).error(), (404, "not_held".into()), "{:?}", request.action);
-        assert_eq!(file_of(&gateway, "upgrade"), written, "the renewal undid it: {:?}", request.action);
+        for action in ["renew", "commit"] {
+            let gateway = Gateway::start_idle();
+            let server = Server::of(gateway.endpoint(Place::Gateway).verifier(PEOPLE));
+            let process = begin(&server, "token-a", "upgrade").json()["gateway"].clone();
+            // The gateway has not looked since: its status still says held.
+            let request = ending(RequestId::new("upgrade").unwrap(), "alice");
+            Channel::new(gateway.home()).write(&request).unwrap();
+            let written = file_of(&gateway, "upgrade");
+            let mut body = json!({"action": action, "request_id": "upgrade"});
+            if action == "commit" {
+                (body["incarnation"], body["generation"]) =
+                    (process["incarnation"].clone(), process["generation"].clone());
+            }
+            let answer = server.drain("token-a", &body.to_string()).error();
+            assert_eq!(answer, (404, "not_held".into()), "{action} over {:?}", request.action);
+            assert_eq!(file_of(&gateway, "upgrade"), written, "the {action} undid it: {:?}", request.action);
+        }
     }
 }
 

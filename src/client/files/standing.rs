@@ -48,6 +48,21 @@ pub(super) fn is_answered(
     Err(changed())
 }
 
+/// Unless what ends the hold lies there and the gateway has yet to read it: a write over that would undo the ending, and the
+/// writer of the ending would never be answered.
+pub(super) fn is_left_standing(there: &Found, id: &RequestId, status: Option<&DrainStatus>) -> Result<(), Failure> {
+    let (Found::Valid(lying), Some(status)) = (there, status) else { return Ok(()) };
+    let mut answers = status.acknowledged.iter().filter(|answer| answer.request_id == *id);
+    let is_ended = hold_in(status, id).is_some_and(|held| held.is_ended_by(lying));
+    if !is_ended || answers.any(|answer| answer.nonce == lying.nonce) {
+        return Ok(());
+    }
+    Err(Failure::Withdrawn(match lying.action {
+        Action::Override => "somebody else ends the hold on purpose, and the gateway has yet to read that".into(),
+        _ => "the hold is being withdrawn".into(),
+    }))
+}
+
 /// Whether this is the commit that was granted, although another's write lies in its place.
 pub(super) fn is_token(status: &DrainStatus, commit: &Request) -> bool {
     let token = committed(status, &commit.id).and_then(|hold| hold.token.as_ref());

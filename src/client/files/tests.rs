@@ -365,7 +365,10 @@ fn a_status_is_glanced_at_by_what_tells_it_from_the_next_one() {
 }
 
 /// A home with this status, in whose hold's place this request lies.
-fn place(status: &DrainStatus, lies: Option<&Request>) -> (tempfile::TempDir, crate::control::HomeLock, Files) {
+pub(super) fn place(
+    status: &DrainStatus,
+    lies: Option<&Request>,
+) -> (tempfile::TempDir, crate::control::HomeLock, Files) {
     let (place, home, lock) = published::home();
     publish(&home, status);
     let files = Files::new(home);
@@ -412,11 +415,11 @@ fn another_write_has_replaced_ours_only_once_the_gateway_has_answered_it() {
     assert!(!files.is_replaced(&id, &lies, &answered(Some(&lies))), "what lies there is ours");
 }
 
-fn withdraw(id: &RequestId, token: Option<&Nonce>) -> Request {
+pub(super) fn withdraw(id: &RequestId, token: Option<&Nonce>) -> Request {
     Request { token: token.cloned(), nonce: Some(Nonce::fresh()), ..Request::withdraw(id.clone(), "ops") }
 }
 
-fn commit_of(id: &RequestId) -> Request {
+pub(super) fn commit_of(id: &RequestId) -> Request {
     let ours = Incarnation::from("ours".to_owned());
     Request { nonce: Some(Nonce::fresh()), ..Request::commit(id.clone(), "ops", ours, Generation::default()) }
 }

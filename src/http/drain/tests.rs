@@ -204,6 +204,10 @@ fn only_a_write_of_the_same_owner_that_a_living_gateway_has_yet_to_answer_is_wai
     let live = |answer| Some(status("running", None, answer));
     let unnamed = Found::Valid(Box::new(Request { nonce: None, ..begin() }));
     let only_new = condition(header::IF_NONE_MATCH, "*");
+    let chief = || Request::override_hold(upgrade(), "chief");
+    let stands = |answer| Some(status("external_draining", Some(held(false)), answer));
+    let committed = || Some(status("external_draining", Some(held(true)), None));
+    let of_bob = || Some(status("external_draining", Some(json!({"owner": "bob", "nonce": OTHER})), None));
     for (body, condition, status, found, waits, what) in [
         (asks("drain"), none(), live(None), lies(FIRST, begin()), true, "a begin over an unanswered one"),
         (asks("renew"), none(), live(None), lies(FIRST, begin()), true, "a renewal"),
@@ -220,6 +224,12 @@ fn only_a_write_of_the_same_owner_that_a_living_gateway_has_yet_to_answer_is_wai
         (drain(), none(), Some(status("shutdown_draining", None, None)), lies(FIRST, begin()), false, "a shutdown"),
         (drain(), none(), live(None), unnamed, false, "one that has no name"),
         (drain(), none(), live(None), Found::Absent, false, "nothing lies there"),
+        (drain(), none(), stands(None), lies(FIRST, chief()), true, "what ends the hold that a begin would renew"),
+        (drain(), none(), stands(None), lies(FIRST, Request::withdraw(upgrade(), "alice")), true, "so does this"),
+        (drain(), none(), stands(Some(to(FIRST, "refused"))), lies(FIRST, chief()), false, "an override refused"),
+        (asks("renew"), none(), stands(None), lies(FIRST, chief()), false, "a renewal is told at once"),
+        (drain(), none(), committed(), lies(FIRST, chief()), false, "a committed one, whose renewal is refused"),
+        (drain(), none(), of_bob(), lies(FIRST, chief()), false, "a hold of somebody else's"),
     ] {
         let waited_for = unanswered(&asked(&body, condition), "alice", &seen(status, found));
         assert_eq!(waited_for, waits.then(|| nonce(FIRST)), "{what}: {body}");
@@ -257,6 +267,67 @@ fn a_hold_whose_file_is_gone_nobodys_or_not_decided_yet_can_be_ended_by_those_wh
     ] {
         let what = format!("{body} by {who} with {:?} and {found:?}", status.as_ref().map(|status| &status.drain));
         assert_eq!(planned(body, who, &seen(status, found)), expected, "{what}");
+    }
+}
+
+/// A hold of alice's, whose last write is [`OTHER`].
+fn held_by_alice(committed: bool, overwritten: bool) -> Value {
+    json!({
+        "owner": "alice", "nonce": OTHER, "committed": committed, "token": if committed { json!("t") } else { json!(null) },
+        "overwritten": overwritten,
+    })
+}
+
+#[test]
+fn its_owners_write_is_put_neither_over_what_ends_the_hold_and_was_not_read_yet_nor_where_its_file_is_gone() {
+    let [renew, drain] = ["renew", "drain"].map(|action| json!({"action": action, "request_id": "upgrade"}));
+    let commit = json!({"action": "commit", "request_id": "upgrade", "incarnation": "here", "generation": 1});
+    let stands = |committed, overwritten, answer| {
+        Some(status("external_draining", Some(held_by_alice(committed, overwritten)), answer))
+    };
+    let draining = |answer| stands(false, false, answer);
+    let overridden = || lies(FIRST, Request::override_hold(upgrade(), "chief"));
+    let withdrawn = |owner: &str| lies(FIRST, Request::withdraw(upgrade(), owner));
+    let with_token = || lies(FIRST, Request { token: Some(nonce("t")), ..Request::withdraw(upgrade(), "alice") });
+    let read = || Some(to(FIRST, "refused"));
+    let other = || Some(to(OTHER, "held"));
+    for (status, found, renewed, committed, drained, what) in [
+        (draining(None), overridden(), "not_held", "not_held", "unavailable", "an override"),
+        (draining(other()), overridden(), "not_held", "not_held", "unavailable", "where another write is answered"),
+        (draining(read()), overridden(), "write", "write", "write", "an override that was refused"),
+        (draining(None), withdrawn("alice"), "not_held", "not_held", "unavailable", "its owner's withdrawal"),
+        (draining(other()), withdrawn("alice"), "not_held", "not_held", "unavailable", "and another was answered"),
+        (draining(read()), withdrawn("alice"), "write", "write", "write", "a withdrawal that was refused"),
+        (draining(None), withdrawn("bob"), "write", "write", "write", "somebody else's withdrawal ends nothing"),
+        (draining(None), Found::Absent, "not_held", "not_held", "write", "its file is gone"),
+        (stands(false, true, None), Found::Absent, "write", "write", "write", "somebody else's is gone"),
+        // The gateway keeps a committed hold without its file, and ends it by its token and by an override alone.
+        (stands(true, false, None), Found::Absent, "committed", "write", "committed", "committed, its file is gone"),
+        (stands(true, false, None), withdrawn("alice"), "committed", "write", "committed", "without the token"),
+        (stands(true, false, None), with_token(), "committed", "not_held", "committed", "with the token"),
+        (stands(true, false, None), overridden(), "committed", "not_held", "committed", "a committed one overridden"),
+        // It holds nothing yet, and never will.
+        (Some(status("running", None, None)), withdrawn("alice"), "not_held", "not_held", "write", "before it began"),
+    ] {
+        let seen = seen(status, found);
+        let planned = [&renew, &commit, &drain].map(|body| planned(body, "alice", &seen));
+        assert_eq!(planned, [renewed, committed, drained], "{what}");
+    }
+}
+
+#[test]
+fn of_the_marker_its_absence_ends_the_hold_no_matter_who_wrote_there_last() {
+    let mut status = status("external_draining", Some(held_by_alice(false, true)), None);
+    status.drain.holds[0].request_id = RequestId::marker();
+    let renew = json!({"action": "renew"});
+    assert_eq!(planned(&renew, "alice", &seen(Some(status), Found::Absent)), "not_held");
+}
+
+#[test]
+fn the_marker_is_removed_by_a_cancel_also_where_no_gateway_runs() {
+    for found in [lies(FIRST, Request::begin(RequestId::marker(), "alice")), Found::Absent] {
+        let what = format!("{found:?}");
+        assert_eq!(planned(&json!({"action": "cancel"}), "alice", &seen(None, found)), "remove", "{what}");
     }
 }
 

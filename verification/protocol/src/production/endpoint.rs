@@ -90,6 +90,16 @@ impl Seen<'_> {
         given.find(|given| given.request_id == id_of(self.place) && given.nonce.as_ref() == write).map(|a| a.outcome)
     }
 
+    /// Somebody has ended the hold, and the gateway has yet to look.
+    fn is_ended(&self) -> bool {
+        let by_what_lies_there = match self.file.kind {
+            Kind::Absent => self.place == MARKER || self.held().is_some_and(|hold| !hold.overwritten),
+            Kind::Withdraw | Kind::Override => self.is_unanswered(),
+            _ => false,
+        };
+        by_what_lies_there && self.untouched.get(&id_of(self.place), Source::File).is_none()
+    }
+
     fn is_unanswered(&self) -> bool {
         matches!(&self.lies, Found::Valid(lying) if self.answer(self.set, lying.nonce.as_ref()).is_none())
     }
@@ -148,13 +158,12 @@ impl Production {
                 let after = self.looked(seen.set, ask.place, self.written(ask.place, &unplanned), seen.gate);
                 let granted =
                     seen.answer(&after, unplanned.nonce.as_ref()).is_some_and(|outcome| ask.is_met_by(outcome));
-                // Where the endpoint says more than files can: what lies unanswered is its writer's, a renewal begins nothing, and
-                // nothing is ended that isn't there.
+                // Where the endpoint says more than files can: what lies unanswered is its writer's, neither a renewal nor a
+                // commit undoes an ending, and nothing is ended that isn't there.
                 let own_rule = match word {
                     "not_yours" => seen.is_due() || (seen.held().is_none() && seen.is_unanswered()),
                     "not_held" | "lease_expired" => {
-                        let is_ended = matches!(seen.file.kind, Kind::Absent | Kind::Withdraw | Kind::Override);
-                        seen.held().is_none() || (ask.verb == "renew" && is_ended)
+                        seen.held().is_none() || (matches!(ask.verb, "renew" | "commit") && seen.is_ended())
                     }
                     _ => false,
                 };
