@@ -47,11 +47,11 @@ mod tests {
         for (text, parts) in [
             ("a,b", vec!["a", "b"]),
             (r#"a="b,c",d"#, vec![r#"a="b,c""#, "d"]),
-            (r#"a="b\",c"#, vec![r#"a="b\""#, "c"]),
-            (r#"a="b",c",d"#, vec![r#"a="b",c""#, "d"]),
+            (r#"a="b\\",c"#, vec![r#"a="b\\""#, "c"]),
+            (r#"a="b\",c",d"#, vec![r#"a="b\",c""#, "d"]),
             (r#""a",b,"c",d"#, vec![r#""a""#, "b", r#""c""#, "d"]),
             (r"a\,b", vec![r"a\", "b"]),
-            (r#"a",b"#, vec![r#"a",b"#]),
+            (r#"a\",b"#, vec![r#"a\",b"#]),
             ("", vec![""]),
         ] {
             let split: Vec<_> = super::split(text.as_bytes(), b',').map(|part| str::from_utf8(part).unwrap()).collect();

@@ -1,6 +1,7 @@
 use super::*;
 use crate::client::chain::Chain;
 use crate::client::stub::{self, Answer, Asked};
+use crate::client::{Drain, Gateway};
 use crate::hold::Nonce;
 
 const STATUS: &str = "GET /api/status ";
@@ -91,6 +92,17 @@ fn a_hold_that_is_there_is_begun_again_by_the_same_write_alone_and_not_once_it_i
     assert_eq!((other, sent), (Err(crate::client::files::held_already(&id())), 0), "another write");
     let (committed, sent) = begun(&json!({"outcome": "committed"}), "last");
     assert_eq!((committed, sent), (Err(Denied::Committed.into()), 0), "the same write, committed since");
+}
+
+#[test]
+fn of_a_begin_that_was_denied_nothing_is_given_up() {
+    let (url, asked) =
+        stub::server(&[knows_holds(), (HOLD, 404, problem(404, "not_held")), (POST, 409, problem(409, "not_yours"))]);
+    let drain = Drain::of(Gateway::over_http(&url, None).unwrap(), "ops").id(id()).patience(Duration::from_secs(5));
+    let denied = drain.begin().map(drop);
+    assert!(matches!(denied, Err(Failure::Denied(_))), "{denied:?}");
+    let asked = asked.lock();
+    assert!(asked.last().is_some_and(|last| last.starts_with(POST)), "more was asked after it: {asked:?}");
 }
 
 #[test]

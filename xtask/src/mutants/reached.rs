@@ -227,11 +227,12 @@ fn judge_one(mutant: usize, reaching: &[&Test], worker: usize, tree: &Path) -> O
                 continue;
             }
             // A process that is gone has named none.
-            let Some(failed) = said.failed.first() else {
+            if said.failed.is_empty() {
                 return Some(End::Noticed("the process ended".to_owned()));
-            };
+            }
             // Not by the bad luck of a busy machine.
-            if with(&[failed.as_str()]).is_none_or(|said| !said.success) {
+            let fails_again = |failed: &&String| with(&[failed.as_str()]).is_none_or(|said| !said.success);
+            if let Some(failed) = said.failed.iter().find(fails_again) {
                 return Some(End::Noticed(failed.clone()));
             }
         }
