@@ -38,8 +38,13 @@ pub struct Committed {
 pub(crate) struct CameToNothing {
     pub(crate) failure: Failure,
     /// Whether a begin has been sent. Before that, nothing can have closed the gate.
+    #[cfg_attr(
+        not(any(feature = "cli", feature = "fleet", test)),
+        expect(dead_code, reason = "for who has a slot to give back")
+    )]
     pub(crate) sent: bool,
     /// What came of giving up the hold. It may stand where that failed, and for good where a commit was granted without an answer.
+    #[cfg_attr(not(any(feature = "cli", test)), expect(dead_code, reason = "the command line tells people of it"))]
     pub(crate) given_up: Result<(), Failure>,
 }
 
