@@ -137,7 +137,7 @@ fn a_signal_after_the_command_ends_the_wait_for_the_gateway_and_keeps_the_slot()
     let home = home();
     let (gateway, server) = (GatewayProcess::start(home.path()), lock_server());
     let mut run = tool(home.path());
-    run.args(["run", "--patience", "1s", "--ready-within", "1h", "--fleet-group", "web"]);
+    run.args(["run", "--patience", "3s", "--ready-within", "1h", "--fleet-group", "web"]);
     run.args(["--fleet-lock", &format!("http://{}", server.host), "--", "kill", "-9", &gateway.pid().to_string()]);
     let run = Tool::spawn(run);
     run.said("no gateway has noticed the end of the hold");

@@ -197,7 +197,7 @@ fn that_the_hold_could_not_be_given_up_decides_the_code_only_of_a_command_that_s
         let gateway = GatewayProcess::start(home.path());
         let freeze = format!("kill -STOP {}; exit {exit}", gateway.pid());
         let command = ["--".into(), "sh".into(), "-c".into(), freeze];
-        let ended = run(home.path(), &["--patience", "1s"], &command).ended().expect_code(code);
+        let ended = run(home.path(), &["--patience", "3s"], &command).ended().expect_code(code);
         assert!(ended.stderr.contains("the gate is still closed by it"), "a gateway that lives: {ended:?}");
         gateway.thaw();
         gateway.until("that nobody holds it", |status| status.drain.holds.is_empty());
@@ -209,7 +209,7 @@ fn where_no_gateway_notices_the_end_of_a_marker_the_line_that_removes_it_is_told
     let home = home();
     let gateway = GatewayProcess::start(home.path());
     let freeze = format!("kill -STOP {}", gateway.pid());
-    let ended = drain(home.path(), &["--patience", "1s", "run", "--marker", "--", "sh", "-c", &freeze]);
+    let ended = drain(home.path(), &["--patience", "3s", "run", "--marker", "--", "sh", "-c", &freeze]);
     assert!(ended.stderr.contains("cancel --marker"), "{ended:?}");
     gateway.thaw();
     gateway.until("that the marker is gone", |status| status.drain.holds.is_empty());

@@ -217,7 +217,7 @@ mod tests {
         let (url, _) = stub::replying(|_| Reply::Endless(503));
         std::thread::spawn(move || {
             let turn = Some((url.clone(), "{}".to_owned()));
-            let options = Options { turn, patience: Duration::from_millis(500), ..Options::default() };
+            let options = Options { turn, patience: Duration::from_secs(2), ..Options::default() };
             let agent = config([url.as_str()]).unwrap().build().new_agent();
             told.send(Real::new(&options, agent).expect_a_turn())
         });
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn a_turn_that_never_ends_is_read_for_longer_than_it_is_waited_for_and_not_for_ever() {
         let (url, _) = stub::replying(|_| Reply::Endless(200));
-        let patience = Duration::from_millis(200);
+        let patience = Duration::from_millis(500);
         let options = Options { turn: Some((url.clone(), "{}".to_owned())), patience, ..Options::default() };
         let agent = config([url.as_str()]).unwrap().build().new_agent();
         let began = Instant::now();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// For tests in which it runs out.
-const SHORT: Duration = Duration::from_millis(500);
+const SHORT: Duration = Duration::from_secs(2);
 
 fn runs() -> Reply {
     Reply::Whole(200, json!({"gateway_state": "running"}).to_string())
