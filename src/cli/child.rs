@@ -59,7 +59,8 @@ fn runnable(file: &Path) -> io::Result<()> {
     Ok(access(file, Access::EXEC_OK)?)
 }
 
-/// Runs the command until nothing is left of its group. Signals [wait](Signals::wait) for it already. `lingers` is told once, if something outlives the command itself.
+/// Runs the command until nothing is left of its group; `lingers` is told once, if something outlives the command itself. The caller has
+/// had the signals [wait](Signals::wait).
 pub(super) fn run(
     signals: &Signals,
     program: &Path,

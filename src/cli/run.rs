@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 /// How a `run` went, as far as a slot of a fleet is concerned.
 #[cfg_attr(not(feature = "fleet"), expect(dead_code, reason = "only a fleet looks at how it went"))]
 pub(super) enum Went<'a> {
-    /// It has been asked for the hold, and has not acknowledged it.
+    /// The gateway has been asked for the hold, and has not acknowledged it.
     NotBegun(&'a Failure),
-    /// It has, or it was not asked at all; and the command was not run.
+    /// The gateway has acknowledged the hold, or was not asked for one, and the command was not run.
     NotActed,
     /// It was, and ended with this; and so did the withdrawal.
     Acted(u8, &'a Result<(), Failure>),

@@ -91,7 +91,7 @@ impl Signals {
         }
     }
 
-    /// From now on a signal interrupts this alone: the hold is given up, after whatever came before.
+    /// From now on a signal raises the interrupt that this returns, and no other. The hold has been given up by then.
     #[cfg(feature = "fleet")]
     pub(super) fn look_again(&self) -> Interrupt {
         let again = Interrupt::new();
@@ -99,8 +99,8 @@ impl Signals {
         again
     }
 
-    /// From now on signals are kept for the next process group. Those that are kept already stay. Not so if one has come that the
-    /// command looks at: then there is no next process group, and a second one still ends the giving up.
+    /// From now on signals are kept for the next process group, with those that are kept already. False if one came before, while the
+    /// command could still give up: then no process group is to be started, and a second signal ends the giving up.
     #[must_use]
     pub(super) fn wait(&self) -> bool {
         let mut phase = self.phase.lock();

@@ -99,7 +99,7 @@ fn the_trace_of_a_controller_under_threads_conforms_for_every_seed() {
                     let (controller, clock, trace) = (&controller, &clock, &trace);
                     scope.spawn(move || {
                         for step in 0..10 {
-                            // In the middle of it all: whatever is under way as the trace begins is in its first line.
+                            // The others are at work: the first line tells what is in flight as the trace begins.
                             if (thread, round, step) == (0, 2, 5) {
                                 trace.attach(controller);
                             }

@@ -377,7 +377,7 @@ const JUDGED_MUTANTS: &str = "Seen in one run, beside other work: of the 3,826 c
     can be switched and have no reason, 3,556 are noticed by a failing test, 264 by a test that hangs (some of these may have been slow \
     alone, on a busy machine) and 6 by none: four in the parts of a `Prefer` header, what is done after a begin that was denied, and a \
     message, which a test notices when it is run alone (the run had taken another test's bad luck for the answer). There are tests for \
-    all six since. What was written after that commit has not been judged: how a `run` and its slot end, the waits of the probe, and \
+    all six since. What was written after that commit was judged in part alone: how a `run` and its slot end, the waits of the probe, and \
     which write of an owner an ending keeps away. Not judged: the 73 that can't be switched (constants), which are built one by one.";
 
 /// Where no function is mutated, each with why.
