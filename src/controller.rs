@@ -133,6 +133,8 @@ pub(crate) struct Times {
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     pub(crate) now: Duration,
+    /// The moment for which the gate was last brought into line with the holds: what was pending then is pending still.
+    pub(crate) settled_at: Duration,
     pub(crate) reading: Reading,
     pub(crate) holds: Vec<Hold>,
     pub(crate) acknowledged: Vec<Acknowledgement>,
@@ -179,6 +181,8 @@ struct Shared {
 struct Core {
     lifecycle: AnyLifecycle,
     holds: HoldSet,
+    /// The moment for which the gate was last brought into line with the holds. A delay that has ended since closes nothing yet.
+    settled_at: Duration,
     shutdown_deadline: Option<Duration>,
     interrupted: u64,
     report: Option<ShutdownReport>,
@@ -219,6 +223,7 @@ impl Controller {
         let core = Core {
             lifecycle,
             holds,
+            settled_at: Duration::ZERO,
             shutdown_deadline: None,
             interrupted: 0,
             report: None,
@@ -263,11 +268,11 @@ impl Controller {
         self.shared.core.lock().holds.iter().cloned().collect()
     }
 
-    /// Whether a hold is about to close the gate: its unready delay is running.
+    /// Whether a hold is about to close the gate: its unready delay is running, or has ended and the gate is yet to follow.
     #[must_use]
     pub fn is_about_to_close(&self) -> bool {
         let core = self.shared.core.lock();
-        core.holds.pending(self.shared.settings.clock.now())
+        core.holds.pending(core.settled_at)
     }
 
     /// Whether a shutdown now is to notify nobody: a live hold asks for that explicitly. Ask before
@@ -395,8 +400,9 @@ impl Controller {
         let stalled = drain.is_some_and(|drain| !reading.drained && now.saturating_sub(drain.since) >= patience);
         View {
             now,
+            settled_at: core.settled_at,
             reading,
-            pending: core.holds.pending(now),
+            pending: core.holds.pending(core.settled_at),
             stalled,
             times: Times {
                 began: drain.map(|drain| drain.began),
@@ -404,7 +410,7 @@ impl Controller {
                 deadline: core.shutdown_deadline.filter(|_| drain.is_some()),
             },
             suppress_notification: core.holds.suppresses_notification(),
-            acknowledged: core.holds.acknowledged(now),
+            acknowledged: core.holds.acknowledged(core.settled_at),
             holds: core.holds.iter().cloned().collect(),
         }
     }
@@ -446,6 +452,7 @@ impl Shared {
 
 impl Core {
     fn settle(&mut self, shared: &Shared, now: Duration, tell: &mut Vec<Change>) {
+        self.settled_at = now;
         if let Some(event) = self.holds.moves(self.lifecycle.state(), now) {
             self.handle(event, now, tell);
         }
@@ -566,6 +573,23 @@ mod tests {
         drop(turn);
         controller.settle();
         assert_eq!(controller.until_next_change(), Duration::MAX, "it has stopped");
+    }
+
+    #[test]
+    fn a_hold_whose_delay_has_ended_is_pending_until_the_gate_has_closed() {
+        let (controller, clock) = controlled();
+        let delay = Duration::from_secs(5);
+        let request = Request { source: Source::File, ..begin().unready_delay(delay) };
+        controller.reconcile(std::slice::from_ref(&request), |_| true, &BTreeSet::new());
+        clock.advance(delay);
+        let stands = || {
+            let view = controller.view();
+            let outcomes = view.acknowledged.iter().map(|answer| answer.outcome).collect::<Vec<_>>();
+            (view.reading.state, view.pending, controller.is_about_to_close(), outcomes)
+        };
+        assert_eq!(stands(), (DrainState::Running, true, true, vec![Outcome::Pending]), "nobody has closed it yet");
+        controller.settle();
+        assert_eq!(stands(), (DrainState::ExternalDraining, false, false, vec![Outcome::Held]));
     }
 
     #[test]

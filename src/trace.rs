@@ -224,7 +224,7 @@ impl Inner {
                     request: hold.id.clone(),
                     owner: hold.owner.clone(),
                     source: hold.source,
-                    pending: !hold.closes(view.now),
+                    pending: !hold.closes(view.settled_at),
                     committed: hold.commit.is_some(),
                 })
                 .collect(),

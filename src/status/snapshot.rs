@@ -450,6 +450,9 @@ impl Snapshot {
     /// What is needed beside one moment of the gateway to say everything.
     pub(crate) fn new(view: View, work: Vec<ActiveWork>, process: &Process, channel: ChannelState) -> Self {
         let reading = view.reading;
+        // A hold is pending until the gate has closed: beside `running` no status says of one that it closes the gate.
+        let hold =
+            |hold: &Hold| HoldStatus { pending: !hold.closes(view.settled_at), ..HoldStatus::of(hold, view.now) };
         Self {
             gateway_state: reading.state.into(),
             active_agents: Some(reading.total()),
@@ -472,7 +475,7 @@ impl Snapshot {
                 pending: view.pending,
                 stalled: view.stalled,
                 suppress_notification: view.suppress_notification,
-                holds: view.holds.iter().map(|hold| HoldStatus::of(hold, view.now)).collect(),
+                holds: view.holds.iter().map(hold).collect(),
                 active_work: work.into_iter().map(WorkStatus::from).collect(),
                 acknowledged: view.acknowledged,
                 ignored: channel.ignored,

@@ -121,6 +121,7 @@ fn a_hold_that_is_about_to_close_the_gate_fails_readiness_while_the_state_is_run
     assert_eq!(gateway.unready(), ["a hold is about to close the gate"]);
     drop(gateway.gate().admit().expect("running admits"));
     clock.advance(Duration::from_secs(10));
+    assert_ne!(gateway.unready(), [""; 0], "the delay is over, and the gate has yet to close");
     gateway.kick();
     until(channel.home(), "draining", |s| s.gateway_state == GatewayState::Draining && !s.drain.pending);
 }

@@ -1,7 +1,7 @@
 //! Sown in the table, the typestates and the controller.
 
 use super::super::PropertyId::*;
-use super::Check::{Model, Test};
+use super::Check::{Model, Test, Unit};
 use super::Seed;
 
 /// The seeds.
@@ -143,10 +143,20 @@ pub const SEEDS: &[Seed] = &[
         breaks: &[C6],
         bug: "A status repeats an answer that time has overtaken. In the field: #113233, queued was acknowledged although the message had been dropped.",
         file: "controller.rs",
-        within: "core.holds.acknowledged(now)",
-        find: "core.holds.acknowledged(now)",
-        replace: "{ static FIRST: std::sync::OnceLock<Vec<Acknowledgement>> = std::sync::OnceLock::new(); let now_given = core.holds.acknowledged(now); if now_given.is_empty() { now_given } else { FIRST.get_or_init(|| now_given).clone() } }",
+        within: "core.holds.acknowledged(core.settled_at)",
+        find: "core.holds.acknowledged(core.settled_at)",
+        replace: "{ static FIRST: std::sync::OnceLock<Vec<Acknowledgement>> = std::sync::OnceLock::new(); let now_given = core.holds.acknowledged(core.settled_at); if now_given.is_empty() { now_given } else { FIRST.get_or_init(|| now_given).clone() } }",
         check: Test("status::an_answer_says_how_its_write_stands_now_also_in_a_shutdown"),
+    },
+    Seed {
+        id: "ready-just-before-it-closes",
+        breaks: &[C8],
+        bug: "Between the end of an unready delay and the closing of the gate the status says that the hold closes it, and readiness succeeds: the work that is sent on it is refused.",
+        file: "controller.rs",
+        within: "self.settled_at = now;",
+        find: "self.settled_at = now;",
+        replace: "self.settled_at = Duration::MAX;",
+        check: Unit("controller::tests::a_hold_whose_delay_has_ended_is_pending_until_the_gate_has_closed"),
     },
     Seed {
         id: "time-ends-no-lease",
