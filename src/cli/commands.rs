@@ -155,7 +155,10 @@ impl<'a> Context<'a> {
         let remove = self.line(&["cancel", "--marker"]);
         let left = format!("interrupted; whether the marker lies there is not known\nremove it:  {remove}");
         self.signals.give_up(ExitCode::Interrupted.code(), left);
-        self.marker(Some(&begin.hold)).begin()?;
+        self.marker(Some(&begin.hold)).begin_or_remove().map_err(|nothing| {
+            self.given_up(&RequestId::marker(), nothing.given_up);
+            nothing.failure
+        })?;
         self.report.done("marker", json!({"request_id": "marker", "incarnation": null}))
     }
 

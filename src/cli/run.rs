@@ -136,15 +136,14 @@ impl Context<'_> {
             let fields = json!({"request_id": "marker", "command_exit": null});
             Ok(self.report.failure(failure, ExitCode::from(failure).under_run(), fields))
         };
-        if let Err(failure) = drain.begin() {
+        if let Err(CameToNothing { failure, given_up, .. }) = drain.begin_or_remove() {
+            self.given_up(&RequestId::marker(), given_up);
             return not_run(&failure);
         }
         let kept = drain.keep_alive();
         if let Err(failure) = drain.wait() {
             drop(kept);
-            if let Err(left) = drain.remove() {
-                self.marker_left(&left);
-            }
+            self.given_up(&RequestId::marker(), drain.remove());
             return not_run(&failure);
         }
         self.act(
@@ -215,7 +214,7 @@ impl Context<'_> {
         self.gateway.once().status().is_ok_and(|status| status.running == Some(true))
     }
 
-    fn given_up(&self, id: &RequestId, withdrawn: Result<(), Failure>) {
+    pub(super) fn given_up(&self, id: &RequestId, withdrawn: Result<(), Failure>) {
         match withdrawn {
             Err(failure) if id.is_marker() => self.marker_left(&failure),
             Err(Failure::Unreachable(why)) if !self.someone_lives() => {

@@ -33,7 +33,7 @@ pub struct Committed {
     token: Nonce,
 }
 
-/// A begin or a commit that came to nothing.
+/// A begin or a commit, of a hold or by the marker, that came to nothing.
 #[derive(Debug)]
 pub(crate) struct CameToNothing {
     pub(crate) failure: Failure,
@@ -44,7 +44,6 @@ pub(crate) struct CameToNothing {
     )]
     pub(crate) sent: bool,
     /// What came of giving up the hold. It may stand where that failed, and for good where a commit was granted without an answer.
-    #[cfg_attr(not(any(feature = "cli", test)), expect(dead_code, reason = "the command line tells people of it"))]
     pub(crate) given_up: Result<(), Failure>,
 }
 

@@ -3,6 +3,7 @@
 //! It promises less than a hold does. There is one marker for everybody, nobody is granted a commit, and which process
 //! answers can't be known: "drained" is what the status says at a look, and to remove the marker reopens the gate.
 
+use super::held::CameToNothing;
 use super::{Failure, Gateway, Interrupt, Status};
 use crate::clock::Clock;
 use crate::control::Home;
@@ -147,24 +148,44 @@ impl MarkerDrain {
     ///
     /// # Errors
     /// [`Failure::Denied`] if somebody drains the gateway already: their marker is theirs. Otherwise what the file system
-    /// or the endpoint says, and [`Failure::Unreachable`] if the gateway didn't follow; the marker is removed again then.
+    /// or the endpoint says, and [`Failure::Unreachable`] if the gateway didn't follow or nothing answered. A marker that may lie there
+    /// then is removed again; where that fails too the failure says so, and [`cancel`](Self::cancel) removes it later.
     pub fn begin(&self) -> Result<(), Failure> {
-        if look(&self.gateway)?.state.as_deref() == Some("draining") {
+        self.begin_or_remove().map_err(|nothing| match (nothing.failure, nothing.given_up) {
+            (Failure::Unreachable(why), Err(left)) => {
+                Failure::Unreachable(format!("{why}; the marker may lie there, and could not be removed: {left}"))
+            }
+            (failure, _) => failure,
+        })
+    }
+
+    /// As [`begin`](Self::begin), but what came of the removal is told apart from the failure.
+    pub(crate) fn begin_or_remove(&self) -> Result<(), CameToNothing> {
+        let unsent = |failure| CameToNothing { failure, sent: false, given_up: Ok(()) };
+        let removed = |failure| {
+            let given_up = self.gateway.remove_marker(&self.owner);
+            let failure = match failure {
+                Failure::Unreachable(why) if given_up.is_ok() => {
+                    Failure::Unreachable(format!("{why}; the marker is removed again"))
+                }
+                failure => failure,
+            };
+            CameToNothing { failure, sent: true, given_up }
+        };
+        if look(&self.gateway).map_err(unsent)?.state.as_deref() == Some("draining") {
             let why = "the gateway drains already: its drain would be ended by ours, or ours by it";
-            return Err(Failure::Denied(why.into()));
+            return Err(unsent(Failure::Denied(why.into())));
         }
-        self.gateway.put_marker(self, false)?;
-        let following = self.until(self.patience, |status| (status.state.as_deref() == Some("draining")).then_some(()));
-        match following {
+        self.gateway.put_marker(self, false).map_err(|failure| match failure {
+            // It may lie there all the same: only the answer is missing.
+            Failure::Unreachable(_) | Failure::Interrupted => removed(failure),
+            failure => unsent(failure),
+        })?;
+        let follows = |status: &Status| (status.state.as_deref() == Some("draining")).then_some(());
+        match self.until(self.patience, follows) {
             Ok(Some(())) => Ok(()),
-            Ok(None) => {
-                let _ = self.gateway.remove_marker(&self.owner);
-                Err(Failure::Unreachable("it does not say that it drains; the marker is removed again".into()))
-            }
-            Err(failure) => {
-                let _ = self.gateway.remove_marker(&self.owner);
-                Err(failure)
-            }
+            Ok(None) => Err(removed(Failure::Unreachable("it does not say that it drains".into()))),
+            Err(failure) => Err(removed(failure)),
         }
     }
 
@@ -221,7 +242,8 @@ impl MarkerDrain {
     /// Begins, waits, acts and removes the marker, which is kept alive meanwhile.
     ///
     /// # Errors
-    /// A [`Failure`] before the act, which was not run then, or of the removal after it.
+    /// A [`Failure`] before the act, which was not run then, or of the removal after it. Where the removal fails as well as the wait,
+    /// the failure is the wait's; [`cancel`](Self::cancel) tells whether the marker is gone.
     pub fn run<T>(&self, act: impl FnOnce() -> T) -> Result<T, Failure> {
         self.begin()?;
         let kept = self.keep_alive();
@@ -302,81 +324,4 @@ impl Drop for KeptAlive {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::published::{self, fresh, publish};
-    use super::*;
-    use crate::state::DrainState;
-    use crate::status::DrainStatus;
-    use serde_json::json;
-
-    #[test]
-    fn a_cancel_is_done_once_the_gateway_drains_no_more_or_for_other_holds_alone() {
-        let cancelled = |state, holds: &[&str]| {
-            let (_place, home, _lock) = published::home();
-            let hold =
-                |id: &&str| serde_json::from_value(json!({"request_id": id, "owner": "ops", "age_seconds": 0.0}));
-            let holds = holds.iter().map(|id| hold(id).unwrap()).collect();
-            publish(&home, &DrainStatus { state, holds, ..fresh() });
-            MarkerDrain::of(Gateway::at(home), "ops").patience(Duration::ZERO).cancel()
-        };
-        let draining = DrainState::ExternalDraining;
-        assert_eq!(cancelled(DrainState::Running, &[]), Ok(()));
-        assert_eq!(cancelled(draining, &["upgrade"]), Ok(()), "another's hold keeps it closed");
-        for holds in [&["marker"][..], &["upgrade", "marker"]] {
-            let cancelled = cancelled(draining, holds);
-            assert!(matches!(cancelled, Err(Failure::Unreachable(_))), "{holds:?}: {cancelled:?}");
-        }
-    }
-
-    #[test]
-    fn a_look_that_hears_nothing_is_repeated_while_there_is_patience_and_any_other_failure_ends_it() {
-        let place = tempfile::tempdir().unwrap();
-        let until = |home: Home, patience| {
-            let drain = MarkerDrain::of(Gateway::at(home), "ops").patience(patience);
-            drain.until(Duration::ZERO, |_| None::<()>)
-        };
-        let (patient, nobody) = (Duration::from_secs(60), Home::at(place.path()));
-        assert_eq!(until(nobody.clone(), patient), Ok(None), "the time is over before the patience");
-        let impatient = until(nobody, Duration::ZERO);
-        assert!(matches!(impatient, Err(Failure::Unreachable(_))), "{impatient:?}");
-        let no_path = until(Home::at("no\0path"), patient);
-        assert!(matches!(no_path, Err(Failure::Usage(_))), "{no_path:?}");
-    }
-
-    #[test]
-    fn a_marker_is_kept_alive_no_longer_than_its_guard() {
-        let place = tempfile::tempdir().unwrap();
-        let kept = MarkerDrain::of(Gateway::at(Home::at(place.path())), "ops").keep_alive();
-        let quiet = kept.quiet.clone();
-        assert!(!quiet.is_raised());
-        drop(kept);
-        assert!(quiet.is_raised(), "it is still written again");
-    }
-
-    #[test]
-    fn what_is_said_of_a_drain_for_people_is_in_its_marker() {
-        let (_place, home, _lock) = published::home();
-        let drain = MarkerDrain::of(Gateway::at(home.clone()), "ops").reason("a new kernel");
-        drain.gateway.put_marker(&drain, false).unwrap();
-        let marker: Value = serde_json::from_slice(&std::fs::read(home.marker()).unwrap()).unwrap();
-        assert_eq!((&marker["reason"], &marker["principal"]), (&json!("a new kernel"), &json!("ops")), "{marker}");
-    }
-
-    #[test]
-    fn a_gateway_of_the_reference_lives_while_a_process_has_its_number_that_started_when_it_says() {
-        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-        let started = start_time(&stat).unwrap();
-        let pid = std::process::id();
-        for (said, expected) in [
-            (json!({"pid": pid, "start_time": started}), Some(true)),
-            (json!({"pid": pid, "start_time": started + 1}), Some(false)),
-            (json!({"pid": pid}), Some(true)),
-            (json!({"pid": u64::MAX, "start_time": started}), Some(false)),
-            (json!({"pid": "17"}), None),
-            (json!({}), None),
-        ] {
-            let Value::Object(fields) = said.clone() else { unreachable!() };
-            assert_eq!(lives(&Status::of(fields)), expected, "{said}");
-        }
-    }
-}
+mod tests;

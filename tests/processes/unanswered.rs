@@ -24,22 +24,15 @@ fn loses_the_answer_to(word: &'static str, gateway: &GatewayProcess) -> Between 
     })
 }
 
-fn run(elsewhere: &Path, proxy: &Between, patience: &str) -> Tool {
-    let mut run = tool(elsewhere);
-    run.args([
-        "--url",
-        &format!("http://{}", proxy.host),
-        "--patience",
-        patience,
-        "run",
-        "--id",
-        "upgrade",
-        "--",
-        "true",
-    ]);
-    run.env(Gateway::SECRET_VARIABLE, SECRET);
-    Tool::spawn(run)
+fn start(elsewhere: &Path, proxy: &Between, patience: &str, arguments: &[&str]) -> Tool {
+    let mut started = tool(elsewhere);
+    started.args(["--url", &format!("http://{}", proxy.host), "--patience", patience]).args(arguments);
+    started.env(Gateway::SECRET_VARIABLE, SECRET);
+    Tool::spawn(started)
 }
+
+const RUN: [&str; 5] = ["run", "--id", "upgrade", "--", "true"];
+const BY_MARKER: [(&[&str], bool); 2] = [(&["run", "--marker", "--", "true"], true), (&["begin", "--marker"], false)];
 
 #[test]
 fn of_a_hold_that_may_stand_since_nothing_was_answered_the_line_that_ends_it_is_told() {
@@ -48,7 +41,7 @@ fn of_a_hold_that_may_stand_since_nothing_was_answered_the_line_that_ends_it_is_
             let (home, elsewhere) = (home(), crate::support::process::home());
             let gateway = GatewayProcess::start_with_secret(home.path(), SECRET, "127.0.0.1:0");
             let proxy = loses_the_answer_to(word, &gateway);
-            let run = run(elsewhere.path(), &proxy, if is_interrupted { "1h" } else { "2s" });
+            let run = start(elsewhere.path(), &proxy, if is_interrupted { "1h" } else { "2s" }, &RUN);
             let stands =
                 |status: &gateway_drain::Snapshot| status.drain.holds.iter().any(|hold| hold.committed == is_committed);
             if is_interrupted {
@@ -61,6 +54,47 @@ fn of_a_hold_that_may_stand_since_nothing_was_answered_the_line_that_ends_it_is_
             assert!(ended.stderr.contains(" cancel upgrade"), "{word}, interrupted: {is_interrupted}: {ended:?}");
             gateway.until("the hold, which nobody could give up", stands);
         }
+    }
+}
+
+fn has_the_marker(status: &gateway_drain::Snapshot) -> bool {
+    status.drain.holds.iter().any(|hold| hold.request_id.is_marker())
+}
+
+#[test]
+fn of_a_marker_that_may_lie_there_since_nothing_was_answered_the_line_that_removes_it_is_told() {
+    for (arguments, is_run) in BY_MARKER {
+        for is_interrupted in [false, true] {
+            let (home, elsewhere) = (home(), crate::support::process::home());
+            let gateway = GatewayProcess::start_with_secret(home.path(), SECRET, "127.0.0.1:0");
+            let proxy = loses_the_answer_to("drain", &gateway);
+            let asking = start(elsewhere.path(), &proxy, if is_interrupted { "1h" } else { "2s" }, arguments);
+            if is_interrupted {
+                gateway.until("the marker", has_the_marker);
+                asking.signal(Signal::TERM);
+            }
+            let ended = asking.ended();
+            let expected = if is_interrupted { ExitCode::Interrupted } else { ExitCode::Unreachable };
+            let code = i32::from(if is_run { expected.under_run() } else { expected.code() });
+            assert_eq!(ended.code, Some(code), "{arguments:?}: {ended:?}");
+            assert!(ended.stderr.contains(" cancel --marker"), "{arguments:?}, {is_interrupted}: {ended:?}");
+            gateway.until("the marker, which could not be removed", has_the_marker);
+        }
+    }
+}
+
+#[test]
+fn a_marker_whose_writing_was_not_answered_is_removed_again() {
+    for (arguments, _) in BY_MARKER {
+        let (home, elsewhere) = (home(), crate::support::process::home());
+        let gateway = GatewayProcess::start_with_secret(home.path(), SECRET, "127.0.0.1:0");
+        let proxy = Between::start(&gateway.address, |asked| {
+            let is_drain = asked.head.starts_with("POST") && asked.body.contains("\"drain\"");
+            if is_drain { Way::Lost } else { Way::Through }
+        });
+        let ended = start(elsewhere.path(), &proxy, "2s", arguments).ended();
+        assert!(ended.stderr.contains("the marker is removed again"), "{arguments:?}: {ended:?}");
+        gateway.until("no marker", |status| !has_the_marker(status));
     }
 }
 
