@@ -54,6 +54,8 @@ assert os.waitpid(pid, 0)[1] == 0
 # A command that reads from elsewhere leaves the terminal where it is.
 pid, terminal = start('echo "runs here"; read a; exit 3', "<> " + os.path.join(home, "input"))
 until_said(terminal, b"runs here")
+# Its command runs, so what it waits for is the end of that: the terminal is given away by then, or isn't.
+until("run never waited for its command", lambda: open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "S")
 assert os.tcgetpgrp(terminal) == pid, "the terminal was given to a command that doesn't read from it"
 with open(os.path.join(home, "input"), "w") as input:
     input.write("line\n")
