@@ -23,8 +23,6 @@ const GENERATION_SHIFT: u32 = INTERNAL_SHIFT + INTERNAL_BITS;
 const INTERRUPTED: u64 = 1 << (GENERATION_SHIFT + GENERATION_BITS);
 const STATE_SHIFT: u32 = GENERATION_SHIFT + GENERATION_BITS + 1;
 
-const _: () = assert!(STATE_SHIFT + 3 == u64::BITS, "the fields fill the word");
-
 const TURNS: u64 = (1 << TURN_BITS) - 1;
 const INTERNALS: u64 = ((1 << INTERNAL_BITS) - 1) << INTERNAL_SHIFT;
 const COUNTS: u64 = TURNS | INTERNALS;
@@ -46,6 +44,20 @@ pub(crate) const MAX_INTERNAL: u64 = INTERNALS >> INTERNAL_SHIFT;
 
 /// The last generation before 0 comes again.
 pub(crate) const MAX_GENERATION: u32 = (1 << GENERATION_BITS) - 1;
+
+// The drawing above, as the compiler sees it: the fields fill the word without a gap or a bit in common, each where its shift says.
+const _: () = {
+    assert!(TURNS ^ INTERNALS ^ GENERATIONS ^ INTERRUPTED ^ STATES == u64::MAX, "some bit is in no field, or in two");
+    assert!(TURNS.trailing_zeros() == 0 && TURNS.count_ones() == TURN_BITS);
+    assert!(INTERNALS.trailing_zeros() == INTERNAL_SHIFT && INTERNALS.count_ones() == INTERNAL_BITS);
+    assert!(GENERATIONS.trailing_zeros() == GENERATION_SHIFT && GENERATIONS.count_ones() == GENERATION_BITS);
+    assert!(INTERRUPTED.count_ones() == 1);
+    assert!(STATES.trailing_zeros() == STATE_SHIFT && STATES.count_ones() == 3);
+    assert!(CLOSED == STATES & !(STATES >> 1), "the top bit alone");
+    assert!(COUNTS.trailing_ones() == GENERATION_SHIFT && COUNTS.count_ones() == GENERATION_SHIFT);
+    assert!(MAX_INTERNAL.trailing_ones() == INTERNAL_BITS && MAX_GENERATION.trailing_ones() == GENERATION_BITS);
+    assert!(Unit::TURN.0 == 1 && Unit::INTERNAL.0.trailing_zeros() == INTERNAL_SHIFT);
+};
 
 /// Why the gate refuses, by the bits of the state: a look-up where a match takes branches.
 #[allow(clippy::cast_possible_truncation, reason = "three bits")]
