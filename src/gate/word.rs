@@ -51,7 +51,7 @@ const _: () = {
     assert!(TURNS.trailing_zeros() == 0 && TURNS.count_ones() == TURN_BITS);
     assert!(INTERNALS.trailing_zeros() == INTERNAL_SHIFT && INTERNALS.count_ones() == INTERNAL_BITS);
     assert!(GENERATIONS.trailing_zeros() == GENERATION_SHIFT && GENERATIONS.count_ones() == GENERATION_BITS);
-    assert!(INTERRUPTED.count_ones() == 1);
+    assert!(INTERRUPTED.is_power_of_two());
     assert!(STATES.trailing_zeros() == STATE_SHIFT && STATES.count_ones() == 3);
     assert!(CLOSED == STATES & !(STATES >> 1), "the top bit alone");
     assert!(COUNTS.trailing_ones() == GENERATION_SHIFT && COUNTS.count_ones() == GENERATION_SHIFT);
