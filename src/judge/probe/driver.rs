@@ -7,8 +7,10 @@ use super::world::{Real, TurnAnswer, Unread, World};
 use super::{CanNotProbe, Options};
 use crate::client::Interrupt;
 use crate::client::agent::config;
-use crate::control::{Channel, Epoch, Home};
+use crate::control::opened::OpenHome;
+use crate::control::{Channel, Epoch, Home, read};
 use crate::hold::{Nonce, Request, RequestId};
+use crate::status::Snapshot;
 use core::fmt;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -194,8 +196,8 @@ impl<'a> Driver<'a> {
 
     pub(super) fn look(&mut self) -> Result<PublishedStatus, String> {
         self.reads += 1;
-        let fields = match (self.home().map(Home::status), &self.options.url) {
-            (Some(path), _) => self.read(&path)?,
+        let fields = match (self.home().cloned(), &self.options.url) {
+            (Some(home), _) => self.read(&home)?,
             (None, Some(url)) => {
                 let response = self.agent.get(format!("{url}/api/status")).call();
                 let mut response = response.map_err(|error| format!("{url} doesn't answer: {error}"))?;
@@ -212,8 +214,11 @@ impl<'a> Driver<'a> {
         Ok(seen)
     }
 
-    fn read(&mut self, path: &Path) -> Result<Value, String> {
-        let bytes = std::fs::read(path).map_err(|error| format!("{} can't be read: {error}", path.display()))?;
+    fn read(&mut self, home: &Home) -> Result<Value, String> {
+        // A pipe in its place has no end.
+        let content = OpenHome::open(home.path())
+            .and_then(|open| read::content_up_to(&open.folder, Home::STATUS.as_bytes(), Snapshot::MAX_BYTES));
+        let bytes = content.map_err(|why| format!("{} can't be read: {why}", home.status().display()))?.bytes;
         serde_json::from_slice(&bytes).map_err(|error| {
             let what = format!("a read of {} bytes of the status is no JSON: {error}", bytes.len());
             self.torn.get_or_insert_with(|| what.clone());

@@ -54,6 +54,18 @@ fn in_time<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> T {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_status_is_no_status() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::at(folder.path());
+    rustix::fs::mkfifoat(rustix::fs::CWD, home.status(), rustix::fs::Mode::RUSR).unwrap();
+    let why = in_time(move || {
+        let options = Options { home: Some(home.path().into()), ..Options::default() };
+        Driver::of(&options, &Interrupt::new()).err().map(|can_not| can_not.to_string()).unwrap_or_default()
+    });
+    assert!(why.contains("it is a pipe"), "{why}");
+}
+
+#[test]
 fn a_status_without_an_end_is_waited_for_as_long_as_there_is_patience() {
     let (url, _) = stub::replying(|_| Reply::Endless(200));
     let why = in_time(move || {

@@ -1,70 +1,53 @@
-//! What is told of holds: of gateways in worlds of their own, and of one that answers late.
+//! What is told of holds: of gateways in worlds of their own.
 
 use super::*;
 use crate::client::Interrupt;
 use crate::control::Home;
 use crate::hold::{Hold, HoldSet};
 use crate::judge::probe::fake::{self, Fake};
-use crate::probe::{Options, Sight};
-use rustix::fs::{CWD, Mode, mkfifoat};
+use crate::judge::probe::world::{TurnAnswer, Unread, World};
+use crate::probe::{CanNotProbe, Options, Sight};
 use serde_json::json;
-use std::fs;
-use std::io::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Instant;
+use std::io;
+use std::process::ExitStatus;
 
-const TICK: Duration = Duration::from_millis(10);
+/// A gateway on a machine so busy that each pause of the probe takes as long as the lease, as soon as there is one.
+struct Busy(Fake);
 
-/// A gateway whose status is a pipe, so that each look of the probe takes as long as this wants: the second one under a
-/// hold lasts until its lease is over.
-fn answer_late(home: &Home, over: &AtomicBool) {
-    let lease = TICK * 2 + Duration::from_secs(1);
-    let next = || {
-        let next = home.path().join("next");
-        mkfifoat(CWD, &next, Mode::RUSR | Mode::WUSR).unwrap();
-        fs::rename(next, home.status()).unwrap();
-    };
-    let mut looks_under_a_hold = 0;
-    loop {
-        // Waits for the next reader, and sends a later reader to another pipe.
-        let mut pipe = fs::OpenOptions::new().write(true).open(home.status()).unwrap();
-        next();
-        if over.load(Ordering::Relaxed) {
-            return;
-        }
-        let held = home.request_path(&id("lease")).exists();
-        looks_under_a_hold = if held { looks_under_a_hold + 1 } else { 0 };
-        let answer_at = Instant::now() + if looks_under_a_hold == 2 { lease } else { Duration::ZERO };
-        while Instant::now() < answer_at {
-            thread::park_timeout(answer_at - Instant::now());
-        }
-        let state = if held { "draining" } else { "running" };
-        pipe.write_all(format!(r#"{{"gateway_state": "{state}", "active_agents": 0}}"#).as_bytes()).unwrap();
+impl World for Busy {
+    fn now(&self) -> Duration {
+        self.0.now()
+    }
+
+    fn pause(&self, time: Duration, interrupt: &Interrupt) -> bool {
+        let is_leased = self.0.home.request_path(&id("lease")).exists();
+        self.0.pause(if is_leased { fake::TICK * 2 + Duration::from_secs(1) } else { time }, interrupt)
+    }
+
+    fn expect_a_turn(&self) -> Result<(), CanNotProbe> {
+        self.0.expect_a_turn()
+    }
+
+    fn turn(&self) -> Option<(TurnAnswer, Option<Unread>)> {
+        self.0.turn()
+    }
+
+    fn run(&self, command: &str) -> io::Result<Box<dyn FnMut() -> io::Result<Option<ExitStatus>>>> {
+        self.0.run(command)
     }
 }
 
 #[test]
 fn a_probe_that_renews_too_late_itself_calls_the_lease_unseen() {
     let folder = tempfile::tempdir().unwrap();
-    let home = Home::at(folder.path());
-    let over = Arc::new(AtomicBool::new(false));
-    mkfifoat(CWD, home.status(), Mode::RUSR | Mode::WUSR).unwrap();
-    let gateway = thread::spawn({
-        let (home, over) = (home.clone(), over.clone());
-        move || answer_late(&home, &over)
-    });
-    let patience = Duration::from_secs(60);
-    let options = Options { home: Some(folder.path().into()), tick: TICK, patience, ..Options::default() };
-    let interrupt = Interrupt::new();
-    let mut driver = Driver::of(&options, &interrupt).unwrap();
+    let options = Options { home: Some(folder.path().into()), tick: fake::TICK, ..Options::default() };
+    let mut gateway = Fake::in_home(Home::at(folder.path()));
+    gateway.knows_holds = true;
+    gateway.tick();
+    let (interrupt, agent) = (Interrupt::new(), ureq::Agent::new_with_defaults());
+    let mut driver = Driver::in_world(&options, &interrupt, agent, Box::new(Busy(gateway))).unwrap();
     let mut rows = Vec::new();
     a_lease(&mut driver, &mut Rows(&mut rows)).unwrap();
-    driver.take_back().unwrap();
-    over.store(true, Ordering::Relaxed);
-    drop(fs::File::open(home.status()).unwrap());
-    gateway.join().unwrap();
     assert_eq!(rows.len(), 1, "{rows:?}");
     assert_eq!((rows[0].property, rows[0].sight), (H3, Sight::Unseen), "{rows:?}");
     assert!(rows[0].evidence.contains("could not renew in time"), "{rows:?}");
