@@ -150,7 +150,7 @@ impl Trace {
             inner.incarnation = Some(controller.incarnation().clone());
         }
         let then = self.clone();
-        controller.listen(|view| self.inner().start(view), move |change| then.inner().tell(change));
+        controller.listen(|view| self.inner().start(view, controller.gate()), move |change| then.inner().tell(change));
     }
 
     /// Logs a piece of work: that it was admitted and, when what is returned is dropped, that it ends. Call it right after
@@ -210,8 +210,10 @@ impl Trace {
 }
 
 impl Inner {
-    fn start(&mut self, view: &View) {
-        let reading = view.reading;
+    /// The gate is read here, while nobody else can write a line: a turn that came after the view, and whose admission came too early
+    /// for a line of its own, is counted.
+    fn start(&mut self, view: &View, gate: &Gate) {
+        let reading = gate.reading();
         (self.state, self.generation) = (reading.state, reading.generation);
         let mut line = self.counted(LineEvent::Start, &reading);
         line.format = Some(FORMAT);
@@ -398,5 +400,28 @@ impl fmt::Debug for Trace {
 impl<P: fmt::Debug> fmt::Debug for Followed<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Followed").field(&self.permit).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_counts_a_turn_that_came_after_the_look_at_the_gateway_and_too_early_for_a_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.jsonl");
+        let (trace, controller) = (Trace::append(&path).unwrap(), Controller::new());
+        let view = controller.view();
+        let turn = trace.follow(controller.gate(), Work::Turn, controller.gate().admit().unwrap());
+        trace.inner().start(&view, controller.gate());
+        drop(turn);
+        trace.flush(std::time::Duration::from_secs(60)).unwrap();
+        let lines = std::fs::read_to_string(&path).unwrap();
+        let counted = lines.lines().map(|line| {
+            let line: Line = serde_json::from_str(line).unwrap();
+            (line.event, line.in_flight)
+        });
+        assert_eq!(counted.collect::<Vec<_>>(), [(LineEvent::Start, Some(1)), (LineEvent::Finish, Some(1))]);
     }
 }
