@@ -246,6 +246,12 @@ impl Drain {
         Held::begin(self.clone(), &self.interrupt)
     }
 
+    /// As [`begin`](Self::begin), and tells what may stand where it fails.
+    #[cfg(feature = "cli")]
+    pub(crate) fn begin_and_tell(&self) -> Result<Held, CameToNothing> {
+        Held::begin_and_tell(self.clone(), &self.interrupt)
+    }
+
     /// As [`begin`](Self::begin), for an act of its own: that a token can be kept is made sure of before anything is asked,
     /// and a begin that is interrupted is given up.
     pub(crate) fn begin_for_run(&self) -> Result<Held, CameToNothing> {

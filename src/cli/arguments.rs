@@ -108,8 +108,9 @@ pub enum CliCommand {
     ///
     /// Exit code: once COMMAND has run, its own (128 + N if signal N ended it; 126 or 127 if it can't be run). All endings of
     /// `run` itself are 200 more than those of the other commands: see the table below. If COMMAND ended with 0 and the hold
-    /// could not be given up, it is the 2xx code that says why. With --json-file, `command_exit` is null if COMMAND was not
-    /// run.
+    /// could not be given up, it is the 2xx code that says why. That no gateway is left there is no failure in a home, where the
+    /// next one finds that the hold was given up; with --url it is. With --json-file, `command_exit` is null if COMMAND was
+    /// not run.
     #[command(after_long_help = "Examples:
   gateway-drain run --reason 'upgrade to 1.4' --timeout 10m -- ./upgrade.sh
   gateway-drain run --timeout 2m --force -- systemctl restart gateway

@@ -5,7 +5,7 @@ use super::person::{new_secret, secret, user};
 use super::report::Report;
 use super::signals::Signals;
 use super::status_text::in_words;
-use crate::client::{Drain, ExitCode, Failure, Gateway, MarkerDrain, SeenDrained, quoted};
+use crate::client::{CameToNothing, Drain, ExitCode, Failure, Gateway, MarkerDrain, SeenDrained, quoted};
 use crate::control::Home;
 use crate::hold::{Incarnation, RequestId};
 use serde_json::{Value, json};
@@ -139,11 +139,20 @@ impl<'a> Context<'a> {
     fn begin(&self, begin: &Begin) -> Result<(), Failure> {
         let drain = self.new_hold(begin.id.as_ref(), &begin.hold, begin.lease, begin.attach);
         self.signals.end_at_once(self.detached(drain.request_id()));
+        self.report.about(json!({"request_id": drain.request_id()}));
         let drain = match self.process(begin.incarnation.as_deref())? {
             Some(incarnation) => drain.bound_to(incarnation.clone()).only_for(incarnation),
             None => drain,
         };
-        let held = drain.begin()?;
+        let held = match drain.begin_and_tell() {
+            Ok(held) => held,
+            Err(CameToNothing { failure, given_up, .. }) => {
+                if given_up.is_err() {
+                    self.report.say(&self.detached(drain.request_id()));
+                }
+                return Err(failure);
+            }
+        };
         let fields = json!({"request_id": held.request_id(), "incarnation": held.incarnation()});
         // A name that nobody is told would hold the gate closed for its lease: dropped, the hold is given up.
         self.report.key("done", held.request_id().as_str(), fields)?;
@@ -152,9 +161,8 @@ impl<'a> Context<'a> {
     }
 
     fn begin_marker(&self, begin: &Begin) -> Result<(), Failure> {
-        let remove = self.line(&["cancel", "--marker"]);
-        let left = format!("interrupted; whether the marker lies there is not known\nremove it:  {remove}");
-        self.signals.give_up(ExitCode::Interrupted.code(), left);
+        self.signals.give_up(ExitCode::Interrupted.code(), self.left_of_the_marker());
+        self.report.about(json!({"request_id": "marker", "incarnation": null}));
         self.marker(Some(&begin.hold)).begin_or_remove().map_err(|nothing| {
             self.given_up(&RequestId::marker(), nothing.given_up);
             nothing.failure
@@ -162,8 +170,15 @@ impl<'a> Context<'a> {
         self.report.done("marker", json!({"request_id": "marker", "incarnation": null}))
     }
 
+    /// What may lie there where an interruption ends this process before the marker is removed.
+    pub(super) fn left_of_the_marker(&self) -> String {
+        let remove = self.line(&["cancel", "--marker"]);
+        format!("gateway-drain: interrupted; whether the marker lies there is not known\nremove it:  {remove}")
+    }
+
     fn wait(&self, wait: &Wait) -> Result<u8, Failure> {
         self.signals.end_at_once(self.detached(&wait.id));
+        self.report.about(json!({"request_id": wait.id}));
         let drain = self.drain(Some(&wait.id));
         let drain = wait.timeout.into_iter().fold(drain, Drain::timeout);
         let drain = self.process(wait.incarnation.as_deref())?.into_iter().fold(drain, Drain::only_for);
@@ -186,17 +201,23 @@ impl<'a> Context<'a> {
             "interrupted; whether the commit of {} was granted is not known here\nopen the gate:  {cancel}",
             commit.id
         ));
+        self.report.about(json!({"request_id": commit.id}));
         let drain = self.drain(Some(&commit.id));
         let drain = self.process(commit.incarnation.as_deref())?.into_iter().fold(drain, Drain::only_for);
         let held = drain.attach()?;
         let seen = held.drained_now()?;
-        let committed = match held.commit(&seen) {
-            Err(unknown @ (Failure::Unreachable(_) | Failure::Interrupted)) => {
-                let why =
-                    format!("{unknown}; whether the commit was granted is not known; this opens the gate: {cancel}");
-                return Err(Failure::Unreachable(why));
+        let doubt = || format!("whether the commit was granted is not known; this opens the gate: {cancel}");
+        let committed = match held.commit_or_give_up(&seen) {
+            Ok(committed) => committed,
+            Err(CameToNothing { failure: Failure::Unreachable(why), given_up: Err(_), .. }) => {
+                return Err(Failure::Unreachable(format!("{why}; {}", doubt())));
             }
-            committed => committed?,
+            Err(CameToNothing { failure, given_up, .. }) => {
+                if given_up.is_err() {
+                    self.report.say(&format!("gateway-drain: {}", doubt()));
+                }
+                return Err(failure);
+            }
         };
         let mut fields = drained(&commit.id, &seen);
         fields["token"] = json!(committed.token());
@@ -217,13 +238,15 @@ impl<'a> Context<'a> {
         if let Err(failure) = withdrawn {
             self.report.say(&format!(
                 "gateway-drain: the hold {id} could not be given up: {failure}\n\
-                 gateway-drain: the gate is still closed by it; this opens it: {}",
+                 gateway-drain: the gate may still be closed by it; this opens it: {}",
                 self.line(&["cancel", id.as_str()])
             ));
         }
     }
 
     fn cancel(&self, cancel: &Cancel) -> Result<(), Failure> {
+        let about = cancel.id.clone().unwrap_or_else(RequestId::marker);
+        self.report.about(json!({"request_id": about}));
         if let Some(id) = &cancel.id {
             self.drain(Some(id)).withdraw(cancel.token())?;
             return self.report.done("", json!({"request_id": id}));
@@ -233,11 +256,13 @@ impl<'a> Context<'a> {
     }
 
     fn override_hold(&self, hold: &Override) -> Result<(), Failure> {
+        self.report.about(json!({"request_id": hold.id}));
         self.drain(Some(&hold.id)).override_hold()?;
         self.report.done("", json!({"request_id": hold.id}))
     }
 
     fn renew(&self, renew: &Renew) -> Result<(), Failure> {
+        self.report.about(json!({"request_id": renew.id}));
         let drain = self.drain(Some(&renew.id));
         let drain = renew.lease.into_iter().fold(drain, Drain::lease);
         for clamped in drain.clamped() {

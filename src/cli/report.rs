@@ -26,8 +26,10 @@ const WRITTEN_AT_ONCE: usize = 4096;
 #[derive(Clone)]
 pub(super) struct Report {
     command: &'static str,
-    /// Where the result goes as JSON, if it is wanted so; closed once it has failed.
+    /// Where the result goes as JSON, if it is wanted so; closed once it has been written.
     json: Option<Arc<Mutex<Option<Sink>>>>,
+    /// What the result says of what is asked for, however it ends.
+    about: Arc<Mutex<Map<String, Value>>>,
     /// The live line, where stderr is a terminal.
     line: Option<ProgressBar>,
     told: Arc<Mutex<Option<(String, Instant)>>>,
@@ -62,6 +64,7 @@ impl Report {
         Ok(Self {
             command: arguments.command.word(),
             json,
+            about: Arc::default(),
             line,
             told: Arc::default(),
             patience: Arc::new(Mutex::new(READER_PATIENCE)),
@@ -138,15 +141,35 @@ impl Report {
         self.write(ending, ExitCode::Drained.code(), plain, fields).map_err(|error| unwritten(&error))
     }
 
+    /// From now on the result says this, unless it says something else in its place.
+    pub(super) fn about(&self, fields: Value) {
+        if let Value::Object(fields) = fields {
+            *self.about.lock() = fields;
+        }
+    }
+
+    /// The result of what a signal ends here and now, unless there is one. A reader that stands still is not waited for.
+    pub(super) fn interrupted(&self, code: u8) {
+        let (told, heard) = std::sync::mpsc::channel();
+        let report = self.clone();
+        let writing = std::thread::Builder::new().spawn(move || {
+            let _ = report.json.is_none() || report.write("interrupted", code, "", json!({})).is_ok();
+            let _ = told.send(());
+        });
+        if writing.is_ok() {
+            let _ = heard.recv_timeout(READER_PATIENCE);
+        }
+    }
+
     fn write(&self, ending: &str, code: u8, plain: &str, fields: Value) -> io::Result<()> {
         self.clear();
         let Some(json) = &self.json else {
             return if plain.is_empty() { Ok(()) } else { write_line(&mut io::stdout(), plain) };
         };
         let mut sink = json.lock();
-        // One that has failed was told of, and is not tried again with what is said of that.
-        let Some(open) = sink.as_mut() else { return Ok(()) };
-        write_line(&mut **open, &self.object(ending, code, fields)).inspect_err(|_| *sink = None)
+        // There is one result. What failed to be written was told of, and is not tried again with what is said of that.
+        let Some(mut open) = sink.take() else { return Ok(()) };
+        write_line(&mut *open, &self.object(ending, code, fields))
     }
 
     /// A failure, and the code that this process will exit with.
@@ -171,6 +194,7 @@ impl Report {
         object.insert("command".into(), json!(self.command));
         object.insert("ending".into(), json!(ending));
         object.insert("exit_code".into(), json!(code));
+        object.extend(self.about.lock().clone());
         if let Value::Object(fields) = fields {
             object.extend(fields);
         }
@@ -252,7 +276,14 @@ mod tests {
 
     fn report() -> Report {
         let told = Arc::new(Mutex::new(None));
-        Report { command: "run", json: None, line: None, told, patience: Arc::new(Mutex::new(READER_PATIENCE)) }
+        Report {
+            command: "run",
+            json: None,
+            about: Arc::default(),
+            line: None,
+            told,
+            patience: Arc::new(Mutex::new(READER_PATIENCE)),
+        }
     }
 
     #[test]

@@ -40,7 +40,10 @@ impl Context<'_> {
                 return Ok(code);
             }
         };
-        self.signals.give_up(ExitCode::Interrupted.under_run(), self.left(&id));
+        let left = if run.marker { self.left_of_the_marker() } else { self.left(&id) };
+        self.signals.give_up(ExitCode::Interrupted.under_run(), left);
+        let about = if run.marker { RequestId::marker() } else { id.clone() };
+        self.report.about(json!({"request_id": about, "command_exit": null}));
         #[cfg(feature = "fleet")]
         if let Some(fleet) = run.fleet.fleet(self.patience)? {
             return self.run_in_fleet(&fleet, &id, run, &program);
@@ -143,7 +146,7 @@ impl Context<'_> {
         let kept = drain.keep_alive();
         if let Err(failure) = drain.wait() {
             drop(kept);
-            self.given_up(&RequestId::marker(), drain.remove());
+            self.given_up(&RequestId::marker(), drain.give_up());
             return not_run(&failure);
         }
         self.act(
@@ -163,7 +166,7 @@ impl Context<'_> {
 
     fn marker_left(&self, failure: &Failure) {
         let line = self.line(&["cancel", "--marker"]);
-        self.report.say(&format!("gateway-drain: the marker could not be removed: {failure}\nremove it:  {line}"));
+        self.report.say(&format!("gateway-drain: the marker may lie there: {failure}\nremove it:  {line}"));
     }
 
     /// Runs the command, gives up the hold, and says which of the two decides the exit code.
@@ -176,9 +179,10 @@ impl Context<'_> {
         withdraw: impl FnOnce() -> Result<(), Failure>,
         settle: impl FnOnce(Went<'_>) -> Settled,
     ) -> Result<u8, Failure> {
+        // A signal that came before has raised the interrupt in a phase that gives up, and in no other.
         let goes_on = self.signals.wait();
         self.report.clear();
-        if !goes_on || self.signals.interrupt.is_raised() {
+        if !goes_on {
             self.given_up(id, withdraw());
             return Ok(self.not_run(id, &Failure::Interrupted, settle(Went::NotActed)));
         }
@@ -194,7 +198,7 @@ impl Context<'_> {
         }
         let own = exit_code(&ended);
         let withdrawn = withdraw();
-        let failed = withdrawn.as_ref().err().filter(|_| own == 0 && self.someone_lives()).cloned();
+        let failed = withdrawn.as_ref().err().filter(|_| own == 0 && !self.is_left_to_the_next()).cloned();
         self.given_up(id, withdrawn.clone());
         let settled = settle(Went::Acted(own, &withdrawn));
         let fields = json!({"request_id": id, "command_exit": own, "forced": forced});
@@ -209,7 +213,12 @@ impl Context<'_> {
         Ok(own)
     }
 
-    /// Whether a gateway is there to reopen. The command may have ended it, and that is no failure.
+    /// Whether no gateway is there to reopen, and what was written in its home opens the next one. The command may have ended it, and
+    /// that is no failure. Over HTTP nothing is written where nobody answers.
+    fn is_left_to_the_next(&self) -> bool {
+        !self.gateway.is_over_http() && !self.someone_lives()
+    }
+
     fn someone_lives(&self) -> bool {
         self.gateway.once().status().is_ok_and(|status| status.running == Some(true))
     }

@@ -125,8 +125,7 @@ impl Signals {
     fn take(&self, number: i32) {
         match &mut *self.phase.lock() {
             Phase::Ends(saying) => {
-                self.report.say(saying.as_deref().unwrap_or("gateway-drain: interrupted"));
-                std::process::exit(ExitCode::Interrupted.code().into());
+                self.end(ExitCode::Interrupted.code(), saying.as_deref().unwrap_or("gateway-drain: interrupted"));
             }
             Phase::GivesUp { code, left, raised: true, .. } => self.end(*code, left),
             Phase::GivesUp { code, left, limit, raised } => {
@@ -155,6 +154,7 @@ impl Signals {
 
     fn end(&self, code: u8, left: &str) {
         self.report.say(left);
+        self.report.interrupted(code);
         std::process::exit(code.into());
     }
 }

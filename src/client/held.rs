@@ -16,7 +16,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long the drop of a guard may take to give up its hold.
-const DROP_LIMIT: Duration = Duration::from_secs(3);
+pub(super) const DROP_LIMIT: Duration = Duration::from_secs(3);
+
+/// Of what was asked for without an answer, and ended as far as could be seen.
+pub(super) const LATE: &str = "it was asked for without an answer, and what was sent may still arrive";
 
 /// The gate is held closed, and the lease is kept. Dropping what [`begin`](Drain::begin) gave withdraws the hold;
 /// [`detach`](Self::detach) doesn't, nor does dropping what [`attach`](Drain::attach) gave.
@@ -43,7 +46,8 @@ pub(crate) struct CameToNothing {
         expect(dead_code, reason = "for who has a slot to give back")
     )]
     pub(crate) sent: bool,
-    /// What came of giving up the hold. It may stand where that failed, and for good where a commit was granted without an answer.
+    /// What came of giving up the hold. It may stand where that failed, where its begin was never answered and may still arrive, and for
+    /// good where a commit was granted without an answer.
     pub(crate) given_up: Result<(), Failure>,
 }
 
@@ -84,7 +88,7 @@ impl fmt::Debug for Committed {
 
 impl Held {
     pub(super) fn begin(drain: Drain, interrupt: &Interrupt) -> Result<Self, Failure> {
-        Ok(Self::begin_with(drain, interrupt, false)?)
+        Ok(Self::begin_and_tell(drain, interrupt)?)
     }
 
     fn begin_with(mut drain: Drain, interrupt: &Interrupt, gives_up: bool) -> Result<Self, CameToNothing> {
@@ -104,6 +108,11 @@ impl Held {
             session.sending();
             session.drain.gateway.begin(&request)
         })
+    }
+
+    /// As [`begin`](Self::begin), and tells what may stand where it fails.
+    pub(super) fn begin_and_tell(drain: Drain, interrupt: &Interrupt) -> Result<Self, CameToNothing> {
+        Self::begin_with(drain, interrupt, false)
     }
 
     /// As [`begin`](Self::begin), but nobody has a hold in hand whose begin was interrupted: it is given up.
@@ -313,13 +322,19 @@ impl Guard {
         self.end_heartbeat();
         let is_doubtful = !self.begun && self.kept.is_some();
         let given_up = if mem::take(&mut self.armed) {
-            self.give_up(self.session.drain.patience.min(DROP_LIMIT))
+            let given_up = self.give_up(self.session.drain.patience.min(DROP_LIMIT));
+            given_up.and_then(|()| if self.may_arrive() { Err(Failure::Unreachable(LATE.into())) } else { Ok(()) })
         } else if is_doubtful {
             Err(failure.clone())
         } else {
             Ok(())
         };
         CameToNothing { failure, sent: self.session.has_sent(), given_up }
+    }
+
+    /// Whether its begin was sent and never answered: what ended its wait for an answer doesn't end it on its way to the gateway.
+    fn may_arrive(&self) -> bool {
+        self.begun && self.session.has_sent() && !self.session.was_heard() && self.session.drain.gateway.is_over_http()
     }
 
     fn give_up(&mut self, limit: Duration) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 //! It promises less than a hold does. There is one marker for everybody, nobody is granted a commit, and which process
 //! answers can't be known: "drained" is what the status says at a look, and to remove the marker reopens the gate.
 
-use super::held::CameToNothing;
+use super::held::{CameToNothing, DROP_LIMIT, LATE};
 use super::{Failure, Gateway, Interrupt, Status};
 use crate::clock::Clock;
 use crate::control::Home;
@@ -153,7 +153,7 @@ impl MarkerDrain {
     pub fn begin(&self) -> Result<(), Failure> {
         self.begin_or_remove().map_err(|nothing| match (nothing.failure, nothing.given_up) {
             (Failure::Unreachable(why), Err(left)) => {
-                Failure::Unreachable(format!("{why}; the marker may lie there, and could not be removed: {left}"))
+                Failure::Unreachable(format!("{why}; the marker may lie there: {left}"))
             }
             (failure, _) => failure,
         })
@@ -162,31 +162,40 @@ impl MarkerDrain {
     /// As [`begin`](Self::begin), but what came of the removal is told apart from the failure.
     pub(crate) fn begin_or_remove(&self) -> Result<(), CameToNothing> {
         let unsent = |failure| CameToNothing { failure, sent: false, given_up: Ok(()) };
-        let removed = |failure| {
-            let given_up = self.gateway.remove_marker(&self.owner);
-            let failure = match failure {
-                Failure::Unreachable(why) if given_up.is_ok() => {
-                    Failure::Unreachable(format!("{why}; the marker is removed again"))
-                }
-                failure => failure,
-            };
-            CameToNothing { failure, sent: true, given_up }
-        };
         if look(&self.gateway).map_err(unsent)?.state.as_deref() == Some("draining") {
             let why = "the gateway drains already: its drain would be ended by ours, or ours by it";
             return Err(unsent(Failure::Denied(why.into())));
         }
         self.gateway.put_marker(self, false).map_err(|failure| match failure {
             // It may lie there all the same: only the answer is missing.
-            Failure::Unreachable(_) | Failure::Interrupted => removed(failure),
+            Failure::Unreachable(_) | Failure::Interrupted => self.removed_again(failure, self.gateway.is_over_http()),
             failure => unsent(failure),
         })?;
         let follows = |status: &Status| (status.state.as_deref() == Some("draining")).then_some(());
         match self.until(self.patience, follows) {
             Ok(Some(())) => Ok(()),
-            Ok(None) => Err(removed(Failure::Unreachable("it does not say that it drains".into()))),
-            Err(failure) => Err(removed(failure)),
+            Ok(None) => Err(self.removed_again(Failure::Unreachable("it does not say that it drains".into()), false)),
+            Err(failure) => Err(self.removed_again(failure, false)),
         }
+    }
+
+    /// What came of a begin that failed so. A marker that `may_arrive` late is none that is known to be gone.
+    fn removed_again(&self, failure: Failure, may_arrive: bool) -> CameToNothing {
+        let late = || if may_arrive { Err(Failure::Unreachable(LATE.into())) } else { Ok(()) };
+        let given_up = self.give_up().and_then(|()| late());
+        let failure = match failure {
+            Failure::Unreachable(why) if given_up.is_ok() => {
+                Failure::Unreachable(format!("{why}; the marker is removed again"))
+            }
+            failure => failure,
+        };
+        CameToNothing { failure, sent: true, given_up }
+    }
+
+    /// Removes the marker, also if what stops the waiting has been raised: then within a few seconds.
+    pub(crate) fn give_up(&self) -> Result<(), Failure> {
+        let patience = if self.interrupt.is_raised() { self.patience.min(DROP_LIMIT) } else { self.patience };
+        self.clone().interrupt(Interrupt::new()).patience(patience).remove()
     }
 
     /// Waits until the status says that nothing is in flight while it drains.

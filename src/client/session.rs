@@ -107,6 +107,11 @@ impl Session {
         self.log.lock().sent
     }
 
+    /// Whether any write was answered.
+    pub(super) fn was_heard(&self) -> bool {
+        self.log.lock().last.is_some()
+    }
+
     /// Notes that this write is about to be sent.
     pub(super) fn sending(&self) {
         self.log.lock().sent = true;

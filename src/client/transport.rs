@@ -148,6 +148,11 @@ impl Gateway {
         }
     }
 
+    /// Whether an endpoint is asked: what is sent may arrive without an answer, and nothing is left for a later process.
+    pub(crate) fn is_over_http(&self) -> bool {
+        matches!(self.way, Transport::Http(_))
+    }
+
     /// Which process lives there now, to bind a hold to.
     ///
     /// # Errors

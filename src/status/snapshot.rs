@@ -293,6 +293,12 @@ impl HoldStatus {
     /// What a status says of `hold`, `now` being the time since boot.
     #[must_use]
     pub fn of(hold: &Hold, now: Duration) -> Self {
+        Self::beside(hold, now, now)
+    }
+
+    /// What it says beside a gate that was last brought into line with the holds at `settled_at`. A hold is pending until the gate has
+    /// closed: beside `running` no status says of one that it closes the gate.
+    fn beside(hold: &Hold, now: Duration, settled_at: Duration) -> Self {
         Self {
             request_id: hold.id.clone(),
             owner: hold.owner.clone(),
@@ -301,7 +307,7 @@ impl HoldStatus {
             first_seen_millis: millis(hold.first_seen),
             age_seconds: seconds(now.saturating_sub(hold.first_seen)),
             lease_left_seconds: hold.lease_left(now).map(seconds),
-            pending: !hold.closes(now),
+            pending: !hold.closes(settled_at),
             committed: hold.commit.is_some(),
             overdue: hold.overdue(now),
             suppress_notification: hold.suppress_notification,
@@ -450,9 +456,6 @@ impl Snapshot {
     /// What is needed beside one moment of the gateway to say everything.
     pub(crate) fn new(view: View, work: Vec<ActiveWork>, process: &Process, channel: ChannelState) -> Self {
         let reading = view.reading;
-        // A hold is pending until the gate has closed: beside `running` no status says of one that it closes the gate.
-        let hold =
-            |hold: &Hold| HoldStatus { pending: !hold.closes(view.settled_at), ..HoldStatus::of(hold, view.now) };
         Self {
             gateway_state: reading.state.into(),
             active_agents: Some(reading.total()),
@@ -475,7 +478,7 @@ impl Snapshot {
                 pending: view.pending,
                 stalled: view.stalled,
                 suppress_notification: view.suppress_notification,
-                holds: view.holds.iter().map(hold).collect(),
+                holds: view.holds.iter().map(|hold| HoldStatus::beside(hold, view.now, view.settled_at)).collect(),
                 active_work: work.into_iter().map(WorkStatus::from).collect(),
                 acknowledged: view.acknowledged,
                 ignored: channel.ignored,

@@ -198,7 +198,7 @@ fn that_the_hold_could_not_be_given_up_decides_the_code_only_of_a_command_that_s
         let freeze = format!("kill -STOP {}; exit {exit}", gateway.pid());
         let command = ["--".into(), "sh".into(), "-c".into(), freeze];
         let ended = run(home.path(), &["--patience", "3s"], &command).ended().expect_code(code);
-        assert!(ended.stderr.contains("the gate is still closed by it"), "a gateway that lives: {ended:?}");
+        assert!(ended.stderr.contains("the gate may still be closed by it"), "a gateway that lives: {ended:?}");
         gateway.thaw();
         gateway.until("that nobody holds it", |status| status.drain.holds.is_empty());
     }

@@ -92,10 +92,135 @@ fn a_marker_whose_writing_was_not_answered_is_removed_again() {
             let is_drain = asked.head.starts_with("POST") && asked.body.contains("\"drain\"");
             if is_drain { Way::Lost } else { Way::Through }
         });
-        let ended = start(elsewhere.path(), &proxy, "2s", arguments).ended();
-        assert!(ended.stderr.contains("the marker is removed again"), "{arguments:?}: {ended:?}");
+        start(elsewhere.path(), &proxy, "2s", arguments).ended();
         gateway.until("no marker", |status| !has_the_marker(status));
     }
+}
+
+#[test]
+fn of_what_may_still_arrive_after_its_asker_has_gone_the_line_that_ends_it_is_told() {
+    for (arguments, line) in [
+        (&["begin", "upgrade"][..], " cancel upgrade"),
+        (&RUN, " cancel upgrade"),
+        (BY_MARKER[0].0, " cancel --marker"),
+        (BY_MARKER[1].0, " cancel --marker"),
+    ] {
+        let (home, elsewhere) = (home(), crate::support::process::home());
+        let gateway = GatewayProcess::start_with_secret(home.path(), SECRET, "127.0.0.1:0");
+        let (arrive, arrives) = std::sync::mpsc::channel();
+        let mut arrives = Some(arrives);
+        let proxy = Between::start(&gateway.address, move |asked| {
+            let is_drain = asked.head.starts_with("POST") && asked.body.contains("\"drain\"");
+            if is_drain { arrives.take().map_or(Way::Silence, Way::Later) } else { Way::Through }
+        });
+        let ended = start(elsewhere.path(), &proxy, "2s", arguments).ended();
+        assert!(ended.stderr.contains(line), "{arguments:?}: {ended:?}");
+        drop(arrive);
+    }
+}
+
+#[test]
+fn a_run_by_the_marker_that_is_interrupted_names_the_marker_and_no_hold() {
+    let (home, elsewhere) = (home(), crate::support::process::home());
+    let gateway = GatewayProcess::start_with_secret(home.path(), SECRET, "127.0.0.1:0");
+    let turn = gateway.turn(60_000);
+    let proxy =
+        Between::start(
+            &gateway.address,
+            |asked| {
+                if asked.body.contains("\"cancel\"") { Way::Silence } else { Way::Through }
+            },
+        );
+    let run = start(elsewhere.path(), &proxy, "1h", BY_MARKER[0].0);
+    gateway.until("the marker", has_the_marker);
+    run.signal(Signal::TERM);
+    let ended = run.ended().expect_code(i32::from(ExitCode::Interrupted.under_run()));
+    assert!(ended.stderr.contains(" cancel --marker") && !ended.stderr.contains("hold"), "{ended:?}");
+    drop(turn);
+}
+
+#[test]
+fn a_marker_is_removed_after_an_interruption_also_if_the_first_try_is_lost() {
+    let (home, elsewhere) = (home(), crate::support::process::home());
+    let gateway = GatewayProcess::start_with_secret(home.path(), SECRET, "127.0.0.1:0");
+    let turn = gateway.turn(60_000);
+    let mut is_lost = false;
+    let proxy = Between::start(&gateway.address, move |asked| {
+        if asked.body.contains("\"cancel\"") && !std::mem::replace(&mut is_lost, true) {
+            return Way::Answer(answer(502, "text/html", "<html>"));
+        }
+        Way::Through
+    });
+    let run = start(elsewhere.path(), &proxy, "1h", BY_MARKER[0].0);
+    gateway.until("the marker", has_the_marker);
+    run.signal(Signal::TERM);
+    let ended = run.ended().expect_code(i32::from(ExitCode::Interrupted.under_run()));
+    assert!(!ended.stderr.contains("--marker"), "it is gone: {ended:?}");
+    gateway.until("no marker", |status| !has_the_marker(status));
+    drop(turn);
+}
+
+#[test]
+fn a_commit_that_was_granted_without_an_answer_by_a_gateway_that_was_replaced_is_told_of() {
+    let (home, elsewhere) = (home(), crate::support::process::home());
+    let gateway = GatewayProcess::start_with_secret(home.path(), SECRET, "127.0.0.1:0");
+    let address = gateway.address.clone();
+    let (replaced, is_replaced) = std::sync::mpsc::channel::<()>();
+    let mut is_granted = false;
+    let proxy = Between::start(&address, move |asked| {
+        if is_granted {
+            // Until the sender is gone.
+            let _ = is_replaced.recv();
+        }
+        let commits = asked.body.contains("\"commit\"");
+        is_granted |= commits;
+        if commits { Way::Lost } else { Way::Through }
+    });
+    start(elsewhere.path(), &proxy, "30s", &["begin", "upgrade"]).ended().expect(ExitCode::Drained);
+    let commit = start(elsewhere.path(), &proxy, "30s", &["commit", "upgrade"]);
+    gateway.until("the commit", |status| status.drain.holds.iter().any(|hold| hold.committed));
+    gateway.kill();
+    let gateway = GatewayProcess::start_with_secret(home.path(), SECRET, &address);
+    drop(replaced);
+    let ended = commit.ended().expect(ExitCode::IncarnationChanged);
+    assert!(ended.stderr.contains(" cancel upgrade"), "{ended:?}");
+    gateway.until("the commit, which stands", |status| status.drain.holds.iter().any(|hold| hold.committed));
+}
+
+#[test]
+fn over_http_a_gateway_that_ends_under_the_command_is_no_success_since_it_comes_back_committed() {
+    let (home, elsewhere) = (home(), crate::support::process::home());
+    let gateway = GatewayProcess::start_with_secret(home.path(), SECRET, "127.0.0.1:0");
+    let proxy = Between::start(&gateway.address, |_| Way::Through);
+    let kill = format!("kill -9 {}", gateway.pid());
+    let run = ["run", "--id", "upgrade", "--", "sh", "-c", &kill];
+    let ended = start(elsewhere.path(), &proxy, "2s", &run).ended();
+    let ended = ended.expect_code(i32::from(ExitCode::Unreachable.under_run()));
+    assert!(ended.stderr.contains(" cancel upgrade"), "{ended:?}");
+    let gateway = GatewayProcess::start_with_secret(home.path(), SECRET, "127.0.0.1:0");
+    gateway.until("the commit, which stands", |status| status.drain.holds.iter().any(|hold| hold.committed));
+}
+
+#[test]
+fn a_command_that_a_signal_ends_writes_its_result_and_names_what_it_was_about() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    let turn = gateway.turn(60_000);
+    drain(home.path(), &["begin", "upgrade"]).expect(ExitCode::Drained);
+    let result = home.path().join("result.json");
+    let mut wait = tool(home.path());
+    wait.args(["wait", "upgrade", "--json-file"]).arg(&result);
+    let wait = Tool::spawn(wait);
+    wait.said("in flight");
+    wait.signal(Signal::TERM);
+    wait.ended().expect(ExitCode::Interrupted);
+    let said: Value = serde_json::from_slice(&std::fs::read(&result).expect("the result")).expect("JSON");
+    assert_eq!(
+        (&said["ending"], &said["exit_code"], &said["request_id"]),
+        (&"interrupted".into(), &ExitCode::Interrupted.code().into(), &"upgrade".into()),
+        "{said}"
+    );
+    drop(turn);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use super::*;
 use crate::client::chain::Chain;
-use crate::client::stub::{self, Answer, Asked};
+use crate::client::held::{CameToNothing, Held, LATE};
+use crate::client::stub::{self, Answer, Asked, Reply};
 use crate::client::{Drain, Gateway};
 use crate::hold::Nonce;
 
@@ -99,10 +100,38 @@ fn of_a_begin_that_was_denied_nothing_is_given_up() {
     let (url, asked) =
         stub::server(&[knows_holds(), (HOLD, 404, problem(404, "not_held")), (POST, 409, problem(409, "not_yours"))]);
     let drain = Drain::of(Gateway::over_http(&url, None).unwrap(), "ops").id(id()).patience(Duration::from_secs(5));
-    let denied = drain.begin().map(drop);
-    assert!(matches!(denied, Err(Failure::Denied(_))), "{denied:?}");
+    let denied = Held::begin_and_tell(drain.clone(), &drain.interrupt).map(drop).expect_err("it is another's");
+    assert!(matches!(denied.failure, Failure::Denied(_)) && denied.given_up.is_ok(), "{denied:?}");
     let asked = asked.lock();
     assert!(asked.last().is_some_and(|last| last.starts_with(POST)), "more was asked after it: {asked:?}");
+}
+
+/// What comes of beginning the hold, or taking it up, if nobody answers to what is asked for.
+fn unanswered(hold: (u16, Value), change: impl FnOnce(Drain) -> Drain) -> CameToNothing {
+    let (url, _) = stub::replying(move |question| {
+        let (code, said) = match question {
+            _ if question.starts_with(STATUS) => (200, knows_holds().2),
+            _ if question.starts_with(HOLD) => hold.clone(),
+            _ if question.contains("\"cancel\"") => (404, problem(404, "not_held")),
+            _ => (502, json!("no gateway")),
+        };
+        Reply::Whole(code, said.to_string())
+    });
+    let drain = change(Drain::of(Gateway::over_http(&url, None).unwrap(), "ops").id(id()).patience(Duration::ZERO));
+    Held::begin_and_tell(drain.clone(), &drain.interrupt).map(drop).expect_err("nobody answers")
+}
+
+#[test]
+fn a_begin_without_an_answer_may_still_arrive() {
+    let nothing = unanswered((404, problem(404, "not_held")), |drain| drain);
+    assert!(nothing.sent, "{nothing:?}");
+    assert_eq!(nothing.given_up, Err(Failure::Unreachable(LATE.into())));
+}
+
+#[test]
+fn a_hold_that_was_taken_up_and_could_not_be_renewed_is_left_as_it_is() {
+    let nothing = unanswered((200, held(&json!({}))), Drain::or_attach);
+    assert_eq!(nothing.given_up, Ok(()), "it is another session's");
 }
 
 #[test]
