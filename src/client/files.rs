@@ -3,7 +3,8 @@
 //! It writes requests into the [`Channel`] and looks at the published status, together with the lock that tells whose
 //! status it is. A file that belongs to another owner is never overwritten and never removed: its absence would withdraw
 //! that owner's hold (H2). The one exception is a file that lies over this owner's hold: whose the hold is, the gateway says,
-//! and its owner ends it in words, since what somebody else takes away again ends nothing.
+//! and its owner ends it in words, since what somebody else takes away again ends nothing. What the gateway has answered as
+//! over, and holds nothing by, is nobody's: it stays for the one who begins a hold in its place.
 
 use super::chain::{Chain, InHand};
 use super::transport::{StoredRequest, WriteReceipt};
@@ -14,7 +15,10 @@ use crate::control::read::Stamp;
 use crate::control::{Channel, Epoch, Found, Home};
 use crate::hold::{Action, Denied, Incarnation, Nonce, Outcome, Request, RequestId, Source, fields};
 use crate::status::{DrainStatus, HoldStatus, Snapshot, asked_by, silent_for};
-use standing::{committed, hold_in, is_answered, is_in_hand, is_left_standing, is_over, is_token, uncommitted};
+use standing::{
+    committed, hold_in, how_it_ended, is_answered, is_in_hand, is_left_standing, is_nobodys, is_token, is_turned_down,
+    uncommitted,
+};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -122,6 +126,13 @@ impl Files {
         self.standing(&self.channel.find(id), id, owner, status.as_ref())
     }
 
+    /// Why nothing of `owner` stands under this name, as far as that is known.
+    pub(super) fn how_it_ended(&self, id: &RequestId, owner: &str) -> Failure {
+        // The status is read before the file: an answer to what lies there now is not older than that.
+        let status = self.current();
+        how_it_ended(&self.channel.find(id), id, owner, status.as_ref())
+    }
+
     /// What of `owner` stands under this name by its file or, where somebody else's write lies or lay over that, by the
     /// gateway's word: what the gateway says of it is what it was asked for last.
     fn standing(
@@ -131,6 +142,9 @@ impl Files {
         owner: &str,
         status: Option<&DrainStatus>,
     ) -> Result<Option<StoredRequest>, Failure> {
+        if is_nobodys(there, id, owner, status) {
+            return Ok(None);
+        }
         let stored = self.judged(there, id, owner, status);
         let Some((status, held)) = status.and_then(|status| Some((status, uncommitted(status, id, owner)?))) else {
             return stored;
@@ -175,7 +189,7 @@ impl Files {
             Found::Absent => Ok(None),
             Found::Valid(request) if request.owner != owner => Err(not_yours(&request.owner, owner)),
             Found::Valid(request) => {
-                let asks = request.action == Action::Commit && !is_over(status, id, request.nonce.as_ref());
+                let asks = request.action == Action::Commit && !is_turned_down(status, id, request.nonce.as_ref());
                 let request = asked_by(request.as_ref().clone(), status);
                 Ok(Some(StoredRequest { request, first_seen, committed: committed || asks }))
             }
@@ -198,22 +212,23 @@ impl Files {
             Err(Failure::Ignored(_)) => None,
             found => found?,
         };
-        if let Some(found) = found {
-            if found.committed {
-                return Err(Denied::Committed.into());
-            }
-            let nonce = found.request.nonce.as_ref();
-            if let Some((ours, lies)) = request.nonce.as_ref().zip(nonce)
-                && ours != lies
-                && Chain::of(ours).has(nonce)
-            {
-                // It has been answered, and another hand has attached to the hold since: that write's answer says the same.
-                return sent(&Request { nonce: Some(lies.clone()), ..request.clone() });
-            }
-            let over = is_over(status, &request.id, nonce) && status.and_then(|s| hold_in(s, &request.id)).is_none();
-            if nonce != request.nonce.as_ref() && !over {
-                return Err(held_already(&request.id));
-            }
+        if found.as_ref().is_some_and(|found| found.committed) {
+            return Err(Denied::Committed.into());
+        }
+        let stands = found.as_ref().map(|found| found.request.nonce.as_ref());
+        let own = match &there {
+            Found::Valid(lying) if lying.owner == request.owner => lying.nonce.as_ref(),
+            _ => None,
+        };
+        if let Some((ours, last)) = request.nonce.as_ref().zip(stands.flatten().or(own))
+            && ours != last
+            && Chain::of(ours).has(Some(last))
+        {
+            // It has been answered, and another hand has attached to the hold since: that write's answer says the same.
+            return sent(&Request { nonce: Some(last.clone()), ..request.clone() });
+        }
+        if stands.is_some_and(|stands| stands != request.nonce.as_ref()) {
+            return Err(held_already(&request.id));
         }
         match self.channel.write_over(request, &there) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(held_already(&request.id)),
@@ -253,7 +268,7 @@ impl Files {
                 self.write_over(&keeping(request, &found.request), &there)
             }
             Some(_) => Err(Failure::Withdrawn("the hold is being withdrawn".into())),
-            None => Err(Failure::Withdrawn("there is no such hold, or no more: its file is not there".into())),
+            None => Err(how_it_ended(&there, &request.id, &request.owner, status)),
         }
     }
 
@@ -277,7 +292,7 @@ impl Files {
                 }
                 self.write_over(&keeping(request, &found.request), &there)
             }
-            None => Err(Failure::Withdrawn("there is no such hold, or no more: its file is not there".into())),
+            None => Err(how_it_ended(&there, &request.id, &request.owner, status.as_ref())),
         }
     }
 
@@ -406,6 +421,10 @@ fn changed() -> Failure {
 
 fn not_yours(whose: &str, ours: &str) -> Failure {
     Failure::Denied(format!("{}: it belongs to {whose:?}, and this is {ours:?}", Denied::NotYours))
+}
+
+pub(super) fn no_such_hold() -> Failure {
+    Failure::Withdrawn("there is no such hold, or no more".into())
 }
 
 /// Who begins a hold that is there would share it with its first beginner, and end it under them.

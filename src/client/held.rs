@@ -94,10 +94,15 @@ impl Held {
     fn begin_with(mut drain: Drain, interrupt: &Interrupt, gives_up: bool) -> Result<Self, CameToNothing> {
         let unsent = |failure| CameToNothing { failure, sent: false, given_up: Ok(()) };
         drain.check().map_err(unsent)?;
-        if drain.attaches
-            && let Some(found) = drain.gateway.find(&drain.request.id, &drain.request.owner).map_err(unsent)?
-        {
-            return Self::take_up(drain, &found, interrupt);
+        if drain.attaches {
+            let found = match drain.gateway.find(&drain.request.id, &drain.request.owner) {
+                // So the endpoint says that there is none any more.
+                Err(Failure::LeaseLost(_)) => None,
+                found => found.map_err(unsent)?,
+            };
+            if let Some(found) = found {
+                return Self::take_up(drain, &found, interrupt);
+            }
         }
         drain.request.lease.get_or_insert(Drain::LEASE);
         let session = Arc::new(Session::new(drain, InHand::new()));
@@ -123,7 +128,7 @@ impl Held {
     pub(super) fn attach(drain: Drain) -> Result<Self, Failure> {
         drain.check()?;
         let Some(found) = drain.gateway.find(&drain.request.id, &drain.request.owner)? else {
-            return Err(Failure::Withdrawn("there is no such hold, or no more".into()));
+            return Err(drain.gateway.how_it_ended(&drain.request.id, &drain.request.owner));
         };
         let interrupt = drain.interrupt.clone();
         Ok(Self::take_up(drain, &found, &interrupt)?)

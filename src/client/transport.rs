@@ -267,6 +267,14 @@ impl Gateway {
         }
     }
 
+    /// Why there is nothing to [find](Self::find) there, as far as that is known.
+    pub(super) fn how_it_ended(&self, id: &RequestId, owner: &str) -> Failure {
+        match &self.way {
+            Transport::Files(files) => files.how_it_ended(id, owner),
+            Transport::Http(_) => super::files::no_such_hold(),
+        }
+    }
+
     pub(super) fn begin(&self, request: &Request) -> Result<WriteReceipt, Failure> {
         match &self.way {
             Transport::Files(files) => files.begin(request),

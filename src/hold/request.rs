@@ -318,6 +318,18 @@ impl Outcome {
             granted => Ok(granted),
         }
     }
+
+    /// Whether what was written is over and done with: it holds nothing, and never will. Not so what a shutdown has answered, which
+    /// would still hold the next process.
+    #[cfg(any(feature = "axum", feature = "client"))]
+    pub(crate) fn is_over(self) -> bool {
+        match self {
+            Self::Ended(ending) => ending != Ending::Absorbed,
+            Self::Refused(why) => why != Denied::ShuttingDown,
+            Self::Ignored(_) => true,
+            Self::Held | Self::Pending | Self::Committed | Self::Unknown => false,
+        }
+    }
 }
 
 /// An outcome as it is read: words, whether or not this version knows them.

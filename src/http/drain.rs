@@ -136,7 +136,7 @@ fn plan(asked: &Asked, who: &str, seen: &PriorState) -> Result<Plan, Problem> {
     }
     let held = status.and_then(|status| hold(status, id));
     let answered = status.and_then(|status| answer(status, id));
-    let ended = |nonce: &Option<Nonce>| answered.is_some_and(|(write, outcome)| write == nonce && is_over(outcome));
+    let ended = |nonce: &Option<Nonce>| answered.is_some_and(|(write, outcome)| write == nonce && outcome.is_over());
     // Whose it is: the gateway's word, or, of a write that it hasn't answered yet, the file's.
     let owner = match (held, &seen.found) {
         (Some(held), _) => Some(held.owner.as_str()),
@@ -250,22 +250,12 @@ fn standing_request(request: &Request, seen: &PriorState) -> Option<Request> {
     }
 }
 
-/// Over and done with, but for what a shutdown refuses: that would still hold the next process.
-fn is_over(outcome: Outcome) -> bool {
-    match outcome {
-        Outcome::Ended(ending) => ending != Ending::Absorbed,
-        Outcome::Refused(why) => why != Denied::ShuttingDown,
-        Outcome::Ignored(_) => true,
-        Outcome::Held | Outcome::Pending | Outcome::Committed | Outcome::Unknown => false,
-    }
-}
-
 /// Whether the hold's last write is one that the request's condition names, or the request itself, which is sent again.
 fn is_as_expected(asked: &Asked, seen: &PriorState) -> bool {
     let status = seen.status.as_deref();
     let held = status.and_then(|status| hold(status, asked.id()));
     let answered = status.and_then(|status| answer(status, asked.id()));
-    let ended = |nonce: &Option<Nonce>| answered.is_some_and(|(write, outcome)| write == nonce && is_over(outcome));
+    let ended = |nonce: &Option<Nonce>| answered.is_some_and(|(write, outcome)| write == nonce && outcome.is_over());
     let last = match &seen.found {
         Found::Valid(lying)
             if held.is_none_or(|held| held.owner == lying.owner)

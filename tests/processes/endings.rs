@@ -289,6 +289,8 @@ over_all! {
             scene.drain(&[verb, "upgrade"]).expect(ExitCode::LeaseLost);
         }
         assert!(scene.gateway().admits(), "another hold was begun in the place of the one that was lost");
+        // There is none to take up.
+        scene.drain(&["begin", "upgrade", "--attach"]).expect(ExitCode::Drained);
     }
 
     fn a_waiter_that_was_frozen_past_its_lease_exits_with_5(way: Way) {

@@ -6,6 +6,7 @@
 mod support;
 
 mod act_signals; // `run` and signals
+mod answered_late; // What ends a hold and is answered once its writer has gone
 mod begun_again; // What a controller does is done to the hold that it has in hand
 mod change_notices; // Changes are told: with an hour between two ticks a gateway follows its files, and who waits for it is woken
 mod client; // The client as a library, against real gateway processes

@@ -1,6 +1,6 @@
 //! How a hold is ended over the files: its withdrawal is written or its file removed, and what has ended is cleared away.
 
-use super::standing::{committed, covered, hold_in, is_in_hand};
+use super::standing::{committed, covered, hold_in, is_in_hand, is_nobodys};
 use super::{Files, overdue};
 use crate::client::Failure;
 use crate::client::chain::{Chain, InHand, another};
@@ -46,6 +46,11 @@ impl Files {
         let status = self.ready(&request.id, &request.owner)?;
         let status = status.as_ref();
         let there = self.channel.find(&request.id);
+        let is_own = matches!(&there, Found::Valid(lying) if lying.owner == request.owner);
+        if !is_own && is_nobodys(&there, &request.id, &request.owner, status) {
+            // It stays: the one who wrote it may have yet to read the answer.
+            return Ok(Withdrawal::Nothing);
+        }
         let covered = status.and_then(|status| covered(status, request, &there));
         let found = match &there {
             // What an earlier boot left may be taken away by anybody.

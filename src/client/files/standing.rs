@@ -1,6 +1,6 @@
 //! What a published status says of a hold, and of the write that lies in its place.
 
-use super::{changed, overdue};
+use super::{changed, no_such_hold, overdue};
 use crate::client::Failure;
 use crate::client::chain::{InHand, another};
 use crate::client::transport::StoredRequest;
@@ -94,11 +94,40 @@ pub(super) fn committed<'a>(status: &'a DrainStatus, id: &RequestId) -> Option<&
     hold_in(status, id).filter(|hold| hold.committed)
 }
 
-/// Whether the gateway has answered this write, and it holds nothing by it.
-pub(super) fn is_over(status: Option<&DrainStatus>, id: &RequestId, nonce: Option<&Nonce>) -> bool {
-    let mut answers = status.into_iter().flat_map(|status| &status.acknowledged);
-    let ours = answers.find(|answer| answer.request_id == *id && answer.nonce.as_ref() == nonce);
-    ours.is_some_and(|answer| matches!(answer.outcome, Outcome::Ended(_) | Outcome::Refused(_) | Outcome::Ignored(_)))
+/// What the gateway has answered to this write.
+fn answered(status: &DrainStatus, id: &RequestId, nonce: Option<&Nonce>) -> Option<Outcome> {
+    let mut answers = status.acknowledged.iter();
+    let given = answers.find(|answer| answer.request_id == *id && answer.nonce.as_ref() == nonce);
+    given.map(|answer| answer.outcome)
+}
+
+/// Whether the gateway has answered this commit, and does not grant it.
+pub(super) fn is_turned_down(status: Option<&DrainStatus>, id: &RequestId, nonce: Option<&Nonce>) -> bool {
+    let outcome = status.and_then(|status| answered(status, id, nonce));
+    matches!(outcome, Some(Outcome::Ended(_) | Outcome::Refused(_) | Outcome::Ignored(_)))
+}
+
+/// Whether what lies there is nobody's: the gateway has answered it as over and shows no hold of its name, so it lies there as if
+/// nothing did. The answer is to this very write, and what has ended stays so for as long as it lies there: a hold that was begun
+/// since has another write in its place. What another has written is spared all the same where the gateway is silent.
+pub(super) fn is_nobodys(there: &Found, id: &RequestId, owner: &str, status: Option<&DrainStatus>) -> bool {
+    let (Found::Valid(lying), Some(status)) = (there, status) else { return false };
+    let is_believed = lying.owner == owner || overdue(status).is_none();
+    let is_over = answered(status, id, lying.nonce.as_ref()).is_some_and(Outcome::is_over);
+    is_believed && is_over && hold_in(status, id).is_none()
+}
+
+/// Why nothing of `owner` stands there: what the gateway has answered to its own write, or to an override; of another owner's write
+/// that says nothing.
+pub(super) fn how_it_ended(there: &Found, id: &RequestId, owner: &str, status: Option<&DrainStatus>) -> Failure {
+    let outcome = match there {
+        Found::Valid(lying) if lying.owner == owner || lying.action == Action::Override => {
+            status.and_then(|status| answered(status, id, lying.nonce.as_ref()))
+        }
+        _ => None,
+    };
+    let ended = outcome.and_then(Failure::of);
+    ended.unwrap_or_else(no_such_hold)
 }
 
 #[cfg(test)]

@@ -363,15 +363,15 @@ fn that_what_lies_there_is_of_another_epoch_is_told_to_a_renewal_and_a_cancel_fi
 #[test]
 fn a_write_is_over_once_nothing_can_become_of_it_in_this_process_or_the_next() {
     for outcome in [Outcome::Held, Outcome::Pending, Outcome::Committed, Outcome::Unknown] {
-        assert!(!is_over(outcome), "{outcome:?}");
+        assert!(!outcome.is_over(), "{outcome:?}");
     }
     for ending in Ending::ALL {
-        assert_eq!(is_over(Outcome::Ended(ending)), ending != Ending::Absorbed, "{ending:?}");
+        assert_eq!(Outcome::Ended(ending).is_over(), ending != Ending::Absorbed, "{ending:?}");
     }
     for why in Denied::ALL {
-        assert_eq!(is_over(Outcome::Refused(why)), why != Denied::ShuttingDown, "{why:?}");
+        assert_eq!(Outcome::Refused(why).is_over(), why != Denied::ShuttingDown, "{why:?}");
     }
-    assert!(is_over(Outcome::Ignored(crate::hold::NotHonoured::OtherEpoch)));
+    assert!(Outcome::Ignored(crate::hold::NotHonoured::OtherEpoch).is_over());
 }
 
 #[test]

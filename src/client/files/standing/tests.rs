@@ -1,8 +1,11 @@
 use super::super::tests::{ENDED, answer, begin, commit_of, hold, place, shutting_down, withdraw};
 use super::*;
 use crate::client::chain::Chain;
+use crate::client::files::Files;
 use crate::client::published::fresh;
-use crate::hold::Denied;
+use crate::client::transport::Withdrawal;
+use crate::client::{Drain, Gateway};
+use crate::hold::{Denied, Ending, Incarnation, NotHonoured};
 
 #[test]
 fn what_another_hand_of_the_owner_wrote_is_replaced_once_it_is_answered_or_nobody_answers() {
@@ -43,12 +46,12 @@ fn an_owners_uncommitted_hold_is_in_a_file_and_not_committed() {
 }
 
 #[test]
-fn a_write_is_over_once_the_gateway_has_answered_that_write_of_that_hold_with_its_end() {
+fn a_commit_is_turned_down_once_the_gateway_has_answered_that_write_of_that_hold_with_its_end() {
     let (id, elsewhere) = (RequestId::new("upgrade").unwrap(), RequestId::new("backup").unwrap());
     let (ours, other) = (Nonce::fresh(), Nonce::fresh());
     let over = |id_of_answer: &RequestId, nonce: &Nonce, outcome| {
         let status = DrainStatus { acknowledged: vec![answer(id_of_answer, Some(nonce), outcome)], ..fresh() };
-        is_over(Some(&status), &id, Some(&ours))
+        is_turned_down(Some(&status), &id, Some(&ours))
     };
     assert!(over(&id, &ours, ENDED));
     assert!(over(&id, &ours, Outcome::Refused(Denied::NotHeld)));
@@ -110,4 +113,129 @@ fn neither_a_renewal_nor_a_commit_is_written_over_what_ends_the_hold_and_was_not
         let lies = files.channel.find(&id).nonce() == ending.nonce.as_ref();
         assert!(lies || !ends, "committed, and {ending:?} is lost");
     }
+}
+
+fn overridden_by(owner: &str, id: &RequestId) -> Request {
+    Request { nonce: Some(Nonce::fresh()), ..Request::override_hold(id.clone(), owner) }
+}
+
+const OVERRIDDEN: Outcome = Outcome::Ended(Ending::Overridden);
+
+/// A status that answers this write so.
+fn answering(write: &Request, outcome: Outcome) -> DrainStatus {
+    DrainStatus { acknowledged: vec![answer(&write.id, write.nonce.as_ref(), outcome)], ..fresh() }
+}
+
+fn silent(status: DrainStatus) -> DrainStatus {
+    DrainStatus { clock_millis: fresh().clock_millis.saturating_sub(36_000), ..status }
+}
+
+#[test]
+fn what_somebody_else_wrote_is_nobodys_once_its_gateway_has_answered_that_for_good_and_shows_no_hold() {
+    let id = RequestId::new("upgrade").unwrap();
+    let lies = overridden_by("boss", &id);
+    let asked = |status: &DrainStatus| {
+        let (_place, _lock, files) = place(status, Some(&lies));
+        let found = files.find(&id, "ops");
+        let begun = files.begin(&begin(&id, "ops")).map(drop);
+        (found.map(|found| found.is_some()), begun, files.channel.find(&id).nonce() == lies.nonce.as_ref())
+    };
+    for over in [OVERRIDDEN, ENDED, Outcome::Refused(Denied::NotYours), Outcome::Ignored(NotHonoured::OtherEpoch)] {
+        assert_eq!(asked(&answering(&lies, over)), (Ok(false), Ok(()), false), "answered {over:?}");
+    }
+    let is_spared = |what: &str, status: &DrainStatus| {
+        let (found, begun, untouched) = asked(status);
+        assert_ne!(found, Ok(false), "{what}");
+        assert!(matches!(begun, Err(Failure::Denied(_))) && untouched, "{what}: {begun:?}");
+    };
+    let (elsewhere, over) = (RequestId::new("backup").unwrap(), answering(&lies, OVERRIDDEN));
+    let of_another = DrainStatus { incarnation: Incarnation::from("another".to_owned()), ..over.clone() };
+    is_spared("it has yet to be answered", &fresh());
+    is_spared("another write was answered", &answering(&overridden_by("boss", &id), OVERRIDDEN));
+    is_spared("another hold's write was answered", &answering(&Request { id: elsewhere, ..lies.clone() }, OVERRIDDEN));
+    is_spared("another process has answered it", &of_another);
+    is_spared("the gateway is silent", &silent(over.clone()));
+    is_spared("a hold stands", &DrainStatus { holds: vec![hold(&id, &Nonce::fresh(), 7)], ..over });
+    for outcome in [Outcome::Held, Outcome::Pending, Outcome::Committed, Outcome::Unknown] {
+        is_spared("it holds, or that isn't known", &answering(&lies, outcome));
+    }
+    for outcome in [Outcome::Refused(Denied::ShuttingDown), Outcome::Ended(Ending::Absorbed)] {
+        is_spared("it may hold the next process", &answering(&lies, outcome));
+    }
+}
+
+#[test]
+fn where_what_somebody_else_wrote_is_nobodys_there_is_nothing_to_end_and_it_stays() {
+    let (id, token, ours) = (RequestId::new("upgrade").unwrap(), Nonce::fresh(), InHand::new());
+    let lies = overridden_by("boss", &id);
+    let end = |status: &DrainStatus, token: Option<&Nonce>, ours: Option<&InHand>| {
+        let (_place, _lock, files) = place(status, Some(&lies));
+        let request = withdraw(&id, token);
+        let ended = files.end(&request, ours).map(|ended| (ended, files.has_ended(&request)));
+        assert_eq!(files.channel.find(&id).nonce(), lies.nonce.as_ref(), "{ended:?}");
+        ended
+    };
+    for (token, ours) in [(None, None), (None, Some(&ours)), (Some(&token), None), (Some(&token), Some(&ours))] {
+        let ended = end(&answering(&lies, OVERRIDDEN), token, ours);
+        assert_eq!(ended, Ok((Withdrawal::Nothing, Ok(true))), "with a token: {}", token.is_some());
+        for spares in [fresh(), silent(answering(&lies, OVERRIDDEN))] {
+            let ended = end(&spares, token, ours);
+            assert!(matches!(ended, Err(Failure::Denied(_))), "it isn't known to be over: {ended:?}");
+        }
+    }
+}
+
+#[test]
+fn how_a_hold_has_ended_is_told_who_would_go_on_with_it_and_nobody_who_would_begin_it_if_need_be() {
+    let id = RequestId::new("upgrade").unwrap();
+    let withdrawal = withdraw(&id, None);
+    let cases: [(Request, Outcome, fn(&Failure) -> bool); 5] = [
+        (withdrawal, Outcome::Ended(Ending::Withdrawn), |failure| matches!(failure, Failure::Withdrawn(_))),
+        (begin(&id, "ops"), ENDED, |failure| matches!(failure, Failure::LeaseLost(_))),
+        (begin(&id, "ops"), Outcome::Refused(Denied::OtherIncarnation), |failure| {
+            matches!(failure, Failure::IncarnationChanged(_))
+        }),
+        (overridden_by("boss", &id), OVERRIDDEN, |failure| failure.to_string().contains("on purpose")),
+        (begin(&id, "another"), ENDED, |failure| failure.to_string().contains("no such hold")),
+    ];
+    for (lies, outcome, is_told) in cases {
+        let status = answering(&lies, outcome);
+        let try_to = |go_on: &dyn Fn(&Files) -> Result<(), Failure>| {
+            let (_place, _lock, files) = place(&status, Some(&lies));
+            let failure = go_on(&files).unwrap_err();
+            assert_eq!(files.channel.find(&id).nonce(), lies.nonce.as_ref(), "{lies:?}");
+            assert!(is_told(&failure), "{lies:?}: {failure:?}");
+        };
+        let in_hand = InHand { last: Some(Nonce::fresh()), ..InHand::new() };
+        let drain = |files: &Files| Drain::of(Gateway::at(files.home().clone()), "ops").id(id.clone());
+        try_to(&|files| drain(files).attach().map(drop));
+        try_to(&|files| files.commit(&commit_of(&id), &in_hand).map(drop));
+        try_to(&|files| files.renew(&begin(&id, "ops"), &in_hand).map(drop));
+        let (_place, _lock, files) = place(&status, Some(&lies));
+        let found = files.find(&id, "ops");
+        assert!(matches!(found, Ok(None)), "{lies:?}: {found:?}");
+        let begun = files.begin(&begin(&id, "ops"));
+        assert!(begun.is_ok() && files.channel.find(&id).nonce() != lies.nonce.as_ref(), "{lies:?}: {begun:?}");
+    }
+}
+
+#[test]
+fn a_begin_takes_the_place_of_its_owners_ended_write_also_at_a_silent_gateway_and_of_none_that_may_hold_the_next_one() {
+    let id = RequestId::new("upgrade").unwrap();
+    let (lies, chain) = (begin(&id, "ops"), Chain::new());
+    let begun = |status: &DrainStatus, lies: &Request| {
+        let (_place, _lock, files) = place(status, Some(lies));
+        let begun = files.begin(&Request { nonce: Some(chain.next()), ..begin(&id, "ops") });
+        (begun.map(|begun| begun.nonce), files.channel.find(&id).nonce() == lies.nonce.as_ref())
+    };
+    let (written, untouched) = begun(&silent(answering(&lies, ENDED)), &lies);
+    assert!(written.is_ok() && !untouched, "the gateway is silent: {written:?}");
+    for outcome in [Outcome::Refused(Denied::ShuttingDown), Outcome::Ended(Ending::Absorbed)] {
+        let (refused, untouched) = begun(&answering(&lies, outcome), &lies);
+        assert!(matches!(refused, Err(Failure::Denied(_))) && untouched, "{outcome:?}: {refused:?}");
+    }
+    // It was begun before, and the write of another hand that took it up since has ended with it.
+    let lies = Request { nonce: Some(chain.next()), ..lies };
+    let again = begun(&answering(&lies, ENDED), &lies);
+    assert_eq!(again, (Ok(lies.nonce.clone().unwrap()), true), "what has ended is begun once more");
 }
