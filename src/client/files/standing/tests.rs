@@ -115,6 +115,17 @@ fn neither_a_renewal_nor_a_commit_is_written_over_what_ends_the_hold_and_was_not
     }
 }
 
+#[test]
+fn a_withdrawal_that_was_not_read_yet_of_a_hold_that_was_not_either_is_written_over_by_no_renewal() {
+    let (id, chain) = (RequestId::new("upgrade").unwrap(), Chain::new());
+    let lies = Request { nonce: Some(chain.next()), ..withdraw(&id, None) };
+    let in_hand = InHand { chain, last: lies.nonce.clone(), written: lies.nonce.clone(), ..InHand::new() };
+    let (_place, _lock, files) = place(&fresh(), Some(&lies));
+    let renewed = files.renew(&begin(&id, "ops"), &in_hand).map(drop);
+    assert!(matches!(&renewed, Err(Failure::Withdrawn(why)) if why.contains("being withdrawn")), "{renewed:?}");
+    assert_eq!(files.channel.find(&id).nonce(), lies.nonce.as_ref());
+}
+
 fn overridden_by(owner: &str, id: &RequestId) -> Request {
     Request { nonce: Some(Nonce::fresh()), ..Request::override_hold(id.clone(), owner) }
 }
@@ -189,7 +200,8 @@ fn where_what_somebody_else_wrote_is_nobodys_there_is_nothing_to_end_and_it_stay
 fn how_a_hold_has_ended_is_told_who_would_go_on_with_it_and_nobody_who_would_begin_it_if_need_be() {
     let id = RequestId::new("upgrade").unwrap();
     let withdrawal = withdraw(&id, None);
-    let cases: [(Request, Outcome, fn(&Failure) -> bool); 5] = [
+    type IsTold = fn(&Failure) -> bool;
+    let cases: [(Request, Outcome, IsTold); 5] = [
         (withdrawal, Outcome::Ended(Ending::Withdrawn), |failure| matches!(failure, Failure::Withdrawn(_))),
         (begin(&id, "ops"), ENDED, |failure| matches!(failure, Failure::LeaseLost(_))),
         (begin(&id, "ops"), Outcome::Refused(Denied::OtherIncarnation), |failure| {
