@@ -9,7 +9,8 @@
 //! | `driver.rs` | what can be done to a gateway and seen of it, and what has to be undone |
 //! | `checks.rs` | what is tried, in order, and what it shows |
 //! | `catalogue.rs` | the table of it, by property, with what each needs |
-//! | `world.rs` | time, turns and commands, in whose place a test puts its own |
+//! | `published.rs` | a status, and what it says |
+//! | `world.rs` | time, turns, processes and commands, in whose place a test puts its own |
 //!
 //! `docs/probe.md` tells how to use it.
 
@@ -18,6 +19,7 @@ mod checks;
 mod driver;
 #[cfg(test)]
 mod fake;
+mod published;
 #[cfg(test)]
 mod tests;
 mod world;

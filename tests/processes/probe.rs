@@ -265,7 +265,22 @@ fn when_the_gateway_dies_under_it_it_takes_its_files_away_and_says_so() {
     drop(gateway);
     let output = ended(probe);
     let text = String::from_utf8_lossy(&output.stdout);
-    assert_ne!(output.status.code(), Some(0), "{text}");
+    assert_eq!(output.status.code(), Some(12), "{text}");
+    assert!(text.contains("Cut short: the gateway ended while a drain was tried:"), "{text}");
+    nothing_is_left(folder.path());
+}
+
+#[test]
+fn when_somebody_else_restarts_the_gateway_under_it_nothing_is_called_broken() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = GatewayProcess::start(folder.path());
+    let probe = spawned(folder.path());
+    gateway.kill();
+    let _again = GatewayProcess::start(folder.path());
+    let output = ended(probe);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(12), "{text}");
+    assert!(text.contains("Cut short: the gateway was restarted") && !text.contains("BROKEN"), "{text}");
     nothing_is_left(folder.path());
 }
 

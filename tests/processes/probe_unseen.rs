@@ -2,7 +2,7 @@
 
 #![cfg(all(feature = "cli", feature = "axum"))]
 
-use crate::support::lying_proxy::closes_at_the_second_request;
+use crate::support::lying_proxy::{closes_at_the_second_request, hand_on, serve};
 use crate::support::process::GatewayProcess;
 use gateway_drain::client::{Gateway, Interrupt};
 use gateway_drain::probe::{Need, Options, Sight, TRIALS, run};
@@ -10,6 +10,8 @@ use gateway_drain::properties::PropertyId::{C5, E1};
 use gateway_drain::{Home, Reconciler, reconciler};
 use serde_json::Value;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 const TICK: Duration = Duration::from_millis(50);
@@ -95,4 +97,36 @@ fn a_gateway_that_never_comes_back_is_blamed_for_nothing_and_the_probe_says_what
     // What was left is the withdrawal: a gateway that comes back after all acts on it.
     let again = GatewayProcess::start(folder.path());
     again.until("no hold", |status| status.drain.holds.is_empty() && status.drain.state.admits());
+}
+
+#[test]
+fn a_drain_that_comes_to_the_gateway_after_the_probe_has_ended_is_told_of_with_the_line_that_removes_its_marker() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = GatewayProcess::start(folder.path());
+    let behind = gateway.address.clone();
+    let (letting_go, is_let_go) = channel::<()>();
+    let is_let_go = Mutex::new(is_let_go);
+    let slow = serve(move |asked| {
+        if asked.body.windows(7).any(|word| word == b"\"drain\"") {
+            // Its end lets it go too.
+            let _ = is_let_go.lock().unwrap().recv();
+        }
+        hand_on(&behind, asked)
+    });
+    // Gone before the server is, which waits for it.
+    let lets_go = letting_go;
+    let url = format!("http://{}", slow.address);
+    let report = run(&Options { url: Some(url.clone()), ..patient(2) }, &Interrupt::new()).unwrap();
+    assert_eq!((report.broken(), report.exit_code()), (vec![], 12), "{report}");
+    let line = format!("`gateway-drain cancel --marker --url {url}`");
+    let left = report.left_behind.unwrap_or_default();
+    assert!(left.contains("may still come to the gateway") && left.contains(&line), "{left}");
+    assert!(!Home::at(folder.path()).marker().exists(), "it has not come yet");
+
+    lets_go.send(()).unwrap();
+    gateway.until("the drain that comes late", |status| !status.drain.state.admits());
+    let mut removes = Command::new(env!("CARGO_BIN_EXE_gateway-drain"));
+    removes.args(line.trim_matches('`').split(' ').skip(1)).env_remove(Gateway::SECRET_VARIABLE);
+    assert!(removes.env_remove(Home::VARIABLE).status().unwrap().success(), "{line}");
+    gateway.until("an open gate", |status| status.drain.state.admits());
 }

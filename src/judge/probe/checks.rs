@@ -56,26 +56,37 @@ fn only_told(rows: &mut [Row]) {
 
 /// Tells whether the gateway drains and reopens at all.
 fn each(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<bool, Stop> {
-    if !begin_and_cancel(gateway, rows)? {
+    if !trying("a drain", gateway, rows, begin_and_cancel)? {
         return Ok(false);
     }
-    a_turn_in_flight(gateway, rows)?;
-    begun_twice(gateway, rows)?;
-    begun_and_cancelled_in_a_row(gateway, rows)?;
+    trying("a drain around a turn", gateway, rows, a_turn_in_flight)?;
+    trying("a drain begun twice", gateway, rows, begun_twice)?;
+    trying("one drain after another", gateway, rows, begun_and_cancelled_in_a_row)?;
     if gateway.home().is_none() {
-        a_stop(gateway, rows)?;
+        trying("a shutdown", gateway, rows, a_stop)?;
         return Ok(true);
     }
     whatever_stands_there(gateway, rows)?;
-    another_epoch(gateway, rows)?;
-    if holds::knows_hold_files(gateway)? {
-        holds::two_holds(gateway, rows)?;
-        holds::a_lease(gateway, rows)?;
-        holds::a_commit(gateway, rows)?;
+    trying("a marker of another epoch", gateway, rows, another_epoch)?;
+    if trying("a hold file", gateway, rows, |gateway, _| holds::knows_hold_files(gateway))? {
+        trying("a pair of holds", gateway, rows, holds::two_holds)?;
+        trying("a lease", gateway, rows, holds::a_lease)?;
+        trying("a commit", gateway, rows, holds::a_commit)?;
     }
-    a_restart(gateway, rows)?;
-    a_stop(gateway, rows)?;
+    trying("a restart under a marker", gateway, rows, a_restart)?;
+    trying("a shutdown", gateway, rows, a_stop)?;
     Ok(true)
+}
+
+/// Notes what is tried: if the gateway ends, it was under that.
+fn trying<T>(
+    what: &str,
+    gateway: &mut Driver<'_>,
+    rows: &mut Rows<'_>,
+    check: impl FnOnce(&mut Driver<'_>, &mut Rows<'_>) -> Result<T, Stop>,
+) -> Result<T, Stop> {
+    what.clone_into(&mut gateway.tried);
+    check(gateway, rows)
 }
 
 pub(super) struct Rows<'a>(pub(super) &'a mut Vec<Row>);
@@ -306,7 +317,7 @@ fn comes_and_stays(gateway: &mut Driver<'_>, says: fn(&PublishedStatus) -> bool)
 /// Races the gateway's looks.
 fn begun_and_cancelled_in_a_row(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
     let generation = |seen: &PublishedStatus| seen.drain().and_then(|drain| drain["generation"].as_u64());
-    let before = gateway.look().map_err(Stop::Lost)?;
+    let before = gateway.status()?;
     for round in 0..ROUNDS {
         gateway.begin()?;
         gateway.pause(gateway.options.tick * (round % 5) / 8)?;
@@ -363,6 +374,7 @@ const MARKERS: [(&str, Put); 8] = [
 fn whatever_stands_there(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
     let mut closed = 0;
     for (what, put) in MARKERS {
+        gateway.tried = format!("a marker with {what}");
         gateway.put(put)?;
         let drained = gateway.until(PublishedStatus::is_draining)?;
         let opened = if drained.is_ok() { gateway.never(|seen| !seen.is_draining())? } else { None };
@@ -386,14 +398,14 @@ fn whatever_stands_there(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Resul
 }
 
 fn another_epoch(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<(), Stop> {
-    let seen = gateway.look().map_err(Stop::Lost)?;
+    let seen = gateway.status()?;
     if !Epoch::current().is_known() || seen.drain().is_some_and(|drain| drain["epoch"] == "") {
         rows.unseen(C3, "the gateway can't know its epoch");
         return Ok(());
     }
     gateway.write_stale()?;
     let drained = gateway.never(PublishedStatus::is_draining)?.is_some();
-    let ignored = gateway.look().map_err(Stop::Lost)?;
+    let ignored = gateway.status()?;
     gateway.cancel()?;
     let _ = gateway.until(PublishedStatus::is_running)?;
     let said = ignored.drain().map(|drain| drain["ignored"].as_array().is_some_and(|ignored| !ignored.is_empty()));
@@ -455,7 +467,7 @@ pub(super) fn a_stop(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<()
     gateway.begin()?;
     let _ = gateway.until(PublishedStatus::is_draining)?;
     let process = |seen: &PublishedStatus| format!("{:?}", seen.process());
-    let this = process(&gateway.look().map_err(Stop::Lost)?);
+    let this = process(&gateway.status()?);
     let (mut shutting, mut stopped, mut back) = (false, false, false);
     let mut show = |seen: &PublishedStatus| {
         if process(seen) != this {

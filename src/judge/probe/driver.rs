@@ -3,10 +3,12 @@
 //! Whatever closes the gate is noted before it is done, and [`Driver::take_back`] undoes it: at the end, on an error, on
 //! an interrupt and, by `Drop`, on a panic.
 
+pub(super) use super::published::PublishedStatus;
 use super::world::{Real, TurnAnswer, Unread, World};
 use super::{CanNotProbe, Options};
 use crate::client::Interrupt;
 use crate::client::agent::config;
+use crate::client::quoted;
 use crate::control::opened::OpenHome;
 use crate::control::{Channel, Epoch, Home, read};
 use crate::hold::{Nonce, Request, RequestId};
@@ -51,54 +53,19 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// One status.
-#[derive(Clone, Debug, Default)]
-pub(super) struct PublishedStatus {
-    pub(super) fields: Value,
+/// The process that is judged.
+struct Judged {
+    /// A status of it.
+    status: PublishedStatus,
+    /// It was seen to live: what then isn't seen any more has ended, and isn't merely out of sight, as in a container.
+    is_seen: bool,
 }
 
-impl PublishedStatus {
-    pub(super) fn state(&self) -> &str {
-        self.fields["gateway_state"].as_str().unwrap_or("nothing")
-    }
-
-    pub(super) fn is_running(&self) -> bool {
-        self.state() == "running"
-    }
-
-    pub(super) fn is_draining(&self) -> bool {
-        self.state() == "draining"
-    }
-
-    pub(super) fn is_shutting_down(&self) -> bool {
-        self.state() == "stopped" || self.drain().is_some_and(|drain| drain["state"] == "shutdown_draining")
-    }
-
-    /// Which process says so.
-    pub(super) fn process(&self) -> (Option<u64>, Option<u64>, Option<&str>) {
-        // In a container every gateway may have the same id.
-        let number = |name: &str| self.fields[name].as_u64();
-        (number("pid"), number("start_time"), self.drain().and_then(|drain| drain["incarnation"].as_str()))
-    }
-
-    pub(super) fn agents(&self) -> i64 {
-        self.fields["active_agents"].as_i64().unwrap_or(0)
-    }
-
-    /// What only gateways with this crate's contract say.
-    pub(super) fn drain(&self) -> Option<&Value> {
-        self.fields.get("drain").filter(|drain| drain.is_object())
-    }
-
-    /// What became of this write of a hold, if the gateway says.
-    pub(super) fn answer(&self, nonce: &Nonce) -> Option<&str> {
-        let answers = self.drain()?.get("acknowledged")?.as_array()?;
-        answers.iter().find(|answer| answer["nonce"] == nonce.as_str())?.get("outcome")?.as_str()
-    }
-
-    pub(super) fn hold(&self, id: &RequestId) -> Option<&Value> {
-        self.drain()?.get("holds")?.as_array()?.iter().find(|hold| hold["request_id"] == id.as_str())
-    }
+/// A drain to which the endpoint has not answered: it may reach the gateway yet.
+#[derive(Clone, Copy)]
+struct UnderWay {
+    /// Nothing else can have closed the gate: the gateway ran, and nothing of the probe's lay there.
+    alone: bool,
 }
 
 /// What a restart came to.
@@ -117,10 +84,18 @@ pub(super) struct Driver<'a> {
     channel: Option<Channel>,
     /// What has been begun, and the token of what is committed.
     begun: BTreeMap<RequestId, Option<Nonce>>,
+    under_way: Option<UnderWay>,
+    /// At the last look the gateway ran, and nothing of the probe's lay there.
+    was_idle: bool,
     pub(super) reads: u64,
     /// What a look found that was no whole status.
     pub(super) torn: Option<String>,
     pub(super) negative: bool,
+    /// None while the gateway is restarted or shut down by the probe's own command, and once all is taken back from it: then
+    /// every process is as good.
+    judged: Option<Judged>,
+    /// What is being tried, for the case that the gateway ends under it.
+    pub(super) tried: String,
     /// Whether there was a folder of hold files before the probe came.
     had_holds_folder: bool,
 }
@@ -158,9 +133,13 @@ impl<'a> Driver<'a> {
             agent,
             channel,
             begun: BTreeMap::new(),
+            under_way: None,
+            was_idle: false,
             reads: 0,
             torn: None,
             negative: false,
+            judged: None,
+            tried: "a turn".into(),
         };
         driver.expect_idle()?;
         driver.world.expect_a_turn()?;
@@ -182,7 +161,42 @@ impl<'a> Driver<'a> {
                 format!("somebody has asked for a drain in {} already: nothing was tried", home.path().display());
             return Err(CanNotProbe(what));
         }
+        self.judge(&seen);
         Ok(())
+    }
+
+    /// From here on it is the process of this status that is judged.
+    fn judge(&mut self, seen: &PublishedStatus) {
+        let is_seen = self.world.lives(seen) == Some(true);
+        self.judged = Some(Judged { status: seen.clone(), is_seen });
+    }
+
+    /// Ends the probe if the gateway has gone from under it: what another process says, or one that shuts down, tells nothing of it.
+    fn expect_the_same(&self, seen: &PublishedStatus) -> Result<(), Stop> {
+        match &self.judged {
+            Some(judged) if seen.is_of_another(&judged.status) => {
+                Err(self.gone("was restarted, or another answers in its place,"))
+            }
+            Some(_) if seen.is_shutting_down() => Err(self.gone("began to shut down")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The status of a dead process goes on saying what it said last: what didn't change in it shows nothing.
+    fn expect_life(&self) -> Result<(), Stop> {
+        match &self.judged {
+            Some(judged) if judged.is_seen && self.world.lives(&judged.status) == Some(false) => {
+                Err(self.gone("ended"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn gone(&self, how: &str) -> Stop {
+        let tried = &self.tried;
+        Stop::Lost(format!(
+            "the gateway {how} while {tried} was tried: whether that did it, or somebody else, can't be told from here"
+        ))
     }
 
     pub(super) fn home(&self) -> Option<&Home> {
@@ -211,6 +225,14 @@ impl<'a> Driver<'a> {
         };
         let seen = PublishedStatus { fields };
         self.negative |= seen.agents() < 0;
+        self.was_idle = self.begun.is_empty() && seen.is_running();
+        Ok(seen)
+    }
+
+    /// One look at the process that is judged.
+    pub(super) fn status(&mut self) -> Result<PublishedStatus, Stop> {
+        let seen = self.look().map_err(Stop::Lost)?;
+        self.expect_the_same(&seen)?;
         Ok(seen)
     }
 
@@ -248,14 +270,18 @@ impl<'a> Driver<'a> {
         let mut last = PublishedStatus::default();
         loop {
             let unheard = match self.look() {
-                Ok(seen) if says(&seen) => return Ok(Ok((seen, self.since(began)))),
                 Ok(seen) => {
+                    self.expect_the_same(&seen)?;
+                    if says(&seen) {
+                        return Ok(Ok((seen, self.since(began))));
+                    }
                     last = seen;
                     None
                 }
                 Err(why) => Some(why),
             };
             if self.since(began) >= time {
+                self.expect_life()?;
                 return match unheard {
                     Some(why) => Err(Stop::Lost(why)),
                     None => Ok(Err(last)),
@@ -292,6 +318,7 @@ impl<'a> Driver<'a> {
             return Ok(request.nonce);
         }
         let first = self.begun.insert(marker.clone(), None).is_none();
+        self.under_way = Some(UnderWay { alone: std::mem::take(&mut self.was_idle) });
         let answer = self.post("drain");
         if first && matches!(answer, Err(Stop::Denied(_))) {
             self.begun.remove(&marker);
@@ -385,7 +412,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Asks the endpoint.
-    pub(super) fn post(&self, action: &str) -> Result<Value, Stop> {
+    pub(super) fn post(&mut self, action: &str) -> Result<Value, Stop> {
         let Some(url) = &self.options.url else { return Ok(Value::Null) };
         let mut request =
             self.agent.post(format!("{url}/api/gateway/drain")).header("content-type", "application/json");
@@ -395,6 +422,10 @@ impl<'a> Driver<'a> {
         let lost = |why: String| Stop::Lost(format!("{url}/api/gateway/drain: {why}"));
         let sent = request.send(json!({"action": action}).to_string());
         let mut response = sent.map_err(|error| lost(error.to_string()))?;
+        // Something in between may give up, and what it has handed on still come to the gateway.
+        if action == "drain" && !response.status().is_server_error() {
+            self.under_way = None;
+        }
         let text = response.body_mut().read_to_string().map_err(|error| lost(error.to_string()))?;
         if response.status().is_client_error() {
             return Err(Stop::Denied(format!("{url}/api/gateway/drain: {} to {action:?}: {text}", response.status())));
@@ -412,16 +443,21 @@ impl<'a> Driver<'a> {
 
     /// Has the gateway restarted, and waits for what the new process says first: the status of a dead one shows nothing.
     pub(super) fn restart(&mut self, command: &str) -> Result<Restarted, Stop> {
-        let before = self.look().map_err(Stop::Lost)?;
+        let before = self.status()?;
         let mut shutting_down = Vec::new();
         self.run(command, |seen| shutting_down.push(seen.is_shutting_down()))?;
         let first = self.until(|seen| seen.process() != before.process() && seen.state() != "starting")?;
-        Ok(Restarted { shut_down: shutting_down.contains(&true), first: first.ok().map(|(seen, _)| seen) })
+        let first = first.ok().map(|(seen, _)| seen);
+        if let Some(first) = &first {
+            self.judge(first);
+        }
+        Ok(Restarted { shut_down: shutting_down.contains(&true), first })
     }
 
-    /// Runs the command, and shows every status meanwhile.
+    /// Runs the command, which is to end the process that was judged, and shows every status meanwhile.
     pub(super) fn run(&mut self, command: &str, mut show: impl FnMut(&PublishedStatus)) -> Result<(), Stop> {
         let lost = |error: io::Error| Stop::Lost(format!("{command}: {error}"));
+        self.judged = None;
         let mut ended = self.world.run(command).map_err(lost)?;
         let began = self.now();
         loop {
@@ -454,19 +490,74 @@ impl<'a> Driver<'a> {
             return Ok(());
         }
         self.interrupt = Interrupt::new();
+        self.judged = None;
         let mut left = Vec::new();
+        let late = self.under_way.take().map(|late| (late, self.look().is_ok_and(|seen| seen.is_draining())));
         for (id, token) in self.begun.clone() {
             if let Err(why) = self.take_one_back(&id, token.is_some()) {
                 left.push(format!("{id} ({why})"));
             }
         }
         self.begun.clear();
-        match self.until(PublishedStatus::is_running) {
-            Ok(Ok(_)) => {}
-            Ok(Err(last)) => left.push(format!("the gateway, whose status still says {}", last.state())),
-            Err(why) => left.push(format!("the gateway ({why})")),
-        }
+        let runs = match late {
+            Some((late, was_draining)) => self.cancel_as_it_comes(late, was_draining),
+            None => self.expect_running(),
+        };
+        left.extend(runs.err());
         if left.is_empty() { Ok(()) } else { Err(left.join("; ")) }
+    }
+
+    fn expect_running(&mut self) -> Result<(), String> {
+        match self.until(PublishedStatus::is_running) {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(last)) => {
+                Err(format!("the gateway, whose status still says {}{}", last.state(), self.how_to_open()))
+            }
+            Err(why) => Err(format!("the gateway ({why}){}", self.how_to_open())),
+        }
+    }
+
+    /// Waits for a drain that may come after its cancel, and cancels it again. It has come once the gateway was seen to drain for no
+    /// other reason.
+    fn cancel_as_it_comes(&mut self, late: UnderWay, was_draining: bool) -> Result<(), String> {
+        let began = self.now();
+        let (mut alone, mut has_come) = (late.alone, late.alone && was_draining);
+        loop {
+            let mut pause = LOOK_EVERY;
+            let seen = self.look();
+            match &seen {
+                Ok(seen) if seen.is_running() && has_come => return Ok(()),
+                Ok(seen) if seen.is_running() => alone = true,
+                Ok(seen) => {
+                    has_come |= alone && seen.is_draining();
+                    // No answer to it is as good: the next look tells.
+                    let _ = self.post("cancel");
+                    pause = self.options.tick.max(LOOK_EVERY);
+                }
+                Err(_) => {}
+            }
+            let over = self.since(began);
+            if over >= self.options.patience {
+                let how = self.how_to_open();
+                return Err(match seen {
+                    Ok(seen) if seen.is_running() => {
+                        format!("a drain that got no answer, and may still come to the gateway{how}")
+                    }
+                    Ok(seen) => format!("the gateway, whose status still says {}{how}", seen.state()),
+                    Err(why) => format!("the gateway ({why}){how}"),
+                });
+            }
+            // Nobody interrupts this.
+            let _ = self.pause(pause.min(self.options.patience.saturating_sub(over)));
+        }
+    }
+
+    /// The line that removes a marker that the endpoint has put there. What lies in a home is named by its file.
+    fn how_to_open(&self) -> String {
+        match (&self.channel, &self.options.url) {
+            (None, Some(url)) => format!("; `gateway-drain cancel --marker --url {}` removes its marker", quoted(url)),
+            _ => String::new(),
+        }
     }
 
     fn take_one_back(&mut self, id: &RequestId, committed: bool) -> Result<(), Stop> {

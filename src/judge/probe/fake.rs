@@ -1,5 +1,6 @@
 //! A gateway in a world of its own, in which time passes only while the probe waits.
 
+use super::driver::PublishedStatus;
 use super::world::{InFlight, TurnAnswer, Unread, World};
 use super::{CanNotProbe, Interrupt};
 use crate::control::scan::scan;
@@ -33,6 +34,10 @@ pub(super) struct Fake {
     pub(super) knows_holds: bool,
     /// What it does to its holds against the rules, in each tick.
     pub(super) spoils: fn(&State, &mut HoldSet),
+    /// Its process can't be seen, as in a container.
+    pub(super) out_of_sight: bool,
+    /// What somebody else does to it, in each tick.
+    pub(super) others: Box<dyn Fn(&mut State)>,
     /// Whether the gate is closed, which it is as soon as it is asked to be.
     pub(super) closes: fn(&State) -> bool,
     /// What becomes of a turn, which is refused by a closed gate: its code, and whether it is counted.
@@ -58,6 +63,9 @@ pub(super) struct State {
     pub(super) turns: Vec<Duration>,
     pub(super) ended_in_drain: bool,
     pub(super) process: u64,
+    /// It says nothing any more, or nothing until then.
+    pub(super) is_dead: bool,
+    pub(super) away_until: Duration,
     pub(super) shutting_down: bool,
     /// Its turns were over after that.
     pub(super) stopped: bool,
@@ -75,6 +83,8 @@ impl Fake {
             drain_object: true,
             knows_holds: false,
             spoils: |_, _| {},
+            out_of_sight: false,
+            others: Box::new(|_| {}),
             closes: |state| state.asked,
             admits: |state| (!state.closed).then_some((200, true)),
             says: |_, _| {},
@@ -84,12 +94,16 @@ impl Fake {
     pub(super) fn tick(&self) {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
+        state.now = self.now.get();
+        (self.others)(state);
+        if state.is_dead || state.now < state.away_until {
+            return;
+        }
         let marker = self.home.marker();
         let there = fs::metadata(&marker);
         // What is long is unsound too, and takes long to read.
         let read = there.as_ref().ok().filter(|there| there.len() < 10_000).and_then(|_| fs::read(&marker).ok());
         let fields: Value = read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        state.now = self.now.get();
         state.stale = fields["epoch"].as_str().is_some_and(|epoch| epoch.starts_with("another-boot"));
         state.sound = fields["action"] == "drain" || fields["principal"] == "gateway-drain-probe";
         state.nonce = fields["nonce"].clone();
@@ -196,6 +210,11 @@ impl World for Fake {
         }
         let in_flight: InFlight = Box::new(move || now.get() >= end);
         Some((TurnAnswer::Admitted(code), Some(Unread::new(|| in_flight))))
+    }
+
+    fn lives(&self, seen: &PublishedStatus) -> Option<bool> {
+        let state = self.state.borrow();
+        Some(!self.out_of_sight && !state.is_dead && seen.process().0 == Some(state.process))
     }
 
     /// `stop` and `restart` do so at once, and return when they have been asked twice whether they have ended.

@@ -1,6 +1,8 @@
 //! The probe on gateways of a world of their own: what it says of each is always the same, down to the millisecond.
 
 use super::fake::{Fake, TICK};
+mod others;
+
 use super::*;
 use crate::control::Home;
 

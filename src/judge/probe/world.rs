@@ -1,8 +1,11 @@
-//! What the probe needs of the world beside the files and the endpoint of a gateway: time, turns and commands. A test puts a
+//! What the probe needs of the world beside the files and the endpoint of a gateway: time, turns, processes and commands. A test puts a
 //! world of its own in the place of the real one, in which no time has to be waited for.
 
+use super::driver::PublishedStatus;
 use super::{CanNotProbe, Options};
 use crate::client::Interrupt;
+use crate::control::Home;
+use crate::control::epoch::start_time;
 use std::io::{self, Read as _};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
@@ -24,6 +27,9 @@ pub(super) trait World {
     fn expect_a_turn(&self) -> Result<(), CanNotProbe>;
     /// Starts a turn; none if the probe wasn't told how or the answer says neither.
     fn turn(&self) -> Option<(TurnAnswer, Option<Unread>)>;
+    /// Whether the process lives that has published this; none if that can't be known. One that lives out of sight, as in a
+    /// container, and holds no lock that tells of it looks dead from the beginning.
+    fn lives(&self, seen: &PublishedStatus) -> Option<bool>;
     /// Runs a shell command, and gives what tells how it ended, once it has.
     fn run(&self, command: &str) -> io::Result<Box<dyn FnMut() -> io::Result<Option<ExitStatus>>>>;
 }
@@ -89,6 +95,14 @@ impl<'a> Real<'a> {
     }
 }
 
+/// Whether a process lives that has this number, and began then. One that has ended and that nobody has waited for doesn't.
+fn is_there(pid: u64, began: Option<u64>) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let has_ended = stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']));
+    let is_another = began.zip(start_time(&stat)).is_some_and(|(then, there)| then != there);
+    !has_ended && !is_another
+}
+
 /// What comes of a body within this time: one that has no end has a beginning.
 fn beginning(mut body: ureq::Body, time: Duration) -> Vec<u8> {
     let (told, heard) = channel();
@@ -148,6 +162,15 @@ impl World for Real<'_> {
         }
     }
 
+    fn lives(&self, seen: &PublishedStatus) -> Option<bool> {
+        let home = Home::at(self.options.home.as_ref()?);
+        let (pid, began, incarnation) = seen.process();
+        let holder = incarnation.and_then(|_| home.live().ok().flatten());
+        let has_locked = holder.is_some_and(|holder| incarnation == Some(holder.as_str()));
+        // Either will do: a lock that somebody has removed is put back at the next look, and a process may be out of sight.
+        Some(has_locked || pid.is_some_and(|pid| is_there(pid, began)))
+    }
+
     fn run(&self, command: &str) -> io::Result<Box<dyn FnMut() -> io::Result<Option<ExitStatus>>>> {
         let mut shell = Command::new("sh");
         shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null());
@@ -183,6 +206,45 @@ mod tests {
             });
             assert_eq!(said, expected, "{code}");
         }
+    }
+
+    #[test]
+    fn a_process_is_known_to_live_by_its_lock_or_by_its_number_and_its_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let of = |home: Option<&Home>, fields: serde_json::Value| {
+            let options = Options { home: home.map(|home| home.path().to_owned()), ..Options::default() };
+            Real::new(&options, ureq::Agent::new_with_defaults()).lives(&PublishedStatus { fields })
+        };
+        let own = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let (pid, start) = (std::process::id(), start_time(&own).unwrap());
+        assert_eq!(of(None, json!({"pid": pid, "start_time": start})), None, "without a home nobody knows");
+        assert_eq!(of(Some(&home), json!({"pid": pid, "start_time": start})), Some(true));
+        assert_eq!(of(Some(&home), json!({"pid": pid})), Some(true));
+        assert_eq!(
+            of(Some(&home), json!({"pid": pid, "start_time": start + 1})),
+            Some(false),
+            "another has its number"
+        );
+        assert_eq!(of(Some(&home), json!({})), Some(false));
+
+        let mut child = Command::new("true").spawn().unwrap();
+        let is_there = || is_there(child.id().into(), None);
+        let until = Instant::now() + Duration::from_secs(60);
+        while is_there() && Instant::now() < until {
+            std::thread::yield_now();
+        }
+        assert!(!is_there(), "nobody has waited for it, and it has ended");
+        child.wait().unwrap();
+
+        let incarnation = crate::hold::Incarnation::fresh();
+        let elsewhere = |named: &str| json!({"pid": 0, "drain": {"incarnation": named}});
+        assert_eq!(of(Some(&home), elsewhere(incarnation.as_str())), Some(false), "it has no lock");
+        let lock = home.lock(&incarnation).unwrap();
+        assert_eq!(of(Some(&home), elsewhere(incarnation.as_str())), Some(true));
+        assert_eq!(of(Some(&home), elsewhere("another")), Some(false), "the lock is another's");
+        drop(lock);
+        assert_eq!(of(Some(&home), elsewhere(incarnation.as_str())), Some(false));
     }
 
     #[test]

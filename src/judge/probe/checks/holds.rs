@@ -17,7 +17,7 @@ pub(super) fn knows_hold_files(gateway: &mut Driver<'_>) -> Result<bool, Stop> {
     let hold = id("a");
     gateway.write(&Driver::request(&hold))?;
     // A gateway that lists its holds at all is given its time to list this one.
-    let lists = gateway.look().map_err(Stop::Lost)?.drain().is_some_and(|drain| drain["holds"].is_array());
+    let lists = gateway.status()?.drain().is_some_and(|drain| drain["holds"].is_array());
     let time = if lists { gateway.options.patience } else { gateway.while_watched() };
     let known = gateway.watch(time, |seen| seen.is_draining() && seen.hold(&hold).is_some())?.is_ok();
     gateway.remove(&hold)?;

@@ -216,7 +216,8 @@ fn a_cancel_that_is_denied_or_has_no_answer_while_there_is_patience_is_told_of()
         driver.begin().unwrap();
         let left = driver.take_back().unwrap_err();
         assert!(left.starts_with("marker (") && left.contains(why), "{left}");
-        assert!(left.ends_with("the gateway, whose status still says draining"), "{left}");
+        let still = "; the gateway, whose status still says draining; `gateway-drain cancel --marker --url ";
+        assert!(left.contains(still), "{left}");
         assert!(held.load(Ordering::SeqCst), "it is still closed");
     }
 }
@@ -254,4 +255,74 @@ fn what_a_gateway_has_not_answered_to_that_has_ended_is_not_taken_back_from_it()
         assert_eq!(driver.take_back(), Ok(()), "{last:?}");
         assert_eq!(asked.lock().len(), questions, "{last:?}: nobody is asked any more");
     }
+}
+
+/// A gateway at an address that doesn't answer to its first drain, which comes to it once this many cancels have.
+fn late(after: usize) -> (String, Arc<AtomicBool>) {
+    let held = Arc::new(AtomicBool::new(false));
+    let (asked, mut cancels, mut comes) = (Arc::clone(&held), 0, false);
+    let (url, _) = stub::replying(move |question| {
+        if question.contains(r#""action":"drain""#) {
+            comes = true;
+            asked.store(after == 0, Ordering::SeqCst);
+            return Reply::Nothing;
+        }
+        if question.contains(r#""action":"cancel""#) {
+            cancels += 1;
+            asked.store(comes && cancels == after, Ordering::SeqCst);
+        }
+        let state = if asked.load(Ordering::SeqCst) { "draining" } else { "running" };
+        Reply::Whole(200, json!({"gateway_state": state}).to_string())
+    });
+    (url, held)
+}
+
+#[test]
+fn a_drain_that_comes_after_its_cancel_is_cancelled_again() {
+    for after in [0, 1] {
+        let (url, held) = late(after);
+        let (options, interrupt) = (Options { url: Some(url), ..Options::default() }, Interrupt::new());
+        let mut driver = Driver::of(&options, &interrupt).unwrap();
+        driver.begin().unwrap_err();
+        assert_eq!(driver.take_back(), Ok(()), "after {after} cancels");
+        assert!(!held.load(Ordering::SeqCst), "the gate is open again after {after} cancels");
+    }
+}
+
+#[test]
+fn of_a_drain_that_got_no_answer_and_was_not_seen_to_come_it_is_told_how_its_marker_is_removed() {
+    let (url, _) = late(1000);
+    let (options, interrupt) =
+        (Options { url: Some(url.clone()), patience: SHORT, ..Options::default() }, Interrupt::new());
+    let mut driver = Driver::of(&options, &interrupt).unwrap();
+    driver.begin().unwrap_err();
+    let left = driver.take_back().unwrap_err();
+    let line = format!("`gateway-drain cancel --marker --url {url}`");
+    assert_eq!(
+        left,
+        format!("a drain that got no answer, and may still come to the gateway; {line} removes its marker")
+    );
+}
+
+#[test]
+fn the_end_of_an_earlier_drain_is_not_taken_for_that_of_one_that_got_no_answer() {
+    let mut drains = 0;
+    let mut held = false;
+    let (url, _) = stub::replying(move |question| {
+        if question.contains(r#""action":"drain""#) {
+            drains += 1;
+            held = true;
+            if drains == 2 {
+                return Reply::Nothing;
+            }
+        }
+        held &= !question.contains(r#""action":"cancel""#);
+        Reply::Whole(200, json!({"gateway_state": if held { "draining" } else { "running" }}).to_string())
+    });
+    let (options, interrupt) = (Options { url: Some(url), patience: SHORT, ..Options::default() }, Interrupt::new());
+    let mut driver = Driver::of(&options, &interrupt).unwrap();
+    driver.begin().unwrap();
+    driver.begin().unwrap_err();
+    let left = driver.take_back().unwrap_err();
+    assert!(left.starts_with("a drain that got no answer"), "{left}");
 }

@@ -32,6 +32,10 @@ impl World for Busy {
         self.0.turn()
     }
 
+    fn lives(&self, seen: &PublishedStatus) -> Option<bool> {
+        self.0.lives(seen)
+    }
+
     fn run(&self, command: &str) -> io::Result<Box<dyn FnMut() -> io::Result<Option<ExitStatus>>>> {
         self.0.run(command)
     }
