@@ -3,14 +3,14 @@
 use super::arguments::{Arguments, time};
 use super::report::Report;
 use super::signals::Signals;
-use crate::client::{ExitCode, Failure};
+use crate::client::{ExitCode, Failure, quoted};
 use crate::control::Home;
 use crate::probe::{self, Options};
 use crate::trace::check::check_files;
 use clap::Args;
 use core::fmt::Display;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// `check-trace`.
@@ -94,8 +94,8 @@ impl Probe {
             patience: *patience,
         };
         let signals = Signals::listen(out).map_err(|error| Failure::Internal(error.to_string()))?;
-        let left = "interrupted; what the probe has begun may still stand: `gateway-drain status` shows it";
-        signals.take_back(ExitCode::Interrupted.code(), left.into());
+        let left = what_may_stand(options.home.as_deref(), options.url.as_deref(), arguments.secret_file.as_deref());
+        signals.take_back(ExitCode::Interrupted.code(), left);
         let report = probe::run(&options, &signals.interrupt).map_err(|why| Failure::Usage(why.to_string()))?;
         let interrupted = signals.interrupt.is_raised() && report.left_behind.is_none();
         let code = match report.exit_code() {
@@ -106,6 +106,27 @@ impl Probe {
         print(out, code, &report, report.to_json())?;
         Ok(code)
     }
+}
+
+/// What a probe that is stopped while it takes back may leave, with the lines that show it and remove it.
+fn what_may_stand(home: Option<&Path>, url: Option<&str>, secret: Option<&Path>) -> String {
+    let path = |path: &Path| quoted(&path.to_string_lossy());
+    // Whatever it has begun in the files is ended there.
+    let place = match (home, url) {
+        (Some(home), _) => format!("--home {}", path(home)),
+        (None, url) => {
+            let secret = secret.map(|secret| format!(" --secret-file {}", path(secret))).unwrap_or_default();
+            format!("--url {}{secret}", quoted(url.unwrap_or_default()))
+        }
+    };
+    // Holds end with their leases, but for the one that it has committed.
+    let commit = format!("\nend its commit:     gateway-drain override probe-commit {place}");
+    format!(
+        "interrupted; what the probe has begun may still stand\n\
+         show it:            gateway-drain status {place}\n\
+         remove its marker:  gateway-drain cancel --marker {place}{}",
+        home.map_or("", |_| commit.as_str())
+    )
 }
 
 /// As JSON it has what every command's result has, and the report's own fields.
@@ -127,6 +148,22 @@ mod tests {
     fn a_header_is_a_name_and_a_value_with_a_colon_between_them() {
         assert_eq!(header("X-Api-Key:  a:b "), Ok(("X-Api-Key".to_owned(), "a:b".to_owned())));
         assert!(header("X-Api-Key").is_err());
+    }
+
+    #[test]
+    fn what_a_probe_leaves_that_is_stopped_is_told_with_lines_for_the_gateway_that_it_was_given() {
+        let (home, url, secret) = (Path::new("/srv/my gateway"), "http://localhost:8080", Path::new("/run/secret"));
+        let by_home = "interrupted; what the probe has begun may still stand\n\
+                       show it:            gateway-drain status --home '/srv/my gateway'\n\
+                       remove its marker:  gateway-drain cancel --marker --home '/srv/my gateway'\n\
+                       end its commit:     gateway-drain override probe-commit --home '/srv/my gateway'";
+        assert_eq!(what_may_stand(Some(home), None, None), by_home);
+        assert_eq!(what_may_stand(Some(home), Some(url), Some(secret)), by_home, "it was begun in the files");
+        let by_url = "interrupted; what the probe has begun may still stand\n\
+                      show it:            gateway-drain status --url http://localhost:8080 --secret-file /run/secret\n\
+                      remove its marker:  gateway-drain cancel --marker --url http://localhost:8080 --secret-file /run/secret";
+        assert_eq!(what_may_stand(None, Some(url), Some(secret)), by_url);
+        assert_eq!(what_may_stand(None, Some(url), None), by_url.replace(" --secret-file /run/secret", ""));
     }
 
     #[test]

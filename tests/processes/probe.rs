@@ -258,6 +258,26 @@ fn on_ctrl_c_it_takes_back_what_it_has_begun() {
 }
 
 #[test]
+fn a_second_signal_ends_it_at_once_and_it_names_the_lines_that_remove_what_it_may_leave() {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = GatewayProcess::start(folder.path());
+    let probe = spawned(folder.path());
+    // One that says nothing more is waited for.
+    gateway.freeze();
+    let pid = Pid::from_child(&probe);
+    kill_process(pid, Signal::INT).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    let output = ended(probe);
+    gateway.thaw();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    for line in ["status", "cancel --marker", "override probe-commit"] {
+        let line = format!("gateway-drain {line} --home {}\n", folder.path().display());
+        assert!(said.contains(&line), "{said}");
+    }
+}
+
+#[test]
 fn when_the_gateway_dies_under_it_it_takes_its_files_away_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = GatewayProcess::start(folder.path());
