@@ -196,11 +196,13 @@ fn where_what_somebody_else_wrote_is_nobodys_there_is_nothing_to_end_and_it_stay
     }
 }
 
+/// Whether this failure says how it ended.
+type IsTold = fn(&Failure) -> bool;
+
 #[test]
 fn how_a_hold_has_ended_is_told_who_would_go_on_with_it_and_nobody_who_would_begin_it_if_need_be() {
     let id = RequestId::new("upgrade").unwrap();
     let withdrawal = withdraw(&id, None);
-    type IsTold = fn(&Failure) -> bool;
     let cases: [(Request, Outcome, IsTold); 5] = [
         (withdrawal, Outcome::Ended(Ending::Withdrawn), |failure| matches!(failure, Failure::Withdrawn(_))),
         (begin(&id, "ops"), ENDED, |failure| matches!(failure, Failure::LeaseLost(_))),

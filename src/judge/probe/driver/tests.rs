@@ -46,6 +46,15 @@ fn what_an_endpoint_has_granted_is_taken_back_and_what_it_denied_is_not() {
     }
 }
 
+#[test]
+fn a_gateway_that_ends_with_nothing_of_the_probe_s_in_it_is_sent_no_cancel_that_could_end_another_s_drain() {
+    let (url, asked) = stub::replying(|_| runs());
+    let (options, interrupt) = (Options { url: Some(url), patience: SHORT, ..Options::default() }, Interrupt::new());
+    let mut driver = Driver::of(&options, &interrupt).unwrap();
+    driver.forget_if_ended().unwrap();
+    assert!(!asked.lock().iter().any(|question| question.starts_with("POST")), "{:?}", asked.lock());
+}
+
 /// What comes of asking an address that gives answers without an end, if it comes at all.
 fn in_time<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> T {
     let (told, heard) = std::sync::mpsc::channel();
