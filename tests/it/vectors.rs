@@ -5,6 +5,7 @@ use crate::support::eventually::until;
 use crate::support::vectors::{each_case, lay_out, spec};
 use gateway_drain::control::{Epoch, Found, Home, read::Content, request_file::interpret, scan::scan};
 use gateway_drain::controller::Settings;
+use gateway_drain::hold::Hold;
 use gateway_drain::reconciler::Options;
 use gateway_drain::state::{DrainState, Event, Step, next};
 use gateway_drain::status::{HoldStatus, Snapshot};
@@ -211,7 +212,24 @@ impl Gateway {
         fs::rename(&aside, path).unwrap();
     }
 
-    fn take(&mut self, acts: &Value) {
+    /// What a look may change while only time has passed.
+    fn stands(&self) -> Option<(Vec<Hold>, DrainState)> {
+        let controller = self.running.as_ref()?.controller();
+        Some((controller.holds(), controller.state()))
+    }
+
+    /// Takes the acts of one step. False if a look that nobody asked for may have come among them: one that an earlier step has rung
+    /// for, in the very moment in which time has passed and the files are yet to follow.
+    fn take(&mut self, acts: &Value) -> bool {
+        let is_of_files_and_time = acts.as_array().unwrap().iter().flat_map(|act| act.as_object().unwrap().keys());
+        let is_of_files_and_time =
+            is_of_files_and_time.clone().all(|what| !["start", "end", "shutdown_seconds"].contains(&what.as_str()));
+        let before = self.stands();
+        self.act(acts);
+        !is_of_files_and_time || before == self.stands()
+    }
+
+    fn act(&mut self, acts: &Value) {
         for (what, how) in acts.as_array().unwrap().iter().flat_map(|act| act.as_object().unwrap()) {
             match what.as_str() {
                 "advance_seconds" => self.clock.advance(Duration::from_secs_f64(how.as_f64().unwrap())),
@@ -260,14 +278,13 @@ impl Gateway {
         }
     }
 
-    /// Looks, publishes, and gives the status: twice, so that no look counts that had begun before.
+    /// Looks, publishes, and gives the status: twice, so that no look counts that had begun before. A description rings for the look.
     fn look(&mut self) -> Snapshot {
         let mut seen = None;
         for _ in 0..2 {
             self.looks += 1;
             let look = Value::from(self.looks);
             self.reconciler().describe(|description| _ = description.platforms.insert("look".into(), look.clone()));
-            self.reconciler().kick();
             seen = Some(until(&self.home, "the look", |seen| seen.description.platforms.get("look") == Some(&look)));
         }
         seen.unwrap()
@@ -301,13 +318,16 @@ impl Gateway {
 #[test]
 fn each_look_leads_to_the_status_that_the_vectors_say() {
     each_case("looks.json", |case| {
-        let mut gateway = Gateway::new();
-        let steps = case["steps"].as_array().unwrap().iter().map(|step| {
-            gateway.take(&step["do"]);
-            gateway.start();
-            gateway.shows()
-        });
-        steps.collect()
+        let tried = || {
+            let mut gateway = Gateway::new();
+            let steps = case["steps"].as_array().unwrap().iter().map(|step| {
+                let is_undisturbed = gateway.take(&step["do"]);
+                gateway.start();
+                is_undisturbed.then(|| gateway.shows())
+            });
+            steps.collect::<Option<Value>>()
+        };
+        (0..20).find_map(|_| tried()).expect("one time in twenty no look comes among the acts of a step")
     });
 }
 
