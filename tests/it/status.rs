@@ -118,6 +118,7 @@ fn a_hold_that_is_about_to_close_the_gate_fails_readiness_while_the_state_is_run
     gateway.kick();
     let status = until(channel.home(), "pending", |s| s.drain.pending);
     assert_eq!(status.gateway_state, GatewayState::Running);
+    assert!(status.drain.holds[0].pending, "{:?}", status.drain.holds);
     assert_eq!(gateway.unready(), ["a hold is about to close the gate"]);
     drop(gateway.gate().admit().expect("running admits"));
     clock.advance(Duration::from_secs(10));
