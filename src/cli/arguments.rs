@@ -362,7 +362,7 @@ pub struct Cancel {
     #[arg(long, value_name = "TOKEN", requires = "id")]
     pub token: Option<String>,
 
-    /// Remove the marker. Over HTTP whose it is can't be known.
+    /// Remove the marker: one's own, or one that has ended. Over HTTP whose it is can't be known.
     #[arg(long, conflicts_with = "id")]
     pub marker: bool,
 }

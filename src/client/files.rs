@@ -341,25 +341,46 @@ impl Files {
 
     /// Writes the marker; `again` if it is ours already.
     pub(super) fn put_marker(&self, request: &Request, again: bool) -> Result<(), Failure> {
-        match self.channel.find(&request.id) {
+        // The status is read before the file: an answer to what lies there now is not older than that.
+        let status = self.current();
+        let there = self.channel.find(&request.id);
+        let not_ours = || Failure::Denied("a marker lies there already, and it is not ours".into());
+        match &there {
             Found::Absent if again => return Err(Failure::Withdrawn("the marker is gone".into())),
             Found::Absent | Found::Stale { .. } => {}
             Found::Valid(found) if again && found.owner == request.owner => {}
-            _ => return Err(Failure::Denied("a marker lies there already, and it is not ours".into())),
+            there if !again && is_nobodys(there, &request.id, &request.owner, status.as_ref()) => {}
+            _ => return Err(not_ours()),
         }
-        self.write(request).map(drop)
+        match self.channel.write_over(request, &there) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(not_ours()),
+            written => written.map(drop).map_err(|error| self.unwritten(&request.id, &error)),
+        }
     }
 
-    /// Removes the marker, unless another owner wrote it. What lies over this owner's hold is no other's hold.
+    /// Removes the marker, unless another owner's lies there that may hold. What lies over this owner's hold is no other's hold.
     pub(super) fn remove_marker(&self, owner: &str) -> Result<(), Failure> {
         let marker = RequestId::marker();
-        let status = self.current();
-        let holds = status.as_ref().and_then(|status| hold_in(status, &marker)).is_some_and(|hold| hold.owner == owner);
-        match self.channel.find(&marker) {
-            Found::Valid(found) if !holds && found.owner != owner && !found.owner.is_empty() => {
-                Err(not_yours(&found.owner, owner))
+        loop {
+            let status = self.current();
+            let status = status.as_ref();
+            let there = self.channel.find(&marker);
+            if let Found::Valid(found) = &there
+                && found.owner != owner
+                && !found.owner.is_empty()
+                && status.and_then(|status| hold_in(status, &marker)).is_none_or(|hold| hold.owner != owner)
+                && !is_nobodys(&there, &marker, owner, status)
+            {
+                return Err(not_yours(&found.owner, owner));
             }
-            _ => self.remove(&marker).map(drop),
+            match self.channel.remove_seen(&marker, &there) {
+                // Another has written there since: it is looked at again.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                removed => {
+                    let failed = |error| failed(&self.home().request_path(&marker), "can't be removed", &error);
+                    return removed.map(drop).map_err(failed);
+                }
+            }
         }
     }
 

@@ -224,7 +224,7 @@ impl MarkerDrain {
     /// Removes the marker, and waits until the gateway no longer drains for it.
     ///
     /// # Errors
-    /// [`Failure::Denied`] for a marker that another owner wrote; `override marker` removes that. Over HTTP whose it is
+    /// [`Failure::Denied`] for a marker that another owner wrote and that may hold; `override marker` removes that. Over HTTP whose it is
     /// can't be known.
     pub fn cancel(&self) -> Result<(), Failure> {
         self.gateway.remove_marker(&self.owner)?;

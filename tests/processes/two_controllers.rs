@@ -3,6 +3,8 @@
 use crate::support::process::{GatewayProcess, home};
 use crate::support::tool::{STATE_VARIABLE, Tool, drain, tool};
 use gateway_drain::client::ExitCode;
+use gateway_drain::hold::{Ending, Outcome};
+use gateway_drain::{Channel, Request, RequestId, Snapshot};
 
 const A: &[&str] = &["--owner", "a"];
 const B: &[&str] = &["--owner", "b"];
@@ -126,4 +128,23 @@ fn the_current_process_is_the_one_that_lives_there_to_every_command_that_names_o
     }
     drain(home.path(), &["begin", "another", "--incarnation", ""]).expect(ExitCode::Usage);
     assert_eq!(gateway.until("one hold", |_| true).drain.holds.len(), 1);
+}
+
+#[test]
+fn a_marker_of_somebody_else_whose_lease_has_run_out_is_begun_over_and_cancelled() {
+    let marker = RequestId::marker();
+    for command in [&["begin", "--marker"][..], &["cancel", "--marker"], &["run", "--marker", "--", "true"]] {
+        let home = home();
+        let gateway = GatewayProcess::start(home.path());
+        let lease = std::time::Duration::from_secs(1);
+        Channel::new(gateway.named_home()).write(&Request::begin(marker.clone(), "a").lease(lease)).unwrap();
+        let has_ended = |status: &Snapshot| {
+            status.drain.acknowledged.iter().any(|answer| answer.outcome == Outcome::Ended(Ending::Expired))
+        };
+        gateway.until("that a's lease ran out", has_ended);
+        drain(home.path(), &[B, command].concat()).expect(ExitCode::Drained);
+        let begun = command[0] == "begin";
+        assert_eq!(gateway.admits(), !begun, "{command:?}");
+        assert_eq!(gateway.named_home().marker().exists(), begun, "{command:?}");
+    }
 }

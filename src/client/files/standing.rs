@@ -111,9 +111,15 @@ pub(super) fn is_turned_down(status: Option<&DrainStatus>, id: &RequestId, nonce
 /// nothing did. The answer is to this very write, and what has ended stays so for as long as it lies there: a hold that was begun
 /// since has another write in its place. What another has written is spared all the same where the gateway is silent.
 pub(super) fn is_nobodys(there: &Found, id: &RequestId, owner: &str, status: Option<&DrainStatus>) -> bool {
-    let (Found::Valid(lying), Some(status)) = (there, status) else { return false };
-    let is_believed = lying.owner == owner || overdue(status).is_none();
-    let is_over = answered(status, id, lying.nonce.as_ref()).is_some_and(Outcome::is_over);
+    let (nonce, is_own) = match there {
+        Found::Valid(lying) => (lying.nonce.as_ref(), lying.owner == owner),
+        // Content that makes no sense is a write too.
+        Found::Unreadable { nonce: Some(nonce), .. } => (Some(nonce), false),
+        _ => return false,
+    };
+    let Some(status) = status else { return false };
+    let is_believed = is_own || overdue(status).is_none();
+    let is_over = answered(status, id, nonce).is_some_and(Outcome::is_over);
     is_believed && is_over && hold_in(status, id).is_none()
 }
 

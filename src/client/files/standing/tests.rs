@@ -2,7 +2,7 @@ use super::super::tests::{ENDED, answer, begin, commit_of, hold, place, shutting
 use super::*;
 use crate::client::chain::Chain;
 use crate::client::files::Files;
-use crate::client::published::fresh;
+use crate::client::published::{fresh, publish};
 use crate::client::transport::Withdrawal;
 use crate::client::{Drain, Gateway};
 use crate::hold::{Denied, Ending, Incarnation, NotHonoured};
@@ -194,6 +194,107 @@ fn where_what_somebody_else_wrote_is_nobodys_there_is_nothing_to_end_and_it_stay
             assert!(matches!(ended, Err(Failure::Denied(_))), "it isn't known to be over: {ended:?}");
         }
     }
+}
+
+#[test]
+fn what_makes_no_sense_is_nobodys_once_its_gateway_has_answered_that_for_good_and_what_cannot_be_read_never_is() {
+    let id = RequestId::new("upgrade").unwrap();
+    let asked = |outcome: Option<Outcome>, status: fn(DrainStatus) -> DrainStatus| {
+        let (_place, lock, files) = place(&fresh(), Some(&begin(&id, "ann")));
+        std::fs::write(files.home().request_path(&id), "what?").unwrap();
+        let there = files.channel.find(&id);
+        let acknowledged = outcome.iter().map(|outcome| answer(&id, there.nonce(), *outcome)).collect();
+        publish(files.home(), &status(DrainStatus { acknowledged, ..fresh() }));
+        let begun = files.begin(&begin(&id, "ops")).map(drop);
+        drop(lock);
+        (begun, files.channel.find(&id) == there)
+    };
+    assert_eq!(asked(Some(ENDED), |status| status), (Ok(()), false), "it is over");
+    for (what, (begun, untouched)) in [
+        ("it has yet to be answered", asked(None, |status| status)),
+        ("it holds", asked(Some(Outcome::Held), |status| status)),
+        ("the gateway is silent", asked(Some(ENDED), silent)),
+    ] {
+        assert!(matches!(begun, Err(Failure::Denied(_))) && untouched, "{what}: {begun:?}");
+    }
+    let unread = Found::Unreadable { why: "a folder".into(), nonce: None };
+    let over = DrainStatus { acknowledged: vec![answer(&id, None, ENDED)], ..fresh() };
+    assert!(!is_nobodys(&unread, &id, "ops", Some(&over)));
+}
+
+#[test]
+fn a_marker_is_begun_over_and_removed_where_it_is_ones_own_or_nobodys_and_of_another_owner_it_is_left() {
+    let marker = RequestId::marker();
+    let hold_of = |owner: &str| HoldStatus { owner: owner.to_owned(), ..hold(&marker, &Nonce::fresh(), 7) };
+    for (what, owner, outcome, holds, begins, removes) in [
+        ("another's that has ended", "ann", Some(ENDED), None, true, true),
+        ("another's that was not answered", "ann", None, None, false, false),
+        ("another's that holds", "ann", Some(Outcome::Held), Some("ann"), false, false),
+        ("another's over ours", "ann", Some(Outcome::Refused(Denied::NotYours)), Some("ops"), false, true),
+        ("another's over a third one's", "ann", Some(Outcome::Refused(Denied::NotYours)), Some("bob"), false, false),
+        ("ours that has ended", "ops", Some(ENDED), None, true, true),
+        ("ours that was not answered", "ops", None, None, false, true),
+        ("one without an owner", "", Some(Outcome::Held), Some(""), false, true),
+    ] {
+        let lies = begin(&marker, owner);
+        let acknowledged = outcome.iter().map(|outcome| answer(&marker, lies.nonce.as_ref(), *outcome)).collect();
+        let status = DrainStatus { acknowledged, holds: holds.into_iter().map(hold_of).collect(), ..fresh() };
+        let (_place, _lock, files) = place(&status, Some(&lies));
+        let lies_still = || files.channel.find(&marker).nonce() == lies.nonce.as_ref();
+        let again = files.put_marker(&begin(&marker, "ops"), true);
+        assert_eq!(again.is_ok(), owner == "ops", "{what} is kept alive: {again:?}");
+        files.channel.write(&lies).unwrap();
+        let removed = files.remove_marker("ops");
+        assert_eq!((removed.is_ok(), !lies_still()), (removes, removes), "{what} is removed: {removed:?}");
+        files.channel.write(&lies).unwrap();
+        let begun = files.put_marker(&begin(&marker, "ops"), false);
+        assert_eq!((begun.is_ok(), !lies_still()), (begins, begins), "{what} is begun over: {begun:?}");
+    }
+}
+
+#[test]
+fn of_several_that_begin_by_the_marker_in_one_moment_one_does_and_a_removal_takes_away_what_lies_there_by_then() {
+    let marker = RequestId::marker();
+    let (_place, _lock, files) = place(&fresh(), None);
+    for round in 0..50 {
+        let together = std::sync::Barrier::new(4);
+        let begun: Vec<_> = std::thread::scope(|scope| {
+            let put = || {
+                let request = begin(&marker, "ops");
+                together.wait();
+                files.put_marker(&request, false).map(|()| request.nonce)
+            };
+            let writers: Vec<_> = (0..4).map(|_| scope.spawn(put)).collect();
+            writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+        });
+        let first: Vec<_> = begun.iter().filter_map(|begun| begun.as_ref().ok()).collect();
+        let refused = begun.iter().filter(|begun| matches!(begun, Err(Failure::Denied(_)))).count();
+        assert_eq!((first.len(), refused), (1, 3), "round {round}: {begun:?}");
+        assert_eq!(files.channel.find(&marker).nonce(), first[0].as_ref(), "round {round}: another's lies there");
+        files.remove_marker("ops").unwrap();
+    }
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                files.channel.write(&begin(&marker, "ops")).unwrap();
+            }
+        });
+        let removed: Vec<_> = (0..500).map(|_| files.remove_marker("ops")).filter(Result::is_err).collect();
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(removed, [], "what was written meanwhile is looked at again");
+    });
+}
+
+#[test]
+fn a_marker_that_can_neither_be_written_nor_removed_says_why() {
+    let (place, _lock, files) = place(&fresh(), None);
+    std::fs::create_dir(files.home().marker()).unwrap();
+    let removed = files.remove_marker("ops");
+    assert!(matches!(&removed, Err(failure) if failure.to_string().contains("can't be removed")), "{removed:?}");
+    let nowhere = Files::new(crate::control::Home::at(place.path().join("nowhere")));
+    let put = nowhere.put_marker(&begin(&RequestId::marker(), "ops"), false);
+    assert!(matches!(&put, Err(Failure::Unreachable(why)) if why.contains("can't be written")), "{put:?}");
 }
 
 /// Whether this failure says how it ended.
