@@ -27,18 +27,21 @@ impl Limits {
 pub(super) fn withdraw(drain: &Drain, request: &Request, ours: Option<&InHand>, limits: Limits) -> Result<(), Failure> {
     let (clock, pauses, gateway) = (Clock::boot(), Interrupt::new(), drain.gateway.once());
     let began = clock.now();
-    let (mut written, mut last) = (None, None);
+    let (mut written, mut last, mut first_seen) = (None, None, None);
     loop {
         let before = gateway.glance();
         let step = match written {
-            None => gateway.end(request, ours).map(|withdrawal| {
-                written = Some(withdrawal);
-                matches!(withdrawal, Withdrawal::Done | Withdrawal::NotOurs)
-            }),
+            None => {
+                first_seen = gateway.first_seen(&request.id);
+                gateway.end(request, ours).map(|withdrawal| {
+                    written = Some(withdrawal);
+                    matches!(withdrawal, Withdrawal::Done | Withdrawal::NotOurs)
+                })
+            }
             Some(_) => Ok(false),
         };
         let ended = match step {
-            Ok(false) => gateway.has_ended(request),
+            Ok(false) => gateway.has_ended(request, first_seen),
             step => step,
         };
         match ended {

@@ -304,6 +304,10 @@ impl Files {
         lies.is_some_and(|lies| lies != ours && answers.iter().any(|(nonce, _)| nonce.as_ref() == Some(lies)))
     }
 
+    pub(super) fn first_seen(&self, id: &RequestId) -> Option<u64> {
+        self.current().and_then(|status| hold_in(&status, id)?.first_seen())
+    }
+
     pub(super) fn incarnation(&self) -> Result<Incarnation, Failure> {
         let nobody = || Failure::Unreachable(format!("no gateway process lives in {}", self.home().path().display()));
         self.home().live()?.ok_or_else(nobody)

@@ -355,10 +355,19 @@ impl Gateway {
         }
     }
 
-    /// Whether what was [written](Withdrawal::Written) to end a hold has taken effect.
-    pub(super) fn has_ended(&self, request: &Request) -> Result<bool, Failure> {
+    /// When the gateway first saw the hold of this name, which tells it from one that is begun later. The endpoint is not asked: it
+    /// answers the end of a hold by itself.
+    pub(super) fn first_seen(&self, id: &RequestId) -> Option<u64> {
         match &self.way {
-            Transport::Files(files) => files.has_ended(request),
+            Transport::Files(files) => files.first_seen(id),
+            Transport::Http(_) => None,
+        }
+    }
+
+    /// Whether what was [written](Withdrawal::Written) to end the hold that was first seen then has taken effect.
+    pub(super) fn has_ended(&self, request: &Request, first_seen: Option<u64>) -> Result<bool, Failure> {
+        match &self.way {
+            Transport::Files(files) => files.has_ended(request, first_seen),
             Transport::Http(http) => http.has_ended(request),
         }
     }

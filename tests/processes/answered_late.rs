@@ -1,10 +1,12 @@
 //! What ends a hold and is answered once its writer has gone: it stays there, and is in nobody's way.
 
+use crate::support::eventually::comes_true;
 use crate::support::process::{GatewayProcess, home};
 use crate::support::tool::{Tool, drain};
 use gateway_drain::Snapshot;
 use gateway_drain::client::ExitCode;
 use gateway_drain::hold::Outcome;
+use rustix::process::Signal;
 use std::path::Path;
 use std::process::Command;
 
@@ -91,5 +93,25 @@ fn after_a_withdrawal_that_the_next_process_has_answered_the_hold_is_begun_by_wh
         let gateway = GatewayProcess::start(home.path());
         gateway.until("that the withdrawal is answered", has_ended);
         drain(home.path(), &[OPS, command].concat()).expect(ExitCode::Drained);
+    }
+}
+
+#[test]
+fn what_has_ended_a_hold_says_so_also_if_another_is_begun_in_its_place_before_it_has_looked() {
+    for verb in ["override", "cancel"] {
+        let home = home();
+        let gateway = GatewayProcess::start(home.path());
+        drain(home.path(), &[OPS, &["begin", "upgrade"]].concat()).expect(ExitCode::Drained);
+        let begun = std::fs::read(path(home.path())).unwrap();
+        gateway.freeze();
+        let ending = Tool::start(home.path(), &[OPS, &["--patience", "10s", verb, "upgrade"]].concat());
+        comes_true("that it is written", || std::fs::read(path(home.path())).map_or(true, |lies| lies != begun));
+        ending.signal(Signal::STOP);
+        gateway.thaw();
+        gateway.until("that the hold has ended", |status| status.drain.holds.is_empty());
+        drain(home.path(), &["--owner", "ann", "begin", "upgrade"]).expect(ExitCode::Drained);
+        ending.signal(Signal::CONT);
+        ending.ended().expect(ExitCode::Drained);
+        assert!(!gateway.admits(), "{verb}: it has ended what was begun in its place");
     }
 }

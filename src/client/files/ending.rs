@@ -7,6 +7,7 @@ use crate::client::chain::{Chain, InHand, another};
 use crate::client::transport::Withdrawal;
 use crate::control::Found;
 use crate::hold::{Action, Denied, Outcome, Request, RequestId};
+use crate::status::HoldStatus;
 
 impl Files {
     /// Removes the file of a hold that has ended, if it is of the chain of our writes: a renewal that crossed with the ending
@@ -124,8 +125,9 @@ impl Files {
         Ok(if there { Withdrawal::Written } else { Withdrawal::Nothing })
     }
 
-    /// Whether a withdrawal or an override has taken effect in the gateway; clears away what it was written in.
-    pub(in crate::client) fn has_ended(&self, request: &Request) -> Result<bool, Failure> {
+    /// Whether a withdrawal or an override of the hold that was `first_seen` then has taken effect in the gateway; clears away what it
+    /// was written in.
+    pub(in crate::client) fn has_ended(&self, request: &Request, first_seen: Option<u64>) -> Result<bool, Failure> {
         let Some(status) = self.current().filter(|status| overdue(status).is_none()) else { return Ok(false) };
         let found = self.channel.find(&request.id);
         let lies = matches!(&found, Found::Valid(there) if there.nonce == request.nonce);
@@ -140,7 +142,11 @@ impl Files {
             _ => {
                 let unseen = ["home", "holds"].map(RequestId::found);
                 let stands = |id: &RequestId| hold_in(&status, id).is_some();
-                !lies && !stands(&request.id) && (request.id.is_marker() || !unseen.iter().any(stands))
+                // Another may have begun one in its place before its end was looked for.
+                let is_another = |held: &HoldStatus| first_seen.is_some() && held.first_seen() != first_seen;
+                !lies
+                    && hold_in(&status, &request.id).is_none_or(is_another)
+                    && (request.id.is_marker() || !unseen.iter().any(stands))
             }
         };
         if ended && lies {

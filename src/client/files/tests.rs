@@ -113,7 +113,7 @@ fn a_withdrawal_that_the_gateway_refuses_has_not_ended_the_hold_unless_there_is_
         publish(&home, &DrainStatus { acknowledged: vec![answer], ..fresh() });
         let files = Files::new(home);
         files.channel.write(&withdrawal).unwrap();
-        (files.has_ended(&withdrawal), files.channel.find(&id) == Found::Absent)
+        (files.has_ended(&withdrawal, None), files.channel.find(&id) == Found::Absent)
     };
     for refused in [Denied::NotYours, Denied::Committed, Denied::OtherIncarnation] {
         let (ended, removed) = ended(Outcome::Refused(refused));
@@ -480,23 +480,28 @@ fn a_granted_commit_without_a_file_is_ended_by_its_token_and_where_there_is_none
 }
 
 #[test]
-fn a_withdrawal_has_ended_the_hold_once_neither_it_nor_the_hold_stands_there() {
+fn a_withdrawal_has_ended_the_hold_once_neither_it_nor_that_hold_stands_there() {
     let id = RequestId::new("upgrade").unwrap();
-    let ended = |stands: bool, lies: bool| {
+    let ended = |stands: Option<u64>, seen: Option<u64>, lies: bool| {
         let withdrawal = withdraw(&id, None);
-        let holds = if stands { vec![hold(&id, &Nonce::fresh(), 7)] } else { Vec::new() };
+        let holds = stands.map(|first_seen| hold(&id, &Nonce::fresh(), first_seen)).into_iter().collect();
         let (_place, _lock, files) = place(&DrainStatus { holds, ..fresh() }, Some(&withdrawal).filter(|_| lies));
-        (files.has_ended(&withdrawal), files.channel.find(&id) != Found::Absent)
+        assert_eq!(files.first_seen(&id), stands);
+        (files.has_ended(&withdrawal, seen), files.channel.find(&id) != Found::Absent)
     };
-    for (stands, lies) in [(true, true), (true, false), (false, true)] {
-        let (ended, still_lies) = ended(stands, lies);
-        assert_eq!(
-            (ended, still_lies),
-            (Ok(false), lies),
-            "the hold stands: {stands}, and the withdrawal lies: {lies}"
-        );
+    for (stands, seen, lies, has_ended) in [
+        (Some(7), Some(7), true, false),
+        (Some(7), Some(7), false, false),
+        (Some(7), None, false, false),
+        (None, Some(7), true, false),
+        (Some(8), Some(7), true, false),
+        (None, Some(7), false, true),
+        (None, None, false, true),
+        (Some(8), Some(7), false, true),
+    ] {
+        let said = format!("stands: {stands:?}, of the hold first seen {seen:?}, and the withdrawal lies: {lies}");
+        assert_eq!(ended(stands, seen, lies), (Ok(has_ended), lies), "{said}");
     }
-    assert_eq!(ended(false, false), (Ok(true), false));
 }
 
 #[test]

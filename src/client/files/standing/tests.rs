@@ -182,7 +182,7 @@ fn where_what_somebody_else_wrote_is_nobodys_there_is_nothing_to_end_and_it_stay
     let end = |status: &DrainStatus, token: Option<&Nonce>, ours: Option<&InHand>| {
         let (_place, _lock, files) = place(status, Some(&lies));
         let request = withdraw(&id, token);
-        let ended = files.end(&request, ours).map(|ended| (ended, files.has_ended(&request)));
+        let ended = files.end(&request, ours).map(|ended| (ended, files.has_ended(&request, None)));
         assert_eq!(files.channel.find(&id).nonce(), lies.nonce.as_ref(), "{ended:?}");
         ended
     };
