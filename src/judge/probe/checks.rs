@@ -5,7 +5,7 @@
 
 mod holds;
 
-use super::driver::{Driver, PublishedStatus, Stop};
+use super::driver::{Driver, LOOK_EVERY, PublishedStatus, Stop};
 use super::world::{InFlight, TurnAnswer, Unread};
 use super::{Row, Sight, TRIALS};
 use crate::control::Epoch;
@@ -486,7 +486,7 @@ pub(super) fn a_stop(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<()
         if seen.is_shutting_down() || process(&seen) != this {
             break;
         }
-        gateway.pause(gateway.options.tick / 8)?;
+        gateway.pause(LOOK_EVERY)?;
     }
     gateway.leave();
     let begun = gateway.now();
@@ -496,8 +496,10 @@ pub(super) fn a_stop(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<()
         if seen.state() == "stopped" || process(&seen) != this {
             break;
         }
-        gateway.pause(gateway.options.tick / 8)?;
+        gateway.pause(LOOK_EVERY)?;
     }
+    // An endpoint goes with its process, and a process that is started again at once says something else in the same place.
+    let is_in_sight = gateway.look().is_ok_and(|seen| process(&seen) == this);
     match (back, shutting) {
         (true, _) => rows.broken(S3, "after --stop-cmd, and with its request cancelled, the status says running"),
         (false, true) => {
@@ -505,12 +507,18 @@ pub(super) fn a_stop(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<()
         }
         (false, false) => rows.unseen(S3, "after --stop-cmd the status never said that it shuts down"),
     }
-    match (stopped, shutting) {
-        (true, _) => rows.kept(L1, "after --stop-cmd the status came to say stopped"),
-        (false, true) => {
+    match (stopped, shutting, is_in_sight) {
+        (true, ..) => rows.kept(L1, "after --stop-cmd the status came to say stopped"),
+        (false, true, true) => {
             rows.broken(L1, "after --stop-cmd the status said that it shuts down, and never that it stopped");
         }
-        (false, false) => rows.unseen(L1, "after --stop-cmd the status never said that it shuts down"),
+        (false, true, false) => {
+            rows.unseen(
+                L1,
+                "after --stop-cmd the status said that it shuts down, and its end was too quick to be seen",
+            );
+        }
+        (false, false, _) => rows.unseen(L1, "after --stop-cmd the status never said that it shuts down"),
     }
     gateway.forget_if_ended()
 }

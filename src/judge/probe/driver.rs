@@ -21,7 +21,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// How often the status is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// In whose name the probe acts.
 pub(super) const OWNER: &str = "gateway-drain-probe";

@@ -73,3 +73,27 @@ fn a_gateway_that_was_out_of_sight_from_the_beginning_is_judged_by_its_status() 
     let report = probed(options(true, None, None), |fake| fake.out_of_sight = true);
     assert_eq!((&report.cut_short, not_kept(&report)), (&None, vec![]));
 }
+
+/// What is said of the shutdown's end of a gateway that is started again at once when this is so, and whose files are looked at this often.
+fn restarted_at_its_end(tick: Duration, when: fn(&State) -> bool) -> Vec<String> {
+    let report = probed(Options { tick, ..options(true, None, Some("stop")) }, |fake| {
+        fake.others = Box::new(move |state| {
+            if when(state) {
+                *state = State { process: state.process + 1, now: state.now, ..State::default() };
+            }
+        });
+    });
+    lines(&report).into_iter().filter(|line| line.starts_with("L1")).collect()
+}
+
+#[test]
+fn a_gateway_that_is_started_again_as_soon_as_it_has_stopped_is_seen_to_stop_or_not_blamed() {
+    let kept = restarted_at_its_end(TICK * 10, |state| state.stopped);
+    assert_eq!(kept, ["L1 kept: after --stop-cmd the status came to say stopped"]);
+    let missed =
+        restarted_at_its_end(TICK, |state| state.shutting_down && state.turns.iter().all(|end| *end <= state.now));
+    assert_eq!(
+        missed,
+        ["L1 unseen: after --stop-cmd the status said that it shuts down, and its end was too quick to be seen"]
+    );
+}
