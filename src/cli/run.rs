@@ -120,8 +120,15 @@ impl Context<'_> {
         )
     }
 
+    /// Only the result is left to be written: a signal ends that, where its reader stands still.
+    fn only_tells(&self, went: &str) {
+        let left = format!("gateway-drain: interrupted; {went}, and its result could not be written");
+        self.signals.give_up(ExitCode::Interrupted.under_run(), left);
+    }
+
     /// The command was not run: says why, and what became of the slot.
     pub(super) fn not_run(&self, id: &RequestId, failure: &Failure, settled: Settled) -> u8 {
+        self.only_tells("COMMAND was not run");
         if let Some(kept) = &settled.kept {
             self.report.say(&format!("gateway-drain: {kept}"));
         }
@@ -135,10 +142,7 @@ impl Context<'_> {
             Some(timeout) => drain.timeout(timeout),
             None => drain,
         };
-        let not_run = |failure: &Failure| {
-            let fields = json!({"request_id": "marker", "command_exit": null});
-            Ok(self.report.failure(failure, ExitCode::from(failure).under_run(), fields))
-        };
+        let not_run = |failure: &Failure| Ok(self.not_run(&RequestId::marker(), failure, Settled::default()));
         if let Err(CameToNothing { failure, given_up, .. }) = drain.begin_or_remove() {
             self.given_up(&RequestId::marker(), given_up);
             return not_run(&failure);
@@ -201,6 +205,7 @@ impl Context<'_> {
         let failed = withdrawn.as_ref().err().filter(|_| own == 0 && !self.is_left_to_the_next()).cloned();
         self.given_up(id, withdrawn.clone());
         let settled = settle(Went::Acted(own, &withdrawn));
+        self.only_tells(&format!("COMMAND has ended with {own}"));
         let fields = json!({"request_id": id, "command_exit": own, "forced": forced});
         let fields = with_slot(fields, settled.slot);
         if let Some(failure) = failed.or_else(|| settled.kept.clone().filter(|_| own == 0)) {

@@ -1,11 +1,15 @@
 //! What the command line prints: results that are written or failed, foreign text that no terminal acts on, lines that can be
 //! pasted; and how often each command writes.
 
+use crate::support::eventually::comes_true;
 use crate::support::process::{GatewayProcess, home};
-use crate::support::tool::{Ended, STATE_VARIABLE, Tool, drain, owner, tool};
+use crate::support::tool::{Ended, STATE_VARIABLE, Tool, drain, owner, signal, tool};
+use gateway_drain::DrainState;
 use gateway_drain::client::ExitCode;
 use gateway_drain::{Channel, Home, Request, RequestId};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::process::Signal;
+use std::cell::RefCell;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -303,16 +307,70 @@ fn a_wait_writes_once_a_commit_twice_and_a_run_three_times() {
     assert_eq!(writes(home.path(), run), 3, "a run");
 }
 
+/// A pipe that takes nothing more, and its reader.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, mut full) = std::io::pipe().unwrap();
+    rustix::fs::fcntl_setfl(&full, rustix::fs::OFlags::NONBLOCK).unwrap();
+    while full.write(&[b'x'; 4096]).is_ok() {}
+    while full.write(b"x").is_ok() {}
+    rustix::fs::fcntl_setfl(&full, rustix::fs::OFlags::empty()).unwrap();
+    (reader, full)
+}
+
+/// A `run` that has a full pipe for its result.
+fn run_untold(home: &Path, arguments: &[&str], full: std::io::PipeWriter) -> Command {
+    let mut command = tool(home);
+    command.args(["--json-fd", "1", "run"]).args(arguments).stdout(full);
+    command
+}
+
+#[test]
+fn a_signal_ends_a_run_that_has_acted_and_whose_result_nobody_reads() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    for (arguments, code) in [(&["--", "true"][..], 0), (&["--marker", "--", "false"], 1)] {
+        let before = gateway.until("a status", |_| true).drain.generation;
+        let (_reader, full) = full_pipe();
+        let running = RefCell::new(run_untold(home.path(), arguments, full).spawn().unwrap());
+        gateway.until("that it is open again", |status| {
+            status.drain.generation != before && status.drain.state == DrainState::Running
+        });
+        // One that comes before the result is written is the command's.
+        comes_true("that it ends", || {
+            signal(&running.borrow(), Signal::INT);
+            running.borrow_mut().try_wait().unwrap().is_some()
+        });
+        let ended = running.into_inner().wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(230), "{ended:?}");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(said.contains(&format!("COMMAND has ended with {code}")) && !said.contains("give it up"), "{said}");
+    }
+}
+
+#[test]
+fn a_signal_ends_a_run_that_has_not_acted_and_whose_result_nobody_reads() {
+    let home = home();
+    let gateway = GatewayProcess::start(home.path());
+    let _work = gateway.turn(600_000);
+    for marker in [&[][..], &["--marker"]] {
+        let (_reader, full) = full_pipe();
+        let arguments = [marker, &["--timeout", "1ms", "--", "true"]].concat();
+        let running = Tool::spawn(run_untold(home.path(), &arguments, full));
+        running.said("the time is over");
+        running.signal(Signal::INT);
+        let ended = running.ended().expect_code(230);
+        assert!(ended.stderr.contains("COMMAND was not run"), "{ended:?}");
+        assert!(!ended.stderr.contains("give it up") && !ended.stderr.contains("remove it"), "{ended:?}");
+    }
+    assert!(gateway.admits(), "something was left");
+}
+
 #[test]
 fn a_reader_of_messages_who_stands_still_holds_up_neither_an_act_nor_its_end() {
     let home = home();
     let gateway = GatewayProcess::start(home.path());
     let _work = gateway.turn(500);
-    let (_reader, mut full) = std::io::pipe().unwrap();
-    rustix::fs::fcntl_setfl(&full, rustix::fs::OFlags::NONBLOCK).unwrap();
-    while full.write(&[b'x'; 4096]).is_ok() {}
-    while full.write(b"x").is_ok() {}
-    rustix::fs::fcntl_setfl(&full, rustix::fs::OFlags::empty()).unwrap();
+    let (_reader, full) = full_pipe();
     // It would wait for ever.
     let mut command = Command::new("timeout");
     command.args(["--signal=KILL", "50"]).arg(env!("CARGO_BIN_EXE_gateway-drain")).arg("--home").arg(home.path());
