@@ -1,14 +1,13 @@
 //! Linux: inotify, read by a thread that sleeps in `poll` until something has changed.
 
 use super::{ChangeCallback, Folder, Kind, OpenHome, PAUSE, Topic};
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread::JoinHandle;
 
 /// What is told of either folder: what happens to its names, and to itself.
@@ -20,9 +19,6 @@ const MASK: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::MOVE_SELF)
     .union(WatchFlags::ONLYDIR);
-
-/// No watch has this number.
-const NONE: i32 = -1;
 
 /// Room for some dozens of events at once.
 const BUFFER: usize = 4096;
@@ -41,9 +37,12 @@ struct Watches {
     events: OwnedFd,
     /// Wakes the thread once it is to end.
     end: OwnedFd,
-    home: AtomicI32,
-    holds: AtomicI32,
+    home: Place,
+    holds: Place,
 }
+
+/// The number of the watch of a folder, if it is watched.
+type Place = Mutex<Option<i32>>;
 
 impl Following {
     pub(super) fn start(topic: Topic, tell: ChangeCallback) -> io::Result<Self> {
@@ -51,8 +50,8 @@ impl Following {
             topic,
             events: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
             end: eventfd(0, EventfdFlags::CLOEXEC)?,
-            home: AtomicI32::new(NONE),
-            holds: AtomicI32::new(NONE),
+            home: Place::default(),
+            holds: Place::default(),
         });
         let read = Arc::clone(&watches);
         let named = std::thread::Builder::new().name("gateway-drain-events".into());
@@ -69,10 +68,12 @@ impl Following {
         let watches = &self.watches;
         watches.lay(&watches.home, &home.folder)?;
         if watches.topic == Topic::Requests {
-            match home.holds() {
-                Ok(holds) => watches.lay(&watches.holds, &holds)?,
+            if let Ok(holds) = home.holds() {
+                watches.lay(&watches.holds, &holds)?;
+            } else {
                 // Once it is there, or can be opened, the home tells of it, or the tick does.
-                Err(_) => watches.lift(watches.holds.swap(NONE, Ordering::AcqRel)),
+                let before = watches.holds.lock().take();
+                watches.lift(before);
             }
         }
         Ok(())
@@ -90,18 +91,16 @@ impl Drop for Following {
 
 impl Watches {
     /// Has a folder watched, by its descriptor. If it is watched already, that changes nothing.
-    fn lay(&self, place: &AtomicI32, folder: &OwnedFd) -> io::Result<()> {
+    fn lay(&self, place: &Place, folder: &OwnedFd) -> io::Result<()> {
         let path = format!("/proc/self/fd/{}", folder.as_raw_fd());
         let watch = inotify::add_watch(&self.events, path, MASK)?;
-        let before = place.swap(watch, Ordering::AcqRel);
-        if before != watch {
-            self.lift(before);
-        }
+        let before = place.lock().replace(watch);
+        self.lift(before.filter(|before| *before != watch));
         Ok(())
     }
 
-    fn lift(&self, watch: i32) {
-        if watch != NONE {
+    fn lift(&self, watch: Option<i32>) {
+        if let Some(watch) = watch {
             // The system has lifted it itself if its folder is gone.
             let _ = inotify::remove_watch(&self.events, watch);
         }
@@ -161,7 +160,7 @@ impl Watches {
     }
 
     fn has(&self, watch: i32, what: ReadFlags, name: Option<&[u8]>) -> bool {
-        let is = |place: &AtomicI32| place.load(Ordering::Acquire) == watch;
+        let is = |place: &Place| *place.lock() == Some(watch);
         let Some(name) = name else {
             // Events were lost, or it is about the folder itself. That a folder of holds is gone says nothing about holds.
             return is(&self.home) || !what.intersects(ReadFlags::DELETE_SELF | ReadFlags::IGNORED);
