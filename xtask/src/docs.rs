@@ -6,10 +6,8 @@ use crate::shell::{Done, line, run};
 const PAGES: &str = "specification:: cli_docs:: deployment_guide:: metrics:: traces:: probe_docs:: links::";
 
 fn tests(write: bool) -> Done {
-    let pages = format!("cargo test --quiet --package gateway-drain --all-features --test it -- {PAGES}");
-    for test in
-        [pages.as_str(), "cargo test --quiet --package gateway-drain-protocol --all-features --test verification_page"]
-    {
+    let pages = format!("cargo test --quiet --all-features --test it -- {PAGES}");
+    for test in [pages.as_str(), "cargo test --quiet --all-features --test verification_page"] {
         let mut test = line(test);
         if write {
             test.env("UPDATE_DOCS", "1");

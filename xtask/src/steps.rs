@@ -7,7 +7,8 @@ use std::process::Command;
 
 /// Packages with a lock of their own. What they share with the rest is taken from the folder of the rest.
 const APART: [&str; 2] = ["benches", "fuzz"];
-/// The packages that a plain `cargo test` runs.
+/// The packages that a plain `cargo test` runs. Their features are chosen together: a test of one of them that is chosen by its
+/// name alone, and not by its package, is built from what is built already.
 const DEFAULT: [&str; 3] = ["gateway-drain", "gateway-drain-interleavings", "gateway-drain-protocol"];
 /// A user compiles no more crates than this, the crate itself included.
 const MOST_CRATES: usize = 32;
@@ -100,7 +101,7 @@ pub fn suite() -> Done {
         .arg(format!("table::{walk}"))
         .env("EVENTS", "8"))?;
     run(&mut line("cargo test --all-features --test external -- broken_gateways:: own_gateways::"))?;
-    run(&mut line("cargo test --all-features --package gateway-drain-interleavings --test conformance"))
+    run(&mut line("cargo test --all-features --test conformance"))
 }
 
 /// Of which a plain `cargo test` tries every fourth.
@@ -120,7 +121,7 @@ pub fn model() -> Done {
 
 /// With those whole that a plain `cargo test` explores within a bound.
 pub fn large_models() -> Done {
-    let mut test = line("cargo test --all-features --package gateway-drain-interleavings --test models");
+    let mut test = line("cargo test --all-features --test models");
     run(test.env("EXECUTIONS", "all"))
 }
 
@@ -138,13 +139,11 @@ pub fn loom() -> Done {
 
 pub fn foreign_ground() -> Done {
     install(&["strace", "unshare"], &["strace", "util-linux"])?;
-    run(&mut line(
-        "cargo test --package gateway-drain --all-features --test external -- foreign_ground:: pid_namespace::",
-    ))
+    run(&mut line("cargo test --all-features --test external -- foreign_ground:: pid_namespace::"))
 }
 
 pub fn strangers() -> Done {
-    let tests = "cargo test --package gateway-drain --all-features --test processes -- --nocapture strangers::";
+    let tests = "cargo test --all-features --test processes -- --nocapture strangers::";
     run(line(tests).env("STRANGERS_SECONDS", "60"))
 }
 
@@ -152,6 +151,7 @@ pub fn fuzz() -> Done {
     run(command(".ci/fuzz").arg(FUZZ_SECONDS.to_string()))
 }
 
+/// Every step is killed at. What rests on luck and on time is tried less than for the page.
 pub fn faults() -> Done {
-    run(&mut line(".ci/faults --check"))
+    run(&mut line(".ci/faults --check --random-kills 400 --load-seconds 60"))
 }

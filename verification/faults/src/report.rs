@@ -64,8 +64,8 @@ const HEAD: &str = "\
 <!-- Written by `.ci/faults`: every number is one that its run counted. Do not edit. -->
 
 `.ci/faults` makes the faults below happen to real processes and real files, writes this page and exits non-zero if any
-row falls short. `.ci/faults --check`, a part of `.ci/run`, does the same with an unoptimized build, writes nothing, and fails
-as well if its rows are not those of this page.
+row falls short. `.ci/faults --check` does the same with an unoptimized build, writes nothing, and fails as well if its rows
+are not those of this page. `.ci/run` runs it with half of the kills at random times, and a minute of load.
 
 A kill is SIGKILL. A step is a system call on a file (open, mkdir, lock, truncate, chmod, write, fsync, rename, unlink),
 counted over all threads of the process, and the process is killed right before it. After each kill: every file of the
