@@ -34,15 +34,15 @@ const LEASE: Duration = Duration::from_secs(60);
 pub(super) enum Stop {
     Interrupted,
     Lost(String),
-    /// The endpoint said no: nothing has come of the request.
-    Denied(String),
+    /// The endpoint said no, by this code.
+    Denied(u16, String),
 }
 
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Interrupted => f.write_str("it was interrupted"),
-            Self::Lost(why) | Self::Denied(why) => f.write_str(why),
+            Self::Lost(why) | Self::Denied(_, why) => f.write_str(why),
         }
     }
 }
@@ -320,7 +320,9 @@ impl<'a> Driver<'a> {
         let first = self.begun.insert(marker.clone(), None).is_none();
         self.under_way = Some(UnderWay { alone: std::mem::take(&mut self.was_idle) });
         let answer = self.post("drain");
-        if first && matches!(answer, Err(Stop::Denied(_))) {
+        // By these codes it may tell as well that the wait for what it has begun is over.
+        let may_stand = |code: u16| matches!(code, 408..=410 | 412);
+        if first && matches!(answer, Err(Stop::Denied(code, _)) if !may_stand(code)) {
             self.begun.remove(&marker);
         }
         answer.map(|_| None)
@@ -428,7 +430,8 @@ impl<'a> Driver<'a> {
         }
         let text = response.body_mut().read_to_string().map_err(|error| lost(error.to_string()))?;
         if response.status().is_client_error() {
-            return Err(Stop::Denied(format!("{url}/api/gateway/drain: {} to {action:?}: {text}", response.status())));
+            let code = response.status();
+            return Err(Stop::Denied(code.as_u16(), format!("{url}/api/gateway/drain: {code} to {action:?}: {text}")));
         }
         if !response.status().is_success() {
             return Err(lost(format!("{} to {action:?}: {text}", response.status())));
@@ -565,8 +568,12 @@ impl<'a> Driver<'a> {
             let began = self.now();
             loop {
                 match self.post("cancel") {
-                    // It may have been done, and does no harm twice.
-                    Err(Stop::Lost(_)) if self.since(began) < self.options.patience => self.pause(LOOK_EVERY)?,
+                    // It may have been done, and does no harm twice. By these codes it may be done later.
+                    Err(Stop::Lost(_) | Stop::Denied(408 | 425 | 429, _))
+                        if self.since(began) < self.options.patience =>
+                    {
+                        self.pause(self.options.tick / 8)?;
+                    }
                     answered => return answered.map(drop),
                 }
             }

@@ -30,11 +30,13 @@ fn what_is_not_there_counts_as_removed_and_what_can_not_be_removed_is_told() {
 }
 
 #[test]
-fn what_an_endpoint_has_granted_is_taken_back_and_what_it_denied_is_not() {
-    for (code, posts) in [(200, 2), (409, 1)] {
-        let running = json!({"gateway_state": "running"});
-        let (url, asked) =
-            stub::server(&[("GET /api/status ", 200, running), ("POST /api/gateway/drain ", code, json!({}))]);
+fn what_an_endpoint_has_granted_or_may_have_begun_is_taken_back_and_what_it_denied_is_not() {
+    let denials = [400, 401, 403, 404, 405, 413, 429].map(|code| (code, 1));
+    let may_stand = [200, 408, 409, 410, 412].map(|code| (code, 2));
+    for (code, posts) in denials.into_iter().chain(may_stand) {
+        let (url, asked) = stub::replying(move |question| {
+            if question.contains(r#""action":"drain""#) { Reply::Whole(code, "{}".into()) } else { runs() }
+        });
         let options = Options { url: Some(url), ..Options::default() };
         let interrupt = Interrupt::new();
         let mut driver = Driver::of(&options, &interrupt).unwrap();
@@ -202,8 +204,9 @@ fn gateway(to_cancels: impl IntoIterator<Item = Reply>) -> (String, Arc<AtomicBo
 }
 
 #[test]
-fn a_cancel_that_gets_no_answer_is_sent_again_until_one_comes() {
-    let (url, held) = gateway([Reply::Nothing, Reply::Nothing, Reply::Whole(502, "no gateway".into())]);
+fn a_cancel_that_gets_no_answer_or_is_put_off_is_sent_again_until_one_comes() {
+    let put_off = [502, 408, 425, 429].map(|code| Reply::Whole(code, "not now".into()));
+    let (url, held) = gateway([Reply::Nothing, Reply::Nothing].into_iter().chain(put_off));
     let (options, interrupt) = (Options { url: Some(url), ..Options::default() }, Interrupt::new());
     let mut driver = Driver::of(&options, &interrupt).unwrap();
     driver.begin().unwrap();
