@@ -73,7 +73,7 @@ fn each(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<bool, Stop> {
         trying("a lease", gateway, rows, holds::a_lease)?;
         trying("a commit", gateway, rows, holds::a_commit)?;
     }
-    trying("a restart under a marker", gateway, rows, a_restart)?;
+    trying("--restart-cmd under a marker", gateway, rows, a_restart)?;
     trying("a shutdown", gateway, rows, a_stop)?;
     Ok(true)
 }

@@ -180,6 +180,7 @@ pub(super) fn a_commit(gateway: &mut Driver<'_>, rows: &mut Rows<'_>) -> Result<
     }
     let mut there = true;
     if let Some(command) = gateway.options.restart.clone() {
+        gateway.tried = "--restart-cmd under a commit".into();
         let Restarted { shut_down, first } = gateway.restart(&command)?;
         there = first.is_some();
         let committed = |seen: &PublishedStatus| seen.is_draining() && seen.hold(&hold).is_some_and(is_committed);

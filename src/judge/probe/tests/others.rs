@@ -97,3 +97,19 @@ fn a_gateway_that_is_started_again_as_soon_as_it_has_stopped_is_seen_to_stop_or_
         ["L1 unseen: after --stop-cmd the status said that it shuts down, and its end was too quick to be seen"]
     );
 }
+
+#[test]
+fn a_gateway_that_its_restart_command_starts_twice_is_said_to_have_ended_while_that_command_was_tried() {
+    for (knows_holds, under) in [(false, "a marker"), (true, "a commit")] {
+        let report = probed(options(true, Some("restart"), None), |fake| {
+            fake.knows_holds = knows_holds;
+            fake.others = Box::new(|state| state.process += u64::from(state.process == 1 && state.ticks > 2));
+        });
+        assert_eq!((report.broken(), report.exit_code()), (vec![], 12), "{report}");
+        let why = report.cut_short.unwrap_or_default();
+        let said = format!(
+            "the gateway was restarted, or another answers in its place, while --restart-cmd under {under} was tried:"
+        );
+        assert!(why.starts_with(&said), "{why}");
+    }
+}
