@@ -227,13 +227,16 @@ impl MarkerDrain {
     /// [`Failure::Denied`] for a marker that another owner wrote and that may hold; `override marker` removes that. Over HTTP whose it is
     /// can't be known.
     pub fn cancel(&self) -> Result<(), Failure> {
+        let first_seen = self.gateway.first_seen(&RequestId::marker());
         self.gateway.remove_marker(&self.owner)?;
         let reopened = self.until(self.patience, |status| {
             let drains = status.state.as_deref() == Some("draining");
-            // A gateway that knows holds may have others that keep it closed.
-            let by_marker = |drain: &Value| {
-                drain["holds"].as_array().is_none_or(|holds| holds.iter().any(|hold| hold["request_id"] == "marker"))
+            // A gateway that knows holds may have others that keep it closed, also by a marker that was put there since.
+            let is_it = |hold: &Value| {
+                hold["request_id"] == "marker"
+                    && (first_seen.is_none() || hold["first_seen_millis"].as_u64() == first_seen)
             };
+            let by_marker = |drain: &Value| drain["holds"].as_array().is_none_or(|holds| holds.iter().any(is_it));
             (!drains || status.drain.as_ref().is_some_and(|drain| !by_marker(drain))).then_some(())
         });
         reopened?

@@ -98,20 +98,24 @@ fn after_a_withdrawal_that_the_next_process_has_answered_the_hold_is_begun_by_wh
 
 #[test]
 fn what_has_ended_a_hold_says_so_also_if_another_is_begun_in_its_place_before_it_has_looked() {
-    for verb in ["override", "cancel"] {
+    for (verb, which, file) in [
+        ("override", "upgrade", ".drain_holds/upgrade.json"),
+        ("cancel", "upgrade", ".drain_holds/upgrade.json"),
+        ("cancel", "--marker", ".drain_request.json"),
+    ] {
         let home = home();
-        let gateway = GatewayProcess::start(home.path());
-        drain(home.path(), &[OPS, &["begin", "upgrade"]].concat()).expect(ExitCode::Drained);
-        let begun = std::fs::read(path(home.path())).unwrap();
+        let (gateway, path) = (GatewayProcess::start(home.path()), home.path().join(file));
+        drain(home.path(), &[OPS, &["begin", which]].concat()).expect(ExitCode::Drained);
+        let begun = std::fs::read(&path).unwrap();
         gateway.freeze();
-        let ending = Tool::start(home.path(), &[OPS, &["--patience", "10s", verb, "upgrade"]].concat());
-        comes_true("that it is written", || std::fs::read(path(home.path())).map_or(true, |lies| lies != begun));
+        let ending = Tool::start(home.path(), &[OPS, &["--patience", "10s", verb, which]].concat());
+        comes_true("that it is written", || std::fs::read(&path).map_or(true, |lies| lies != begun));
         ending.signal(Signal::STOP);
         gateway.thaw();
         gateway.until("that the hold has ended", |status| status.drain.holds.is_empty());
-        drain(home.path(), &["--owner", "ann", "begin", "upgrade"]).expect(ExitCode::Drained);
+        drain(home.path(), &["--owner", "ann", "begin", which]).expect(ExitCode::Drained);
         ending.signal(Signal::CONT);
         ending.ended().expect(ExitCode::Drained);
-        assert!(!gateway.admits(), "{verb}: it has ended what was begun in its place");
+        assert!(!gateway.admits(), "{verb} {which}: it has ended what was begun in its place");
     }
 }

@@ -7,17 +7,20 @@ use serde_json::json;
 
 #[test]
 fn a_cancel_is_done_once_the_gateway_drains_no_more_or_for_other_holds_alone() {
-    let cancelled = |state, holds: &[&str]| {
+    let cancelled = |state, holds: &[(&str, u64)]| {
         let (_place, home, _lock) = published::home();
-        let hold = |id: &&str| serde_json::from_value(json!({"request_id": id, "owner": "ops", "age_seconds": 0.0}));
+        let hold = |(id, first_seen): &(&str, u64)| {
+            let hold = json!({"request_id": id, "owner": "ops", "age_seconds": 0.0, "first_seen_millis": first_seen});
+            serde_json::from_value(hold)
+        };
         let holds = holds.iter().map(|id| hold(id).unwrap()).collect();
         publish(&home, &DrainStatus { state, holds, ..fresh() });
         MarkerDrain::of(Gateway::at(home), "ops").patience(Duration::ZERO).cancel()
     };
     let draining = DrainState::ExternalDraining;
     assert_eq!(cancelled(DrainState::Running, &[]), Ok(()));
-    assert_eq!(cancelled(draining, &["upgrade"]), Ok(()), "another's hold keeps it closed");
-    for holds in [&["marker"][..], &["upgrade", "marker"]] {
+    assert_eq!(cancelled(draining, &[("upgrade", 7)]), Ok(()), "another's hold keeps it closed");
+    for holds in [&[("marker", 0)][..], &[("marker", 7)], &[("upgrade", 8), ("marker", 7)]] {
         let cancelled = cancelled(draining, holds);
         assert!(matches!(cancelled, Err(Failure::Unreachable(_))), "{holds:?}: {cancelled:?}");
     }
