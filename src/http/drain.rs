@@ -323,8 +323,15 @@ async fn write(
 
     let acknowledged = |status: Option<&Arc<Snapshot>>| {
         let status = status?;
-        let (write, outcome) = answer(status, id)?;
-        (*write == request.nonce).then(|| (outcome, Arc::clone(status)))
+        // Another hold may be begun in the place of one that has ended before the answer is looked for.
+        let is_another = || hold(status, id).is_some() && was_begun_again(id, seen, status);
+        let outcome = match (answer(status, id), asked.verb) {
+            (Some((write, outcome)), _) if *write == request.nonce => outcome,
+            (_, Verb::Cancel) if is_another() => Outcome::Ended(Ending::Withdrawn),
+            (_, Verb::Override) if is_another() => Outcome::Ended(Ending::Overridden),
+            _ => return None,
+        };
+        Some((outcome, Arc::clone(status)))
     };
     let Some((outcome, mut status)) = published.wait(patience, acknowledged).await.map_err(unusable(Some(true)))?
     else {
@@ -373,7 +380,8 @@ async fn remove(
         removed => removed.map_err(unusable(Some(false)))?,
     };
     drop(writing);
-    let gone = |status: Option<&Arc<Snapshot>>| status.filter(|status| hold(status, asked.id()).is_none()).cloned();
+    let is_gone = |status: &Snapshot| hold(status, asked.id()).is_none() || was_begun_again(asked.id(), seen, status);
+    let gone = |status: Option<&Arc<Snapshot>>| status.filter(|status| is_gone(status)).cloned();
     let status = published.wait(patience, gone).await.map_err(unusable(Some(true)))?;
     let code = if status.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok(if asked.id().is_marker() {

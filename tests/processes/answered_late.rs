@@ -1,14 +1,14 @@
 //! What ends a hold and is answered once its writer has gone: it stays there, and is in nobody's way.
 
 use crate::support::eventually::comes_true;
-use crate::support::process::{GatewayProcess, home};
-use crate::support::tool::{Tool, drain};
+use crate::support::process::{DashboardProcess, GatewayProcess, home};
+use crate::support::tool::{STATE_VARIABLE, Tool, drain};
 use gateway_drain::Snapshot;
 use gateway_drain::client::ExitCode;
 use gateway_drain::hold::Outcome;
 use rustix::process::Signal;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const OPS: &[&str] = &["--owner", "ops"];
 
@@ -117,5 +117,35 @@ fn what_has_ended_a_hold_says_so_also_if_another_is_begun_in_its_place_before_it
         ending.signal(Signal::CONT);
         ending.ended().expect(ExitCode::Drained);
         assert!(!gateway.admits(), "{verb} {which}: it has ended what was begun in its place");
+    }
+}
+
+#[test]
+fn an_endpoint_says_that_a_hold_has_ended_also_if_another_is_begun_in_its_place_before_it_has_looked() {
+    for (verb, is_committed) in [("cancel", false), ("cancel", true), ("override", false)] {
+        let home = home();
+        let gateway = GatewayProcess::start(home.path());
+        let dashboard = DashboardProcess::start(home.path(), None);
+        let start = |arguments: &[&str]| {
+            let mut tool = Command::new(env!("CARGO_BIN_EXE_gateway-drain"));
+            tool.args(["--url", &format!("http://{}", dashboard.address)]).args(arguments);
+            tool.env(STATE_VARIABLE, home.path().join("state")).stdout(Stdio::piped()).stderr(Stdio::piped());
+            Tool::spawn(tool)
+        };
+        start(&["begin", "upgrade"]).ended().expect(ExitCode::Drained);
+        if is_committed {
+            start(&["commit", "upgrade"]).ended().expect(ExitCode::Drained);
+        }
+        let begun = std::fs::read(path(home.path())).unwrap();
+        gateway.freeze();
+        let ending = start(&[verb, "upgrade"]);
+        comes_true("that it is written", || std::fs::read(path(home.path())).map_or(true, |lies| lies != begun));
+        dashboard.freeze();
+        gateway.thaw();
+        gateway.until("that the hold has ended", |status| status.drain.holds.is_empty());
+        drain(home.path(), &["--owner", "ann", "begin", "upgrade"]).expect(ExitCode::Drained);
+        dashboard.thaw();
+        ending.ended().expect(ExitCode::Drained);
+        assert!(!gateway.admits(), "{verb}: it has ended what was begun in its place");
     }
 }

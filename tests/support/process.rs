@@ -246,6 +246,18 @@ impl DashboardProcess {
     }
 }
 
+impl DashboardProcess {
+    /// SIGSTOP.
+    pub fn freeze(&self) {
+        signal(&self.child, Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        signal(&self.child, Signal::CONT);
+    }
+}
+
 impl Drop for DashboardProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
