@@ -73,7 +73,11 @@ pub const TRIALS: [Trial; 20] = [
         "the same: not drained, nor 0 in flight, while the turn's answer still streams; then it stays drained, and refuses another turn",
     ),
     trial(G4, &[DrainObject], "twenty drains in a row: `generation` has risen"),
-    trial(G6, &[], "in every status that was read `active_agents` is not negative"),
+    trial(
+        G6,
+        &[],
+        "in every status that was read `active_agents` is not negative, nor below 0 without a sign (2^63 and more)",
+    ),
     trial(H1, &[], "a drain is begun, also after twenty in a row: the status says draining"),
     trial(H2, &[Home, DrainObject], "two holds, and each of them ends first once: the other keeps it draining"),
     trial(

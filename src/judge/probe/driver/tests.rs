@@ -167,6 +167,8 @@ fn a_status_is_read_for_what_it_says() {
     assert_eq!((words(&nothing), nothing.state(), nothing.agents()), ((false, false, false), "nothing", 0));
     assert_eq!((nothing.drain(), nothing.process()), (None, (None, None, None)));
 
+    assert_eq!(of(json!({"active_agents": u64::MAX})).agents(), -1, "one too many was subtracted");
+
     let full = of(json!({
         "pid": 7, "start_time": 9, "active_agents": -2,
         "drain": {
