@@ -7,6 +7,7 @@
 
 mod children;
 mod crashes;
+mod foreign_code;
 mod hostile;
 mod load;
 mod log;
@@ -50,7 +51,7 @@ struct Args {
     #[arg(long)]
     seed: Option<u64>,
     /// Only this part; can be given again.
-    #[arg(long, value_parser = ["crashes", "resources", "hostile", "load"])]
+    #[arg(long, value_parser = ["crashes", "resources", "foreign-code", "hostile", "load"])]
     only: Vec<String>,
 }
 
@@ -101,6 +102,11 @@ enum Role {
     #[command(hide = true)]
     Case { number: usize, folder: PathBuf },
     #[command(hide = true)]
+    ForeignCode {
+        #[arg(long)]
+        home: PathBuf,
+    },
+    #[command(hide = true)]
     Starved { home: PathBuf },
     #[command(hide = true)]
     Load {
@@ -134,6 +140,7 @@ fn play(role: Role) -> Result<(), Box<dyn Error>> {
         Role::Endpoint { home } => roles::endpoint(&home),
         Role::Act { evidence } => Ok(writers::act(&evidence)?),
         Role::Case { number, folder } => Ok(hostile::case(number, &folder)?),
+        Role::ForeignCode { home } => foreign_code::gateway(&home),
         Role::Starved { home } => resources::starved(&home),
         Role::Load { seconds, turns, drains } => load::run(seconds, turns, drains),
         Role::Million => load::million(),
@@ -181,8 +188,14 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         ]
     };
     let load = || load::rows(args.load_seconds);
-    let parts: [Part; 4] =
-        [("crashes", &crashes), ("resources", &resources::rows), ("hostile", &hostile::rows), ("load", &load)];
+    let foreign_code = || vec![foreign_code::row()];
+    let parts: [Part; 5] = [
+        ("crashes", &crashes),
+        ("resources", &resources::rows),
+        ("foreign-code", &foreign_code),
+        ("hostile", &hostile::rows),
+        ("load", &load),
+    ];
     let chosen = parts.iter().filter(|(name, _)| args.only.is_empty() || args.only.iter().any(|only| only == name));
     let mut rows: Vec<Row> = Vec::new();
     for (name, part) in chosen {
