@@ -154,6 +154,7 @@ impl<'a> Driver<'a> {
             let what = format!("the gateway is not running (its status says {}): nothing was tried", seen.state());
             return Err(CanNotProbe(what));
         }
+        self.judge(&seen);
         let Some(home) = self.home() else { return Ok(()) };
         let held = std::fs::read_dir(home.holds_folder()).is_ok_and(|mut files| files.next().is_some());
         if std::fs::symlink_metadata(home.marker()).is_ok() || held {
@@ -161,7 +162,6 @@ impl<'a> Driver<'a> {
                 format!("somebody has asked for a drain in {} already: nothing was tried", home.path().display());
             return Err(CanNotProbe(what));
         }
-        self.judge(&seen);
         Ok(())
     }
 

@@ -340,3 +340,18 @@ fn the_end_of_an_earlier_drain_is_not_taken_for_that_of_one_that_got_no_answer()
     let left = driver.take_back().unwrap_err();
     assert!(left.starts_with("a drain that got no answer"), "{left}");
 }
+
+#[test]
+fn another_process_that_answers_at_the_address_is_not_taken_for_the_one_that_the_probe_began_with() {
+    let mut looks = 0;
+    let (url, _) = stub::replying(move |_| {
+        looks += 1;
+        let incarnation = if looks < 4 { "first" } else { "second" };
+        Reply::Whole(200, json!({"gateway_state": "running", "drain": {"incarnation": incarnation}}).to_string())
+    });
+    let (options, interrupt) = (Options { url: Some(url), ..Options::default() }, Interrupt::new());
+    let mut driver = Driver::of(&options, &interrupt).unwrap();
+    driver.status().unwrap();
+    let why = driver.status().unwrap_err().to_string();
+    assert!(why.starts_with("the gateway was restarted, or another answers in its place,"), "{why}");
+}
