@@ -25,7 +25,8 @@ pub(super) struct Policy {
 impl Policy {
     /// Whether the next request on a connection had better go elsewhere.
     pub(super) fn is_leaving(&self) -> bool {
-        self.gate.reading().state != DrainState::Running
-            || self.controller.as_ref().is_some_and(Controller::is_about_to_close)
+        // In this order: what is about to close may close in between, and an answer in between must not say that it stays.
+        self.controller.as_ref().is_some_and(Controller::is_about_to_close)
+            || self.gate.reading().state != DrainState::Running
     }
 }
