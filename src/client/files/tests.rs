@@ -559,6 +559,20 @@ fn a_renewal_takes_the_end_of_what_its_owner_has_written_there_for_the_holds_own
 }
 
 #[test]
+fn a_renewal_of_a_hold_that_has_ended_says_how_it_has_although_nothing_lies_there_any_more() {
+    for outcome in [ENDED, Outcome::Refused(Denied::OtherIncarnation)] {
+        let last = begin(&RequestId::new("upgrade").unwrap(), "ops");
+        let nonce = last.nonce.clone().unwrap();
+        let acknowledged = vec![answer(&last.id, Some(&nonce), outcome)];
+        let (_place, _lock, files) = place(&DrainStatus { acknowledged, ..fresh() }, None);
+        let in_hand =
+            InHand { chain: Chain::of(&nonce), last: Some(nonce.clone()), written: Some(nonce), ..InHand::new() };
+        let renewal = Request { nonce: Some(in_hand.chain.next()), ..last };
+        assert_eq!(files.renew(&renewal, &in_hand).map(drop), Err(Failure::of(outcome).unwrap()));
+    }
+}
+
+#[test]
 fn a_renewal_is_written_neither_over_a_withdrawal_nor_of_a_hold_that_is_committed() {
     let id = RequestId::new("upgrade").unwrap();
     let chain = Chain::new();
