@@ -5,7 +5,7 @@
 
 use crate::support::etcd::{Between, Etcd, Way, fleet_lock_server, semaphore_key, timed};
 use crate::support::process::{GatewayProcess, home};
-use crate::support::tool::{Ended, STATE_VARIABLE, Tool, drain, owner, search_path, tool};
+use crate::support::tool::{Ended, STATE_VARIABLE, Tool, drain, owner, search_path, stops, tool};
 use gateway_drain::client::ExitCode;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -357,8 +357,8 @@ fn a_fleet_that_cant_be_reached_closes_nothing_and_one_that_is_lost_later_stops_
     // The endpoints are tried in turn.
     scene.run_by(0, &format!("{nobody},{}", scene.etcd.host()), &[], "true").ended().expect_code(0);
     // Stopped, etcd takes connections and answers nothing; and killed, it takes none.
-    for signal in ["STOP", "KILL"] {
-        let command = format!("kill -{signal} {}", scene.etcd.pid());
+    let pid = scene.etcd.pid();
+    for (signal, command) in [("STOP", stops(pid)), ("KILL", format!("kill -KILL {pid}"))] {
         let (lost, took) = timed(|| scene.run(0, &["--patience", "2s"], &command));
         let lost = lost.expect_code(under_run(ExitCode::SlotKept));
         assert_eq!((scene.result(0)["command_exit"].as_i64(), scene.gateways[0].admits()), (Some(0), true));

@@ -1,7 +1,7 @@
 //! `gateway-drain run -- COMMAND`: the command runs only on a drained gateway, and the hold is given up on every path.
 
 use crate::support::process::{GatewayProcess, Turn, home};
-use crate::support::tool::{Tool, drain};
+use crate::support::tool::{Tool, drain, stops};
 use gateway_drain::client::ExitCode;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -195,7 +195,7 @@ fn that_the_hold_could_not_be_given_up_decides_the_code_only_of_a_command_that_s
     for (exit, code) in [(0, i32::from(ExitCode::Unreachable.under_run())), (3, 3)] {
         let home = home();
         let gateway = GatewayProcess::start(home.path());
-        let freeze = format!("kill -STOP {}; exit {exit}", gateway.pid());
+        let freeze = format!("{}; exit {exit}", stops(gateway.pid()));
         let command = ["--".into(), "sh".into(), "-c".into(), freeze];
         let ended = run(home.path(), &["--patience", "3s"], &command).ended().expect_code(code);
         assert!(ended.stderr.contains("the gate may still be closed by it"), "a gateway that lives: {ended:?}");
@@ -208,7 +208,7 @@ fn that_the_hold_could_not_be_given_up_decides_the_code_only_of_a_command_that_s
 fn where_no_gateway_notices_the_end_of_a_marker_the_line_that_removes_it_is_told() {
     let home = home();
     let gateway = GatewayProcess::start(home.path());
-    let freeze = format!("kill -STOP {}", gateway.pid());
+    let freeze = stops(gateway.pid());
     let ended = drain(home.path(), &["--patience", "3s", "run", "--marker", "--", "sh", "-c", &freeze]);
     assert!(ended.stderr.contains("cancel --marker"), "{ended:?}");
     gateway.thaw();

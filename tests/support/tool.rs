@@ -1,5 +1,6 @@
 //! `gateway-drain` as a process, and the lines that any process prints.
 
+use crate::support::eventually::comes_true;
 use crate::support::example_bins::examples;
 use gateway_drain::Home;
 use gateway_drain::client::{ExitCode, Gateway};
@@ -83,7 +84,7 @@ impl Tool {
         let children = format!("/proc/{shell}/task/{shell}/children");
         let children = std::fs::read_to_string(children).expect("the script's processes are known");
         let tool = children.trim().parse().ok().and_then(Pid::from_raw).expect("it runs one command at a time");
-        kill_process(tool, number).expect("the process is there");
+        send(tool, number);
     }
 
     pub fn signal(&self, number: Signal) {
@@ -198,5 +199,24 @@ impl Lines {
 }
 
 pub fn signal(child: &Child, signal: Signal) {
-    kill_process(Pid::from_child(child), signal).expect("the process is there");
+    send(Pid::from_child(child), signal);
+}
+
+/// Sends a signal. A stop has happened when this returns: until one thread of a process has come to it, its other threads go on.
+pub fn send(process: Pid, signal: Signal) {
+    kill_process(process, signal).expect("the process is there");
+    if signal == Signal::STOP {
+        comes_true("every thread of it has stopped", || has_stopped(process));
+    }
+}
+
+fn has_stopped(process: Pid) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", process.as_raw_pid())).expect("the process is there");
+    let mut states = threads.map(|thread| std::fs::read_to_string(thread?.path().join("stat")));
+    states.all(|state| state.is_ok_and(|state| state.contains(") T ")))
+}
+
+/// A shell command that stops a process, as [`send`] does.
+pub fn stops(process: u32) -> String {
+    format!("kill -STOP {process}; while cat /proc/{process}/task/*/stat | grep -qv ') T '; do :; done")
 }
