@@ -4,6 +4,7 @@ use crate::client::held::{CameToNothing, Held, LATE};
 use crate::client::stub::{self, Answer, Asked, Reply};
 use crate::client::{Drain, Gateway};
 use crate::hold::Nonce;
+use std::mem;
 
 const STATUS: &str = "GET /api/status ";
 const HOLD: &str = "GET /api/gateway/drain/upgrade ";
@@ -126,6 +127,25 @@ fn a_begin_without_an_answer_may_still_arrive() {
     let nothing = unanswered((404, problem(404, "not_held")), |drain| drain);
     assert!(nothing.sent, "{nothing:?}");
     assert_eq!(nothing.given_up, Err(Failure::Unreachable(LATE.into())));
+}
+
+#[test]
+fn a_begin_that_was_answered_and_given_up_does_not_arrive_any_more() {
+    let mut begun = false;
+    let (url, asked) = stub::replying(move |question| {
+        let (code, said) = match question {
+            _ if question.starts_with(STATUS) => (200, knows_holds().2),
+            _ if question.starts_with(HOLD) && mem::take(&mut begun) => (502, json!("no gateway")),
+            _ if question.starts_with(HOLD) || question.contains("\"cancel\"") => (404, problem(404, "not_held")),
+            _ => (202, held(&json!({"acknowledged": false}))),
+        };
+        begun |= question.contains("\"drain\"");
+        Reply::Whole(code, said.to_string())
+    });
+    let drain = Drain::of(Gateway::over_http(&url, None).unwrap(), "ops").id(id()).patience(Duration::ZERO);
+    let nothing = Held::begin_and_tell(drain.clone(), &drain.interrupt).map(drop).expect_err("nobody acknowledges it");
+    assert!(nothing.sent, "{nothing:?}");
+    assert_eq!(nothing.given_up, Ok(()), "{:?}", asked.lock());
 }
 
 #[test]
