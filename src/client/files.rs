@@ -243,13 +243,8 @@ impl Files {
         let status = status.as_ref();
         let there = self.channel.find(&request.id);
         if let Some(status) = status {
-            // What ended may be another hand's write of this hold.
-            let lies = match &there {
-                Found::Valid(lying) if lying.owner == request.owner => lying.nonce.as_ref(),
-                _ => last,
-            };
             let mut ours = status.acknowledged.iter().filter(|answer| answer.request_id == request.id);
-            let answer = ours.rfind(|answer| last.is_none() || [last, lies].contains(&answer.nonce.as_ref()));
+            let answer = ours.rfind(|answer| last.is_none() || last == answer.nonce.as_ref());
             // A refusal leaves a hold standing, if there is one, and so does what was written in another epoch.
             let held = hold_in(status, &request.id).is_some_and(|hold| hold.source == Source::File);
             match answer.map(|answer| (answer.outcome, Failure::of(answer.outcome))) {

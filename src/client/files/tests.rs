@@ -573,6 +573,18 @@ fn a_renewal_of_a_hold_that_has_ended_says_how_it_has_although_nothing_lies_ther
 }
 
 #[test]
+fn a_begin_that_is_sent_again_takes_no_write_of_another_owner_for_its_own_whatever_nonce_that_bears() {
+    let id = RequestId::new("upgrade").unwrap();
+    let chain = Chain::new();
+    let copied = Request { nonce: Some(chain.next()), ..begin(&id, "another") };
+    let acknowledged = vec![answer(&id, copied.nonce.as_ref(), ENDED)];
+    let (_place, _lock, files) = place(&DrainStatus { acknowledged, ..fresh() }, Some(&copied));
+    let ours = Request { nonce: Some(chain.next()), ..begin(&id, "ops") };
+    assert_eq!(files.begin(&ours).map(|sent| Some(sent.nonce)), Ok(ours.nonce.clone()));
+    assert_eq!(files.channel.find(&id).nonce(), ours.nonce.as_ref(), "it has taken the place of what is over");
+}
+
+#[test]
 fn a_renewal_is_written_neither_over_a_withdrawal_nor_of_a_hold_that_is_committed() {
     let id = RequestId::new("upgrade").unwrap();
     let chain = Chain::new();

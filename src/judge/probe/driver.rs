@@ -425,7 +425,7 @@ impl<'a> Driver<'a> {
         let sent = request.send(json!({"action": action}).to_string());
         let mut response = sent.map_err(|error| lost(error.to_string()))?;
         // Something in between may give up, and what it has handed on still come to the gateway.
-        if action == "drain" && !response.status().is_server_error() {
+        if !response.status().is_server_error() {
             self.under_way = None;
         }
         let text = response.body_mut().read_to_string().map_err(|error| lost(error.to_string()))?;

@@ -271,15 +271,15 @@ fn what_a_gateway_has_not_answered_to_that_has_ended_is_not_taken_back_from_it()
     }
 }
 
-/// A gateway at an address that doesn't answer to its first drain, which comes to it once this many cancels have.
-fn late(after: usize) -> (String, Arc<AtomicBool>) {
+/// A gateway at an address that doesn't answer to its first drain but so, which comes to it once this many cancels have.
+fn late(after: usize, mut answer: impl FnMut() -> Reply + Send + 'static) -> (String, Arc<AtomicBool>) {
     let held = Arc::new(AtomicBool::new(false));
     let (asked, mut cancels, mut comes) = (Arc::clone(&held), 0, false);
     let (url, _) = stub::replying(move |question| {
         if question.contains(r#""action":"drain""#) {
             comes = true;
             asked.store(after == 0, Ordering::SeqCst);
-            return Reply::Nothing;
+            return answer();
         }
         if question.contains(r#""action":"cancel""#) {
             cancels += 1;
@@ -293,8 +293,9 @@ fn late(after: usize) -> (String, Arc<AtomicBool>) {
 
 #[test]
 fn a_drain_that_comes_after_its_cancel_is_cancelled_again() {
-    for after in [0, 1] {
-        let (url, held) = late(after);
+    let given_up = || Reply::Whole(502, "no gateway".into());
+    for (after, answer) in [(0, (|| Reply::Nothing) as fn() -> Reply), (1, || Reply::Nothing), (1, given_up)] {
+        let (url, held) = late(after, answer);
         let (options, interrupt) = (Options { url: Some(url), ..Options::default() }, Interrupt::new());
         let mut driver = Driver::of(&options, &interrupt).unwrap();
         driver.begin().unwrap_err();
@@ -305,7 +306,7 @@ fn a_drain_that_comes_after_its_cancel_is_cancelled_again() {
 
 #[test]
 fn of_a_drain_that_got_no_answer_and_was_not_seen_to_come_it_is_told_how_its_marker_is_removed() {
-    let (url, _) = late(1000);
+    let (url, _) = late(1000, || Reply::Nothing);
     let (options, interrupt) =
         (Options { url: Some(url.clone()), patience: SHORT, ..Options::default() }, Interrupt::new());
     let mut driver = Driver::of(&options, &interrupt).unwrap();
@@ -319,26 +320,58 @@ fn of_a_drain_that_got_no_answer_and_was_not_seen_to_come_it_is_told_how_its_mar
 }
 
 #[test]
-fn the_end_of_an_earlier_drain_is_not_taken_for_that_of_one_that_got_no_answer() {
-    let mut drains = 0;
-    let mut held = false;
+fn a_gateway_that_no_cancel_opens_again_after_a_drain_that_got_no_answer_is_told_by_its_state() {
+    let mut state = "running";
+    let (url, _) = stub::replying(move |question| {
+        if question.contains(r#""action":"drain""#) {
+            state = "draining";
+            return Reply::Nothing;
+        }
+        Reply::Whole(200, json!({"gateway_state": state}).to_string())
+    });
+    let (options, interrupt) = (Options { url: Some(url), patience: SHORT, ..Options::default() }, Interrupt::new());
+    let mut driver = Driver::of(&options, &interrupt).unwrap();
+    driver.begin().unwrap_err();
+    let left = driver.take_back().unwrap_err();
+    assert!(left.starts_with("the gateway, whose status still says draining; "), "{left}");
+}
+
+/// What comes of taking back a second drain that got no answer, where the first ends with the second cancel and the second comes as
+/// the gateway is looked at for this time since, if ever. The first is followed a look late, and there is a look before it.
+fn a_second_drain(comes: Option<usize>) -> Result<(), String> {
+    let (mut drains, mut cancels, mut since, mut held, mut lags) = (0, 0, 0, false, false);
     let (url, _) = stub::replying(move |question| {
         if question.contains(r#""action":"drain""#) {
             drains += 1;
-            held = true;
             if drains == 2 {
                 return Reply::Nothing;
             }
+            (held, lags) = (true, true);
+        } else if question.contains(r#""action":"cancel""#) {
+            cancels += 1;
+            held &= cancels == 1;
+        } else if std::mem::take(&mut lags) {
+            return runs();
+        } else {
+            since += usize::from(cancels >= 2);
+            held |= cancels >= 2 && Some(since) == comes;
         }
-        held &= !question.contains(r#""action":"cancel""#);
-        Reply::Whole(200, json!({"gateway_state": if held { "draining" } else { "running" }}).to_string())
+        let state = if held { "draining" } else { "running" };
+        Reply::Whole(200, json!({"gateway_state": state}).to_string())
     });
     let (options, interrupt) = (Options { url: Some(url), patience: SHORT, ..Options::default() }, Interrupt::new());
     let mut driver = Driver::of(&options, &interrupt).unwrap();
     driver.begin().unwrap();
+    driver.status().unwrap();
     driver.begin().unwrap_err();
-    let left = driver.take_back().unwrap_err();
+    driver.take_back()
+}
+
+#[test]
+fn the_end_of_an_earlier_drain_is_not_taken_for_that_of_one_that_got_no_answer() {
+    let left = a_second_drain(None).unwrap_err();
     assert!(left.starts_with("a drain that got no answer"), "{left}");
+    assert_eq!(a_second_drain(Some(3)), Ok(()), "it has come after the earlier one had ended");
 }
 
 #[test]
