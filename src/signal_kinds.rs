@@ -65,4 +65,13 @@ mod tests {
             assert!(Kind::of(signal) == kind, "{signal}");
         }
     }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_real_time_signals_are_all_that_the_c_library_leaves_to_programs() {
+        let (first, last) = (nix::libc::SIGRTMIN(), nix::libc::SIGRTMAX());
+        let listed: Vec<i32> = real_time().collect();
+        assert_eq!((listed.first(), listed.last()), (Some(&first), Some(&last)));
+        assert!(listed.iter().zip(first..).all(|(listed, number)| *listed == number), "{listed:?}");
+    }
 }
