@@ -146,7 +146,7 @@ fn ctrl_c_before_the_command_runs_gives_up_the_hold() {
 fn a_sigterm_while_the_command_runs_reaches_the_command_and_the_hold_is_given_up() {
     let home = home();
     let gateway = GatewayProcess::start(home.path());
-    let script = "trap 'exit 7' TERM; echo ready >&2; while :; do read -t 1 _ < /dev/zero || :; done";
+    let script = "trap 'exit 7' TERM; echo ready >&2; sleep 60 & wait";
     let command = ["--", "bash", "-c", script].map(String::from);
     let tool = run(home.path(), &[], &command);
     tool.said("ready");
