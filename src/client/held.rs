@@ -337,9 +337,10 @@ impl Guard {
         CameToNothing { failure, sent: self.session.has_sent(), given_up }
     }
 
-    /// Whether its begin was sent and never answered: what ended its wait for an answer doesn't end it on its way to the gateway.
+    /// Whether the begin of a hold that is its to give up was never answered: what ended its wait for an answer doesn't end it on its
+    /// way to the gateway.
     fn may_arrive(&self) -> bool {
-        self.begun && self.session.has_sent() && !self.session.was_heard() && self.session.drain.gateway.is_over_http()
+        !self.session.was_heard() && self.session.drain.gateway.is_over_http()
     }
 
     fn give_up(&mut self, limit: Duration) -> Result<(), Failure> {
