@@ -3,6 +3,7 @@
 use super::*;
 use crate::client::stub::{self, Reply};
 use crate::judge::probe::checks;
+use crate::judge::probe::fake::{Fake, TICK};
 use crate::{DrainState, Reconciler, reconciler};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -152,6 +153,22 @@ fn a_panic_takes_back_what_had_been_begun_a_committed_hold_too() {
     let left = std::fs::read_dir(home.holds_folder()).unwrap().count();
     assert_eq!(left, 0, "the hold file is gone; the folder is the gateway's");
     assert_eq!(gateway.controller().state(), DrainState::Running, "and the gateway runs");
+}
+
+#[test]
+fn where_a_drain_was_asked_for_that_the_gateway_is_yet_to_follow_nothing_is_tried() {
+    for asked in [|home: &Home| home.marker(), |home: &Home| home.holds_folder().join("upgrade.json")] {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let mut gateway = Fake::in_home(home.clone());
+        gateway.tick();
+        std::fs::create_dir_all(home.holds_folder()).unwrap();
+        std::fs::write(asked(&home), "").unwrap();
+        let options = Options { home: Some(folder.path().into()), tick: TICK, ..Options::default() };
+        let (interrupt, agent) = (Interrupt::new(), ureq::Agent::new_with_defaults());
+        let refused = Driver::in_world(&options, &interrupt, agent, Box::new(gateway)).map(drop).unwrap_err();
+        assert!(refused.to_string().starts_with("somebody has asked for a drain in "), "{refused}");
+    }
 }
 
 #[test]
