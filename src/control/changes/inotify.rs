@@ -182,3 +182,19 @@ impl Watches {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn after_each_change_that_is_told_comes_a_pause_that_the_end_alone_cuts_short() {
+        let following = Following::start(Topic::Requests, Arc::new(|| {})).unwrap();
+        let began = Instant::now();
+        assert!(!following.watches.ends_within_a_pause(), "nothing ends it");
+        assert!(began.elapsed() >= PAUSE, "{:?}", began.elapsed());
+        rustix::io::write(&following.watches.end, &1_u64.to_ne_bytes()).unwrap();
+        assert!(following.watches.ends_within_a_pause(), "it is to end");
+    }
+}

@@ -160,7 +160,7 @@ fn where_a_drain_was_asked_for_that_the_gateway_is_yet_to_follow_nothing_is_trie
     for asked in [|home: &Home| home.marker(), |home: &Home| home.holds_folder().join("upgrade.json")] {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path());
-        let mut gateway = Fake::in_home(home.clone());
+        let gateway = Fake::in_home(home.clone());
         gateway.tick();
         std::fs::create_dir_all(home.holds_folder()).unwrap();
         std::fs::write(asked(&home), "").unwrap();
