@@ -41,7 +41,7 @@ Over HTTP a gateway that restarts refuses connections for a moment, and every co
 `commit`'s token, `secret new`), the hold or the commit is taken back. A pipe whose reader has gone is a failure of these alone: of
 what is only shown (`status`, `wait`, `check-trace`, `probe`, `man`, the help) nothing more is said, and the exit code is
 the same as if all had been read, so that `status | head -1` under `pipefail` still answers. A reader that stands still is waited for until
-a signal comes: that is 130, and 230 under `run`.
+a signal comes: the exit code is 130 then, and 230 under `run`.
 
 **A closed stdout** (`>&-`) can't be seen. Before the program begins, its runtime opens `/dev/null` in the place of a descriptor that is
 closed, and that one can't be told from a `/dev/null` that the caller opened for reading and writing, as Python's

@@ -76,7 +76,7 @@ pub const TRIALS: [Trial; 20] = [
     trial(
         G6,
         &[],
-        "in every status that was read `active_agents` is not negative, nor below 0 without a sign (2^63 and more)",
+        "in every status that was read `active_agents` is not negative, nor an unsigned number that has gone below 0 (2^63 and more)",
     ),
     trial(H1, &[], "a drain is begun, also after twenty in a row: the status says draining"),
     trial(H2, &[Home, DrainObject], "two holds, and each of them ends first once: the other keeps it draining"),

@@ -33,7 +33,7 @@ impl PublishedStatus {
         (number("pid"), number("start_time"), self.drain().and_then(|drain| drain["incarnation"].as_str()))
     }
 
-    /// How much is in flight. A count without a sign that has gone below 0 is negative, too.
+    /// How much is in flight. An unsigned count that has gone below 0 is negative, too.
     pub(super) fn agents(&self) -> i64 {
         let agents = &self.fields["active_agents"];
         agents.as_i64().or_else(|| agents.as_u64().map(u64::cast_signed)).unwrap_or(0)

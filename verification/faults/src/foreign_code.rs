@@ -3,6 +3,7 @@
 use crate::children::{self, Role};
 use crate::crashes::{PATIENCE, Place};
 use crate::report::Row;
+use crate::resources::must;
 use crate::roles::{LEASE, wait_for};
 use gateway_drain::controller::Settings;
 use gateway_drain::reconciler::Options;
@@ -99,10 +100,6 @@ pub fn gateway(home: &Path) -> Result<(), Box<dyn Error>> {
     let _ = stopped.wait();
     drop(stuck);
     Ok(())
-}
-
-fn must(so: bool, fault: &str) -> Result<(), Box<dyn Error>> {
-    if so { Ok(()) } else { Err(fault.into()) }
 }
 
 /// A gateway of which nothing comes back, with a log that nobody reads.

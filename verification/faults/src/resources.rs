@@ -45,7 +45,7 @@ fn row(tried: &'static str, unit: &'static str, rounds: u64, scenario: impl Fn()
     row
 }
 
-fn must(so: bool, fault: &str) -> Result<(), Box<dyn Error>> {
+pub fn must(so: bool, fault: &str) -> Result<(), Box<dyn Error>> {
     if so { Ok(()) } else { Err(fault.into()) }
 }
 
